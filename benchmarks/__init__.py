@@ -1,0 +1,1 @@
+"""The race: what is timed, how, and the record of it."""

@@ -57,8 +57,6 @@ class Network:
                 raise ValueError(f"widths: expected numbers of 1 and up, got {width} in {widths}")
         if len(widths) < 2:
             raise ValueError(f"widths: expected the inputs and at least one layer, got {widths}")
-        if isinstance(self.activations, str):
-            raise TypeError(f"activations: expected one name a layer, got the text {self.activations!r}")
         activations = tuple(self.activations)
         if len(activations) != len(widths) - 1:
             raise ValueError(
@@ -131,7 +129,7 @@ class Problem:
     @property
     def samples(self) -> int:
         """M, the number of columns of X and Y."""
-        return self.X.shape[1]
+        return int(self.X.shape[1])
 
     @property
     def batches(self) -> int:
@@ -193,15 +191,17 @@ def _check_targets(loss: str, Y: NDArray[np.float64]) -> None:
         total = Y.sum(axis=0)
         off = np.flatnonzero(np.abs(total - 1) > len(Y) * np.finfo(np.float64).eps)
         if len(off):
-            raise ValueError(f"Y: {loss} expects columns that sum to 1, got {total[off[0]]} at column {off[0]}")
+            raise ValueError(
+                f"Y: {loss} expects columns that sum to 1, got {total[off[0]]} at column {off[0]}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
     """What a racer computed, as float64 NumPy copies in the shapes of the notation.
 
-    `output` (n_L, m) is that of the last pass; `loss` is J of that pass's batch; `dw` and `db` are those of the
-    last gradients; `weights` and `biases` are the parameters now.
+    `output` (n_L, m) is that of the last pass; `loss` is J of that pass's batch; `dw` and `db` are those of
+    the last gradients; `weights` and `biases` are the parameters now.
     """
 
     loss: float
@@ -217,8 +217,8 @@ class Implementation(Protocol):
     """What a racer is: a class with these facts, this constructor and these six methods.
 
     Construction owns everything that is not the algorithm: it converts the problem into the racer's native
-    form, allocates, compiles, and ends with one `gradients()` on the first batch, so that everything is warm at
-    this very shape and `export()` is valid at once. It raises `Unsupported` for what the racer cannot run.
+    form, allocates, compiles, and ends with one `gradients()` on the first batch, so that everything is warm
+    at this very shape and `export()` is valid at once. It raises `Unsupported` for what the racer cannot run.
 
     A timed method returns only once the numbers exist (asynchronous backends wait).
     """

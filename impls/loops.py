@@ -171,7 +171,7 @@ class Loops:
 
     def backward_sample(self, y: list[float]) -> None:
         last = self.layers[-1]
-        # dJ/da = a - y for the mean squared error; dJ/dz = a - y for the cross-entropies of sigmoid and softmax
+        # a - y is dJ/da of the mean squared error, and dJ/dz of the cross-entropies of sigmoid and softmax
         dz = [a_i - y_i for a_i, y_i in zip(last.a, y, strict=True)]
         if self.loss == "mean_squared_error":
             dz = activation_backward(last.g, dz, last.a)

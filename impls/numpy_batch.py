@@ -16,13 +16,15 @@ Array = NDArray[Any]
 def sigmoid(z: Array) -> Array:
     """1 / (1 + e^-z)."""
     with np.errstate(over="ignore"):  # far below zero e^-z is inf, and 1 / inf the 0 that it should be
-        return 1 / (1 + np.exp(-z))
+        a: Array = 1 / (1 + np.exp(-z))
+    return a
 
 
 def softmax(z: Array) -> Array:
     """e^z / sum(e^z) down each column, shifted so that the largest exponent is 0."""
     e = np.exp(z - z.max(axis=0))
-    return e / e.sum(axis=0)
+    a: Array = e / e.sum(axis=0)
+    return a
 
 
 def activation(g: str, z: Array) -> Array:
@@ -40,13 +42,14 @@ def activation(g: str, z: Array) -> Array:
 
 def activation_backward(g: str, da: Array, a: Array) -> Array:
     """dz = da * g'(z), with g'(z) written in terms of a = g(z)."""
+    dz = da
     if g == "sigmoid":
-        return da * (a * (1 - a))
-    if g == "tanh":
-        return da * (1 - a * a)
-    if g == "relu":
-        return da * (a > 0)
-    return da
+        dz = da * (a * (1 - a))
+    elif g == "tanh":
+        dz = da * (1 - a * a)
+    elif g == "relu":
+        dz = da * (a > 0)
+    return dz
 
 
 def cost(loss: str, z: Array, a: Array, y: Array) -> float:
@@ -64,8 +67,8 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> float:
 class DenseLayer:
     """z = w x + b, a = g(z), for a batch.
 
-    `first`: nothing stands before it, so that nobody needs its da_prev. `fused`: its activation is differentiated
-    together with the loss, so that what it is handed as da is dz already.
+    `first`: nothing stands before it, so that nobody needs its da_prev. `fused`: its activation is
+    differentiated together with the loss, so that what it is handed as da is dz already.
     """
 
     def __init__(self, w: Array, b: Array, g: str, first: bool, fused: bool) -> None:

@@ -1,0 +1,232 @@
+"""The record of a race: frozen, versioned, read and written here only, with the standard library alone.
+
+A record is one JSON file that explains itself: what was raced, on which machine, with which versions and
+settings, and the raw seconds of every measurement. Every ratio is derived from it later, by whoever reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import math
+import os
+import tempfile
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+FORMAT = "gradrace-record"
+SCHEMA = 1
+
+Status = Literal["measured", "skipped", "unsupported", "unavailable", "wrong", "failed", "timed out"]
+"""What became of a cell: `skipped` was predicted too slow, `unsupported` is a racer's own word, `unavailable`
+lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out` hung."""
+
+
+class RecordError(ValueError):
+    """A file that is no record that this version can read; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """A named network and where its data comes from."""
+
+    widths: tuple[int, ...]
+    activations: tuple[str, ...]
+    loss: str
+    data: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the fairness sheet says of a racer: its class's static facts, and what was found in force."""
+
+    idea: str
+    differs_from: str | None
+    dtypes: tuple[str, ...]
+    same_order: bool
+    fast_math: str
+    layout: str
+    lines_of_code: int | None = None
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """One process of a race: the unit of statistics."""
+
+    seed: int
+    started: str
+    seconds: float
+    threads_in_force: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    cpus: tuple[int, ...] = ()
+    load_average: float | None = None
+    calibration: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One cell (workload, phase, batch size, dtype, threads) of one racer, as one process saw it.
+
+    `seconds` holds one value a round: the time of one call, averaged over the round's `iterations` calls.
+    """
+
+    workload: str
+    phase: str
+    implementation: str
+    batch_size: int
+    dtype: str
+    threads: int
+    process: int
+    status: Status
+    reason: str = ""
+    seconds: tuple[float, ...] = ()
+    iterations: int = 0
+    construct_seconds: float | None = None
+    compile_seconds: float | None = None
+    predicted_seconds: float | None = None
+    flops: int | None = None
+    bytes: int | None = None
+    peak_bytes: int | None = None
+    error_of_bound: float | None = None
+    error_ulp: float | None = None
+    error_ulp_median: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A race: everything that a report needs to know of it."""
+
+    created: str
+    command: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any]
+    workloads: Mapping[str, Workload]
+    implementations: Mapping[str, Facts]
+    processes: tuple[Process, ...]
+    measurements: tuple[Measurement, ...]
+
+
+def write(record: Record, path: Path) -> None:
+    """Write `record` as JSON: all of it or nothing, by way of a temporary file beside `path`."""
+    document = {"format": FORMAT, "schema": SCHEMA, **dataclasses.asdict(record)}
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def read(path: Path) -> Record:
+    """The record at `path`; raises RecordError for what is none, OSError for what cannot be read."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.strip():
+        raise RecordError(f"{path}: expected a {FORMAT}, got an empty file; race again to write a new one")
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise RecordError(
+            f"{path}: expected a {FORMAT}, got a truncated or damaged file, no whole JSON document ({error})"
+        ) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise RecordError(
+            f"{path}: expected a {FORMAT}, got the file of another tool; give the record of a race"
+        )
+    schema = document.get("schema")
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        remedy = "update gradrace to read it" if newer else "race again to write a new one"
+        raise RecordError(f"{path}: expected schema {SCHEMA}, got {schema!r}; {remedy}")
+    del document["format"], document["schema"]
+    try:
+        record = _build(Record, document, "record")
+    except _Misfit as misfit:
+        raise RecordError(f"{path}: {misfit}") from None
+    for k, measurement in enumerate(record.measurements):
+        if not 0 <= measurement.process < len(record.processes):
+            raise RecordError(f"{path}: measurements[{k}].process: no process {measurement.process}")
+        if measurement.workload not in record.workloads:
+            raise RecordError(f"{path}: measurements[{k}].workload: no workload {measurement.workload!r}")
+        if any(value <= 0 for value in measurement.seconds):
+            raise RecordError(f"{path}: measurements[{k}].seconds: expected positive numbers")
+    return record
+
+
+class _Misfit(ValueError):
+    """A value that does not fit the type of its field."""
+
+
+T = TypeVar("T")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _build(kind: type[T], value: Any, place: str) -> T:
+    """`value`, as JSON gave it, as the dataclass `kind`; field by field, by their types."""
+    if not isinstance(value, dict):
+        raise _Misfit(f"{place}: expected an object, got {type(value).__name__}")
+    hints, fields = _fields(typing.cast("Any", kind))
+    unknown = sorted(set(value) - set(fields))
+    if unknown:
+        raise _Misfit(f"{place}: unknown field {unknown[0]!r}")
+    given = {}
+    for name, field in fields.items():
+        if name in value:
+            given[name] = _convert(hints[name], value[name], f"{place}.{name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise _Misfit(f"{place}: the field {name!r} is missing")
+    return kind(**given)
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    return typing.get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}
+
+
+def _convert(hint: Any, value: Any, place: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        return _convert(arguments[0], value, place)
+    if origin is Literal:
+        if value not in arguments:
+            raise _Misfit(f"{place}: expected one of {', '.join(arguments)}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _Misfit(f"{place}: expected a list, got {type(value).__name__}")
+        return tuple(_convert(arguments[0], item, f"{place}[{k}]") for k, item in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise _Misfit(f"{place}: expected an object, got {type(value).__name__}")
+        return {key: _convert(arguments[1], item, f"{place}[{key!r}]") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast("type[Any]", hint), value, place)
+    accepted = (int, float) if hint is float else (hint,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
+        raise _Misfit(f"{place}: expected {hint.__name__}, got {value!r}")
+    if hint is float:
+        value = float(value)
+        if not math.isfinite(value):
+            raise _Misfit(f"{place}: expected a finite number, got {value}")
+    return value
