@@ -1,0 +1,61 @@
+"""Everything that CI runs, runnable by hand: `nox -s bench`, `nox -s tests`, `nox --list` for the rest."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["tests", "lint", "typing"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+TESTS = nox.project.dependency_groups(PROJECT, "tests")
+PEERS = ["jax", "sklearn", "autograd"]
+# PyTorch comes apart from the other peers: its default build for Linux brings gigabytes of CUDA, so that the
+# version is named here, where a CPU build of it can be put beforehand.
+TORCH = "torch==2.13.0"
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Race every available racer on the digits, prove their gradients equal, draw the report."""
+    session.install("-e", ".")
+    session.run("python", "-m", "pytest", "--benchmark-only", "--quiet", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the laws, and every benchmark once without timing."""
+    session.install("-e", ".", *TESTS)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """The tests again, with every optional racer installed."""
+    session.install(TORCH)
+    session.install("-e", f".[{','.join(PEERS)}]", *TESTS)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types, strictly."""
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "typing"))
+    session.run("mypy", "impls", "benchmarks", "reports", "tests", "noxfile.py")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Draw the report of a record again: `nox -s report -- RECORD`."""
+    session.install("-e", ".")
+    session.run("python", "-m", "reports", "render", *(session.posargs or ["reports/out/record.json"]))
