@@ -1,15 +1,26 @@
-"""Who races: a literal table from names to classes, loaded only when asked for."""
+"""Who races: a literal table from names to classes, and who is brought along; loaded only when asked for."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
-from typing import NamedTuple, cast
+import importlib.util
+import inspect
+import sys
+import typing
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar, NamedTuple, cast
 
-from impls.interface import Implementation, Unavailable
+from impls.interface import DTYPES, Implementation, Unavailable
+
+ENTRY_POINTS = "gradrace.implementations"
+"""The entry-point group in which an installed distribution names racers of its own."""
 
 
 class Entry(NamedTuple):
-    """Where a racer is, and what it needs: distribution names as pip knows them."""
+    """Where a racer is (`module:Class`), and the extra of this project that brings what it needs."""
 
     target: str
     extra: str | None = None
@@ -18,27 +29,133 @@ class Entry(NamedTuple):
 # Names are stored in records: they are stable. The order is that of the ladder.
 REGISTRY: dict[str, Entry] = {
     "loops": Entry("impls.loops:Loops"),
+    "loops-ndarray": Entry("impls.loops_ndarray:LoopsNdarray"),
+    "numpy-sample": Entry("impls.numpy_sample:NumpySample"),
     "numpy": Entry("impls.numpy_batch:NumpyBatch"),
+    "numpy-inplace": Entry("impls.numpy_inplace:NumpyInplace"),
+    "numba-loops": Entry("impls.numba_loops:NumbaLoops"),
     "numba": Entry("impls.numba_fused:NumbaFused"),
+    "numba-parallel": Entry("impls.numba_parallel:NumbaParallel"),
+    "jax": Entry("impls.jax_jit:JaxJit", extra="jax"),
+    "torch": Entry("impls.torch_eager:TorchEager", extra="torch"),
+    "torch-compile": Entry("impls.torch_compile:TorchCompile", extra="torch"),
+    "sklearn": Entry("impls.sklearn_mlp:SklearnMLP", extra="sklearn"),
+    "autograd": Entry("impls.autograd_numpy:AutogradNumpy", extra="autograd"),
 }
 
 
 def names() -> tuple[str, ...]:
-    """Every registered name, in the order of the ladder, whether or not it can be loaded here."""
-    return tuple(REGISTRY)
+    """Every registered name, in the order of the ladder, whether or not it can be loaded here.
+
+    Those of installed distributions (entry points of the group `ENTRY_POINTS`) come last.
+    """
+    return (*REGISTRY, *(name for name in _brought() if name not in REGISTRY))
 
 
 def load(name: str) -> type[Implementation]:
-    """The class registered as `name`.
+    """The class registered as `name`, or found at `path/to/file.py:Class` or `package.module:Class`.
 
-    Raises ValueError for an unknown name and Unavailable, saying what to install, where a package is missing.
+    Raises ValueError for a name that is neither registered nor a target, and Unavailable, saying what to
+    install or mend, where the class cannot be had or is no implementation.
     """
-    if name not in REGISTRY:
-        raise ValueError(f"implementation: expected one of {', '.join(REGISTRY)}, got {name!r}")
-    entry = REGISTRY[name]
+    if name in REGISTRY:
+        return _load_own(name, REGISTRY[name])
+    brought = _brought()
+    if name in brought:
+        return _load_outside(name, brought[name])
+    if ":" in name:
+        return _load_outside(name, name)
+    raise ValueError(
+        f"implementation: expected one of {', '.join(names())}, or path/to/file.py:Class, "
+        f"or package.module:Class; got {name!r}"
+    )
+
+
+@functools.cache
+def _brought() -> dict[str, str]:
+    """Name -> target of the racers that installed distributions bring."""
+    from importlib.metadata import (
+        entry_points,
+    )  # here, because it takes a third of the time of `import impls`
+
+    points = entry_points(group=ENTRY_POINTS)
+    return {point.name: point.value for point in sorted(points, key=lambda point: point.name)}
+
+
+def _load_own(name: str, entry: Entry) -> type[Implementation]:
     module, _, attribute = entry.target.partition(":")
     try:
         return cast("type[Implementation]", getattr(importlib.import_module(module), attribute))
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a shared library of a backend does not load
         remedy = f"pip install -e '.[{entry.extra}]'" if entry.extra else "pip install -e ."
         raise Unavailable(f"{name} cannot be loaded ({error}); install what it needs: {remedy}") from error
+
+
+def _load_outside(name: str, target: str) -> type[Implementation]:
+    place, _, attribute = target.rpartition(":")
+    if not place or not attribute.isidentifier():
+        raise ValueError(
+            f"implementation: expected path/to/file.py:Class or package.module:Class, got {target!r}"
+        )
+    path = Path(place) if place.endswith(".py") else None
+    if path and not path.is_file():
+        raise Unavailable(f"{name}: there is no file {path}")
+    try:
+        module = _import_file(path) if path else importlib.import_module(place)
+    # Code of others is run here: whatever it raises is its own fault, and must not stop the other racers.
+    except (Exception, SystemExit) as error:
+        raise Unavailable(
+            f"{name}: importing {place} failed with {type(error).__name__}: {error}; "
+            "mend it, or install what it imports"
+        ) from error
+    if not hasattr(module, attribute):
+        classes = [
+            k for k, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__
+        ]
+        raise Unavailable(
+            f"{name}: {place} has no {attribute}; it defines {', '.join(classes) or 'no class at all'}"
+        )
+    found = getattr(module, attribute)
+    faults = faults_of(found)
+    if faults:
+        raise Unavailable(f"{name}: {attribute} is no implementation: {'; '.join(faults)}")
+    return cast("type[Implementation]", found)
+
+
+def _import_file(path: Path) -> ModuleType:
+    # A name of its own, so that a file called jax.py shadows nothing; registered, so that it can be pickled.
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    name = f"gradrace_outside_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def faults_of(found: object) -> list[str]:
+    """What keeps `found` from being an `Implementation`, in words; empty where nothing does."""
+    if not inspect.isclass(found):
+        return [f"expected a class, got {type(found).__name__}"]
+    hints = typing.get_type_hints(Implementation)
+    facts = [name for name, hint in hints.items() if typing.get_origin(hint) is ClassVar]
+    methods = [name for name, value in vars(Implementation).items() if callable(value) and name[0] != "_"]
+    faults = []
+    for kind, wanted in (("fact", facts), ("method", methods)):
+        lacking = [name for name in wanted if not hasattr(found, name)]
+        if lacking:
+            faults.append(f"it lacks the {kind}{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}")
+    faults += [f"{name} is not callable" for name in methods if not callable(getattr(found, name, len))]
+    dtypes = getattr(found, "dtypes", DTYPES)
+    if not (isinstance(dtypes, tuple) and dtypes and all(d in DTYPES for d in dtypes)):
+        faults.append(f"dtypes: expected a tuple of {' and '.join(DTYPES)}, got {dtypes!r}")
+    for fact, kinds in (("idea", str), ("same_order", bool), ("fast_math", str), ("layout", str)):
+        if hasattr(found, fact) and not isinstance(getattr(found, fact), kinds):
+            faults.append(f"{fact}: expected {kinds.__name__}, got {getattr(found, fact)!r}")
+    return faults
