@@ -1,0 +1,205 @@
+"""`numpy-sample`: vectorized over neurons, one matrix-vector product per layer and sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+from numpy.typing import NDArray
+
+from impls.interface import Problem, Result, Unsupported
+
+Array = NDArray[Any]
+
+
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + e^-z)."""
+    with np.errstate(over="ignore"):  # far below zero e^-z is inf, and 1 / inf the 0 that it should be
+        a: Array = 1 / (1 + np.exp(-z))
+    return a
+
+
+def softmax(z: Array) -> Array:
+    """e^z / sum(e^z) of one sample, shifted so that the largest exponent is 0."""
+    e = np.exp(z - z.max())
+    a: Array = e / e.sum()
+    return a
+
+
+def activation(g: str, z: Array) -> Array:
+    """a = g(z) for one sample."""
+    if g == "sigmoid":
+        return sigmoid(z)
+    if g == "tanh":
+        return np.tanh(z)
+    if g == "relu":
+        return np.maximum(z, 0)
+    if g == "softmax":
+        return softmax(z)
+    return z
+
+
+def activation_backward(g: str, da: Array, a: Array) -> Array:
+    """dz = da * g'(z) for one sample, with g'(z) written in terms of a = g(z)."""
+    dz = da
+    if g == "sigmoid":
+        dz = da * (a * (1 - a))
+    elif g == "tanh":
+        dz = da * (1 - a * a)
+    elif g == "relu":
+        dz = da * (a > 0)
+    return dz
+
+
+def cost(loss: str, z: Array, a: Array, y: Array) -> float:
+    """One sample's share of m J; the cross-entropies from z, where no logarithm meets a zero."""
+    if loss == "mean_squared_error":
+        return float(np.sum((a - y) ** 2) / 2)
+    if loss == "binary_cross_entropy":
+        # -(y ln a + (1 - y) ln(1 - a)) = max(z, 0) - z y + ln(1 + e^-|z|)
+        return float(np.sum(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))))
+    shifted = z - z.max()
+    return float(np.sum(y * (np.log(np.exp(shifted).sum()) - shifted)))
+
+
+class DenseLayer:
+    """z = w x + b, a = g(z), for one sample at a time.
+
+    `first`: nothing stands before it, so that nobody needs its da_prev. `fused`: its activation is
+    differentiated together with the loss, so that what it is handed as da is dz already.
+    """
+
+    def __init__(self, w: Array, b: Array, g: str, first: bool, fused: bool) -> None:
+        self.w = w  # (n_l, n_{l-1})
+        self.b = b  # (n_l,)
+        self.g = g
+        self.first = first
+        self.fused = fused
+        self.zero_gradients()
+
+    def zero_gradients(self) -> None:
+        """dw = 0, db = 0: the sums over a batch begin."""
+        self.dw = np.zeros_like(self.w)  # (n_l, n_{l-1})
+        self.db = np.zeros_like(self.b)  # (n_l,)
+
+    def forward_propagation(self, x: Array) -> Array:
+        """x (n_{l-1},) -> a (n_l,)."""
+        self.x = x
+        self.z = self.w @ x + self.b  # (n_l,)
+        self.a = activation(self.g, self.z)  # (n_l,)
+        return self.a
+
+    def back_propagation(self, da: Array) -> Array | None:
+        """da (n_l,) -> da_prev (n_{l-1},); adds this sample's share to dw and db."""
+        dz = da if self.fused else activation_backward(self.g, da, self.a)  # (n_l,)
+        self.dw += np.outer(dz, self.x)  # (n_l, n_{l-1})
+        self.db += dz  # (n_l,)
+        return None if self.first else self.w.T @ dz  # (n_{l-1},)
+
+    def average_gradients(self, m: int) -> None:
+        """The sums over the batch become averages."""
+        self.dw /= m
+        self.db /= m
+
+    def update(self, learning_rate: float) -> None:
+        """w -= learning_rate dw, b -= learning_rate db."""
+        self.w -= learning_rate * self.dw
+        self.b -= learning_rate * self.db
+
+
+class NumpySample:
+    """The network in matrices and vectors, a sample at a time."""
+
+    idea = "vectorized over neurons: one matrix-vector product per sample"
+    differs_from = "loops"
+    dtypes = ("float64", "float32")
+    same_order = False
+    fast_math = "none"
+    layout = "C-contiguous matrix of samples in rows, one row at a time"
+
+    def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
+        if dtype not in self.dtypes:
+            raise Unsupported(f"numpy-sample computes in {' or '.join(self.dtypes)}, got {dtype}")
+        if threads < 1:
+            raise ValueError(f"threads: expected 1 or more, got {threads}")
+        threadpoolctl.threadpool_limits(threads, user_api="blas")
+        self.loss = problem.network.loss
+        self.m = problem.batch_size
+        self.X = np.array(problem.X.T, dtype, order="C")  # (M, n_0)
+        self.Y = np.array(problem.Y.T, dtype, order="C")  # (M, n_L)
+        last = problem.network.layers - 1
+        self.layers = [
+            DenseLayer(
+                np.array(w, dtype, order="C"),
+                np.array(b[:, 0], dtype, order="C"),
+                g,
+                first=k == 0,
+                fused=k == last and self.loss != "mean_squared_error",
+            )
+            for k, (w, b, g) in enumerate(
+                zip(problem.weights, problem.biases, problem.network.activations, strict=True)
+            )
+        ]
+        self.start = 0  # the current batch is the m samples from here
+        self.compile_seconds = 0.0
+        self.gradients()
+
+    def begin_pass(self) -> None:
+        self.pass_start = self.start
+        self.zs: list[Array] = []  # of the last layer, for the cost
+        self.outputs: list[Array] = []
+
+    def forward_sample(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer.forward_propagation(x)
+        self.zs.append(self.layers[-1].z)
+        self.outputs.append(x)
+        return x
+
+    def backward_sample(self, y: Array) -> None:
+        # dJ/da of the mean squared error, dJ/dz of the cross-entropies of sigmoid and softmax: m (a - y)
+        da: Array | None = self.layers[-1].a - y  # (n_L,)
+        for layer in reversed(self.layers):
+            assert da is not None  # only the first layer has no da_prev
+            da = layer.back_propagation(da)
+
+    def forward(self) -> None:
+        self.begin_pass()
+        for x in self.X[self.start : self.start + self.m]:
+            self.forward_sample(x)
+
+    def gradients(self) -> None:
+        self.begin_pass()
+        for layer in self.layers:
+            layer.zero_gradients()
+        batch = slice(self.start, self.start + self.m)
+        for x, y in zip(self.X[batch], self.Y[batch], strict=True):
+            self.forward_sample(x)
+            self.backward_sample(y)
+        for layer in self.layers:
+            layer.average_gradients(self.m)
+
+    def step(self, learning_rate: float) -> None:
+        self.gradients()
+        for layer in self.layers:
+            layer.update(learning_rate)
+        self.start = (self.start + self.m) % len(self.X)
+
+    def train(self, steps: int, learning_rate: float) -> None:
+        for _ in range(steps):
+            self.step(learning_rate)
+
+    def export(self) -> Result:
+        J = 0.0
+        for z, a, y in zip(self.zs, self.outputs, self.Y[self.pass_start :], strict=False):
+            J += cost(self.loss, z, a, y)
+        wide = np.float64
+        return Result(
+            loss=J / self.m,
+            output=np.array(self.outputs, wide).T.copy(),
+            dw=tuple(np.array(layer.dw, wide) for layer in self.layers),
+            db=tuple(np.array(layer.db, wide)[:, None] for layer in self.layers),
+            weights=tuple(np.array(layer.w, wide) for layer in self.layers),
+            biases=tuple(np.array(layer.b, wide)[:, None] for layer in self.layers),
+        )
