@@ -1,0 +1,30 @@
+"""Hypothesis profiles, and every racer that can be had here."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+import impls
+
+# deadline: a first call may compile. derandomize: a run of the tests says the same about the same code.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=30, database=None)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=500, print_blob=True)
+hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(params=impls.names())
+def racer_name(request: pytest.FixtureRequest) -> str:
+    """Every registered racer; skipped, with the reason, where it cannot be loaded."""
+    name: str = request.param
+    try:
+        impls.load(name)
+    except impls.Unavailable as missing:
+        pytest.skip(str(missing))
+    return name
+
+
+@pytest.fixture
+def racer(racer_name: str) -> type[impls.Implementation]:
+    """The class of every racer that can be loaded."""
+    return impls.load(racer_name)
