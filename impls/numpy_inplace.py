@@ -1,12 +1,12 @@
 """`numpy-inplace`: the matrices of `numpy`, every result written where it has its place since construction.
 
-A fresh array of some hundred kilobytes costs more than the sum that fills it: the system hands out its pages one
-fault at a time, and each pushes another out of the cache. Here a pass allocates none: the `out=` of every
+A fresh array of some hundred kilobytes costs more than the sum that fills it: the system hands out its pages
+one fault at a time, and each pushes another out of the cache. Here a pass allocates none: the `out=` of every
 operation is an array made by the constructor, and z becomes a, and da becomes dz, in place.
 
-NumPy allocates behind one's back, too: an array of no dimension for a Python number, and a buffer for an operand
-that it broadcasts over rows or columns, or converts. So constants are arrays, b is first copied out to m columns
-(`copyto` broadcasts without a buffer), and what a relu lets through is turned from bool into 0 and 1 likewise.
+NumPy allocates behind one's back, too: an array of no dimension for a Python number, and a buffer for what it
+converts or broadcasts over rows or columns. So constants are arrays, b is first copied out to m columns
+(`copyto` broadcasts without a buffer), and where a relu lets through is turned from bool into 0 and 1 likewise.
 """
 
 from __future__ import annotations
