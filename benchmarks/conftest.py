@@ -1,0 +1,96 @@
+"""The pytest side of a cell: every benchmark's parameters, and the fixture that verifies and times."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks.plugin import CONTEST
+
+if TYPE_CHECKING:
+    from benchmarks.contest import Cell, Contest
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One benchmark for each cell, in the shuffled order of the racers."""
+    if "lane" not in metafunc.fixturenames:
+        return
+    phase = metafunc.function.__name__.removeprefix("test_")
+    cells = list(metafunc.config.stash[CONTEST].cells(phase))
+    fields = [field.name for field in dataclasses.fields(cells[0]) if field.name != "phase"]
+    values = [[getattr(cell, name) for name in fields] for cell in cells]
+    metafunc.parametrize(fields, values, ids=["-".join(str(value) for value in row) for row in values])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All phases of a cell one after the other, so that its racers are verified and constructed once."""
+    place: dict[Any, int] = {}
+
+    def group(item: pytest.Item) -> int:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        key = tuple(params.get(name) for name in ("workload", "dtype", "batch_size"))
+        return place.setdefault(key, len(place)) if "implementation" in params else -1
+
+    items.sort(key=group)
+
+
+class Lane:
+    """One racer in one cell: made ready, then timed."""
+
+    def __init__(self, contest: Contest, cell: Cell, benchmark: Any) -> None:
+        self.contest = contest
+        self.cell = cell
+        self.benchmark = benchmark
+
+    def time(self) -> None:
+        """Verify the racer, warm it up and time the phase's method; anything but a timing goes on record."""
+        from benchmarks.contest import CellError, guard
+
+        try:
+            with guard(self.cell):
+                self._time()
+        except CellError as error:
+            if self.benchmark.enabled:
+                self.contest.enter_failure(self.cell, error)
+            if error.status in ("wrong", "failed"):
+                pytest.fail(error.reason, pytrace=False)
+            pytest.skip(error.reason)
+
+    def _time(self) -> None:
+        from benchmarks import clock
+        from benchmarks.contest import method
+
+        cell, benchmark = self.cell, self.benchmark
+        starter = self.contest.starter(cell)
+        call = method(starter.racer, cell.phase)
+        if not benchmark.enabled:
+            benchmark.pedantic(call)
+            return
+        plan = clock.plan(clock.settle(call))
+        benchmark.group = f"{cell.workload} {cell.phase} m={cell.batch_size} {cell.dtype}"
+        benchmark.pedantic(call, rounds=plan.rounds, iterations=plan.iterations)
+        measurement = self.contest.enter(cell, starter, tuple(benchmark.stats.stats.data), plan.iterations)
+        found = dataclasses.asdict(measurement)
+        del found["seconds"]
+        network = self.contest.workloads[cell.workload].network
+        benchmark.extra_info.update(found, widths=network.widths, activations=network.activations)
+
+
+@pytest.fixture
+def lane(
+    request: pytest.FixtureRequest,
+    benchmark: Any,
+    workload: str,
+    batch_size: int,
+    dtype: str,
+    threads: int,
+    implementation: str,
+) -> Lane:
+    """The lane of this test's cell; the phase is that of the test's name."""
+    from benchmarks.contest import Cell
+
+    phase = request.function.__name__.removeprefix("test_")
+    cell = Cell(workload, phase, batch_size, dtype, threads, implementation)
+    return Lane(request.config.stash[CONTEST], cell, benchmark)

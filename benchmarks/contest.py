@@ -1,0 +1,270 @@
+"""One process's race: racers are loaded, verified, warmed up, timed and put on record, cell by cell."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import functools
+import inspect
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import impls
+from benchmarks import clock, costs, environment, results, workloads
+from benchmarks.options import Settings
+from impls import referee
+
+PHASES = ("forward", "gradients", "step")
+
+CELL_LIMIT_SECONDS = 20.0
+"""A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
+
+CALLS_OF_A_CELL = 6
+"""Calls that a slow cell costs at least: verification, construction, warm-up and the fewest rounds."""
+
+SLOWEST_FLOPS = 1e7
+"""Operations in a second that the slowest interpreter reaches: what could be too slow is probed first."""
+
+STEP_LEARNING_RATE = 0.01
+"""Small: however often a step is timed, the network stays in its curved part."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What one benchmark measures."""
+
+    workload: str
+    phase: str
+    batch_size: int
+    dtype: str
+    threads: int
+    implementation: str
+
+    @property
+    def lane(self) -> tuple[str, int, str, str]:
+        """What one constructed racer serves: every phase of it."""
+        return (self.workload, self.batch_size, self.dtype, self.implementation)
+
+
+class CellError(Exception):
+    """A cell that cannot be timed, with the status that goes on record."""
+
+    def __init__(self, status: results.Status, reason: str, predicted_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.predicted_seconds = predicted_seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Starter:
+    """A racer that has passed the referee and is warm, with what its construction took."""
+
+    racer: impls.Implementation
+    construct_seconds: float
+    verdict: referee.Verdict
+
+
+class Contest:
+    """The race of one process: its settings, its verdicts and its measurements."""
+
+    def __init__(self, settings: Settings, known: dict[str, workloads.Workload]) -> None:
+        self.settings = settings
+        self.workloads = known
+        self.started = datetime.datetime.now(datetime.UTC)
+        self.start = time.perf_counter()
+        self.load_average = environment.load_average()
+        self.facts: dict[str, results.Facts] = {}
+        self.measurements: list[results.Measurement] = []
+        self.typical: dict[Cell, float] = {}
+        self._starters: dict[tuple[str, int, str, str], Starter | CellError] = {}
+        self._problem: tuple[tuple[str, int], impls.Problem] | None = None
+
+    def cells(self, phase: str) -> Iterator[Cell]:
+        """Every cell of one phase; the racers of a cell in an order of its own, shuffled by the seed."""
+        settings = self.settings
+        for workload in settings.workloads:
+            for dtype in settings.dtypes:
+                for batch_size in settings.batch_sizes:
+                    racers = list(settings.implementations)
+                    key = f"{settings.seed} {workload} {dtype} {batch_size} {phase}"
+                    random.Random(key).shuffle(racers)  # noqa: S311 - an order, no secret
+                    for name in racers:
+                        yield Cell(workload, phase, batch_size, dtype, settings.threads, name)
+
+    def problem(self, workload: str, batch_size: int) -> impls.Problem:
+        """The problem that every racer of a cell gets; the last one is kept, cells come in groups."""
+        if self._problem is None or self._problem[0] != (workload, batch_size):
+            made = workloads.problem(self.workloads[workload], batch_size)
+            self._problem = (workload, batch_size), made
+        return self._problem[1]
+
+    def starter(self, cell: Cell) -> Starter:
+        """The cell's racer, loaded, verified, constructed and warm; raises CellError where it cannot be."""
+        self._check_prediction(cell)
+        known = self._starters.get(cell.lane)
+        if known is None:
+            # Racers of another batch size are not needed again: the cells come in groups.
+            self._starters = {lane: s for lane, s in self._starters.items() if lane[:3] == cell.lane[:3]}
+            try:
+                with guard(cell):
+                    known = self._construct(cell)
+            except CellError as error:
+                known = error
+            self._starters[cell.lane] = known
+        if isinstance(known, CellError):
+            raise known
+        return known
+
+    def load(self, name: str) -> type[impls.Implementation]:
+        """The racer's class; its facts go on record."""
+        try:
+            racer = impls.load(name)
+        except impls.Unavailable as error:
+            raise CellError("unavailable", str(error)) from error
+        if name not in self.facts:
+            self.facts[name] = facts(racer)
+        return racer
+
+    def _construct(self, cell: Cell) -> Starter:
+        racer_class = self.load(cell.implementation)
+        problem = self.problem(cell.workload, cell.batch_size)
+        start = time.perf_counter()
+        racer = racer_class(problem, dtype=cell.dtype, threads=cell.threads)
+        construct_seconds = time.perf_counter() - start
+        verdict = referee.check(racer, problem, cell.dtype)
+        if not verdict.passed:
+            raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
+        return Starter(racer, construct_seconds, verdict)
+
+    def _check_prediction(self, cell: Cell) -> None:
+        measured = {
+            c.batch_size: seconds
+            for c, seconds in self.typical.items()
+            if dataclasses.replace(c, batch_size=cell.batch_size) == cell
+        }
+        network = self.workloads[cell.workload].network
+        slowest = costs.flops(network, cell.phase, cell.batch_size) / SLOWEST_FLOPS * CALLS_OF_A_CELL
+        if not any(m < cell.batch_size for m in measured) and slowest > CELL_LIMIT_SECONDS:
+            measured = self._probe(cell)
+        predicted = clock.predict(measured, cell.batch_size)
+        whole = (predicted or 0.0) * CALLS_OF_A_CELL
+        if whole > CELL_LIMIT_SECONDS:
+            reason = (
+                f"a call is predicted to take {predicted:.3g} s, the cell {whole:.3g} s; "
+                f"cells of more than {CELL_LIMIT_SECONDS:g} s are not run"
+            )
+            raise CellError("skipped", reason, predicted)
+
+    def _probe(self, cell: Cell) -> dict[int, float]:
+        """Times of one call at small batches, where a prediction is needed and nothing is measured yet."""
+        racer_class = self.load(cell.implementation)
+        found = {}
+        for m in (1, 4):
+            racer = racer_class(workloads.problem(self.workloads[cell.workload], m), cell.dtype, cell.threads)
+            found[m] = clock.settle(method(racer, cell.phase))
+        return found
+
+    def enter(
+        self, cell: Cell, starter: Starter, seconds: tuple[float, ...], iterations: int
+    ) -> results.Measurement:
+        """Put a timed cell on record."""
+        self.typical[cell] = sorted(seconds)[len(seconds) // 2]
+        network = self.workloads[cell.workload].network
+        itemsize = 4 if cell.dtype == "float32" else 8
+        return self._record(
+            cell,
+            status="measured",
+            seconds=seconds,
+            iterations=iterations,
+            construct_seconds=starter.construct_seconds,
+            compile_seconds=starter.racer.compile_seconds,
+            flops=costs.flops(network, cell.phase, cell.batch_size),
+            bytes=costs.traffic(network, cell.phase, cell.batch_size, itemsize),
+            error_of_bound=starter.verdict.error_of_bound,
+            error_ulp=starter.verdict.error_ulp,
+            error_ulp_median=starter.verdict.error_ulp_median,
+        )
+
+    def enter_failure(self, cell: Cell, error: CellError) -> results.Measurement:
+        """Put a cell that was not timed on record, with the reason."""
+        return self._record(
+            cell, status=error.status, reason=error.reason, predicted_seconds=error.predicted_seconds
+        )
+
+    def _record(self, cell: Cell, **found: Any) -> results.Measurement:
+        measurement = results.Measurement(**dataclasses.asdict(cell), process=0, **found)
+        self.measurements.append(measurement)
+        return measurement
+
+    def record(self, command: str) -> results.Record:
+        """All of it, as the record of a race of one process."""
+        threads = environment.threads_in_force()
+        raced = {m.workload for m in self.measurements}
+        process = results.Process(
+            seed=self.settings.seed,
+            started=self.started.isoformat(),
+            seconds=time.perf_counter() - self.start,
+            threads_in_force=threads,
+            cpus=environment.cpus(),
+            load_average=self.load_average,
+            warnings=tuple(environment.thread_warnings(threads, self.settings.threads)),
+        )
+        return results.Record(
+            created=datetime.datetime.now(datetime.UTC).isoformat(),
+            command=command,
+            machine=environment.machine(),
+            versions=environment.versions(),
+            settings=dataclasses.asdict(self.settings),
+            workloads={name: _described(w) for name, w in self.workloads.items() if name in raced},
+            implementations=self.facts,
+            processes=(process,),
+            measurements=tuple(self.measurements),
+        )
+
+
+@contextlib.contextmanager
+def guard(cell: Cell) -> Iterator[None]:
+    """Whatever a racer raises is its own cell's failure, by name: a racer may be anybody's code."""
+    try:
+        yield
+    except CellError:
+        raise
+    except impls.Unsupported as error:
+        raise CellError("unsupported", str(error)) from error
+    except Exception as error:
+        raise CellError("failed", f"{cell.implementation}: {type(error).__name__}: {error}") from error
+
+
+def method(racer: impls.Implementation, phase: str) -> Callable[[], Any]:
+    """The call that a phase times."""
+    if phase == "forward":
+        return racer.forward
+    if phase == "gradients":
+        return racer.gradients
+    return functools.partial(racer.step, STEP_LEARNING_RATE)
+
+
+def _described(workload: workloads.Workload) -> results.Workload:
+    network = workload.network
+    return results.Workload(network.widths, network.activations, network.loss, workload.data)
+
+
+def facts(racer: type[impls.Implementation]) -> results.Facts:
+    """A racer's line of the fairness sheet, with its source."""
+    source = inspect.getsource(sys.modules[racer.__module__])
+    lines = [line.strip() for line in source.splitlines()]
+    return results.Facts(
+        idea=racer.idea,
+        differs_from=racer.differs_from,
+        dtypes=tuple(racer.dtypes),
+        same_order=racer.same_order,
+        fast_math=racer.fast_math,
+        layout=racer.layout,
+        lines_of_code=sum(1 for line in lines if line and not line.startswith("#")),
+        source=source,
+    )

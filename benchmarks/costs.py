@@ -1,0 +1,71 @@
+"""What the algorithm costs, whoever runs it: operations and bytes, derived from the network's shape.
+
+With m samples and layers of width n_l behind layers of width n_{l-1}:
+
+    z = w x + b          2 n_l n_{l-1} m    (a product and an addition each; the sum starts from b)
+    dw = dz x^T          2 n_l n_{l-1} m
+    da_prev = w^T dz     2 n_l n_{l-1} m    (every layer but the first: nobody asks for the derivative by X)
+"""
+
+from __future__ import annotations
+
+from impls import Network
+
+# Operations for each value of z or dz; an exponential or a hyperbolic tangent counts as one.
+_FORWARD = {"identity": 0, "sigmoid": 3, "tanh": 1, "relu": 0}
+_BACKWARD = {"identity": 0, "sigmoid": 3, "tanh": 3, "relu": 0}
+
+
+def flops(network: Network, phase: str, m: int) -> int:
+    """Multiplications and additions of the matrix products of one call: what a gemm would count."""
+    n = network.widths
+    connections = [n[k] * n[k + 1] for k in range(network.layers)]
+    forward = 2 * m * sum(connections)
+    if phase == "forward":
+        return forward
+    return 2 * forward + 2 * m * sum(connections[1:])
+
+
+def elementwise(network: Network, phase: str, m: int) -> int:
+    """Every other arithmetic operation of one call: activations, averages, the update of the parameters.
+
+    Comparisons, negations and absolute values are not counted.
+    """
+    n = network.widths
+    last = len(network.activations) - 1
+    total = 0
+    for k, g in enumerate(network.activations):
+        width = n[k + 1]
+        # softmax: width shifts, exponentials, additions and divisions
+        total += m * (4 * width if g == "softmax" else _FORWARD[g] * width)
+        if phase != "forward":
+            fused = k == last and network.loss != "mean_squared_error"
+            total += m * (0 if fused else _BACKWARD[g] * width)
+            total += m * width  # db += dz
+    if phase != "forward":
+        total += m * n[-1]  # a - y
+        total += parameters(network)  # sums to averages
+    if phase == "step":
+        total += 2 * parameters(network)  # w -= learning_rate dw
+    return total
+
+
+def traffic(network: Network, phase: str, m: int, itemsize: int) -> int:
+    """The least bytes that one call moves: everything given read once, every result written once.
+
+    forward reads X, w, b and writes the output; gradients reads Y, too, and writes dw and db; step writes
+    w and b besides.
+    """
+    n = network.widths
+    values = n[0] * m + parameters(network) + n[-1] * m
+    if phase != "forward":
+        values += parameters(network)
+    if phase == "step":
+        values += parameters(network)
+    return values * itemsize
+
+
+def parameters(network: Network) -> int:
+    """How many weights and biases the network has."""
+    n = network.widths
+    return sum(n[k + 1] * (n[k] + 1) for k in range(network.layers))

@@ -1,0 +1,117 @@
+"""Named networks and the data that they are raced on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls import Network, Problem
+from impls.interface import LOSSES
+
+BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
+
+RANDOM_SAMPLES = 1024
+"""Samples of a workload on random data, for batches up to that size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """A network, where its data comes from, and a learning rate that it trains well with."""
+
+    network: Network
+    data: str
+    learning_rate: float
+
+
+def _network(widths: tuple[int, ...], hidden: str, last: str, loss: str) -> Network:
+    return Network(widths, (hidden,) * (len(widths) - 2) + (last,), loss)
+
+
+# Names are stored in records: they are stable.
+WORKLOADS: dict[str, Workload] = {
+    "digits": Workload(_network((64, 32, 10), "sigmoid", "sigmoid", "mean_squared_error"), "digits", 2.0),
+    "digits-softmax": Workload(
+        _network((64, 64, 10), "relu", "softmax", "softmax_cross_entropy"), "digits", 0.2
+    ),
+    "mnist-shape": Workload(
+        _network((784, 128, 10), "relu", "softmax", "softmax_cross_entropy"), "random", 0.1
+    ),
+    "deep": Workload(
+        _network((64, *[64] * 8, 10), "tanh", "softmax", "softmax_cross_entropy"), "digits", 0.1
+    ),
+    "xor": Workload(_network((2, 2, 1), "sigmoid", "sigmoid", "mean_squared_error"), "xor", 2.0),
+}
+
+
+def named(name: str) -> Workload:
+    """The workload of that name; raises ValueError for an unknown one."""
+    if name not in WORKLOADS:
+        raise ValueError(f"workload: expected one of {', '.join(WORKLOADS)}, got {name!r}")
+    return WORKLOADS[name]
+
+
+def ad_hoc(network: str, activation: str = "sigmoid", loss: str = "mean_squared_error") -> Workload:
+    """A workload on random data: `network` like "784-128-10", one activation for all layers or one each.
+
+    Where the loss asks for a last activation of its own (softmax, say) and only one is given, the last layer
+    gets that. Raises ValueError with what was expected and what was got.
+    """
+    try:
+        widths = tuple(int(width) for width in network.split("-"))
+    except ValueError:
+        raise ValueError(f"network: expected widths like 784-128-10, got {network!r}") from None
+    if len(widths) < 2:
+        raise ValueError(f"network: expected the inputs and at least one layer, like 64-10, got {network!r}")
+    activations = tuple(activation.split(","))
+    if len(activations) == 1:
+        last = LOSSES.get(loss) or activation
+        activations = activations * (len(widths) - 2) + (last,)
+    return Workload(Network(widths, activations, loss), "random", 0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Digits:
+    """Handwritten digits: images (64, samples) of 0 to 1, one-hot labels (10, samples)."""
+
+    X: NDArray[np.float64]
+    Y: NDArray[np.float64]
+
+
+@functools.cache
+def digits(held_out: bool = False) -> Digits:
+    """The digits to train on, or those held out: of each class every fifth, in the order of the file."""
+    with np.load(Path(__file__).parent / "data" / "digits.npz") as file:
+        images, labels = file["images"], file["labels"]
+    one_hot = labels[:, None] == np.arange(10)  # (samples, 10)
+    nth_of_its_class = np.cumsum(one_hot, axis=0)[one_hot]
+    chosen = (nth_of_its_class % 5 == 0) == held_out
+    return Digits(X=images[chosen].T / 16.0, Y=one_hot[chosen].T.astype(np.float64))
+
+
+def problem(workload: Workload, batch_size: int, seed: int = 0) -> Problem:
+    """The workload's problem: all its data, repeated until it fills a whole number of batches.
+
+    Weights are `randn * scale` with a scale of 1 / sqrt(n_{l-1}), so that pre-activations neither vanish nor
+    saturate; biases are `randn * 0.1`. The random data of a workload follows from the seed, too.
+    """
+    network = workload.network
+    if workload.data == "random":
+        drawn = Problem.random(network, samples=max(RANDOM_SAMPLES, batch_size), batch_size=1, seed=seed)
+        X, Y = drawn.X, drawn.Y
+    elif workload.data == "xor":
+        X = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]])
+        Y = np.array([[0.0, 1.0, 1.0, 0.0]])
+    else:
+        X, Y = digits().X, digits().Y
+    samples = X.shape[1]
+    batches = -(-samples // batch_size)
+    repeated = np.arange(batches * batch_size) % samples
+    rng = np.random.default_rng(seed)
+    n = network.widths
+    weights = tuple(rng.standard_normal((n[k + 1], n[k])) / np.sqrt(n[k]) for k in range(network.layers))
+    biases = tuple(rng.standard_normal((n[k + 1], 1)) * 0.1 for k in range(network.layers))
+    return Problem(network, weights, biases, X[:, repeated], Y[:, repeated], batch_size)
