@@ -26,6 +26,8 @@ Status = Literal["measured", "skipped", "unsupported", "unavailable", "wrong", "
 """What became of a cell: `skipped` was predicted too slow, `unsupported` is a racer's own word, `unavailable`
 lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out` hung."""
 
+T = TypeVar("T")
+
 
 class RecordError(ValueError):
     """A file that is no record that this version can read; the message says why and what to do."""
@@ -116,7 +118,25 @@ class Record:
 
 def write(record: Record, path: Path) -> None:
     """Write `record` as JSON: all of it or nothing, by way of a temporary file beside `path`."""
-    document = {"format": FORMAT, "schema": SCHEMA, **dataclasses.asdict(record)}
+    write_document(record, path, FORMAT, SCHEMA)
+
+
+def read(path: Path) -> Record:
+    """The record at `path`; raises RecordError for what is none, OSError for what cannot be read."""
+    record = read_document(Record, path, FORMAT, SCHEMA, again="race again")
+    for k, measurement in enumerate(record.measurements):
+        if not 0 <= measurement.process < len(record.processes):
+            raise RecordError(f"{path}: measurements[{k}].process: no process {measurement.process}")
+        if measurement.workload not in record.workloads:
+            raise RecordError(f"{path}: measurements[{k}].workload: no workload {measurement.workload!r}")
+        if any(value <= 0 for value in measurement.seconds):
+            raise RecordError(f"{path}: measurements[{k}].seconds: expected positive numbers")
+    return record
+
+
+def write_document(content: Any, path: Path, form: str, schema: int) -> None:
+    """Write a dataclass as a JSON document of the format `form`: all of it or nothing."""
+    document = {"format": form, "schema": schema, **dataclasses.asdict(content)}
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -132,46 +152,36 @@ def write(record: Record, path: Path) -> None:
         raise
 
 
-def read(path: Path) -> Record:
-    """The record at `path`; raises RecordError for what is none, OSError for what cannot be read."""
+def read_document(kind: type[T], path: Path, form: str, schema: int, again: str) -> T:
+    """The JSON document of the format `form` at `path` as the dataclass `kind`, strictly.
+
+    Raises RecordError, with the remedy (`again` says how a new one is made), and OSError.
+    """
     text = path.read_text(encoding="utf-8", errors="replace")
     if not text.strip():
-        raise RecordError(f"{path}: expected a {FORMAT}, got an empty file; race again to write a new one")
+        raise RecordError(f"{path}: expected a {form}, got an empty file; {again} to write a new one")
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(
-            f"{path}: expected a {FORMAT}, got a truncated or damaged file, no whole JSON document ({error})"
+            f"{path}: expected a {form}, got a truncated or damaged file, no whole JSON document ({error})"
         ) from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise RecordError(
-            f"{path}: expected a {FORMAT}, got the file of another tool; give the record of a race"
-        )
-    schema = document.get("schema")
-    if schema != SCHEMA:
-        newer = isinstance(schema, int) and schema > SCHEMA
-        remedy = "update gradrace to read it" if newer else "race again to write a new one"
-        raise RecordError(f"{path}: expected schema {SCHEMA}, got {schema!r}; {remedy}")
+    if not isinstance(document, dict) or document.get("format") != form:
+        raise RecordError(f"{path}: expected a {form}, got the file of another tool; {again} to write one")
+    found = document.get("schema")
+    if found != schema:
+        newer = isinstance(found, int) and found > schema
+        remedy = "update gradrace to read it" if newer else f"{again} to write a new one"
+        raise RecordError(f"{path}: expected schema {schema}, got {found!r}; {remedy}")
     del document["format"], document["schema"]
     try:
-        record = _build(Record, document, "record")
+        return _build(kind, document, form.removeprefix("gradrace-"))
     except _Misfit as misfit:
         raise RecordError(f"{path}: {misfit}") from None
-    for k, measurement in enumerate(record.measurements):
-        if not 0 <= measurement.process < len(record.processes):
-            raise RecordError(f"{path}: measurements[{k}].process: no process {measurement.process}")
-        if measurement.workload not in record.workloads:
-            raise RecordError(f"{path}: measurements[{k}].workload: no workload {measurement.workload!r}")
-        if any(value <= 0 for value in measurement.seconds):
-            raise RecordError(f"{path}: measurements[{k}].seconds: expected positive numbers")
-    return record
 
 
 class _Misfit(ValueError):
     """A value that does not fit the type of its field."""
-
-
-T = TypeVar("T")
 
 
 def _refuse_constant(name: str) -> float:
