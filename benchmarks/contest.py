@@ -122,10 +122,7 @@ class Contest:
 
     def load(self, name: str) -> type[impls.Implementation]:
         """The racer's class; its facts go on record."""
-        try:
-            racer = impls.load(name)
-        except impls.Unavailable as error:
-            raise CellError("unavailable", str(error)) from error
+        racer = load(name)
         if name not in self.facts:
             self.facts[name] = facts(racer)
         return racer
@@ -220,7 +217,7 @@ class Contest:
             machine=environment.machine(),
             versions=environment.versions(),
             settings=dataclasses.asdict(self.settings),
-            workloads={name: _described(w) for name, w in self.workloads.items() if name in raced},
+            workloads={name: described(w) for name, w in self.workloads.items() if name in raced},
             implementations=self.facts,
             processes=(process,),
             measurements=tuple(self.measurements),
@@ -249,7 +246,16 @@ def method(racer: impls.Implementation, phase: str) -> Callable[[], Any]:
     return functools.partial(racer.step, STEP_LEARNING_RATE)
 
 
-def _described(workload: workloads.Workload) -> results.Workload:
+def load(name: str) -> type[impls.Implementation]:
+    """The racer's class; raises CellError where it cannot be had."""
+    try:
+        return impls.load(name)
+    except impls.Unavailable as error:
+        raise CellError("unavailable", str(error)) from error
+
+
+def described(workload: workloads.Workload) -> results.Workload:
+    """The workload as a record has it."""
     network = workload.network
     return results.Workload(network.widths, network.activations, network.loss, workload.data)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,13 @@ def choices(option: str, values: Sequence[str], known: Sequence[str]) -> tuple[s
     return tuple(values) or tuple(known)
 
 
+def implementations(option: str, values: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Racers by name, or as a target (`path/to/file.py:Class`); all that are known where there are none."""
+    asked = items(values)
+    choices(option, [name for name in asked if ":" not in name], known)
+    return tuple(asked) or tuple(known)
+
+
 def positive(option: str, value: str) -> int:
     """A whole number of 1 and up."""
     try:
@@ -59,3 +67,16 @@ def whole(option: str, value: str) -> int:
     if not value.isdecimal():
         raise ValueError(f"{option}: expected a whole number of 0 or more, got {value!r}")
     return int(value)
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Fail before the race, not after it, where the file `path` could not be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.parent / f".{path.name}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"{option}: expected a place that can be written to, got {path} ({error})"
+        ) from error

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
             environment.limit_threads(threads)
         config.stash[CONTEST] = _contest(config, threads)
         if timing:
-            _check_writable(Path(config.getoption("--record")))
+            options.check_writable("--record", Path(config.getoption("--record")))
     except (ValueError, TypeError) as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -88,12 +86,10 @@ def _contest(config: pytest.Config, threads: int) -> Contest:
         raise ValueError("--activation and --loss describe --network: expected it with them, got none")
     elif not config.getoption("--workload"):
         raced = ("digits",)
-    asked = options.items(config.getoption("--impl"))
-    options.choices("--impl", [name for name in asked if ":" not in name], impls.names())
     sizes = options.items(config.getoption("--batch-sizes")) or [str(m) for m in workloads.BATCH_SIZES]
     seed = config.getoption("--seed")
     settings = options.Settings(
-        implementations=tuple(asked) or impls.names(),
+        implementations=options.implementations("--impl", config.getoption("--impl"), impls.names()),
         workloads=raced,
         batch_sizes=options.positives("--batch-sizes", sizes),
         dtypes=options.choices("--dtype", options.items(config.getoption("--dtype")) or ["float64"], DTYPES),
@@ -101,19 +97,6 @@ def _contest(config: pytest.Config, threads: int) -> Contest:
         seed=secrets.randbelow(2**31) if seed is None else options.whole("--seed", seed),
     )
     return Contest(settings, known)
-
-
-def _check_writable(record: Path) -> None:
-    """Fail before the race, not after it."""
-    try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        probe = record.parent / f".{record.name}.probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"--record: expected a place that can be written to, got {record} ({error})"
-        ) from error
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -134,7 +117,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if not (contest.measurements and ended):
         return
-    from benchmarks import results
+    from benchmarks import report, results
 
     path = Path(session.config.getoption("--record"))
     command = shlex.join(["pytest", *session.config.invocation_params.args])
@@ -144,17 +127,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.config.stash[OUTCOME] = f"the record could not be written: {path}: {error}"
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     else:
-        session.config.stash[OUTCOME] = render(path)
-
-
-def render(record: Path) -> str:
-    """Have the reports drawn beside the record; returns what they print, or what went wrong."""
-    command = [sys.executable, "-m", "reports", "render", str(record), "--out", str(record.parent)]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return f"record: {record}\nthe report could not be drawn:\n{done.stderr.strip()}"
-    return f"{done.stdout.rstrip()}\nrecord: {record}"
+        session.config.stash[OUTCOME] = report.render(path)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

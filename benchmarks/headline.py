@@ -1,0 +1,243 @@
+"""The article's experiment: so many steps of gradient descent on the digits, by every racer.
+
+A racer whose steps fit its budget runs them all, in one process. Of another a sample is measured in several
+fresh processes, and the whole is projected from it, with an interval over the processes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import datetime
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import impls
+from benchmarks import clock, contest, environment, report, results, workloads
+from benchmarks.intervals import Interval, interval
+from impls import referee
+
+PHASE = "headline"
+
+PROCESSES = 5
+"""Fresh processes that a projection is made from."""
+
+ROUNDS = 100
+"""A run in full is put on record in so many rounds, at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What every racer has to do."""
+
+    steps: int
+    batch_size: int
+    workload: str
+    dtype: str
+    threads: int
+    budget: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What one process found of one racer."""
+
+    measurement: results.Measurement
+    process: results.Process
+    facts: results.Facts | None
+
+
+def rounds(steps: int, call_seconds: float, budget: float) -> clock.Plan:
+    """All the steps, where they fit the budget in seconds; else as many as fill one process's share of it."""
+    if steps * call_seconds <= budget:
+        number = max(k for k in range(1, ROUNDS + 1) if steps % k == 0)
+        return clock.Plan(number, steps // number)
+    iterations = max(1, round(clock.CELL_SECONDS / call_seconds))
+    number = round(budget / PROCESSES / (call_seconds * iterations))
+    return clock.Plan(min(max(number, clock.ROUNDS[0]), ROUNDS), iterations)
+
+
+def run(name: str, experiment: Experiment, process: int) -> Finding:
+    """One racer in this process: verified, warmed up, and timed for all the steps or for a sample of them."""
+    started = datetime.datetime.now(datetime.UTC)
+    load = environment.load_average()
+    start = time.perf_counter()
+    cell = contest.Cell(
+        experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name
+    )
+    facts = None
+    try:
+        with contest.guard(cell):
+            racer_class = contest.load(name)
+            facts = contest.facts(racer_class)
+            measurement = _measure(racer_class, cell, experiment, process)
+    except contest.CellError as error:
+        measurement = results.Measurement(
+            **dataclasses.asdict(cell), process=process, status=error.status, reason=error.reason
+        )
+    threads = environment.threads_in_force()
+    return Finding(
+        measurement,
+        results.Process(
+            seed=0,
+            started=started.isoformat(),
+            seconds=time.perf_counter() - start,
+            threads_in_force=threads,
+            cpus=environment.cpus(),
+            load_average=load,
+            warnings=tuple(environment.thread_warnings(threads, experiment.threads)),
+        ),
+        facts,
+    )
+
+
+def _measure(
+    racer_class: type[impls.Implementation], cell: contest.Cell, experiment: Experiment, process: int
+) -> results.Measurement:
+    workload = workloads.named(cell.workload)
+    problem = workloads.problem(workload, cell.batch_size)
+    start = time.perf_counter()
+    racer = racer_class(problem, dtype=cell.dtype, threads=cell.threads)
+    construct_seconds = time.perf_counter() - start
+    verdict = referee.check(racer, problem, cell.dtype)
+    if not verdict.passed:
+        raise contest.CellError("wrong", f"{cell.implementation}: {verdict.message}")
+    racer.train(1, workload.learning_rate)
+    plan = rounds(
+        experiment.steps, clock.settle(lambda: racer.train(1, workload.learning_rate)), experiment.budget
+    )
+    seconds = [
+        clock.seconds_of(lambda: racer.train(plan.iterations, workload.learning_rate), 1) / plan.iterations
+        for _ in range(plan.rounds)
+    ]
+    return results.Measurement(
+        **dataclasses.asdict(cell),
+        process=process,
+        status="measured",
+        seconds=tuple(seconds),
+        iterations=plan.iterations,
+        construct_seconds=construct_seconds,
+        compile_seconds=racer.compile_seconds,
+        error_of_bound=verdict.error_of_bound,
+        error_ulp=verdict.error_ulp,
+        error_ulp_median=verdict.error_ulp_median,
+    )
+
+
+def isolated(name: str, experiment: Experiment, process: int) -> Finding:
+    """`run` in a fresh process; one that dies costs its racer alone."""
+    fresh = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=fresh) as pool:
+        return pool.submit(run, name, experiment, process).result()
+
+
+def in_full(measurement: results.Measurement, steps: int) -> bool:
+    """Whether every step was run, so that nothing is projected."""
+    return len(measurement.seconds) * measurement.iterations >= steps
+
+
+def findings(names: tuple[str, ...], experiment: Experiment) -> Iterator[Finding]:
+    """Every racer's: one of a run in full, several to project from."""
+    process = 0
+    for name in names:
+        for _ in range(PROCESSES):
+            try:
+                finding = isolated(name, experiment, process)
+            except concurrent.futures.BrokenExecutor:
+                finding = _crashed(name, experiment, process)
+            process += 1
+            yield finding
+            if finding.measurement.status != "measured" or in_full(finding.measurement, experiment.steps):
+                break
+
+
+def _crashed(name: str, experiment: Experiment, process: int) -> Finding:
+    cell = contest.Cell(
+        experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name
+    )
+    reason = f"{name}: its process died (out of memory, or a fault in compiled code)"
+    return Finding(
+        results.Measurement(**dataclasses.asdict(cell), process=process, status="failed", reason=reason),
+        results.Process(seed=0, started=datetime.datetime.now(datetime.UTC).isoformat(), seconds=0.0),
+        None,
+    )
+
+
+def totals(measurements: list[results.Measurement], steps: int) -> Interval:
+    """Seconds of all the steps: as run, or projected from each process's mean."""
+    means = [sum(m.seconds) / len(m.seconds) * steps for m in measurements]
+    if in_full(measurements[0], steps):
+        return Interval(means[0], means[0], means[0])
+    return interval(means)
+
+
+def record(
+    found: list[Finding], experiment: Experiment, names: tuple[str, ...], command: str
+) -> results.Record:
+    """The experiment as a record: measurements of the phase "headline", whose seconds are those of a step."""
+    return results.Record(
+        created=datetime.datetime.now(datetime.UTC).isoformat(),
+        command=command,
+        machine=environment.machine(),
+        versions=environment.versions(),
+        settings={"implementations": names, **dataclasses.asdict(experiment)},
+        workloads={experiment.workload: contest.described(workloads.named(experiment.workload))},
+        implementations={f.measurement.implementation: f.facts for f in found if f.facts},
+        processes=tuple(f.process for f in found),
+        measurements=tuple(f.measurement for f in found),
+    )
+
+
+def clock_time(seconds: float) -> str:
+    """Hours, minutes and seconds as a reader says them: 9 h 12 min, 1 min 3 s, 4.21 s."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+    return f"{int(seconds // 3600)} h {seconds % 3600 / 60:.0f} min"
+
+
+def main(names: tuple[str, ...], experiment: Experiment, path: Path, command: str) -> None:
+    """Run the experiment, print its table, write its record."""
+    import rich.console
+    import rich.table
+
+    progress = rich.console.Console(stderr=True)
+    found = []
+    say: Callable[[str], None] = progress.print
+    with progress.status("") as status:
+        if progress.is_terminal:
+            say = status.update
+        say(f"{names[0]} ...")
+        for finding in findings(names, experiment):
+            found.append(finding)
+            say(f"{finding.measurement.implementation}: {finding.process.seconds:.3g} s")
+    results.write(record(found, experiment, names, command), path)
+    by_name: dict[str, list[results.Measurement]] = {name: [] for name in names}
+    for finding in found:
+        by_name[finding.measurement.implementation].append(finding.measurement)
+    title = f"{experiment.steps:,} steps of {experiment.batch_size} samples ({experiment.workload})"
+    table = rich.table.Table("racer", "time", "factor", "how", title=title)
+    measured = {
+        name: totals(of_it, experiment.steps)
+        for name, of_it in by_name.items()
+        if all(m.status == "measured" for m in of_it)
+    }
+    slowest = max((total.mean for total in measured.values()), default=1.0)
+    for name, of_it in by_name.items():
+        if name not in measured:
+            table.add_row(name, "", "", f"{of_it[-1].status}: {of_it[-1].reason}")
+            continue
+        total = measured[name]
+        how = "run in full"
+        if not in_full(of_it[0], experiment.steps):
+            steps = sum(len(m.seconds) * m.iterations for m in of_it)
+            how = (
+                f"projected from {steps:,} steps in {len(of_it)} processes: "
+                f"{clock_time(total.low)} to {clock_time(total.high)}"
+            )
+        table.add_row(name, clock_time(total.mean), f"{slowest / total.mean:,.3g}x", how)
+    rich.console.Console().print(table)
+    print(report.render(path))
