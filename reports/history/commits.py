@@ -1,0 +1,69 @@
+"""What git knows of a commit: its full name, its date, its subject."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from reports.history.runs import Commit, HistoryError, moment
+
+UNKNOWN_BRANCH = "(detached)"
+
+DIRTY = "-dirty"
+"""What a record puts behind the commit that it was measured in with changes of its own."""
+
+
+class Named(NamedTuple):
+    """What a file, or the command line, says of the code that was measured."""
+
+    commit: str | None
+    branch: str | None
+
+
+def named(versions: Mapping[str, str]) -> Named:
+    """The commit and the branch that a record's versions name."""
+    return Named(versions.get("commit"), versions.get("branch"))
+
+
+def find(name: Named, created: datetime) -> Commit:
+    """The commit called `name`, looked up in the repository around the working directory.
+
+    A full name needs no repository; without one the commit is dated `created`. Raises
+    HistoryError where the name is missing, ambiguous, or that of a tree with changes of its own.
+    """
+    if not name.commit:
+        raise HistoryError(
+            "expected the commit that was measured, but the record names none; "
+            "give it: --commit NAME --branch NAME"
+        )
+    if name.commit.endswith(DIRTY):
+        raise HistoryError(
+            f"expected the race of a commit, got that of {name.commit.removesuffix(DIRTY)} with changes on "
+            "top of it; commit them and race again, or say which commit it stands for: --commit NAME"
+        )
+    branch = name.branch or UNKNOWN_BRANCH
+    # One record separator a field: a subject may hold anything else. --end-of-options: a name is no option.
+    form = "--format=%H%x1e%cI%x1e%s"
+    found = _git("show", "--no-patch", form, "--end-of-options", f"{name.commit}^{{commit}}")
+    if found is not None:
+        sha, committed, subject = found.split("\x1e")
+        return Commit(sha, branch, moment(committed), subject)
+    if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name.commit):
+        return Commit(name.commit, branch, created)
+    raise HistoryError(
+        f"--commit: expected a commit that git finds here, or a full name of 40 hexadecimal digits, "
+        f"got {name.commit!r}"
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers, or None where there is no git, no repository or no such commit."""
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

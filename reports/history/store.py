@@ -1,0 +1,268 @@
+"""The database of past runs: an SQLite file, or PostgreSQL where a team shares one.
+
+Writers go one at a time (SQLite: an immediate transaction; PostgreSQL: an advisory lock), and a file's runs
+are one transaction: all of them are in, once, or none is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from reports.history import schema
+from reports.history.runs import HistoryError, Run, Series, machine_facts, machine_key
+from reports.history.schema import documents, machines, measurements, runs, series
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between one try of `add` and the next: a database that restarts is back within them."""
+
+BUSY_SECONDS = 60.0
+"""How long a writer of SQLite waits for its turn."""
+
+ANSWER_SECONDS = 10
+"""How long PostgreSQL may take to accept a connection, and to acknowledge what was sent."""
+
+LOCK = 0x67726164
+"""The advisory lock of PostgreSQL that writers take; any number that others do not use ("grad")."""
+
+SHOWN_OPTIONS = ("host", "port", "dbname")
+"""Of the options in a URL those that are printed: the others may be secrets."""
+
+T = TypeVar("T")
+
+
+class Added(NamedTuple):
+    """What became of a run that was handed in: its number, and whether it is new."""
+
+    run_id: int
+    commit: str
+    new: bool
+
+
+class Store:
+    """An open history. `place` is its name for messages, without credentials."""
+
+    def __init__(self, engine: sa.Engine, place: str) -> None:
+        self.engine = engine
+        self.place = place
+
+    def prepare(self) -> None:
+        """Make the tables, or bring those of an older version to this one; raises HistoryError."""
+        with self._reading() as connection:
+            if _version(connection) == schema.HEAD:
+                return
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._writing() as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise HistoryError(
+                    f"{self.place}: expected tables of version {schema.HEAD} or older, got version "
+                    f"{_version(connection)!r}; update gradrace to read it"
+                ) from error
+
+    def add(self, given: Sequence[Run], say: Callable[[str], None] = lambda _: None) -> list[Added]:
+        """Keep `given`, all of one file; what is here already stays as it is.
+
+        Tried again where the database is away, `say` being told so; after that HistoryError is raised, and
+        the database holds all of the runs or none.
+        """
+        for pause in PAUSES:
+            try:
+                return self._add(given)
+            except sa.exc.DBAPIError as error:
+                if not _passes(error):
+                    raise HistoryError(f"{self.place}: {_cause(error)}") from None
+                say(f"{self.place}: {_cause(error)}; trying again in {pause:g} s")
+            time.sleep(pause)
+        try:
+            return self._add(given)
+        except sa.exc.DBAPIError as error:
+            raise HistoryError(
+                f"{self.place}: expected a database that answers, got: {_cause(error)}; nothing of this file "
+                "was added and the file is as it was: run the same command again once the database is back"
+            ) from None
+
+    def _add(self, given: Sequence[Run]) -> list[Added]:
+        self.prepare()
+        with self._writing() as connection:
+            return [_insert(connection, run) for run in given]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction that no other writer shares."""
+        with self.engine.connect().execution_options(gradrace_write=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+            yield connection
+
+
+def open_store(db: str, create: bool = False) -> Store:
+    """The history at `db`, the path of an SQLite file or a URL; an absent file is made if `create`.
+
+    Raises HistoryError for a URL of another kind, and for a file that is absent.
+    """
+    url = _url(db)
+    if url.get_backend_name() == "postgresql":
+        place = url.set(query={k: v for k, v in url.query.items() if k in SHOWN_OPTIONS}).render_as_string()
+        arguments = {
+            "client_encoding": "utf8",
+            "connect_timeout": ANSWER_SECONDS,
+            "tcp_user_timeout": 1000 * ANSWER_SECONDS,
+        }
+        return Store(sa.create_engine(url, poolclass=NullPool, connect_args=arguments), place)
+    path = Path(url.database or "")
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.is_file():
+        raise HistoryError(
+            f"{path}: expected a history, got no such file; make one: python -m reports history add RECORD"
+        )
+    engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _on_connect)
+    sa.event.listen(engine, "begin", _on_begin)
+    return Store(engine, str(path))
+
+
+def _url(db: str) -> sa.URL:
+    if "://" not in db:
+        return sa.URL.create("sqlite", database=db)
+    kind = db.partition("://")[0]
+    try:
+        url = sa.make_url(db)
+    except (sa.exc.ArgumentError, ValueError):
+        # `from None`, and no word of what was given: there may be a password in it.
+        raise HistoryError(
+            f"--db: expected postgresql://USER@HOST/DATABASE, got something after {kind}:// that is no URL"
+        ) from None
+    if kind in ("postgresql", "postgres", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg")
+    raise HistoryError(
+        f"--db: expected the path of an SQLite file, or postgresql://USER@HOST/DATABASE, got {kind}://..."
+    )
+
+
+def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
+    connection.isolation_level = None  # or else sqlite3 decides by itself when a transaction begins
+    connection.execute("PRAGMA foreign_keys = ON")
+    # Readers go on while a writer writes. The setting stays with the file.
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _on_begin(connection: sa.Connection) -> None:
+    # Immediate: two writers that both began by reading could not both go on.
+    write = connection.get_execution_options().get("gradrace_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table(schema.VERSION_TABLE):
+        return None
+    version = sa.table(schema.VERSION_TABLE, sa.column("version_num", sa.String))
+    return connection.scalar(sa.select(version.c.version_num))
+
+
+def _passes(error: sa.exc.DBAPIError) -> bool:
+    """Whether waiting may mend `error`: the database is away, or too busy."""
+    cause = error.orig
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    # Classes of the standard: connection, rollback, resources, operator. A lost connection has none.
+    state = getattr(cause, "sqlstate", None)
+    return isinstance(error, sa.exc.OperationalError) and (
+        state is None or state[:2] in ("08", "40", "53", "57")
+    )
+
+
+def _cause(error: sa.exc.DBAPIError) -> str:
+    """The driver's own words, on one line: neither the statement nor its values."""
+    return " ".join(str(error.orig).split())
+
+
+def _insert(connection: sa.Connection, run: Run) -> Added:
+    known = connection.execute(
+        sa.select(runs.c.id, runs.c.commit).where(runs.c.digest == run.digest, runs.c.side == run.side)
+    ).first()
+    if known is not None:
+        return Added(known.id, known.commit, new=False)
+    if connection.scalar(sa.select(documents.c.digest).where(documents.c.digest == run.digest)) is None:
+        connection.execute(documents.insert().values(digest=run.digest, content=run.document))
+    machine_id = _machine(connection, run)
+    inserted = connection.execute(
+        runs.insert().values(
+            digest=run.digest,
+            side=run.side,
+            created=run.created,
+            added=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+            commit=run.commit.sha,
+            branch=run.commit.branch,
+            dated=run.commit.dated,
+            subject=run.commit.subject,
+            command=run.command,
+            machine_id=machine_id,
+            versions=dict(run.versions),
+        )
+    )
+    run_id = _new_id(inserted)
+    ids = _series_ids(connection, sorted({sample.series for sample in run.samples}))
+    connection.execute(
+        measurements.insert(),
+        [
+            {
+                "series_id": ids[sample.series],
+                "run_id": run_id,
+                "process": sample.process,
+                "minimum": sample.minimum,
+                "median": sample.median,
+                "rounds": sample.rounds,
+            }
+            for sample in run.samples
+        ],
+    )
+    return Added(run_id, run.commit.sha, new=True)
+
+
+def _machine(connection: sa.Connection, run: Run) -> int:
+    key = machine_key(run.machine)
+    found = connection.scalar(sa.select(machines.c.id).where(machines.c.key == key))
+    if found is not None:
+        return int(found)
+    return _new_id(connection.execute(machines.insert().values(key=key, facts=machine_facts(run.machine))))
+
+
+def _series_ids(connection: sa.Connection, wanted: Sequence[Series]) -> dict[Series, int]:
+    rows = connection.execute(sa.select(series.c.key, series.c.id))
+    known: dict[str, int] = {row.key: row.id for row in rows}
+    ids = {}
+    for one in wanted:
+        if one.key not in known:
+            row = {"key": one.key, **dataclasses.asdict(one)}
+            known[one.key] = _new_id(connection.execute(series.insert().values(row)))
+        ids[one] = known[one.key]
+    return ids
+
+
+def _new_id(inserted: sa.CursorResult[Any]) -> int:
+    assert inserted.inserted_primary_key is not None
+    return int(inserted.inserted_primary_key[0])

@@ -1,0 +1,231 @@
+"""The database: every run in it once and whole, whoever else writes and whatever fails."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import threading
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks import results
+from reports.history.runs import Commit, HistoryError, Run, from_record
+from tests.reports import records
+from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
+
+if TYPE_CHECKING:
+    from reports.history.store import Store
+
+DAY = datetime.datetime(2025, 1, 2)
+
+
+def run(k: int = 0, processes: int = 2, **more: Any) -> Run:
+    """The run of the k-th of some commits."""
+    race = records.race(
+        names=("numpy", "numba"), sizes=(1, 16), processes=processes, scale=1 + k / 1000, **more
+    )
+    return from_record(race, Commit(f"{k:040x}", "main", DAY + datetime.timedelta(days=k), f"change {k}"))
+
+
+def opened(db: str) -> Store:
+    from reports.history.store import open_store
+
+    return open_store(db, create=True)
+
+
+def rows(db: str, sql: str) -> list[Any]:
+    import sqlalchemy as sa
+
+    with opened(db).engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.text(sql))]
+
+
+COUNT_RUNS = "SELECT count(*) FROM gradrace_run"
+COUNT_MEASUREMENTS = "SELECT count(*) FROM gradrace_measurement"
+
+
+def test_a_run_comes_back_as_it_went_in(db: str) -> None:
+    given = run()
+    (added,) = opened(db).add([given])
+    assert added.new
+    got = rows(
+        db,
+        "SELECT process, minimum, median, rounds, batch_size, implementation "
+        "FROM gradrace_measurement JOIN gradrace_series ON series_id = id",
+    )
+    assert sorted(got) == sorted(
+        (s.process, s.minimum, s.median, s.rounds, s.series.batch_size, s.series.implementation)
+        for s in given.samples
+    )
+    ((content,),) = rows(db, "SELECT content FROM gradrace_document")
+    document = json.loads(zlib.decompress(content))
+    assert document["format"] == results.FORMAT
+    assert len(document["measurements"]) == len(given.samples)
+
+
+def test_adding_a_run_twice_adds_nothing(db: str) -> None:
+    store = opened(db)
+    (first,) = store.add([run()])
+    (second,) = store.add([run()])
+    assert (first.new, second.new) == (True, False)
+    assert first.run_id == second.run_id
+    assert rows(db, COUNT_RUNS) == [(1,)]
+    assert rows(db, COUNT_MEASUREMENTS) == [(8,)]
+
+
+def test_like_machines_are_one_and_others_are_apart(db: str) -> None:
+    machine = {"cpu": "one", "cores": 2, "system": "Linux 6.1", "memory_bytes": 1}
+    patched = {**machine, "system": "Linux 6.2", "memory_bytes": 2}
+    other = {**machine, "cpu": "two"}
+    store = opened(db)
+    for k, facts in enumerate((machine, patched, other)):
+        store.add([run(k, machine=facts)])
+    assert rows(db, "SELECT machine_id FROM gradrace_run ORDER BY id") == [(1,), (1,), (2,)]
+
+
+def test_fifty_writers_at_once_lose_and_double_nothing(db: str) -> None:
+    """Each writes a run of its own and one that all of them have; the tables are not there yet."""
+    writers, failures = 50, []
+    start = threading.Barrier(writers)
+
+    def write(k: int) -> None:
+        try:
+            start.wait()
+            opened(db).add([run(k)])
+            opened(db).add([run(writers)])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shall show it
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(k,)) for k in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert rows(db, COUNT_RUNS) == [(writers + 1,)]
+    assert rows(db, 'SELECT count(DISTINCT "commit") FROM gradrace_run') == [(writers + 1,)]
+    assert rows(db, COUNT_MEASUREMENTS) == [(8 * (writers + 1),)]
+    assert rows(db, "SELECT count(*) FROM gradrace_series") == [(4,)]
+    assert rows(db, "SELECT count(*) FROM gradrace_machine") == [(1,)]
+
+
+def test_a_failure_in_the_middle_leaves_nothing(db: str) -> None:
+    import sqlalchemy as sa
+
+    store = opened(db)
+    store.add([run()])
+
+    def fail(*arguments: Any) -> None:
+        if "INSERT INTO gradrace_measurement" in arguments[2]:
+            raise KeyboardInterrupt
+
+    sa.event.listen(store.engine, "before_cursor_execute", fail)
+    with pytest.raises(KeyboardInterrupt):
+        store.add([run(1)])
+    assert rows(db, COUNT_RUNS) == [(1,)]
+    assert rows(db, "SELECT count(*) FROM gradrace_document") == [(1,)]
+    assert opened(db).add([run(1)])[0].new
+
+
+def crash(store: Store, server: Server) -> None:
+    """Stop the server at the first row of the next run, once."""
+    import sqlalchemy as sa
+
+    def stop(*arguments: Any) -> None:
+        if "INSERT INTO gradrace_measurement" in arguments[2]:
+            sa.event.remove(store.engine, "before_cursor_execute", stop)
+            server.stop()
+
+    sa.event.listen(store.engine, "before_cursor_execute", stop)
+
+
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)
+def test_a_server_that_comes_back_gets_the_run_once(db: str, server: Server) -> None:
+    store = opened(db)
+    store.add([run()])
+    crash(store, server)
+    said: list[str] = []
+
+    def restart(words: str) -> None:
+        said.append(words)
+        server.start()
+
+    (added,) = store.add([run(1)], restart)
+    assert added.new
+    assert len(said) == 1
+    assert "trying again" in said[0]
+    assert rows(db, COUNT_MEASUREMENTS) == [(16,)]
+
+
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)
+def test_a_server_that_stays_away_is_a_clear_error(
+    db: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.history.store.PAUSES", (0.01, 0.02))
+    store = opened(db)
+    store.add([run()])
+    crash(store, server)
+    said: list[str] = []
+    try:
+        with pytest.raises(HistoryError, match="run the same command again") as caught:
+            store.add([run(1)], said.append)
+    finally:
+        server.start()
+    assert len(said) == 2
+    for words in (str(caught.value), *said):
+        assert PASSWORD not in words
+        assert ESCAPED not in words
+    assert rows(db, COUNT_RUNS) == [(1,)]
+    assert store.add([run(1)])[0].new
+
+
+def test_a_schema_from_the_future_is_refused(db: str) -> None:
+    import sqlalchemy as sa
+
+    store = opened(db)
+    store.add([run()])
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE gradrace_version SET version_num = 'v999'"))
+    with pytest.raises(HistoryError, match=r"got version 'v999'; update gradrace"):
+        store.add([run(1)])
+
+
+def test_the_newest_migration_is_the_one_the_tables_need() -> None:
+    from alembic.script import ScriptDirectory
+
+    from reports.history import schema
+
+    folder = Path(schema.__file__).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_current_head() == schema.HEAD
+
+
+def test_the_migrations_build_the_tables_that_are_used(db: str) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from reports.history import schema
+
+    store = opened(db)
+    store.prepare()
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
+        assert compare_metadata(context, schema.metadata) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://a:secret@h/d", "postgresql://a:secret@h:port/d", "postgresql+asyncpg://a:secret@h/d"]
+)
+def test_another_url_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(HistoryError, match="expected") as caught:
+        opened(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    path.write_text("not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(HistoryError, match="not a database"):
+        opened(str(path)).add([run()])
