@@ -6,7 +6,7 @@ operation is an array made by the constructor, and z becomes a, and da becomes d
 
 NumPy allocates behind one's back, too: an array of no dimension for a Python number, and a buffer for what it
 converts or broadcasts over rows or columns. So constants are arrays, b is first copied out to m columns
-(`copyto` broadcasts without a buffer), and where a relu lets through is turned from bool into 0 and 1 likewise.
+(`copyto` broadcasts without a buffer), and where a relu lets through is turned from bool to 0 and 1 likewise.
 """
 
 from __future__ import annotations
