@@ -1,8 +1,8 @@
 """`jax`: the cost as a pure function, differentiated and compiled by JAX.
 
-As JAX's documentation has it: `jax.grad` of the cost inside `jax.jit`, the numerically safe forms of the losses
-from `jax.nn`, the training loop as one compiled `lax.fori_loop` whose state is donated, so that XLA updates it in
-place. Everything is compiled ahead of time for the shapes at hand.
+As JAX's documentation has it: `jax.grad` of the cost inside `jax.jit`, the safe forms of the losses that
+`jax.nn` has, the training loop as one compiled `lax.fori_loop` whose state is donated, so that XLA updates it
+in place. Everything is compiled ahead of time for the shapes at hand.
 
 `step` is the loop of one iteration: the same executable, hence the same bits as `train`.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jax import lax
 
 from impls.interface import Problem, Result, Unsupported
 
-Array = jax.Array
+Array: TypeAlias = Any  # jax.Array
 Parameters = list[tuple[Array, Array]]  # w (n_l, n_{l-1}) and b (n_l, 1) of every layer
 
 ACTIVATIONS: dict[str, Any] = {
@@ -53,7 +53,7 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> Array:
     return -jnp.sum(y * jax.nn.log_softmax(z, axis=0)) / m
 
 
-def start_with(threads: int) -> jax.Device:
+def start_with(threads: int) -> Any:
     """The processor as a device whose pool has that many threads.
 
     XLA sizes its pool once in a process, when its client is made, by the CPUs that the process may use or by
@@ -97,7 +97,7 @@ class JaxJit:
         self.device = start_with(threads)
         self.loss = problem.network.loss
         self.batches = problem.batches
-        # Only what is traced and placed here is 64 bits wide: JAX's own default elsewhere in the process stays.
+        # Only what is traced and placed here is 64 bits wide: elsewhere in the process JAX's default stays.
         with jax.enable_x64(dtype == "float64"):
             self._build(problem, dtype)
         self.gradients()
@@ -112,11 +112,12 @@ class JaxJit:
             return place(data.reshape(len(data), -1, m).swapaxes(0, 1))  # (batches, n, m)
 
         def gradients(parameters: Parameters, x: Array, y: Array) -> tuple[Parameters, tuple[Array, Array]]:
-            def J(parameters: Parameters) -> tuple[Array, tuple[Array, Array]]:
+            def of_batch(parameters: Parameters) -> tuple[Array, tuple[Array, Array]]:
                 z, a = forward(activations, parameters, x)
                 return cost(loss, z, a, y), (z, a)
 
-            return jax.grad(J, has_aux=True)(parameters)
+            d, last = jax.grad(of_batch, has_aux=True)(parameters)
+            return d, last
 
         def train(state: Any, X: Array, Y: Array, first: Array, stop: Array, learning_rate: Array) -> Any:
             def step(k: Array, state: Any) -> Any:
