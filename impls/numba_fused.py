@@ -20,9 +20,9 @@ and all the way back before the next begins: what a layer wrote is still in the 
 next step reads it. The weights' gradients are added up from tile to tile in place; the last tile divides
 by m.
 
-**Memory.** Everything lies in one array, `memory`, cut up by the integers of `plan`. So a call passes two
-arrays and a number, which keeps Python's share of it below a microsecond, and nothing is allocated after
-construction.
+**Memory.** Everything lies in one array, `memory`, cut up by the integers of `plan`. So a call passes one
+number, the address of the plan, which keeps Python's share of it to a fraction of a microsecond, and nothing
+is allocated after construction.
 
 Elementwise loops are plain scalar code that LLVM vectorizes; see `numba_simd` for the exponentials and
 their errors. Fused multiply-adds are the only liberty taken with IEEE arithmetic: NaN and infinities
@@ -31,18 +31,21 @@ behave.
 
 from __future__ import annotations
 
+import functools
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from impls import numba_simd
 from impls.interface import ACTIVATIONS, LOSSES, Problem, Result, Unsupported
-from impls.numba_simd import SLACK, Array, Int, compiled, exp, product, sigmoid, tanh
+from impls.numba_simd import SLACK, Array, Int, compiled, exp, pointer, product, sigmoid, tanh
 
 Plan = NDArray[np.int64]
 
@@ -52,15 +55,18 @@ TILE_BYTES = 192 * 1024
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
 MEAN_SQUARED_ERROR, BINARY_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY = range(len(LOSSES))
 
-# plan[0]: the problem. Offsets into `memory` are in numbers.
+# plan[0]: the problem. Places are offsets into `memory`, in numbers.
 LAYERS, M, BATCH, TILE, LOSS = 0, 1, 2, 3, 4  # L, samples, samples in a batch and in a tile, cost
 X, Y, Z, ONE, ZEROS = 5, 6, 7, 8, 9  # (M, n_0), (M, n_L), z of the last layer (m, n_L), a one, a row of zeros
-PARAMETERS, GRADIENTS, SIZE = 10, 11, 12  # first of the parameters, of the gradients, and how many
-# plan[l], l = 1 ... L: a layer.
-N_IN, N_OUT, G = 0, 1, 2  # n_{l-1}, n_l, activation
+PARAMETERS, GRADIENTS, SIZE = 10, 11, 12  # first of the parameters, of the gradients, and how many of each
+THREADS, SCRATCH = 13, 14  # how many, and the numbers from one's scratch to the next one's
+FIRST, PASS = 15, 16  # first sample of the current batch, of that of the last pass
+ADDRESS, LENGTH = 17, 18  # of `memory`
+# plan[k], k = 1 ... L: a layer.
+N_IN, N_OUT, G = 0, 1, 2  # n_{k-1}, n_k, activation
 W, WT, B, DW, DB = 3, 4, 5, 6, 7  # w and w^T, b, dw (the first layer: of w^T) and db
-A, DZ = 8, 9  # a (tile, n_l; the last layer: m, n_l), dz (tile, n_l)
-COLUMNS = 13
+A, DZ = 8, 9  # a (tile, n_k; the last layer: m, n_k), dz (tile, n_k)
+COLUMNS = 19
 
 
 # ---- elementwise, over the contiguous numbers of a tile ----------------------------------------------------
@@ -206,6 +212,14 @@ def backward_tile(
 
 
 @compiled
+def forward_of(memory: Array, plan: Plan, scratch: Int, first: Int, start: Int, stop: Int) -> None:
+    """Forward for samples start ... stop of the batch that begins at sample `first`."""
+    tile = plan[0, TILE]
+    for s in range(start, stop, tile):
+        forward_tile(memory, plan, scratch, first, s, min(tile, stop - s))
+
+
+@compiled
 def gradients_of(
     memory: Array, plan: Plan, scratch: Int, gradients: Int, first: Int, start: Int, stop: Int
 ) -> None:
@@ -253,48 +267,75 @@ def source_stamp(*files: str) -> int:
     return zlib.crc32(b"".join(texts)) or 1
 
 
-def _entry_points(stamp: int) -> tuple[Any, Any, Any]:
-    @njit(cache=True)
-    def forward(memory: Array, plan: Plan, first: Int) -> None:
-        """The batch that begins at sample `first`, through the network."""
-        assert stamp
-        for s in range(0, plan[0, BATCH], plan[0, TILE]):
-            forward_tile(memory, plan, np.int64(0), first, s, min(plan[0, TILE], plan[0, BATCH] - s))
+array_at: Any = numba.carray  # type: ignore[attr-defined]
+
+
+@compiled
+def plan_at(address: int) -> Plan:
+    """The plan that begins at an address."""
+    layers = array_at(pointer(address, np.int64(0)), (COLUMNS,))[LAYERS]
+    plan: Plan = array_at(pointer(address, np.int64(0)), (layers + 1, COLUMNS))
+    return plan
+
+
+@compiled
+def memory_of(plan: Plan, zero: Any) -> Array:
+    """The memory that a plan cuts up, of the dtype of `zero`."""
+    memory: Array = array_at(pointer(plan[0, ADDRESS], zero), (plan[0, LENGTH],))
+    return memory
+
+
+@compiled
+def next_batch(plan: Plan) -> None:
+    """On to the next batch, and after the last one to the first."""
+    plan[0, FIRST] = (plan[0, FIRST] + plan[0, BATCH]) % plan[0, M]
+
+
+class EntryPoints(NamedTuple):
+    """Compiled functions of the address of a plan. As numbers, arguments cost Python nothing to hand over."""
+
+    forward: Callable[[int], None]
+    gradients: Callable[[int], None]
+    train: Callable[[int, int, float], None]
+
+
+@functools.cache
+def entry_points(dtype: str) -> EntryPoints:
+    """Those of `numba`."""
+    real, stamp = np.dtype(dtype).type, source_stamp()
 
     @njit(cache=True)
-    def gradients(memory: Array, plan: Plan, first: Int) -> None:
-        """Forward and backward for the batch that begins at sample `first`."""
+    def forward(address: int) -> None:
         assert stamp
+        plan = plan_at(address)
+        memory = memory_of(plan, real(0))
+        first = plan[0, PASS] = plan[0, FIRST]
+        forward_of(memory, plan, np.int64(0), first, np.int64(0), plan[0, BATCH])
+
+    @njit(cache=True)
+    def gradients(address: int) -> None:
+        assert stamp
+        plan = plan_at(address)
+        memory = memory_of(plan, real(0))
+        first = plan[0, PASS] = plan[0, FIRST]
         gradients_of(memory, plan, np.int64(0), np.int64(0), first, np.int64(0), plan[0, BATCH])
 
     @njit(cache=True)
-    def train(memory: Array, plan: Plan, first: Int, steps: int, learning_rate: float) -> Int:
-        """`steps` steps of gradient descent, the first at sample `first`; returns where the next begins."""
+    def train(address: int, steps: int, learning_rate: float) -> None:
         assert stamp
+        plan = plan_at(address)
+        memory = memory_of(plan, real(0))
         for _ in range(steps):
+            first = plan[0, PASS] = plan[0, FIRST]
             gradients_of(memory, plan, np.int64(0), np.int64(0), first, np.int64(0), plan[0, BATCH])
             update(memory, plan, learning_rate)
-            first = (first + plan[0, BATCH]) % plan[0, M]
-        return first
+            next_batch(plan)
 
-    return forward, gradients, train
-
-
-forward, gradients, train = _entry_points(source_stamp())
+    return EntryPoints(forward, gradients, train)
 
 
-class Places(NamedTuple):
-    """Where a racer's numbers lie: `memory` (1-d, of its dtype), and the integers that cut it up."""
-
-    memory: NDArray[Any]
-    plan: NDArray[np.int64]
-    scratch: int
-    """Numbers from one thread's scratch to the next one's; likewise for gradients."""
-    gradients: int
-
-
-def lay_out(problem: Problem, dtype: str, threads: int = 1) -> Places:
-    """`memory` with the problem in it, its gradients and scratch there `threads` times over, and the plan."""
+def lay_out(problem: Problem, dtype: str, threads: int) -> tuple[Array, Plan]:
+    """`memory` with the problem in it, gradients and scratch there `threads` times over; the plan."""
     network, m = problem.network, problem.batch_size
     n, L = network.widths, network.layers
     item = np.dtype(dtype).itemsize
@@ -311,7 +352,7 @@ def lay_out(problem: Problem, dtype: str, threads: int = 1) -> Places:
     tile = min(m, max(16, TILE_BYTES // row_bytes // 8 * 8))
     plan = np.zeros((L + 1, COLUMNS), dtype=np.int64)
     head = plan[0]
-    head[[LAYERS, M, BATCH, TILE]] = L, problem.samples, m, tile
+    head[[LAYERS, M, BATCH, TILE, THREADS]] = L, problem.samples, m, tile, threads
     head[LOSS] = list(LOSSES).index(network.loss)
     head[PARAMETERS] = end
     for k in range(1, L + 1):
@@ -331,12 +372,13 @@ def lay_out(problem: Problem, dtype: str, threads: int = 1) -> Places:
         if k < L:
             plan[k, A] = take(tile, n[k])
         plan[k, DZ] = take(tile, n[k])
-    scratch = end - scratch
-    end += (threads - 1) * scratch
+    head[SCRATCH] = end - scratch
+    end += (threads - 1) * (end - scratch)
     plan[L, A], head[Z] = take(m, n[L]), take(m, n[L])
     head[X], head[Y] = take(problem.samples, n[0]), take(problem.samples, n[L])
     raw = np.zeros((end + SLACK) * item + 64, dtype=np.uint8)
     memory = raw[-raw.ctypes.data % 64 :][: (end + SLACK) * item].view(dtype)
+    head[ADDRESS], head[LENGTH] = memory.ctypes.data, memory.size
 
     memory[head[ONE]] = 1
     for k in range(1, L + 1):
@@ -348,7 +390,7 @@ def lay_out(problem: Problem, dtype: str, threads: int = 1) -> Places:
         memory[plan[k, B] : plan[k, B] + n[k]] = problem.biases[k - 1][:, 0]
     memory[head[X] : head[X] + problem.X.size].reshape(problem.samples, n[0])[...] = problem.X.T
     memory[head[Y] : head[Y] + problem.Y.size].reshape(problem.samples, n[L])[...] = problem.Y.T
-    return Places(memory, plan, scratch, int(head[SIZE]))
+    return memory, plan
 
 
 class NumbaFused:
@@ -366,33 +408,31 @@ class NumbaFused:
             raise Unsupported(f"numba computes in {' or '.join(self.dtypes)}, got {dtype}")
         if threads != 1:
             raise Unsupported(f"numba runs in one thread (numba-parallel in several), got threads={threads}")
+        self.prepare(problem, dtype, threads, entry_points(dtype))
+
+    def prepare(self, problem: Problem, dtype: str, threads: int, compiled: EntryPoints) -> None:
+        """Lay out the problem and compile; `numba-parallel` differs in the entry points."""
         self.problem = problem
-        self.memory, self.plan, _, _ = lay_out(problem, dtype)
-        self.first = 0  # the current batch is the m samples from here
-        self.pass_first = 0  # and that of the last pass, from here
+        self.memory, self.plan = lay_out(problem, dtype, threads)
+        self.address = self.plan.ctypes.data
+        self.compiled = compiled
         begin = time.perf_counter()
-        # A step with a rate of 0 changes nothing; compiling it here keeps it out of every clock.
         self.forward()
-        train(self.memory, self.plan, 0, 0, 0.0)
+        self.train(0, 0.0)
         self.gradients()
         self.compile_seconds = time.perf_counter() - begin
 
     def forward(self) -> None:
-        self.pass_first = self.first
-        forward(self.memory, self.plan, self.first)
+        self.compiled.forward(self.address)
 
     def gradients(self) -> None:
-        self.pass_first = self.first
-        gradients(self.memory, self.plan, self.first)
+        self.compiled.gradients(self.address)
 
     def step(self, learning_rate: float) -> None:
-        self.train(1, learning_rate)
+        self.compiled.train(self.address, 1, learning_rate)
 
     def train(self, steps: int, learning_rate: float) -> None:
-        if steps > 0:
-            m, samples = self.problem.batch_size, self.problem.samples
-            self.pass_first = (self.first + (steps - 1) * m) % samples
-            self.first = train(self.memory, self.plan, self.first, steps, learning_rate)
+        self.compiled.train(self.address, steps, learning_rate)
 
     def export(self) -> Result:
         network, m = self.problem.network, self.problem.batch_size
@@ -403,7 +443,7 @@ class NumbaFused:
             return self.memory[place : place + np.prod(shape)].reshape(shape).astype(np.float64)
 
         a, z = at(plan[L, A], m, n[L]).T, at(plan[0, Z], m, n[L]).T
-        y = at(plan[0, Y] + self.pass_first * n[L], m, n[L]).T
+        y = at(plan[0, Y] + plan[0, PASS] * n[L], m, n[L]).T
         first = range(1, 2)
         return Result(
             loss=cost(network.loss, z, a, y),
