@@ -77,6 +77,10 @@ class Measurement:
     """One cell (workload, phase, batch size, dtype, threads) of one racer, as one process saw it.
 
     `seconds` holds one value a round: the time of one call, averaged over the round's `iterations` calls.
+
+    In the phase "headline" a call is one step of training. Where a racer's rounds hold all of
+    `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its
+    time; otherwise its time is projected from each process's mean.
     """
 
     workload: str

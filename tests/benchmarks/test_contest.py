@@ -1,0 +1,137 @@
+"""One process's race: order, predictions, and failures that stay in their cell."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+import impls
+from benchmarks import contest, workloads
+from benchmarks.options import Settings
+from impls.numpy_batch import NumpyBatch
+
+SETTINGS = Settings(
+    implementations=("loops", "numpy", "numpy-sample"),
+    workloads=("digits", "xor"),
+    batch_sizes=(1, 4, 16),
+    dtypes=("float64", "float32"),
+    threads=1,
+    seed=0,
+)
+
+
+def of(seed: int = 0, **changes: Any) -> Any:
+    return contest.Contest(dataclasses.replace(SETTINGS, seed=seed, **changes), dict(workloads.WORKLOADS))
+
+
+def cell(
+    name: str = "numpy", workload: str = "xor", m: int = 1, phase: str = "gradients", dtype: str = "float64"
+) -> Any:
+    return contest.Cell(workload, phase, m, dtype, 1, name)
+
+
+def test_every_cell_is_raced_once_whatever_the_seed() -> None:
+    one, other = set(of(1).cells("step")), set(of(2).cells("step"))
+    assert one == other
+    assert len(one) == len(list(of(1).cells("step"))) == 3 * 2 * 3 * 2
+
+
+def test_equal_seeds_shuffle_alike_and_others_do_not() -> None:
+    assert list(of(1).cells("step")) == list(of(1).cells("step"))
+    orders = {tuple(of(seed).cells("step")) for seed in range(10)}
+    assert len(orders) == 10
+
+
+def test_the_racers_of_a_cell_stand_together_and_in_orders_that_differ() -> None:
+    cells = list(of(3).cells("forward"))
+    groups = [cells[k : k + 3] for k in range(0, len(cells), 3)]
+    for group in groups:
+        assert len({dataclasses.replace(c, implementation="") for c in group}) == 1
+    assert len({tuple(c.implementation for c in group) for group in groups}) > 1
+
+
+def test_one_racer_serves_every_phase_of_its_cell() -> None:
+    race = of()
+    starters = [race.starter(cell(phase=phase)) for phase in contest.PHASES]
+    assert starters[0] is starters[1] is starters[2]
+    assert starters[0].verdict.passed
+
+
+def test_racers_of_another_batch_size_are_let_go() -> None:
+    race = of()
+    first = race.starter(cell(m=1))
+    race.starter(cell(m=4))
+    assert race.starter(cell(m=1)) is not first
+
+
+def test_a_cell_predicted_too_slow_is_skipped_with_the_prediction() -> None:
+    race = of()
+    race.typical = {cell(m=1): 1.0, cell(m=4): 4.0}
+    with pytest.raises(contest.CellError, match="predicted to take 64 s") as caught:
+        race.starter(cell(m=64))
+    assert caught.value.status == "skipped"
+    assert caught.value.predicted_seconds == pytest.approx(64.0)
+    measurement = race.enter_failure(cell(m=64), caught.value)
+    assert (measurement.status, measurement.predicted_seconds) == ("skipped", caught.value.predicted_seconds)
+
+
+def test_predictions_come_from_the_same_racer_phase_and_dtype_alone() -> None:
+    race = of()
+    race.typical = {cell("loops"): 9.0, cell(phase="step"): 9.0, cell(dtype="float32"): 9.0}
+    assert race.starter(cell(m=16)).verdict.passed
+
+
+def test_what_could_be_too_slow_is_probed_at_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = of(workloads=("mnist-shape",))
+    monkeypatch.setattr(contest.Contest, "_probe", lambda self, cell: {1: 0.01, 4: 0.04})
+    with pytest.raises(contest.CellError) as caught:
+        race.starter(cell("loops", "mnist-shape", 4096))
+    assert caught.value.predicted_seconds == pytest.approx(40.96)
+
+
+class Raises:
+    """An implementation in name only."""
+
+    def __init__(self, problem: Any, dtype: str = "float64", threads: int = 1) -> None:
+        raise ZeroDivisionError("no such luck")
+
+
+class Declines(Raises):
+    def __init__(self, problem: Any, dtype: str = "float64", threads: int = 1) -> None:
+        raise impls.Unsupported("not today")
+
+
+@pytest.mark.parametrize(
+    ("racer", "status", "reason"),
+    [(Raises, "failed", "numpy: ZeroDivisionError: no such luck"), (Declines, "unsupported", "not today")],
+)
+def test_what_a_racer_raises_is_its_own_cells_failure(
+    racer: Any, status: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = of()
+    monkeypatch.setattr(contest.Contest, "load", lambda self, name: racer)
+    for _ in range(2):  # the second time, from memory
+        with pytest.raises(contest.CellError) as caught:
+            race.starter(cell())
+        assert (caught.value.status, caught.value.reason) == (status, reason)
+
+
+def test_a_wrong_racer_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OffByOne(NumpyBatch):
+        def export(self) -> impls.Result:
+            result = super().export()
+            return dataclasses.replace(result, loss=result.loss + 1)
+
+    race = of()
+    monkeypatch.setattr(contest.Contest, "load", lambda self, name: OffByOne)
+    with pytest.raises(contest.CellError, match=r"numpy: loss.*times its bound") as caught:
+        race.starter(cell())
+    assert caught.value.status == "wrong"
+
+
+def test_facts_of_a_racer_come_with_its_source() -> None:
+    facts = contest.facts(impls.load("loops"))
+    assert facts.idea == impls.load("loops").idea
+    assert "class Loops" in facts.source
+    assert facts.lines_of_code is not None
+    assert 0 < facts.lines_of_code < len(facts.source.splitlines())

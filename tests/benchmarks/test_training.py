@@ -1,0 +1,90 @@
+"""Training for real."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import impls
+from benchmarks import training
+from impls.reference import reference
+
+
+def test_equal_seeds_give_losses_that_agree_step_by_step(racer: Any) -> None:
+    """|J_a - J_b| is within both rounding bounds and what the parameters' own difference explains.
+
+    That is sum |dw| |w_a - w_b| to first order; the second order, quadratic in a difference of a few ulp, is
+    below half of it.
+    """
+    course = training.Course(steps=12, batch_size=16)
+    problem = course.problem()
+    try:
+        racers = [racer(problem), impls.load("loops")(problem)]
+    except impls.Unsupported as reason:
+        pytest.skip(str(reason))
+    parameters = [(problem.weights, problem.biases)] * 2
+    for k in range(course.steps):
+        losses, bounds, found = [], [], []
+        batch = k % problem.batches
+        for j, race in enumerate(racers):
+            race.step(course.learning_rate)
+            result = race.export()
+            exact = reference(problem, *parameters[j], batch, "float64")
+            losses.append(result.loss)
+            bounds.append(float(exact.loss.bound))
+            found.append((result.weights, result.biases))
+        drift = sum(
+            float(np.sum(np.abs(d.hi * (a - b))))
+            for d_all, a_all, b_all in (
+                (exact.dw, parameters[0][0], parameters[1][0]),
+                (exact.db, parameters[0][1], parameters[1][1]),
+            )
+            for d, a, b in zip(d_all, a_all, b_all, strict=True)
+        )
+        assert abs(losses[0] - losses[1]) <= sum(bounds) + 1.5 * drift
+        parameters = found
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_trained_network_reads_held_out_digits(name: str) -> None:
+    course = training.Course(steps=1500, batch_size=16)
+    racer_class = impls.load(name)
+    racer = racer_class(course.problem())
+    *_, last = training.train(racer, course, chunk=500)
+    assert last.steps == 1500
+    assert training.accuracy(racer_class, racer.export(), course) >= 0.95
+
+
+def test_an_untrained_network_does_not() -> None:
+    course = training.Course()
+    racer_class = impls.load("numpy")
+    assert training.accuracy(racer_class, racer_class(course.problem()).export(), course) < 0.5
+
+
+def test_chunks_make_no_difference() -> None:
+    course = training.Course(steps=10, batch_size=4)
+    losses = []
+    for chunk in (1, 3, 10):
+        *_, last = training.train(impls.load("numpy")(course.problem()), course, chunk)
+        losses.append(last.loss)
+    assert len(set(losses)) == 1
+
+
+def test_a_loss_that_explodes_is_an_error_that_says_what_to_do() -> None:
+    course = training.Course(workload="digits-softmax", steps=20, learning_rate=1e300)
+    racer = impls.load("numpy")(course.problem())
+    with np.errstate(all="ignore"), pytest.raises(ArithmeticError, match="try a lower --learning-rate"):
+        list(training.train(racer, course, chunk=20))
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "inf", "nan", "fast"])
+def test_only_positive_rates_are_taken(given: str) -> None:
+    with pytest.raises(ValueError, match="--learning-rate: expected a positive number"):
+        training.learning_rate("digits", given)
+
+
+def test_only_digits_are_trained_on() -> None:
+    with pytest.raises(ValueError, match="expected one on the digits, got 'xor'"):
+        training.Course(workload="xor")
+    with pytest.raises(ValueError, match="--dtype"):
+        training.Course(dtype="float16")

@@ -1,0 +1,91 @@
+"""The workloads: what they are made of, and what a wrong one is told."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import workloads
+
+
+def test_the_digits_are_those_of_the_collection() -> None:
+    train, held_out = workloads.digits(), workloads.digits(held_out=True)
+    assert train.X.shape[1] + held_out.X.shape[1] == 1797
+    for part in (train, held_out):
+        assert part.X.shape[0] == 64
+        assert part.X.min() == 0
+        assert part.X.max() == 1
+        assert np.array_equal(part.Y.sum(axis=0), np.ones(part.X.shape[1]))
+        assert set(np.unique(part.Y)) == {0.0, 1.0}
+
+
+def test_a_fifth_of_every_digit_is_held_out() -> None:
+    train, held_out = workloads.digits(), workloads.digits(held_out=True)
+    share = held_out.Y.sum(axis=1) / (train.Y.sum(axis=1) + held_out.Y.sum(axis=1))
+    assert np.all(share > 0.19)
+    assert np.all(share <= 0.2)
+
+
+def test_no_held_out_image_is_trained_on() -> None:
+    train, held_out = workloads.digits(), workloads.digits(held_out=True)
+    seen = {column.tobytes() for column in train.X.T}
+    assert not any(column.tobytes() in seen for column in held_out.X.T)
+
+
+@pytest.mark.parametrize("name", workloads.WORKLOADS)
+@pytest.mark.parametrize("batch_size", [1, 3, 2048])
+def test_every_workload_fills_whole_batches_with_all_its_data(name: str, batch_size: int) -> None:
+    problem = workloads.problem(workloads.named(name), batch_size)
+    assert problem.samples % batch_size == 0
+    assert problem.samples >= batch_size
+    assert problem.network is workloads.named(name).network
+
+
+def test_batches_larger_than_the_data_repeat_it() -> None:
+    samples = workloads.digits().X.shape[1]
+    problem = workloads.problem(workloads.named("digits"), 4096)
+    assert np.array_equal(problem.X[:, :samples], problem.X[:, samples : 2 * samples])
+    assert np.array_equal(problem.Y[:, :samples], workloads.digits().Y)
+
+
+@pytest.mark.parametrize("name", workloads.WORKLOADS)
+def test_equal_seeds_give_equal_problems_and_others_do_not(name: str) -> None:
+    one, same, other = (workloads.problem(workloads.named(name), 4, seed) for seed in (1, 1, 2))
+    for a, b, c in zip(one.weights, same.weights, other.weights, strict=True):
+        assert np.array_equal(a, b)
+        assert not np.array_equal(a, c)
+    assert all(np.all(b != 0) for b in one.biases)
+
+
+def test_a_network_of_ones_own_ends_as_its_loss_needs() -> None:
+    workload = workloads.ad_hoc("784-128-10", "relu", "softmax_cross_entropy")
+    assert workload.network.widths == (784, 128, 10)
+    assert workload.network.activations == ("relu", "softmax")
+    assert workloads.ad_hoc("3-2").network.activations == ("sigmoid",)
+    assert workloads.ad_hoc("3-2-1", "tanh,identity").network.activations == ("tanh", "identity")
+    assert workloads.problem(workload, 2).network is workload.network
+
+
+@pytest.mark.parametrize(
+    ("network", "activation", "loss", "message"),
+    [
+        ("64", "relu", "mean_squared_error", "at least one layer"),
+        ("", "relu", "mean_squared_error", "widths like 784-128-10"),
+        ("64-x", "relu", "mean_squared_error", "widths like 784-128-10"),
+        ("64-0-10", "relu", "mean_squared_error", "1 and up"),
+        ("64-8-10", "softmax", "softmax_cross_entropy", "last layer only"),
+        ("64-8-10", "relu,relu,relu", "mean_squared_error", "one for each layer"),
+        ("64-8-10", "swish", "mean_squared_error", "expected one of identity"),
+        ("64-8-10", "relu", "hinge", "expected one of mean_squared_error"),
+    ],
+)
+def test_a_wrong_network_is_told_what_was_expected(
+    network: Any, activation: str, loss: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        workloads.ad_hoc(network, activation, loss)
+
+
+def test_an_unknown_workload_is_told_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"expected one of digits, .*, got 'mnist'"):
+        workloads.named("mnist")
