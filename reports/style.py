@@ -1,0 +1,153 @@
+"""How a racer, a status and a number look: the same in every chart and table."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import unicodedata
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """A racer's colour, matplotlib marker and line style."""
+
+    colour: str
+    marker: str
+    dash: str
+
+
+# Dark and light members of the hues that Paul Tol and Okabe & Ito give as distinct to colour-blind eyes, each
+# at 3:1 or more against white and against near-black, so that one colour serves print, light and dark pages.
+# Neighbours on the ladder differ in marker too, and lines carry their names: hue is never the only sign.
+LOOKS = {
+    "loops": Look("#6e6e6e", "o", "-"),
+    "loops-ndarray": Look("#a0723c", "s", "--"),
+    "numpy-sample": Look("#4a90c8", "^", "--"),
+    "numpy": Look("#2f6fd0", "D", "-"),
+    "numpy-inplace": Look("#7a6fe0", "v", "-"),
+    "numba-loops": Look("#c48600", "P", "--"),
+    "numba": Look("#d55e00", "o", "-"),
+    "numba-parallel": Look("#d6406a", "X", "-"),
+    "jax": Look("#0e9a78", "^", "-."),
+    "torch": Look("#b65fc0", "h", "-."),
+    "torch-compile": Look("#8f4fb5", "p", "-."),
+    "sklearn": Look("#8a8f1c", "<", "-."),
+    "autograd": Look("#2a9aa8", ">", "-."),
+}
+
+# An unknown racer gets one of each by a digest of its name: the same in every chart, whoever else is there.
+SPARE_COLOURS = ("#c0504d", "#5f8a3a", "#3f7fa6", "#a3609b", "#a87a2a", "#4f8f86", "#8670c8", "#7d7d55")
+SPARE_MARKERS = ("*", "d", "8", "H", "s", "^", "v", "D", "P", "X", "<", ">")
+SPARE_DASHES = (":", "-.", "--")
+
+
+def look(name: str) -> Look:
+    """The one look of the racer called `name`."""
+    if name in LOOKS:
+        return LOOKS[name]
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return Look(
+        SPARE_COLOURS[digest[0] % len(SPARE_COLOURS)],
+        SPARE_MARKERS[digest[1] % len(SPARE_MARKERS)],
+        SPARE_DASHES[digest[2] % len(SPARE_DASHES)],
+    )
+
+
+def darker(colour: str, share: float = 0.3) -> str:
+    """`colour` mixed with black, for text in it."""
+    parts = (round(int(colour[k : k + 2], 16) * (1 - share)) for k in (1, 3, 5))
+    return "#" + "".join(f"{part:02x}" for part in parts)
+
+
+MARKS = {
+    "skipped": "skipped",
+    "unsupported": "n/s",
+    "unavailable": "absent",
+    "wrong": "WRONG",
+    "failed": "failed",
+    "timed out": "timeout",
+}
+"""What stands in a table's cell instead of a number."""
+
+MEANINGS = {
+    "skipped": "predicted too slow, not run",
+    "unsupported": "not supported by the racer",
+    "unavailable": "a package is not installed",
+    "wrong": "did not pass the referee, not timed",
+    "failed": "raised or crashed",
+    "timed out": "hung",
+}
+
+UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit: `276 ms`, `1.53 µs`, `9.02 h`."""
+    if not math.isfinite(seconds):
+        return "-"
+    if seconds == 0:
+        return "0 s"
+    name, unit = next((pair for pair in UNITS if abs(seconds) >= 0.9995 * pair[1]), UNITS[-1])
+    if name in ("min", "h") and abs(seconds) < 100:
+        name, unit = "s", 1.0
+    return f"{digits(seconds / unit)} {name}"
+
+
+def digits(value: float, count: int = 3) -> str:
+    """`count` significant digits, no exponent, thousands apart: `1,230`, `12.3`, `0.0123`."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    rounded = round(value, count - 1 - math.floor(math.log10(abs(value))))
+    places = count - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(places, 0)}f}"
+
+
+def factor(value: float) -> str:
+    """A speedup: `1,230x`."""
+    return f"{digits(value)}x" if math.isfinite(value) else "-"
+
+
+def size(count: float) -> str:
+    """Bytes: `1.50 MiB`."""
+    for name in ("B", "KiB", "MiB"):
+        if abs(count) < 999.5:
+            return f"{count:.0f} B" if name == "B" else f"{digits(count)} {name}"
+        count /= 1024
+    return f"{digits(count)} GiB"
+
+
+def plain(text: str, longest: int = 28) -> str:
+    """`text` as one short line that any font can draw: for charts and terminals.
+
+    Control and direction marks go, white space becomes a blank, what DejaVu Sans lacks becomes U+FFFD, and
+    the middle of a long name becomes an ellipsis.
+    """
+    kept = " ".join("".join(_drawable(character) for character in text[: 50 * longest]).split())
+    if len(text) > 50 * longest:
+        kept += "…"
+    if len(kept) > longest:
+        head = (longest - 1) * 2 // 3
+        kept = kept[:head] + "…" + kept[len(kept) - (longest - 1 - head) :]
+    return kept or "(no name)"
+
+
+def _drawable(character: str) -> str:
+    if character.isspace():
+        return " "
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs"):
+        return ""
+    # Right-to-left scripts are left out: one letter of them turns a whole line.
+    drawn = ord(character) < 0x0590 or 0x2010 <= ord(character) <= 0x22FF
+    return character if drawn and ord(character) in _covered() else "\N{REPLACEMENT CHARACTER}"
+
+
+@functools.cache
+def _covered() -> frozenset[int]:
+    """The code points of DejaVu Sans, which matplotlib carries."""
+    from matplotlib import font_manager, ft2font
+
+    font = ft2font.FT2Font(font_manager.findfont("DejaVu Sans"))
+    return frozenset(font.get_charmap())

@@ -1,0 +1,134 @@
+"""The answer in a sentence, and the table behind it, for a terminal and for Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.results import Record
+from reports.canvas import describe, whiskers
+from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
+from reports.tables import notable_crossovers
+
+
+def shape_of(record: Record, workload: str) -> str:
+    """The widths of a workload: `64-32-10`."""
+    known = record.workloads.get(workload)
+    return "-".join(map(str, known.widths)) if known else ""
+
+
+def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
+    """One sentence: how much faster, with its interval, and from which batch size on."""
+    timed = panel[np.isfinite(panel["speedup"]) & (panel["status"] == "measured")]
+    others = timed[timed["implementation"] != baseline]
+    if others.empty:
+        return f"No racer was measured beside {plain(baseline)} here: {describe(panel, shape)}."
+    best = others.loc[others["speedup"].idxmax()]
+    words = (
+        f"{plain(best['implementation'])} is {factor(best['speedup'])} as fast as {plain(baseline)} "
+        f"at m = {best['batch_size']}{_between(best)} ({describe(panel, shape)})"
+    )
+    ranks = timed.sort_values("seconds").groupby("batch_size", sort=True)["implementation"].first()
+    leaders = [f"{plain(name)} from m = {size}" for size, name in ranks[ranks != ranks.shift()].items()]
+    return f"{words}. Fastest: {', '.join(leaders)}."
+
+
+def _between(row: pd.Series) -> str:
+    if not np.isfinite(row["speedup_low"]):
+        return ""
+    kind = "95 % interval" if row["pairs"] > 1 else "rounds of one process"
+    return f", {kind} {factor(row['speedup_low'])} to {factor(row['speedup_high'])}"
+
+
+def grid(panel: pd.DataFrame, baseline: str) -> tuple[list[str], list[list[str]]]:
+    """The table: a row a racer, a column a batch size; the baseline in time, the others in factors."""
+    sizes = sorted(panel["batch_size"].unique())
+    cell = panel.set_index(["implementation", "batch_size"])
+    names = list(dict.fromkeys(panel["implementation"]))
+    names.sort(key=lambda name: name != baseline)
+    rows = [
+        [
+            plain(name),
+            *(entry(cell.loc[(name, m)], name == baseline) if (name, m) in cell.index else "" for m in sizes),
+        ]
+        for name in names
+    ]
+    return ["", *(f"m = {size}" for size in sizes)], rows
+
+
+def entry(cell: pd.Series, absolute: bool) -> str:
+    """What the table says of one cell."""
+    if cell["status"] != "measured":
+        guess = cell["predicted_seconds"]
+        return MARKS[cell["status"]] + (f" ~{duration(guess)}" if np.isfinite(guess) else "")
+    if absolute or not np.isfinite(cell["speedup"]):
+        return duration(cell["seconds"])
+    shown = factor(cell["speedup"])
+    if cell["pairs"] > 1:
+        half = np.sqrt(cell["speedup_high"] / cell["speedup_low"]) - 1
+        return f"{shown} ±{100 * half:.{0 if half >= 0.0995 else 1}f}%"
+    return ("~" if cell["basis"] == "projected" else "") + shown
+
+
+def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
+    """What to know beside the table: the spread, the marks in it, crossovers, the referee's word."""
+    words = [f"{plain(baseline)}: time of one call; the others: times as fast; {whiskers(panel)}."]
+    used = [status for status in MARKS if (panel["status"] == status).any()]
+    if used:
+        words.append("; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + ".")
+    words += [
+        f"{plain(row.passer)} passes {plain(row.passed)} at m ≈ {digits(row.batch_size, 2)}."
+        for row in notable_crossovers(panel, baseline)
+    ]
+    errors = panel[["error_of_bound"]].max().iloc[0]
+    if np.isfinite(errors):
+        words.append(f"Every timed cell passed the referee: largest error {digits(errors)} of its bound.")
+    return words
+
+
+def warnings(record: Record) -> list[str]:
+    """Every distinct warning of the record's processes, with how many of them gave it."""
+    counts: dict[str, int] = {}
+    for process in record.processes:
+        for words in dict.fromkeys(process.warnings):
+            counts[words] = counts.get(words, 0) + 1
+    total = len(record.processes)
+    return [f"{plain(words, 300)} ({count} of {total} processes)" for words, count in counts.items()]
+
+
+def escape(text: str) -> str:
+    """`text` for Markdown, shown as it is: no markup, no HTML, no new table cell."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@-])", r"\\\1", text).replace("\\-", "-")
+
+
+def markdown(
+    record: Record, panel: pd.DataFrame, baseline: str, pictures: Sequence[tuple[str, str]] = ()
+) -> str:
+    """summary.md: the sentence, the pictures (title, file name), the table, what to know, the machine."""
+    shape = shape_of(record, panel["workload"].iloc[0]) if len(panel) else ""
+    head, rows = grid(panel, baseline)
+    lines = ["# gradrace", "", escape(answer(panel, baseline, shape)), ""]
+    for title, name in pictures:
+        lines += [f"![{title}]({name})", ""]
+    lines += [
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" + "---:|" * (len(head) - 1),
+        *("| " + " | ".join(escape(words) for words in row) + " |" for row in rows),
+        "",
+        *(f"- {escape(words)}" for words in remarks(panel, baseline)),
+        *(f"- Warning: {escape(words)}" for words in warnings(record)),
+        "",
+        escape(machine(record)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def machine(record: Record) -> str:
+    """Where, when and with what, in a line."""
+    facts = [*record.machine.items(), *record.versions.items()]
+    words = ", ".join(f"{plain(str(key), 30)} {plain(str(value), 60)}" for key, value in facts)
+    return f"Raced {plain(record.created, 40)} by {plain(record.command, 200)} on: {words}."
