@@ -14,8 +14,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from impls.double_double import high
 from impls.interface import Network
-from impls.oracle import Pass
+from impls.oracle import Pass, head_bits
 
 Reals = NDArray[np.float64]
 
@@ -33,19 +34,23 @@ UNDERFLOW = 4
 """Absolute error of one operation below the normal range, in units of the smallest normal number: room for
 hardware that flushes denormals to zero, and for exponentials that stop at it."""
 
-GUARD = 1 + 2.0**-8
-"""Covers the roundings of this very computation, and the oracle's: 2^-11 of a float64 racer's bound, 2^-29 of
-a float32 racer's."""
+GUARD = 1 + 2.0**-10
+"""Covers the roundings of this very computation, and of a float64 oracle under a float32 racer (2^-29)."""
+
+HUGE = 700.0
+"""Exponents of e are cut here, below overflow; a bound that large holds anything."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bounds:
-    """The largest |computed - exact| that rounding can explain, in the shapes of a `Result`."""
+    """The largest |computed - exact| that rounding can explain: `output` (n_L, m), and of the sums over the
+    batch `cost`, `dw` and `db`, not yet averaged, so that those of parts add up.
+    """
 
-    loss: float
+    cost: float
     output: Reals
-    dw: tuple[Reals, ...]
-    db: tuple[Reals, ...]
+    dw: list[Reals]
+    db: list[Reals]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,22 +61,65 @@ class Spread:
     r: Reals
 
     @classmethod
-    def of(cls, E: Reals, r: Reals | None = None) -> Spread:
+    def alone(cls, E: Reals) -> Spread:
+        """Of which nothing else is known."""
+        return cls(E, column_norms(E))
+
+    @classmethod
+    def of(cls, E: Reals, r: Reals) -> Spread:
         """The norm is bounded by that of E too."""
-        norm = column_norms(E)
-        return cls(E, norm if r is None else np.minimum(norm, r))
+        return cls(E, np.minimum(column_norms(E), r))
+
+    def plus(self, local: Reals) -> Spread:
+        """With further, local errors on top."""
+        return Spread.of(self.E + local, self.r + column_norms(local))
+
+    def times(self, factor: Reals) -> Spread:
+        """After multiplication by `factor`, element by element."""
+        return Spread.of(factor * self.E, factor.max(axis=0) * self.r)
 
 
 def column_norms(E: Reals) -> Reals:
     """The 2-norm of each column, (m,), without overflow or underflow on the way."""
     top = E.max(axis=0)
-    scaled = np.divide(E, top, out=np.zeros_like(E), where=top > 0)
-    norms: Reals = top * np.sqrt(np.einsum("is,is->s", scaled, scaled))
+    part = E / np.where(top > 0, top, 1.0)
+    norms: Reals = top * np.sqrt(np.einsum("is,is->s", part, part))
     return norms
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Linear:
+    """What a matrix can make of magnitudes and of errors."""
+
+    size: Reals  # |w|
+    rows: Reals  # 2-norm of each row, (n, 1)
+    norm: float  # of the matrix
+    top: Reals  # largest |w| of each row, (n, 1)
+
+    @classmethod
+    def of(cls, w: Reals, norm: float) -> Linear:
+        """`norm` is at least the 2-norm of w."""
+        size = np.abs(w)
+        return cls(size, column_norms(size.T)[:, None], norm, size.max(axis=1, keepdims=True))
+
+    def __call__(self, error: Spread) -> Spread:
+        """What w makes of an error in its input."""
+        return Spread.of(np.minimum(self.size @ error.E, self.rows * error.r), self.norm * error.r)
+
+
+def resolution(p_top: Reals, q: Reals) -> Reals:
+    """The error of the oracle's split products, sum_k p_ik q_kj; `p_top` (i, 1) is max_k |p_ik|, q >= 0.
+
+    Two products of n terms, in float64, of factors of which one is a tail: below 2^-head_bits of its top.
+    """
+    n = len(q)
+    small = 4.0 * n * (n + 2) * 2.0 ** (-53 - head_bits(n))
+    error: Reals = small * p_top * q.max(axis=0)
+    return error
+
+
 class Rounding:
-    """The arithmetic of a dtype: its unit roundoff and what follows from it."""
+    """The arithmetic of a dtype: its unit roundoff, and what follows from it."""
 
     def __init__(self, dtype: str) -> None:
         info = np.finfo(dtype)
@@ -83,144 +131,142 @@ class Rounding:
         return k * self.u / (1 - k * self.u)
 
 
-def through(w: Reals, error: Spread) -> Spread:
-    """What w makes of an error in its input."""
-    if not error.r.any():
-        zero = np.zeros((w.shape[0], error.r.size))
-        return Spread(zero, error.r)
-    rows = np.sqrt((w * w).sum(axis=1))
-    E = np.minimum(np.abs(w) @ error.E, rows[:, None] * error.r)
-    return Spread.of(E, float(np.linalg.norm(w, 2)) * error.r)
+def softmax_drift(a: Reals, E: Reals) -> Reals:
+    """How far log(sum(e^z)) moves, at most, when each z moves by E: log(sum(a e^E)), (m,)."""
+    drift: Reals = np.log1p((a * np.expm1(np.minimum(E, HUGE))).sum(axis=0))
+    return drift
 
 
-def plus(error: Spread, local: Reals) -> Spread:
-    """An error with further, local ones on top of it."""
-    return Spread.of(error.E + local, error.r + column_norms(local))
+def log_softmax_size(z: Reals) -> Reals:
+    """The numbers that are added up on the way to log(a): the shift, the logarithm, 1."""
+    top = z.max(axis=0)
+    size: Reals = np.log(np.exp(z - top).sum(axis=0)) + (top - z) + 1
+    return size
 
 
-def scaled(factor: Reals, error: Spread) -> Spread:
-    """What multiplication by `factor`, element by element, makes of an error."""
-    return Spread.of(factor * error.E, factor.max(axis=0) * error.r)
+class ErrorBound:
+    """The bounds of a network whose parameters a racer of `dtype` holds exactly; batches are of m samples."""
 
+    def __init__(
+        self, network: Network, weights: tuple[Reals, ...], biases: tuple[Reals, ...], m: int, dtype: str
+    ) -> None:
+        self.network = network
+        # no error ever reaches the first layer from below, or leaves it downwards
+        norms = [np.inf] + [float(np.linalg.norm(w, 2)) for w in weights[1:]]
+        self.forth = [Linear.of(w, norm) for w, norm in zip(weights, norms, strict=True)]
+        self.back = [Linear.of(w.T, norm) for w, norm in zip(weights, norms, strict=True)]
+        self.biases = biases
+        self.m = m
+        self.rounding = Rounding(dtype)
 
-def activation_error(
-    g: str, z: Reals, a: Reals, slope: Reals | None, error: Spread, rounding: Rounding
-) -> tuple[Spread, Reals | None]:
-    """From the error of z, that of a = g(z), and, where there is a g', that of g'(z)."""
-    E, u, gamma = error.E, rounding.u, rounding.gamma
-    if g == "softmax":
-        # a = e^(z - log sum e^z): the logarithm moves by log(sum(a e^E)) at most, and is rounded itself
-        drift = np.log1p((a * np.expm1(np.minimum(E, 700))).sum(axis=0))
-        top = z.max(axis=0)
-        exponent = gamma(FREE) * (top - z + np.log(np.exp(z - top).sum(axis=0)) + 1)
-        relative = np.expm1(np.minimum(E + drift + exponent + gamma(len(z) + 2 * ELEMENTARY + FREE), 700))
-        return Spread.of(np.minimum(a * relative, 1) + rounding.eta), None
-    assert slope is not None  # every other activation has one
-    if g == "identity":
-        return error, np.zeros_like(z)
-    if g == "relu":
-        # within E of the kink either derivative is right; a sum without any rounding has no such doubt
-        unsure = (np.abs(z) <= E) & (E > 0)
-        return Spread.of(np.clip(z + E, 0, E), error.r), unsure.astype(np.float64)
-    # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh)
-    steepness, top_slope = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
-    reach = np.minimum(slope * np.exp(np.minimum(steepness * E, 700)), top_slope)
-    moved = scaled(reach, error)
-    a_error = plus(moved, gamma(ELEMENTARY + FREE) * (np.abs(a) + moved.E) + rounding.eta)
-    if g == "sigmoid":  # a (1 - a), whose derivative by a is 1 - 2 a
-        doubt = np.abs(1 - 2 * a) * a_error.E + a_error.E**2
-        return a_error, doubt + gamma(FREE) * (slope + doubt) + u * a_error.E
-    doubt = 2 * np.abs(a) * a_error.E + a_error.E**2  # 1 - a^2
-    return a_error, doubt + gamma(FREE) * (1 + doubt)
+    def activation(
+        self, g: str, z: Reals, a: Reals, slope: Reals | None, error: Spread
+    ) -> tuple[Spread, Reals | None]:
+        """From the error of z, that of a = g(z) and, where there is a g', that of g'(z)."""
+        E, gamma, eta = error.E, self.rounding.gamma, self.rounding.eta
+        if g == "softmax":
+            # a = e^(z - log sum e^z)
+            exponent = E + softmax_drift(a, E) + gamma(FREE) * log_softmax_size(z)
+            relative = np.expm1(np.minimum(exponent + gamma(len(z) + 2 * ELEMENTARY + FREE), HUGE))
+            a_E = np.minimum(a * relative, 1) + eta
+            return Spread.alone(a_E), None
+        assert slope is not None  # every other activation has one
+        if g == "identity":
+            return error, np.zeros_like(z)
+        if g == "relu":
+            # within E of the kink either derivative is right; a sum without any rounding has no such doubt
+            unsure = (np.abs(z) <= E) & (E > 0)
+            return Spread.of(np.clip(z + E, 0, E), error.r), unsure.astype(np.float64)
+        # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh): so g' within E of z is at most g'(z) e^E, e^2E
+        steepness, top = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
+        moved = error.times(np.minimum(slope * np.exp(np.minimum(steepness * E, HUGE)), top))
+        a_error = moved.plus(gamma(ELEMENTARY + FREE) * (np.abs(a) + moved.E) + eta)
+        if g == "sigmoid":  # a (1 - a), whose derivative by a is 1 - 2 a
+            doubt = np.abs(1 - 2 * a) * a_error.E + a_error.E**2
+            return a_error, doubt + gamma(FREE) * (slope + doubt)
+        doubt = 2 * np.abs(a) * a_error.E + a_error.E**2  # 1 - a^2
+        return a_error, doubt + gamma(FREE) * (1 + doubt)
 
+    def cost(self, z: Reals, a: Reals, y: Reals, z_error: Spread, a_error: Spread) -> float:
+        """The error of m J, a sum over n_L m terms."""
+        loss = self.network.loss
+        terms = len(z) * self.m
+        if loss == "mean_squared_error":
+            distance, E = np.abs(a - y), a_error.E
+            moved = distance * E + E**2 / 2
+            size = (distance + E) ** 2 / 2
+        elif loss == "binary_cross_entropy":
+            # the derivative by z is a - y, and the second one at most 1/4
+            E = z_error.E
+            moved = np.abs(a - y) * E + E**2 / 8
+            size = (1 + y) * (np.abs(z) + E) + 1
+        else:
+            E = z_error.E
+            moved = y * (E + softmax_drift(a, E))
+            size = y * (log_softmax_size(z) + 2 * E.max(axis=0))
+        gamma = self.rounding.gamma(terms + FREE + 2 * ELEMENTARY)
+        return float((moved + gamma * size).sum()) + self.rounding.eta * self.m * z.size
 
-def loss_error(
-    loss: str, z: Reals, a: Reals, y: Reals, z_error: Spread, a_error: Spread, rounding: Rounding
-) -> float:
-    """The error of J, a sum over n_L m terms."""
-    m = z.shape[1]
-    gamma = rounding.gamma(z.size + FREE + 2 * ELEMENTARY)
-    if loss == "mean_squared_error":
-        distance, E = np.abs(a - y), a_error.E
-        moved = distance * E + E**2 / 2
-        size = (distance + E) ** 2 / 2
-    elif loss == "binary_cross_entropy":
-        # dJ/dz = a - y, and the second derivative is at most 1/4
-        E = z_error.E
-        moved = np.abs(a - y) * E + E**2 / 8
-        size = (1 + y) * (np.abs(z) + E) + 1
-    else:
-        E = z_error.E
-        drift = np.log1p((a * np.expm1(np.minimum(E, 700))).sum(axis=0))
-        top = z.max(axis=0)
-        moved = y * (E + drift)
-        size = y * (top - z + np.log(np.exp(z - top).sum(axis=0)) + 2 * E.max(axis=0) + 1)
-    return float((moved + gamma * size).sum() / m) + rounding.eta * z.size
+    def of(self, exact: Pass, Y: Reals) -> Bounds:
+        """The bounds of a part of a batch, given the oracle's pass on it."""
+        gamma, eta, m = self.rounding.gamma, self.rounding.eta, self.m
+        last = self.network.layers - 1
+        zs, as_, dzs = ([high(q) for q in qs] for qs in (exact.z, exact.a, exact.dz))
+        slopes, das = ([None if q is None else high(q) for q in qs] for qs in (exact.slope, exact.da))
+        samples = Y.shape[1]
 
+        moved: list[Spread] = []  # the errors of z
+        x_errors: list[Spread | None] = []
+        doubts: list[Reals | None] = []
+        reaches: list[Reals] = []  # the largest |x| that a racer may have
+        error: Spread | None = None  # a racer holds X exactly
+        for k, (w, b, g) in enumerate(zip(self.forth, self.biases, self.network.activations, strict=True)):
+            x = np.abs(high(exact.x[k]))
+            reach = x if error is None else x + error.E
+            n = len(x)
+            summed = w.size @ reach + np.abs(b)
+            # a sum of zeros alone is exact: there relu'(0) = 0 is a law and no matter of rounding
+            local = (gamma(n + 1) * summed + resolution(w.top, x) + (n + 1) * eta) * (summed > 0)
+            z_error = Spread.alone(local) if error is None else w(error).plus(local)
+            moved.append(z_error)
+            x_errors.append(error)
+            reaches.append(reach)
+            error, doubt = self.activation(g, zs[k], as_[k], slopes[k], z_error)
+            doubts.append(doubt)
+        assert error is not None  # a network has a layer at least
 
-def bound(
-    network: Network, weights: tuple[Reals, ...], biases: tuple[Reals, ...], Y: Reals, exact: Pass, dtype: str
-) -> Bounds:
-    """The bounds of one batch for a racer of `dtype` that holds these very parameters and data.
-
-    `exact` is the oracle's pass on them. Elements are finite unless the racer may overflow.
-    """
-    rounding = Rounding(dtype)
-    gamma, eta = rounding.gamma, rounding.eta
-    m = Y.shape[1]
-    L = network.layers
-    narrow = [[q.astype(np.float64, copy=False) for q in qs] for qs in (exact.x, exact.z, exact.a, exact.dz)]
-    xs, zs, as_, dzs = narrow
-    slopes = [None if q is None else q.astype(np.float64, copy=False) for q in exact.slope]
-    das = [None if q is None else q.astype(np.float64, copy=False) for q in exact.da]
-
-    x_errors: list[Spread] = []
-    z_errors: list[Spread] = []
-    slope_errors: list[Reals | None] = []
-    error = Spread(np.zeros_like(xs[0]), np.zeros(m))
-    for k, (w, b, g) in enumerate(zip(weights, biases, network.activations, strict=True)):
-        x_errors.append(error)
-        n = w.shape[1]
-        summed = np.abs(w) @ (np.abs(xs[k]) + error.E) + np.abs(b)
-        # a sum of zeros alone is exact: this is where relu'(0) = 0 is a law and no matter of rounding
-        local = gamma(n + 1) * summed + (n + 1) * eta * (summed > 0)
-        z_error = plus(through(w, error), local)
-        z_errors.append(z_error)
-        error, slope_error = activation_error(g, zs[k], as_[k], slopes[k], z_error, rounding)
-        slope_errors.append(slope_error)
-
-    output = error
-    difference = np.abs(as_[-1] - Y)
-    local = gamma(FREE) * (difference + output.E) + m * eta
-    if network.loss == "softmax_cross_entropy":
-        # dz = a - y where the targets sum to 1; a racer that differentiates J has a sum(y) - y
-        drift = np.abs(Y.sum(axis=0) - 1) + gamma(len(Y) + FREE)
-        local = local + drift * (as_[-1] + output.E)
-    error = plus(output, local)
-    dw: list[Reals] = []
-    db: list[Reals] = []
-    for k in range(L - 1, -1, -1):
-        slope, doubt, da = slopes[k], slope_errors[k], das[k]
-        if da is not None and slope is not None and doubt is not None:
-            reach = np.minimum(slope + doubt, 1)  # every g' is at most 1
-            local = np.abs(da) * doubt + gamma(FREE) * (np.abs(da) + error.E) * reach + m * eta
-            error = plus(scaled(reach, error), local)
-        x, x_error, dz = np.abs(xs[k]), x_errors[k], np.abs(dzs[k])
+        output = error
+        local = gamma(FREE) * (np.abs(as_[last] - Y) + output.E) + m * eta
+        if self.network.loss == "softmax_cross_entropy":
+            # dz = a - y where the targets sum to 1; a racer that differentiates J has a sum(y) - y
+            drift = np.abs(Y.sum(axis=0) - 1) + gamma(len(Y) + FREE)
+            local = local + drift * (as_[last] + output.E)
+        error = output.plus(local)
+        dw: list[Reals] = []
+        db: list[Reals] = []
         sum_gamma = gamma(m + FREE)
-        own = error.E * (1 + sum_gamma) + sum_gamma * dz
-        E = own @ (x + x_error.E).T
-        if x_error.r.any():
-            E += dz @ x_error.E.T
-        dw.append(E / m + eta * ((x + x_error.E).sum(axis=1) + m))
-        db.append(own.sum(axis=1, keepdims=True) / m + eta * m)
-        if k:
-            w_back = weights[k].T
-            n = w_back.shape[1]
-            local = gamma(n + FREE) * (np.abs(w_back) @ (dz + error.E)) + n * m * eta
-            error = plus(through(w_back, error), local)
-    return Bounds(
-        loss=GUARD * loss_error(network.loss, zs[-1], as_[-1], Y, z_errors[-1], output, rounding),
-        output=GUARD * output.E,
-        dw=tuple(GUARD * E for E in reversed(dw)),
-        db=tuple(GUARD * E for E in reversed(db)),
-    )
+        for k in range(last, -1, -1):
+            slope, doubt, da = slopes[k], doubts[k], das[k]
+            if slope is not None and doubt is not None and da is not None:
+                steepest = np.minimum(slope + doubt, 1)  # every g' is at most 1
+                size = np.abs(da)
+                local = size * doubt + gamma(FREE) * (size + error.E) * steepest + m * eta
+                error = error.times(steepest).plus(local)
+            dz, reach, x_error = np.abs(dzs[k]), reaches[k], x_errors[k]
+            own = error.E * (1 + sum_gamma) + sum_gamma * dz
+            E = own @ reach.T + resolution(dz.max(axis=1, keepdims=True), reach.T)
+            if x_error is not None:
+                E += dz @ x_error.E.T
+            dw.insert(0, GUARD * E + m * eta * (reach.sum(axis=1) + samples))
+            db.insert(0, GUARD * own.sum(axis=1, keepdims=True) + m * eta * samples)
+            if k:
+                w = self.back[k]
+                n = len(dz)
+                local = gamma(n + FREE) * (w.size @ (dz + error.E)) + resolution(w.top, dz) + n * m * eta
+                error = w(error).plus(local)
+        return Bounds(
+            cost=GUARD * self.cost(zs[last], as_[last], Y, moved[last], output),
+            output=GUARD * output.E,
+            dw=dw,
+            db=db,
+        )

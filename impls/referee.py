@@ -8,20 +8,27 @@ NaN fails.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from impls import oracle
-from impls.error_bound import FREE, GUARD, Bounds, Rounding, bound
+from impls.double_double import two_product, two_sum
+from impls.error_bound import FREE, GUARD, Rounding
 from impls.interface import Implementation, Problem, Result
+from impls.reference import Exact, Reference, reference
 
 Reals = NDArray[np.float64]
 
 RATE = 0.1
 """The learning rate of the step under test, at most; like most rates it is no binary fraction."""
+
+
+FIRST, SECOND = 1e9, 1e8
+"""What references may cost (see `reference`): that of the first batch, which serves every racer of a problem,
+about 0.5 s; that after a step, which is each racer's own, about 0.05 s."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,20 +41,22 @@ class Verdict:
 
     `error_ulp` and `error_ulp_median` are over all elements of dw and db, in ulp of the racer's dtype at the
     largest magnitude in the element's array: single elements of a gradient may cancel to nothing, and an ulp
-    of what is left would measure the problem's condition, not the racer.
+    of what is left would measure the problem's condition, not the racer. They are None where the batch is so
+    large that the reference is no more precise than the racer.
     """
 
     passed: bool
     message: str
     error_of_bound: float
-    error_ulp: float
-    error_ulp_median: float
+    error_ulp: float | None
+    error_ulp_median: float | None
 
 
 class _FoulError(Exception):
     """A result that fails before its values are compared."""
 
 
+@functools.lru_cache(maxsize=1)
 def held(problem: Problem, dtype: str) -> Problem:
     """The problem as a racer of `dtype` holds it: parameters and data rounded to nearest.
 
@@ -142,13 +151,12 @@ class _Worst:
         self.message = ""
         self.ulps: list[Reals] = []
 
-    def compare(self, when: str, name: str, got: Any, exact: Any, E: Any) -> None:
-        """Hold `got` against `exact`, whose errors may be up to `E`, element by element."""
-        got, E = np.asarray(got, np.float64), np.asarray(E, np.float64)
-        exact = np.asarray(exact)
-        error = np.abs(got - exact).astype(np.float64)
-        if name.startswith(("dw", "db")):
-            self.ulps.append((error / self.ulp(exact)).ravel())
+    def compare(self, when: str, name: str, got: Any, exact: Exact, ulps: bool = False) -> None:
+        """Hold `got` against the exact value and its bound, element by element."""
+        E = exact.bound
+        error = np.abs((np.asarray(got) - exact.hi) - exact.lo)
+        if ulps:
+            self.ulps.append((error / self.ulp(exact.hi)).ravel())
         if not np.isfinite(E).all():
             raise _FoulError(
                 f"{name} {when}: no finite error bound, the numbers come too near to the end of the dtype's "
@@ -168,24 +176,19 @@ class _Worst:
                 place = "" if share.ndim == 0 else " at [" + ", ".join(str(int(i)) for i in worst) + "]"
                 self.message = (
                     f"{name}{place}, {when}: the error {error[worst]:.3g} is {self.share:.3g} times its "
-                    f"bound {E[worst]:.3g}; expected {float(exact[worst])!r}, got {float(got[worst])!r}"
+                    f"bound {E[worst]:.3g}; expected {float(exact.hi[worst])!r}, got {float(got[worst])!r}"
                 )
 
-    def ulp(self, exact: NDArray[Any]) -> float:
+    def ulp(self, exact: Reals) -> float:
         """The spacing of the racer's dtype at the largest magnitude of an array."""
         top = max(float(np.abs(exact).max()), self.normal)
         return float(self.eps * 2.0 ** np.floor(np.log2(top)))
 
 
-def exact_pass(
-    problem: Problem, weights: tuple[Reals, ...], biases: tuple[Reals, ...], batch: int, dtype: str
-) -> oracle.Pass:
-    """The oracle's pass over one batch of a held problem, in arithmetic wide enough to judge `dtype`."""
-    columns = slice(batch * problem.batch_size, (batch + 1) * problem.batch_size)
-    wide = np.longdouble if dtype == "float64" else np.float64
-    return oracle.propagate(
-        problem.network, weights, biases, problem.X[:, columns], problem.Y[:, columns], wide
-    )
+@functools.lru_cache(maxsize=1)
+def first_reference(problem: Problem, dtype: str) -> Reference:
+    """The reference of the first batch: the same for every racer, and so kept while the problem is."""
+    return reference(problem, problem.weights, problem.biases, 0, dtype, FIRST)
 
 
 def check(racer: Implementation, problem: Problem, dtype: str) -> Verdict:
@@ -200,7 +203,9 @@ def check(racer: Implementation, problem: Problem, dtype: str) -> Verdict:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             _inspect(racer, problem, dtype, worst)
     except _FoulError as foul:
-        return Verdict(False, str(foul), np.inf, np.inf, np.inf)
+        return Verdict(False, str(foul), np.inf, None, None)
+    if not worst.ulps:
+        return Verdict(worst.share <= 1, worst.message, worst.share, None, None)
     ulps = np.concatenate(worst.ulps)
     return Verdict(worst.share <= 1, worst.message, worst.share, float(ulps.max()), float(np.median(ulps)))
 
@@ -215,89 +220,80 @@ def _export(racer: Implementation, problem: Problem, dtype: str, when: str) -> R
 
 
 def _inspect(racer: Implementation, problem: Problem, dtype: str, worst: _Worst) -> None:
-    m = problem.batch_size
-    network = problem.network
-    weights, biases = problem.weights, problem.biases
     when = "after construction"
     result = _export(racer, problem, dtype, when)
-    for name, got, given in (("weights", result.weights, weights), ("biases", result.biases, biases)):
-        for k, (g, e) in enumerate(zip(got, given, strict=True)):
-            worst.compare(when, f"{name}[{k}]", g, e, np.zeros_like(e))
-    exact = exact_pass(problem, weights, biases, 0, dtype)
-    bounds = bound(network, weights, biases, problem.Y[:, :m], exact, dtype)
-    compare_pass(worst, when, result, exact, bounds)
-    compare_gradients(worst, when, result, exact, bounds)
+    compare_parameters(worst, when, result, problem.weights, problem.biases)
+    first = first_reference(problem, dtype)
+    compare_pass(worst, when, result, first)
+    compare_gradients(worst, when, result, first)
 
-    # The step is judged on the racer's own parameters: so no error is carried from one step to the next.
-    rate = learning_rate(weights, exact)
+    rate = learning_rate(problem.weights, first)
     racer.step(rate)
     when = "after a step"
     result = _export(racer, problem, dtype, when)
-    compare_pass(worst, when, result, exact, bounds)
-    compare_gradients(worst, when, result, exact, bounds)
-    compare_update(worst, when, result, weights, biases, rate, dtype)
+    compare_pass(worst, when, result, first)
+    compare_gradients(worst, when, result, first)
+    compare_update(worst, when, result, problem, rate, dtype)
 
+    # What follows is judged on the racer's own parameters: so no error is carried from one step to the next.
     weights, biases = result.weights, result.biases
-    batch = 1 % problem.batches
-    Y = problem.Y[:, batch * m : (batch + 1) * m]
-    exact = exact_pass(problem, weights, biases, batch, dtype)
-    bounds = bound(network, weights, biases, Y, exact, dtype)
+    second = reference(problem, weights, biases, 1 % problem.batches, dtype, SECOND)
     racer.forward()
     when = "in a forward pass after a step"
-    compare_pass(worst, when, _export(racer, problem, dtype, when), exact, bounds)
+    compare_pass(worst, when, _export(racer, problem, dtype, when), second)
     racer.gradients()
     when = "in gradients after a step"
     result = _export(racer, problem, dtype, when)
-    compare_pass(worst, when, result, exact, bounds)
-    compare_gradients(worst, when, result, exact, bounds)
-    for name, got, given in (("weights", result.weights, weights), ("biases", result.biases, biases)):
-        for k, (g, e) in enumerate(zip(got, given, strict=True)):
-            worst.compare(when, f"{name}[{k}]", g, e, np.zeros_like(e))
+    compare_pass(worst, when, result, second)
+    compare_gradients(worst, when, result, second)
+    compare_parameters(worst, when, result, weights, biases)
 
 
-def compare_pass(worst: _Worst, when: str, result: Result, exact: oracle.Pass, bounds: Bounds) -> None:
+def compare_pass(worst: _Worst, when: str, result: Result, exact: Reference) -> None:
     """Loss and output."""
-    worst.compare(when, "loss", result.loss, exact.loss, bounds.loss)
-    worst.compare(when, "output", result.output, exact.output, bounds.output)
+    worst.compare(when, "loss", result.loss, exact.loss)
+    worst.compare(when, "output", result.output, exact.output)
 
 
-def compare_gradients(worst: _Worst, when: str, result: Result, exact: oracle.Pass, bounds: Bounds) -> None:
+def compare_gradients(worst: _Worst, when: str, result: Result, exact: Reference) -> None:
     """dw and db of every layer."""
-    for name, got, want, E in (
-        ("dw", result.dw, exact.dw, bounds.dw),
-        ("db", result.db, exact.db, bounds.db),
-    ):
-        for k, (g, e, bound_of_it) in enumerate(zip(got, want, E, strict=True)):
-            worst.compare(when, f"{name}[{k}]", g, e, bound_of_it)
+    for name, got, want in (("dw", result.dw, exact.dw), ("db", result.db, exact.db)):
+        for k, (g, e) in enumerate(zip(got, want, strict=True)):
+            worst.compare(when, f"{name}[{k}]", g, e, ulps=exact.wider)
+
+
+def compare_parameters(
+    worst: _Worst, when: str, result: Result, weights: tuple[Reals, ...], biases: tuple[Reals, ...]
+) -> None:
+    """The very parameters, to the last bit."""
+    for name, got, want in (("weights", result.weights, weights), ("biases", result.biases, biases)):
+        for k, (g, p) in enumerate(zip(got, want, strict=True)):
+            zero = np.zeros_like(p)
+            worst.compare(when, f"{name}[{k}]", g, Exact(p, zero, zero))
 
 
 def compare_update(
-    worst: _Worst,
-    when: str,
-    result: Result,
-    weights: tuple[Reals, ...],
-    biases: tuple[Reals, ...],
-    rate: float,
-    dtype: str,
+    worst: _Worst, when: str, result: Result, problem: Problem, rate: float, dtype: str
 ) -> None:
     """w - rate dw, of the racer's own dw: one product, one difference, and FREE roundings."""
     rounding = Rounding(dtype)
     for name, new, old, d in (
-        ("weights", result.weights, weights, result.dw),
-        ("biases", result.biases, biases, result.db),
+        ("weights", result.weights, problem.weights, result.dw),
+        ("biases", result.biases, problem.biases, result.db),
     ):
         for k, (p_new, p, dp) in enumerate(zip(new, old, d, strict=True)):
-            want = p.astype(np.longdouble) - np.longdouble(rate) * dp
-            change = np.abs(rate * dp)
-            E = rounding.gamma(FREE) * change + rounding.u * (np.abs(p) + change) + rounding.eta
-            worst.compare(when, f"{name}[{k}]", p_new, want, GUARD * E)
+            change, change_lo = two_product(np.full_like(dp, rate), dp)
+            hi, lo = two_sum(p, -change)
+            size = np.abs(change)
+            E = rounding.gamma(FREE) * size + rounding.u * (np.abs(p) + size) + rounding.eta
+            worst.compare(when, f"{name}[{k}]", p_new, Exact(hi, lo - change_lo, GUARD * E))
 
 
-def learning_rate(weights: tuple[Reals, ...], exact: oracle.Pass) -> float:
+def learning_rate(weights: tuple[Reals, ...], exact: Reference) -> float:
     """RATE, or less where such a step would throw the parameters far out."""
-    share = RATE
+    rate = RATE
     for w, dw in zip(weights, exact.dw, strict=True):
-        size, change = float(np.abs(w).max()), float(np.abs(dw).max())
+        size, change = float(np.abs(w).max()), float(np.abs(dw.hi).max())
         if size > 0 and change > size:
-            share = min(share, RATE * size / change)
-    return share
+            rate = min(rate, RATE * size / change)
+    return rate
