@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from benchmarks.pairs import pairs
+
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 
 
@@ -117,6 +119,8 @@ def headline(
     )
     headline.main(asked, experiment, Path(record), shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]))
 
+
+main.add_command(pairs)
 
 if __name__ == "__main__":
     main(prog_name="python -m benchmarks")

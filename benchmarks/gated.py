@@ -1,0 +1,40 @@
+"""What the gate watches unless it is told otherwise: twelve benchmarks, a literal list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.controls import CONTROLS
+from benchmarks.pairs_file import CONTROL, Benchmark
+
+GATED = (
+    Benchmark("loops", "digits", "gradients", 1, "float64"),
+    Benchmark("numpy-sample", "digits", "gradients", 16, "float64"),
+    Benchmark("numpy", "digits", "gradients", 1, "float64"),
+    Benchmark("numpy", "digits", "forward", 64, "float64"),
+    Benchmark("numpy", "digits", "gradients", 1024, "float64"),
+    Benchmark("numpy-inplace", "digits", "gradients", 64, "float64"),
+    Benchmark("numpy-inplace", "digits", "step", 1024, "float64"),
+    Benchmark("numba-loops", "digits", "gradients", 16, "float64"),
+    Benchmark("numba", "digits", "gradients", 1, "float64"),
+    Benchmark("numba", "digits", "forward", 1024, "float64"),
+    Benchmark("numba", "digits", "step", 64, "float64"),
+    Benchmark("numba", "digits", "gradients", 1024, "float64"),
+)
+
+STEADY = tuple(Benchmark(CONTROL, "", kernel, 0, "float64") for kernel in CONTROLS)
+"""The controls, measured in every process."""
+
+
+def gated(implementations: Sequence[str]) -> tuple[Benchmark, ...]:
+    """The benchmarks of these racers; of all that `GATED` names where there are none.
+
+    A racer that `GATED` does not name is watched in its gradients, at a small, a middling and a large batch.
+    """
+    if not implementations:
+        return GATED
+    listed: list[Benchmark] = []
+    for name in implementations:
+        own = [benchmark for benchmark in GATED if benchmark.implementation == name]
+        listed += own or [Benchmark(name, "digits", "gradients", m, "float64") for m in (1, 64, 1024)]
+    return tuple(listed)
