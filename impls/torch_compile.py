@@ -22,8 +22,8 @@ from impls.torch_eager import ACTIVATIONS, Tensor, TorchEager, cost, forward
 def compiled(function: Any) -> Any:
     """`function`, compiled for fixed shapes.
 
-    Dynamo keeps what it compiled with the code object, which all racers of a process would share, and gives up
-    after eight: so each gets a code object of its own.
+    Dynamo keeps what it compiled with the code object, and gives up after eight versions: so each racer of a
+    process gets a code object of its own.
     """
     function.__code__ = function.__code__.replace()
     return torch.compile(function, fullgraph=True, dynamic=False)
@@ -34,6 +34,7 @@ class TorchCompile(TorchEager):
 
     idea = "compiled: the operations fused, one call for forward, backward and update"
     differs_from: ClassVar[str | None] = "torch"
+    fast_math = "no traps, no signed zeros"  # of Inductor's flags for its compiler
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
