@@ -45,11 +45,26 @@ from numpy.typing import NDArray
 
 from impls import numba_simd
 from impls.interface import ACTIVATIONS, LOSSES, Problem, Result, Unsupported
-from impls.numba_simd import SLACK, Array, Int, compiled, exp, pointer, product, sigmoid, tanh
+from impls.numba_simd import (
+    SLACK,
+    Array,
+    Int,
+    compiled,
+    exp,
+    pointer,
+    product,
+    sigmoid,
+    tanh,
+    vector_add,
+    vector_length,
+    vector_max,
+    vector_multiply,
+    vector_sum,
+)
 
 Plan = NDArray[np.int64]
 
-TILE_BYTES = 192 * 1024
+TILE_BYTES = 384 * 1024
 """Activations and derivatives of a tile: part of a second-level cache, which holds the weights as well."""
 
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
@@ -73,8 +88,8 @@ COLUMNS = 19
 
 
 @compiled
-def activate(g: Int, a: Array, n: Int) -> None:
-    """a = g(z) in the place of z, n numbers to a sample."""
+def activate(g: Int, a: Array) -> None:
+    """a = g(z) in the place of z; softmax is a function of its own."""
     one, two = a.dtype.type(1), a.dtype.type(2)
     if g == SIGMOID:
         for i in range(a.size):
@@ -85,27 +100,29 @@ def activate(g: Int, a: Array, n: Int) -> None:
     elif g == RELU:
         for i in range(a.size):
             a[i] = max(a[i], 0)
-    elif g == SOFTMAX:
-        softmax(a, n)
 
 
 @compiled
-def softmax(a: Array, n: Int) -> None:
-    """e^z / sum(e^z) over the n numbers of each sample; shift-invariant: the largest exponent becomes 0."""
-    for s in range(0, a.size, n):
-        top = a[s]
-        for i in range(s + 1, s + n):
-            top = max(top, a[i])
-        for i in range(s, s + n):
-            a[i] -= top
-    for i in range(a.size):
-        a[i] = exp(a[i])
-    for s in range(0, a.size, n):
-        total = a[s]
-        for i in range(s + 1, s + n):
-            total += a[i]
-        for i in range(s, s + n):
-            a[i] /= total
+def softmax(z: Array, e: Array, a: Array, n: Int) -> None:
+    """a = e^z / sum(e^z) over the n numbers of each sample; shift-invariant: the largest exponent becomes 0.
+
+    `e` is scratch. No loop reads what it writes: a load from beside a masked store would wait for it.
+    """
+    lanes, zero, one = vector_length(z), z.dtype.type(0), z.dtype.type(1)
+    for s in range(0, z.size, n):
+        top = z[s]
+        for j in range(0, n, lanes):
+            top = vector_max(z, s + j, n - j, top, z)
+        for j in range(0, n, lanes):
+            vector_add(z, s + j, n - j, -top, e)
+    for i in range(e.size):
+        e[i] = exp(e[i])
+    for s in range(0, z.size, n):
+        total = zero
+        for j in range(0, n, lanes):
+            total = vector_sum(e, s + j, n - j, total, e)
+        for j in range(0, n, lanes):
+            vector_multiply(e, s + j, n - j, one / total, a)
 
 
 @compiled
@@ -159,9 +176,13 @@ def forward_tile(memory: Array, plan: Plan, scratch: Int, first: Int, s: Int, t:
             z = plan[0, Z] + s * n
         # z (t, n) = b + x (t, n_in) w^T
         product(memory, z, n, plan[k, B], zero, x, n_in, one, plan[k, WT], n, t, n, n_in, 1.0)
-        if k == L:
-            copy(memory[z : z + t * n], memory[a : a + t * n])
-        activate(g, memory[a : a + t * n], n)
+        if g == SOFTMAX:
+            e = plan[k, DZ] + scratch
+            softmax(memory[z : z + t * n], memory[e : e + t * n], memory[a : a + t * n], n)
+        else:
+            if k == L:
+                copy(memory[z : z + t * n], memory[a : a + t * n])
+            activate(g, memory[a : a + t * n])
         x = a
 
 

@@ -142,6 +142,15 @@ def vector_length(typing_context: Any, memory: Any) -> Any:
     return types.intp(memory), generate
 
 
+def _broadcast(builder: Any, x: Any, lanes: int) -> Any:
+    vector = ir.VectorType(x.type, lanes)
+    undefined = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(undefined, x, ir.IntType(32)(0))
+    return builder.shuffle_vector(
+        one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    )
+
+
 @intrinsic
 def tile_product(
     typing_context: Any,
@@ -191,36 +200,53 @@ def tile_product(
         def load(place: Any) -> Any:
             return builder.load(builder.bitcast(place, vector.as_pointer()), align=bits // 8)
 
-        def broadcast(x: Any, kind: Any = vector) -> Any:
-            one = builder.insert_element(ir.Constant(kind, ir.Undefined), x, i32(0))
-            everywhere = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
-            return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), everywhere)
+        def broadcast(x: Any) -> Any:
+            return _broadcast(builder, x, lanes)
 
         one = intp(1)
-        start = [[load(address(init, (init_row, r), (one, v * lanes))) for v in range(V)] for r in range(R)]
-        before, loop, end = (
-            builder.block,
-            builder.append_basic_block("k"),
-            builder.append_basic_block("k.end"),
-        )
-        builder.branch(loop)  # depth >= 1: a layer has a neuron, a batch has a sample
-        builder.position_at_end(loop)
-        k = builder.phi(intp)
-        total = [[builder.phi(vector) for v in range(V)] for r in range(R)]
-        b_kv = [load(address(b, (b_k, k), (one, v * lanes))) for v in range(V)]
-        following = []
-        for r in range(R):
-            a_rk = broadcast(builder.load(address(a, (a_row, r), (a_k, k))))
-            following.append([builder.call(fused, [a_rk, b_kv[v], total[r][v]]) for v in range(V)])
-        k.add_incoming(intp(0), before)
-        k.add_incoming(builder.add(k, one), loop)
-        for r in range(R):
-            for v in range(V):
-                total[r][v].add_incoming(start[r][v], before)
-                total[r][v].add_incoming(following[r][v], loop)
-        builder.cbranch(builder.icmp_signed("<", builder.add(k, one), depth), loop, end)
+        total = [[load(address(init, (init_row, r), (one, v * lanes))) for v in range(V)] for r in range(R)]
+        flat = sum(total, [])
+        # A multiply-add may start before the last one has ended, but not on the same accumulator: where a tile
+        # has few, several values of k go side by side, each with accumulators of its own.
+        beside = max(1, 8 // (R * V))
+        zero = ir.Constant(vector, [0.0] * lanes)
+        flat += [zero] * (len(flat) * (beside - 1))
 
-        builder.position_at_end(end)
+        def accumulate(k: Any, accumulators: list[Any]) -> list[Any]:
+            b_k_v = [load(address(b, (b_k, k), (one, v * lanes))) for v in range(V)]
+            a_r_k = [broadcast(builder.load(address(a, (a_row, r), (a_k, k)))) for r in range(R)]
+            return [builder.call(fused, [a_r_k[i // V], b_k_v[i % V], x]) for i, x in enumerate(accumulators)]
+
+        def over_depth(k_begin: Any, at_once: int, totals: list[Any]) -> tuple[Any, list[Any]]:
+            """While there are `at_once` more: the next k, the totals."""
+            before = builder.block
+            head, body, end = (builder.append_basic_block(name) for name in ("k", "k.body", "k.end"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            k = builder.phi(intp)
+            phis = [builder.phi(vector) for _ in totals]
+            k_next = builder.add(k, intp(at_once))
+            builder.cbranch(builder.icmp_signed("<=", k_next, depth), body, end)
+            builder.position_at_end(body)
+            new: list[Any] = []
+            for i in range(at_once):
+                new += accumulate(builder.add(k, intp(i)), phis[i * R * V : (i + 1) * R * V])
+            new += phis[at_once * R * V :]
+            builder.branch(head)
+            for phi, first, later in zip([k, *phis], [k_begin, *totals], [k_next, *new], strict=True):
+                phi.add_incoming(first, before)
+                phi.add_incoming(later, body)
+            builder.position_at_end(end)
+            return k, phis
+
+        k_done, flat = over_depth(intp(0), beside, flat)
+        if beside > 1:
+            while len(flat) > R * V:  # pairwise
+                half = len(flat) // 2
+                flat = [builder.fadd(x, y) for x, y in zip(flat[:half], flat[half:], strict=True)]
+            _, flat = over_depth(k_done, 1, flat)
+        following = [flat[r * V : (r + 1) * V] for r in range(R)]
+
         factor = broadcast(scale)
         for row in following:
             row[:] = [builder.fmul(x, factor) for x in row]
@@ -241,7 +267,7 @@ def tile_product(
                     ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), i32, mask]),
                     f"llvm.masked.store.{suffix}.p0",
                 )
-                limit = broadcast(columns, indices)
+                limit = broadcast(columns)
                 for v in range(V):
                     lane = ir.Constant(indices, [v * lanes + i for i in range(lanes)])
                     wanted = builder.icmp_signed("<", lane, limit)
@@ -253,6 +279,63 @@ def tile_product(
 
     offsets = (types.intp,) * 11
     return types.void(rows, vectors, memory, *offsets, memory.dtype), generate
+
+
+def _on_a_vector(name: str) -> Any:
+    """An intrinsic on the first `count` numbers, at most a vector, at `place` of `memory`.
+
+    "max" and "sum" return the largest of them and x, and their sum and x; "add" and "multiply" write what they
+    are with x to the same place of `other`.
+    """
+
+    @intrinsic
+    def on_a_vector(typing_context: Any, memory: Any, place: Any, count: Any, x: Any, other: Any) -> Any:
+        bits = memory.dtype.bitwidth
+        lanes = VECTOR_BYTES * 8 // bits
+        suffix = f"v{lanes}f{bits}"
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            place, count, x = args[1:4]
+            vector, i32 = ir.VectorType(x.type, lanes), ir.IntType(32)
+            lane = ir.Constant(ir.VectorType(ir.IntType(64), lanes), list(range(lanes)))
+            mask = builder.icmp_signed("<", lane, _broadcast(builder, count, lanes))
+
+            def address(array: int) -> Any:
+                base = context.make_array(signature.args[array])(context, builder, args[array]).data
+                return builder.bitcast(builder.gep(base, [place]), vector.as_pointer())
+
+            def call(function: str, returned: Any, *arguments: Any, **flags: Any) -> Any:
+                kind = ir.FunctionType(returned, [argument.type for argument in arguments])
+                return builder.call(declare(builder.module, kind, f"llvm.{function}"), arguments, **flags)
+
+            xs = _broadcast(builder, x if name == "max" else ir.Constant(x.type, -0.0), lanes)
+            numbers = call(f"masked.load.{suffix}.p0", vector, address(0), i32(bits // 8), mask, xs)
+            if name == "max":
+                width = lanes  # halves against each other; LLVM's own reduction takes detours for NaN
+                while width > 1:
+                    width //= 2
+                    upper = [width + i for i in range(width)] + list(range(width, lanes))
+                    upper = ir.Constant(ir.VectorType(i32, lanes), upper)
+                    others = builder.shuffle_vector(numbers, numbers, upper)
+                    numbers = builder.select(builder.fcmp_ordered(">", numbers, others), numbers, others)
+                return builder.extract_element(numbers, i32(0))
+            if name == "sum":
+                return call(f"vector.reduce.fadd.{suffix}", x.type, x, numbers, fastmath=("reassoc",))
+            operation = builder.fadd if name == "add" else builder.fmul
+            changed = operation(numbers, _broadcast(builder, x, lanes))
+            call(f"masked.store.{suffix}.p0", ir.VoidType(), changed, address(4), i32(bits // 8), mask)
+            return context.get_dummy_value()
+
+        returned = memory.dtype if name in ("max", "sum") else types.void
+        return returned(memory, types.intp, types.intp, memory.dtype, other), generate
+
+    return on_a_vector
+
+
+vector_max = _on_a_vector("max")
+vector_sum = _on_a_vector("sum")
+vector_add = _on_a_vector("add")
+vector_multiply = _on_a_vector("multiply")
 
 
 # ---- the product -------------------------------------------------------------------------------------------
