@@ -55,6 +55,7 @@ from impls.numba_simd import (
     product,
     sigmoid,
     tanh,
+    transpose,
     vector_add,
     vector_length,
     vector_max,
@@ -265,14 +266,6 @@ def update(memory: Array, plan: Plan, learning_rate: float) -> None:
         parameters[i] -= rate * gradients[i]
     for k in range(2, plan[0, LAYERS] + 1):
         transpose(memory, plan[k, W], plan[k, WT], plan[k, N_OUT], plan[k, N_IN])
-
-
-@compiled
-def transpose(memory: Array, w: Int, wt: Int, n: Int, n_in: Int) -> None:
-    """w^T (n_in, n) from w (n, n_in)."""
-    for i in range(n):
-        for k in range(n_in):
-            memory[wt + k * n + i] = memory[w + i * n_in + k]
 
 
 # ---- what Python calls -------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ MAX_ULP (tests/impls/test_numba_simd.py holds them against 60-digit arithmetic).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import llvmlite.binding
@@ -47,8 +47,10 @@ declare: Any = cgutils.get_or_insert_function
 
 
 def compiled(function: F) -> F:
-    """`function` for other compiled code, by the rules of NumPy: x / 0 is an infinity or NaN."""
-    return cast("F", njit(error_model="numpy")(function))
+    """`function` for other compiled code only, by the rules of NumPy: x / 0 is an infinity or NaN."""
+    # Without the wrappers by which Python and C would call it: they take a quarter of all compile time.
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast("F", njit(error_model="numpy", **options)(function))
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
@@ -146,9 +148,12 @@ def _broadcast(builder: Any, x: Any, lanes: int) -> Any:
     vector = ir.VectorType(x.type, lanes)
     undefined = ir.Constant(vector, ir.Undefined)
     one = builder.insert_element(undefined, x, ir.IntType(32)(0))
-    return builder.shuffle_vector(
-        one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-    )
+    return builder.shuffle_vector(one, undefined, _lanes([0] * lanes))
+
+
+def _lanes(indices: Sequence[int]) -> Any:
+    """Lanes for a shuffle: a constant vector."""
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(indices)), list(indices))
 
 
 @intrinsic
@@ -205,9 +210,9 @@ def tile_product(
 
         one = intp(1)
         total = [[load(address(init, (init_row, r), (one, v * lanes))) for v in range(V)] for r in range(R)]
-        flat = sum(total, [])
-        # A multiply-add may start before the last one has ended, but not on the same accumulator: where a tile
-        # has few, several values of k go side by side, each with accumulators of its own.
+        flat = [x for row in total for x in row]
+        # A multiply-add may start before the last one has ended, but not on the same accumulator: where a
+        # tile has few, several values of k go side by side, each with accumulators of its own.
         beside = max(1, 8 // (R * V))
         zero = ir.Constant(vector, [0.0] * lanes)
         flat += [zero] * (len(flat) * (beside - 1))
@@ -284,8 +289,8 @@ def tile_product(
 def _on_a_vector(name: str) -> Any:
     """An intrinsic on the first `count` numbers, at most a vector, at `place` of `memory`.
 
-    "max" and "sum" return the largest of them and x, and their sum and x; "add" and "multiply" write what they
-    are with x to the same place of `other`.
+    "max" and "sum" return the largest of them and x, and their sum and x; "add" and "multiply" write what
+    they make of each and x to the same place of `other`.
     """
 
     @intrinsic
@@ -314,8 +319,7 @@ def _on_a_vector(name: str) -> Any:
                 width = lanes  # halves against each other; LLVM's own reduction takes detours for NaN
                 while width > 1:
                     width //= 2
-                    upper = [width + i for i in range(width)] + list(range(width, lanes))
-                    upper = ir.Constant(ir.VectorType(i32, lanes), upper)
+                    upper = _lanes([(width + i) % lanes for i in range(lanes)])
                     others = builder.shuffle_vector(numbers, numbers, upper)
                     numbers = builder.select(builder.fcmp_ordered(">", numbers, others), numbers, others)
                 return builder.extract_element(numbers, i32(0))
@@ -336,6 +340,58 @@ vector_max = _on_a_vector("max")
 vector_sum = _on_a_vector("sum")
 vector_add = _on_a_vector("add")
 vector_multiply = _on_a_vector("multiply")
+
+
+@intrinsic
+def transpose_block(
+    typing_context: Any, memory: Any, a: Any, a_row: Any, t: Any, t_row: Any, rows: Any, columns: Any
+) -> Any:
+    """T = A^T for the first `rows` rows and `columns` columns, at most a vector of each; A at a, T at t.
+
+    Whole vectors are read, beyond the columns too. Pairs of rows 1, 2, 4 ... apart exchange every other 1, 2,
+    4 ... numbers.
+    """
+    bits = memory.dtype.bitwidth
+    lanes = VECTOR_BYTES * 8 // bits
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, a_row, t, t_row, rows, columns = args[1:]
+        base = context.make_array(signature.args[0])(context, builder, args[0]).data
+        intp, i32 = ir.IntType(64), ir.IntType(32)
+        vector = ir.VectorType(context.get_value_type(memory.dtype), lanes)
+
+        def address(place: Any, row: Any, i: int) -> Any:
+            place = builder.gep(base, [builder.add(place, builder.mul(row, intp(i)))])
+            return builder.bitcast(place, vector.as_pointer())
+
+        # Rows that A has not are its last one over again: they are within memory, and nobody stores them.
+        last = builder.sub(rows, intp(1))
+        block = []
+        for i in range(lanes):
+            row = builder.select(builder.icmp_signed("<", intp(i), last), intp(i), last)
+            place = builder.gep(base, [builder.add(a, builder.mul(a_row, row))])
+            block.append(builder.load(builder.bitcast(place, vector.as_pointer()), align=bits // 8))
+        apart = 1
+        while apart < lanes:
+            lower = _lanes([i if not i & apart else lanes + i - apart for i in range(lanes)])
+            upper = _lanes([i + apart if not i & apart else lanes + i for i in range(lanes)])
+            for i in range(lanes):
+                if not i & apart:
+                    one, two = block[i], block[i + apart]
+                    block[i] = builder.shuffle_vector(one, two, lower)
+                    block[i + apart] = builder.shuffle_vector(one, two, upper)
+            apart *= 2
+        lane = ir.Constant(ir.VectorType(intp, lanes), list(range(lanes)))
+        for i in range(lanes):
+            wanted = builder.select(builder.icmp_signed("<", intp(i), columns), rows, intp(0))
+            mask = builder.icmp_signed("<", lane, _broadcast(builder, wanted, lanes))
+            place = address(t, t_row, i)
+            kind = ir.FunctionType(ir.VoidType(), [vector, place.type, i32, mask.type])
+            store = declare(builder.module, kind, f"llvm.masked.store.v{lanes}f{bits}.p0")
+            builder.call(store, [block[i], place, i32(bits // 8), mask])
+        return context.get_dummy_value()
+
+    return types.void(memory, *(types.intp,) * 6), generate
 
 
 # ---- the product -------------------------------------------------------------------------------------------
@@ -429,6 +485,16 @@ def product(
         else:
             _panel_1(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, factor)
             j += lanes
+
+
+@compiled
+def transpose(memory: Array, a: Int, t: Int, rows: Int, columns: Int) -> None:
+    """T (columns, rows), at t in `memory`, from A (rows, columns) at a; both without gaps."""
+    lanes = vector_length(memory)
+    for i in range(0, rows, lanes):
+        for j in range(0, columns, lanes):
+            A, T = a + i * columns + j, t + j * rows + i
+            transpose_block(memory, A, columns, T, rows, min(lanes, rows - i), columns - j)
 
 
 # ---- the exponentials --------------------------------------------------------------------------------------

@@ -31,6 +31,16 @@ def evaluate(which, x, y):
             y[i] = numba_simd.expm1(x[i])
 
 
+@numba.njit
+def product(*arguments):
+    numba_simd.product(*arguments)
+
+
+@numba.njit
+def transpose(*arguments):
+    numba_simd.transpose(*arguments)
+
+
 FUNCTIONS = ("exp", "sigmoid", "tanh", "expm1")
 EXACT = {
     "exp": mpmath.exp,
@@ -152,7 +162,7 @@ def test_product_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
         for a, a_row, a_k in ((places["A"], depth, 1), (places["At"], 1, rows)):
             for init_row in (columns, 0):
                 memory[c:] = 7777
-                numba_simd.product(
+                product(
                     *(memory, c, columns + gap, places["init"], init_row, a, a_row, a_k),
                     *(places["B"], columns, rows, columns, depth, 0.5),
                 )
@@ -160,3 +170,18 @@ def test_product_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
                 assert np.array_equal(C[:, :columns], 0.5 * ((init if init_row else init[:1]) + A @ B))
                 assert np.all(C[:, columns:] == 7777)
                 assert np.all(memory[c + C.size :] == 7777)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 3, 8, 10, 16, 33])
+@pytest.mark.parametrize("columns", [1, 2, 7, 8, 17, 32])
+def test_transpose_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
+    A = np.random.default_rng(0).standard_normal((rows, columns)).astype(dtype)
+    memory = np.full(2 * A.size + 1000, 7777, dtype=dtype)
+    memory[: A.size] = A.ravel()
+    transpose(memory, 0, A.size + 5, rows, columns)
+    T = memory[A.size + 5 : 2 * A.size + 5].reshape(columns, rows)
+    assert np.array_equal(T, A.T)
+    assert np.array_equal(memory[: A.size], A.ravel())
+    assert np.all(memory[A.size : A.size + 5] == 7777)
+    assert np.all(memory[2 * A.size + 5 :] == 7777)
