@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from benchmarks.pairs import pairs
+from benchmarks.racing import merge, race
 
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 
@@ -120,6 +121,8 @@ def headline(
     headline.main(asked, experiment, Path(record), shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]))
 
 
+main.add_command(race)
+main.add_command(merge)
 main.add_command(pairs)
 
 if __name__ == "__main__":

@@ -10,16 +10,19 @@ import pytest
 from benchmarks.plugin import CONTEST
 
 if TYPE_CHECKING:
-    from benchmarks.contest import Cell, Contest
+    from benchmarks.cells import Cell
+    from benchmarks.contest import Contest
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One benchmark for each cell, in the shuffled order of the racers."""
     if "lane" not in metafunc.fixturenames:
         return
+    from benchmarks.cells import Cell
+
     phase = metafunc.function.__name__.removeprefix("test_")
     cells = list(metafunc.config.stash[CONTEST].cells(phase))
-    fields = [field.name for field in dataclasses.fields(cells[0]) if field.name != "phase"]
+    fields = [field.name for field in dataclasses.fields(Cell) if field.name != "phase"]
     values = [[getattr(cell, name) for name in fields] for cell in cells]
     metafunc.parametrize(fields, values, ids=["-".join(str(value) for value in row) for row in values])
 
@@ -48,6 +51,7 @@ class Lane:
         """Verify the racer, warm it up and time the phase's method; anything but a timing goes on record."""
         from benchmarks.contest import CellError, guard
 
+        self.contest.tell(begin=dataclasses.asdict(self.cell))
         try:
             with guard(self.cell):
                 self._time()
@@ -61,7 +65,7 @@ class Lane:
 
     def _time(self) -> None:
         from benchmarks import clock
-        from benchmarks.contest import method
+        from benchmarks.contest import CellError, method
 
         cell, benchmark = self.cell, self.benchmark
         starter = self.contest.starter(cell)
@@ -71,7 +75,10 @@ class Lane:
             return
         plan = clock.plan(clock.settle(call))
         benchmark.group = f"{cell.workload} {cell.phase} m={cell.batch_size} {cell.dtype}"
+        compiled = self.contest.compilations.count()
         benchmark.pedantic(call, rounds=plan.rounds, iterations=plan.iterations)
+        if self.contest.compilations.count() != compiled:
+            raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
         measurement = self.contest.enter(cell, starter, tuple(benchmark.stats.stats.data), plan.iterations)
         found = dataclasses.asdict(measurement)
         del found["seconds"]
@@ -90,7 +97,7 @@ def lane(
     implementation: str,
 ) -> Lane:
     """The lane of this test's cell; the phase is that of the test's name."""
-    from benchmarks.contest import Cell
+    from benchmarks.cells import Cell
 
     phase = request.function.__name__.removeprefix("test_")
     cell = Cell(workload, phase, batch_size, dtype, threads, implementation)

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import impls
-from benchmarks import clock, costs, environment, results, workloads
+from benchmarks import calibration, clock, compilers, costs, environment, results, workloads
+from benchmarks.cells import Cell
+from benchmarks.channel import Channel
 from benchmarks.options import Settings
 from impls import referee
-
-PHASES = ("forward", "gradients", "step")
 
 CELL_LIMIT_SECONDS = 20.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
@@ -31,23 +31,6 @@ SLOWEST_FLOPS = 1e7
 
 STEP_LEARNING_RATE = 0.01
 """Small: however often a step is timed, the network stays in its curved part."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """What one benchmark measures."""
-
-    workload: str
-    phase: str
-    batch_size: int
-    dtype: str
-    threads: int
-    implementation: str
-
-    @property
-    def lane(self) -> tuple[str, int, str, str]:
-        """What one constructed racer serves: every phase of it."""
-        return (self.workload, self.batch_size, self.dtype, self.implementation)
 
 
 class CellError(Exception):
@@ -75,14 +58,29 @@ class Contest:
     def __init__(self, settings: Settings, known: dict[str, workloads.Workload]) -> None:
         self.settings = settings
         self.workloads = known
-        self.started = datetime.datetime.now(datetime.UTC)
-        self.start = time.perf_counter()
-        self.load_average = environment.load_average()
+        self.compilations = compilers.Compilations()
+        self._started = datetime.datetime.now(datetime.UTC)
+        self._start = time.perf_counter()
+        self._watch = environment.Watch(settings.threads)
+        self._tell: Callable[..., None] | None = None
+        self._wanted: set[Cell] | None = None
         self.facts: dict[str, results.Facts] = {}
         self.measurements: list[results.Measurement] = []
         self.typical: dict[Cell, float] = {}
         self._starters: dict[tuple[str, int, str, str], Starter | CellError] = {}
         self._problem: tuple[tuple[str, int], impls.Problem] | None = None
+
+    def conduct(self, channel: Channel) -> None:
+        """Race the cells that a conductor asks for, and tell it of each."""
+        request = channel.receive() or {}
+        self._wanted = {Cell(**cell) for cell in request.get("cells", [])}
+        self._tell = channel.send
+        self.tell(machine=environment.machine(), versions=environment.versions())
+
+    def tell(self, **message: Any) -> None:
+        """Tell the conductor, where there is one."""
+        if self._tell:
+            self._tell(**message)
 
     def cells(self, phase: str) -> Iterator[Cell]:
         """Every cell of one phase; the racers of a cell in an order of its own, shuffled by the seed."""
@@ -94,7 +92,9 @@ class Contest:
                     key = f"{settings.seed} {workload} {dtype} {batch_size} {phase}"
                     random.Random(key).shuffle(racers)  # noqa: S311 - an order, no secret
                     for name in racers:
-                        yield Cell(workload, phase, batch_size, dtype, settings.threads, name)
+                        cell = Cell(workload, phase, batch_size, dtype, settings.threads, name)
+                        if self._wanted is None or cell in self._wanted:
+                            yield cell
 
     def problem(self, workload: str, batch_size: int) -> impls.Problem:
         """The problem that every racer of a cell gets; the last one is kept, cells come in groups."""
@@ -125,6 +125,7 @@ class Contest:
         racer = load(name)
         if name not in self.facts:
             self.facts[name] = facts(racer)
+            self.tell(facts=dataclasses.asdict(self.facts[name]), of=name)
         return racer
 
     def _construct(self, cell: Cell) -> Starter:
@@ -170,6 +171,8 @@ class Contest:
         self, cell: Cell, starter: Starter, seconds: tuple[float, ...], iterations: int
     ) -> results.Measurement:
         """Put a timed cell on record."""
+        if min(seconds) <= 0:
+            raise CellError("failed", "the clock stood still or stepped back while this cell was timed")
         self.typical[cell] = sorted(seconds)[len(seconds) // 2]
         network = self.workloads[cell.workload].network
         itemsize = 4 if cell.dtype == "float32" else 8
@@ -196,28 +199,33 @@ class Contest:
     def _record(self, cell: Cell, **found: Any) -> results.Measurement:
         measurement = results.Measurement(**dataclasses.asdict(cell), process=0, **found)
         self.measurements.append(measurement)
+        self.tell(measurement=dataclasses.asdict(measurement))
         return measurement
+
+    def process(self) -> results.Process:
+        """This process, at its end: what was in force, and what the machine could do."""
+        warnings = self._watch.warnings()
+        return results.Process(
+            seed=self.settings.seed,
+            started=self._started.isoformat(),
+            seconds=time.perf_counter() - self._start,
+            threads_in_force=environment.threads_in_force(),
+            cpus=environment.cpus(),
+            load_average=self._watch.load,
+            calibration=calibration.calibrate(),
+            warnings=tuple(warnings),
+        )
 
     def record(self, command: str) -> results.Record:
         """All of it, as the record of a race of one process."""
-        threads = environment.threads_in_force()
-        raced = {m.workload for m in self.measurements}
-        process = results.Process(
-            seed=self.settings.seed,
-            started=self.started.isoformat(),
-            seconds=time.perf_counter() - self.start,
-            threads_in_force=threads,
-            cpus=environment.cpus(),
-            load_average=self.load_average,
-            warnings=tuple(environment.thread_warnings(threads, self.settings.threads)),
-        )
+        process = self.process()
         return results.Record(
             created=datetime.datetime.now(datetime.UTC).isoformat(),
             command=command,
             machine=environment.machine(),
             versions=environment.versions(),
             settings=dataclasses.asdict(self.settings),
-            workloads={name: described(w) for name, w in self.workloads.items() if name in raced},
+            workloads={name: w.described() for name, w in self.workloads.items()},
             implementations=self.facts,
             processes=(process,),
             measurements=tuple(self.measurements),
@@ -252,12 +260,6 @@ def load(name: str) -> type[impls.Implementation]:
         return impls.load(name)
     except impls.Unavailable as error:
         raise CellError("unavailable", str(error)) from error
-
-
-def described(workload: workloads.Workload) -> results.Workload:
-    """The workload as a record has it."""
-    network = workload.network
-    return results.Workload(network.widths, network.activations, network.loss, workload.data)
 
 
 def facts(racer: type[impls.Implementation]) -> results.Facts:

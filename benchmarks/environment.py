@@ -42,17 +42,23 @@ def cpus() -> tuple[int, ...]:
     return tuple(range(os.cpu_count() or 1))
 
 
+def check_threads(threads: int) -> None:
+    """Raise ValueError where this process may not use so many CPUs."""
+    allowed = len(cpus())
+    if threads > allowed:
+        raise ValueError(
+            f"threads: expected 1 to {allowed}, the CPUs that this process may use, got {threads}"
+        )
+
+
 def limit_threads(threads: int) -> None:
     """Hold this process, and every library that it loads from now on, to `threads` CPUs and threads.
 
     Raises ValueError where the process may not use that many CPUs. Where the system knows no affinity only
     the libraries are limited.
     """
+    check_threads(threads)
     allowed = cpus()
-    if threads > len(allowed):
-        raise ValueError(
-            f"threads: expected 1 to {len(allowed)}, the CPUs that this process may use, got {threads}"
-        )
     if hasattr(os, "sched_setaffinity"):
         # The first CPU serves most interrupts: take the last ones.
         os.sched_setaffinity(0, allowed[-threads:])
@@ -158,3 +164,59 @@ def thread_warnings(in_force: Mapping[str, int], asked: int) -> list[str]:
     return [
         f"{name}: {asked} asked for, {found} in force" for name, found in in_force.items() if found != asked
     ]
+
+
+STOLEN = 0.02
+"""Share of the CPUs' time that others may take from a virtual machine before it is worth a warning."""
+
+
+class Watch:
+    """What happened to the machine while a process raced on it: call `warnings` at the end."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.load = load_average()
+        self._ticks = _ticks()
+        self._throttled = _throttled()
+
+    def warnings(self) -> list[str]:
+        """What may have spoilt the times, each with what to do about it."""
+        found = thread_warnings(threads_in_force(), self.threads)
+        cores = os.cpu_count() or 1
+        if self.load is not None and self.load > cores - self.threads + 0.5:
+            found.append(
+                "other programs kept the CPUs busy before the race (load_average): end them, or race later"
+            )
+        ticks: list[int] = [now - then for now, then in zip(_ticks(), self._ticks, strict=False)]
+        # /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal (man 5 proc)
+        if len(ticks) >= 8 and ticks[7] > STOLEN * sum(ticks):
+            found.append(
+                f"more than {STOLEN:.0%} of the CPUs' time was taken by other virtual machines (steal): "
+                "race on another host, or later"
+            )
+        governors = {path.read_text().strip() for path in _CPUS.glob("cpu*/cpufreq/scaling_governor")}
+        if governors - {"performance"}:
+            found.append(
+                f"the clock frequency follows the governor {', '.join(sorted(governors))}: "
+                "set it to performance (cpupower frequency-set -g performance)"
+            )
+        if _throttled() > self._throttled:
+            found.append("a CPU was throttled for its temperature: let it cool, or race fewer cells")
+        return found
+
+
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+def _ticks() -> list[int]:
+    """How the CPUs spent their time since the start, in the kernel's ticks; empty where it does not say."""
+    try:
+        first = Path("/proc/stat").read_text().partition("\n")[0]
+    except OSError:
+        return []
+    return [int(field) for field in first.split()[1:]]
+
+
+def _throttled() -> int:
+    counts = _CPUS.glob("cpu*/thermal_throttle/core_throttle_count")
+    return sum(int(path.read_text()) for path in counts)

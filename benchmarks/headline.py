@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime
+import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import impls
 from benchmarks import clock, contest, environment, report, results, workloads
+from benchmarks.cells import Cell
 from benchmarks.intervals import Interval, interval
 from impls import referee
 
@@ -64,9 +66,7 @@ def run(name: str, experiment: Experiment, process: int) -> Finding:
     started = datetime.datetime.now(datetime.UTC)
     load = environment.load_average()
     start = time.perf_counter()
-    cell = contest.Cell(
-        experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name
-    )
+    cell = Cell(experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name)
     facts = None
     try:
         with contest.guard(cell):
@@ -94,7 +94,7 @@ def run(name: str, experiment: Experiment, process: int) -> Finding:
 
 
 def _measure(
-    racer_class: type[impls.Implementation], cell: contest.Cell, experiment: Experiment, process: int
+    racer_class: type[impls.Implementation], cell: Cell, experiment: Experiment, process: int
 ) -> results.Measurement:
     workload = workloads.named(cell.workload)
     problem = workloads.problem(workload, cell.batch_size)
@@ -108,15 +108,19 @@ def _measure(
     plan = rounds(
         experiment.steps, clock.settle(lambda: racer.train(1, workload.learning_rate)), experiment.budget
     )
-    seconds = [
-        clock.seconds_of(lambda: racer.train(plan.iterations, workload.learning_rate), 1) / plan.iterations
-        for _ in range(plan.rounds)
-    ]
+    seconds, losses = [], []
+    for _ in range(plan.rounds):
+        whole = clock.seconds_of(lambda: racer.train(plan.iterations, workload.learning_rate), 1)
+        seconds.append(whole / plan.iterations)
+        losses.append(racer.export().loss)
+        if not math.isfinite(losses[-1]):
+            raise contest.CellError("failed", f"{cell.implementation}: the loss became {losses[-1]}")
     return results.Measurement(
         **dataclasses.asdict(cell),
         process=process,
         status="measured",
         seconds=tuple(seconds),
+        losses=tuple(losses),
         iterations=plan.iterations,
         construct_seconds=construct_seconds,
         compile_seconds=racer.compile_seconds,
@@ -154,9 +158,7 @@ def findings(names: tuple[str, ...], experiment: Experiment) -> Iterator[Finding
 
 
 def _crashed(name: str, experiment: Experiment, process: int) -> Finding:
-    cell = contest.Cell(
-        experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name
-    )
+    cell = Cell(experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name)
     reason = f"{name}: its process died (out of memory, or a fault in compiled code)"
     return Finding(
         results.Measurement(**dataclasses.asdict(cell), process=process, status="failed", reason=reason),
@@ -183,7 +185,7 @@ def record(
         machine=environment.machine(),
         versions=environment.versions(),
         settings={"implementations": names, **dataclasses.asdict(experiment)},
-        workloads={experiment.workload: contest.described(workloads.named(experiment.workload))},
+        workloads={experiment.workload: workloads.named(experiment.workload).described()},
         implementations={f.measurement.implementation: f.facts for f in found if f.facts},
         processes=tuple(f.process for f in found),
         measurements=tuple(f.measurement for f in found),

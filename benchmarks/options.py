@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def whole(option: str, value: str) -> int:
     if not value.isdecimal():
         raise ValueError(f"{option}: expected a whole number of 0 or more, got {value!r}")
     return int(value)
+
+
+def number(option: str, value: str) -> float:
+    """A positive, finite number."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise ValueError(f"{option}: expected a positive number, got {value!r}")
+    return found
 
 
 def check_writable(option: str, path: Path) -> None:

@@ -111,7 +111,8 @@ def prepare(benchmark: Benchmark, verify: bool) -> Call:
     """The call that a benchmark times; raises CellError, with the reason, where there is none."""
     import impls
     from benchmarks import workloads
-    from benchmarks.contest import Cell, CellError, guard, method
+    from benchmarks.cells import Cell
+    from benchmarks.contest import CellError, guard, method
     from benchmarks.controls import CONTROLS
     from benchmarks.pairs_file import CONTROL
     from impls import referee

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import shlex
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--loss", help="of --network (default: mean_squared_error)")
     group.addoption("--record", default=RECORD, metavar="PATH", help=f"the record (default: {RECORD})")
     group.addoption("--seed", help="shuffles the racers within each cell (default: drawn, and recorded)")
+    group.addoption("--conductor", type=int, help=argparse.SUPPRESS)  # a socket: see benchmarks/channel.py
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,46 +61,27 @@ def pytest_configure(config: pytest.Config) -> None:
         threads = options.positive("--threads", config.getoption("--threads"))
         if timing:
             environment.limit_threads(threads)
-        config.stash[CONTEST] = _contest(config, threads)
-        if timing:
+        config.stash[CONTEST] = _contest(config)
+        if timing and config.getoption("conductor") is None:
             options.check_writable("--record", Path(config.getoption("--record")))
     except (ValueError, TypeError) as error:
         raise pytest.UsageError(str(error)) from error
 
 
-def _contest(config: pytest.Config, threads: int) -> Contest:
-    import secrets
-
-    import impls
-    from benchmarks import workloads
+def _contest(config: pytest.Config) -> Contest:
     from benchmarks.contest import Contest
-    from impls.interface import DTYPES
+    from benchmarks.request import Request
 
-    known = dict(workloads.WORKLOADS)
-    raced = options.choices("--workload", options.items(config.getoption("--workload")), tuple(known))
-    network = config.getoption("--network")
-    if network:
-        if config.getoption("--workload"):
-            raise ValueError("--network is a workload of its own: expected it without --workload, got both")
-        activation = config.getoption("--activation") or "sigmoid"
-        loss = config.getoption("--loss") or "mean_squared_error"
-        raced = (f"{network} {activation} {loss}",)
-        known[raced[0]] = workloads.ad_hoc(network, activation, loss)
-    elif config.getoption("--activation") or config.getoption("--loss"):
-        raise ValueError("--activation and --loss describe --network: expected it with them, got none")
-    elif not config.getoption("--workload"):
-        raced = ("digits",)
-    sizes = options.items(config.getoption("--batch-sizes")) or [str(m) for m in workloads.BATCH_SIZES]
-    seed = config.getoption("--seed")
-    settings = options.Settings(
-        implementations=options.implementations("--impl", config.getoption("--impl"), impls.names()),
-        workloads=raced,
-        batch_sizes=options.positives("--batch-sizes", sizes),
-        dtypes=options.choices("--dtype", options.items(config.getoption("--dtype")) or ["float64"], DTYPES),
-        threads=threads,
-        seed=secrets.randbelow(2**31) if seed is None else options.whole("--seed", seed),
-    )
-    return Contest(settings, known)
+    fields = [field.name for field in dataclasses.fields(Request)]
+    request = Request(**{name: config.getoption(name) for name in fields})
+    contest = Contest(request.settings(), request.workloads())
+    conductor = config.getoption("conductor")
+    if conductor is not None:
+        from benchmarks.channel import Channel
+
+        channel = Channel(socket.socket(fileno=conductor))
+        contest.conduct(channel)
+    return contest
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -116,6 +101,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     contest = session.config.stash[CONTEST]
     ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if not (contest.measurements and ended):
+        return
+    if session.config.getoption("conductor") is not None:
+        contest.tell(end=dataclasses.asdict(contest.process()))
         return
     from benchmarks import report, results
 

@@ -12,6 +12,7 @@ import functools
 import json
 import math
 import os
+import statistics
 import tempfile
 import types
 import typing
@@ -60,7 +61,12 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """One process of a race: the unit of statistics."""
+    """One process of a race: the unit of statistics.
+
+    `calibration` is what the machine could do there: `gemm_float64` and `gemm_float32` (operations a second
+    of a large product), `triad` (bytes a second), `interpreter` (seconds of an iteration of a plain loop),
+    `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call carries).
+    """
 
     seed: int
     started: str
@@ -80,7 +86,12 @@ class Measurement:
 
     In the phase "headline" a call is one step of training. Where a racer's rounds hold all of
     `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its
-    time; otherwise its time is projected from each process's mean.
+    time; otherwise its time is projected from each process's mean. `losses` holds the loss after each round.
+
+    `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
+    moves. `peak_bytes` is the most that a call had allocated beyond what stood before it, and
+    `construct_peak_bytes` that of the construction beyond the problem, each measured in a process of its own;
+    `least_bytes` is what any implementation must hold for both.
     """
 
     workload: str
@@ -100,9 +111,17 @@ class Measurement:
     flops: int | None = None
     bytes: int | None = None
     peak_bytes: int | None = None
+    construct_peak_bytes: int | None = None
+    least_bytes: int | None = None
     error_of_bound: float | None = None
     error_ulp: float | None = None
     error_ulp_median: float | None = None
+    losses: tuple[float, ...] = ()
+
+    @property
+    def typical(self) -> float:
+        """What this process says of the cell, in one number: the median of its rounds, in seconds."""
+        return statistics.median(self.seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +201,14 @@ def read_document(kind: type[T], path: Path, form: str, schema: int, again: str)
         return _build(kind, document, form.removeprefix("gradrace-"))
     except _Misfit as misfit:
         raise RecordError(f"{path}: {misfit}") from None
+
+
+def parse(kind: type[T], document: Any, place: str) -> T:
+    """A part of a record, as JSON gave it, as the dataclass `kind`; raises RecordError naming the `place`."""
+    try:
+        return _build(kind, document, place)
+    except _Misfit as misfit:
+        raise RecordError(str(misfit)) from None
 
 
 class _Misfit(ValueError):

@@ -49,13 +49,7 @@ def learning_rate(workload: str, given: str | None) -> float:
     """The rate as given, checked, or the workload's own."""
     if given is None:
         return workloads.named(workload).learning_rate
-    try:
-        rate = float(given)
-    except ValueError:
-        rate = np.nan
-    if not 0 < rate < np.inf:
-        raise ValueError(f"--learning-rate: expected a positive number, got {given!r}")
-    return rate
+    return options.number("--learning-rate", given)
 
 
 def train(racer: impls.Implementation, course: Course, chunk: int) -> Iterator[Progress]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import results
 from impls import Network, Problem
 from impls.interface import LOSSES
 
@@ -25,6 +26,11 @@ class Workload:
     network: Network
     data: str
     learning_rate: float
+
+    def described(self) -> results.Workload:
+        """As a record has it."""
+        network = self.network
+        return results.Workload(network.widths, network.activations, network.loss, self.data)
 
 
 def _network(widths: tuple[int, ...], hidden: str, last: str, loss: str) -> Network:

@@ -1,0 +1,86 @@
+"""When a race has seen enough: which speedups are still too wide, and what to race next."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from benchmarks import results
+from benchmarks.cells import Cell
+from benchmarks.intervals import Interval, interval
+
+FEWEST = 5
+"""Processes before an interval is believed: looking early, and stopping when it happens to be narrow, would
+make narrow intervals of luck."""
+
+
+def cell_of(measurement: results.Measurement) -> Cell:
+    """The cell that was measured."""
+    return Cell(**{field.name: getattr(measurement, field.name) for field in dataclasses.fields(Cell)})
+
+
+def lost(measurements: Iterable[results.Measurement]) -> set[Cell]:
+    """Cells that were not timed in some process, for whatever reason: they are not tried again."""
+    return {cell_of(m) for m in measurements if m.status != "measured"}
+
+
+def speedups(measurements: Iterable[results.Measurement]) -> dict[Cell, Interval]:
+    """Of every measured cell but its baseline's, the ratio to the baseline, paired within each process."""
+    seconds: dict[Cell, dict[int, float]] = collections.defaultdict(dict)
+    for m in measurements:
+        if m.status == "measured":
+            seconds[cell_of(m)][m.process] = m.typical
+    found = {}
+    for cell, of_cell in seconds.items():
+        base = baseline(cell, seconds)
+        ratios = [seconds[base][k] / value for k, value in of_cell.items() if k in seconds[base]]
+        if ratios and base != cell:
+            found[cell] = interval(ratios)
+    return found
+
+
+def baseline(cell: Cell, among: Iterable[Cell]) -> Cell:
+    """The cell whose time `cell` is compared with: of `loops`, if need be in float64 or on one thread.
+
+    Where `loops` is not `among` those measured, it is the first that is.
+    """
+    same = [
+        c
+        for c in among
+        if (c.workload, c.phase, c.batch_size) == (cell.workload, cell.phase, cell.batch_size)
+    ]
+    return min(
+        same, key=lambda c: (c.implementation != "loops", c.dtype != cell.dtype, c.threads != cell.threads)
+    )
+
+
+def next_cells(
+    cells: Sequence[Cell],
+    measurements: Sequence[results.Measurement],
+    target: float,
+    costs: Mapping[Cell, float],
+    budget: float,
+) -> list[Cell]:
+    """What the next process shall race: nothing once every interval is narrow or the budget is spent.
+
+    At first everything; then the cells whose speedups are wider than `target` (0.05 is +-5 %), the widest
+    first, each with its baseline, as far as `budget` seconds go at the `costs` of the processes before.
+    """
+    gone = lost(measurements)
+    left = [cell for cell in cells if cell not in gone]
+    if not measurements:
+        return left
+    processes = 1 + max(m.process for m in measurements)
+    if processes < FEWEST:
+        return left if sum(costs.get(cell, 0.0) for cell in left) <= budget else []
+    found = speedups(measurements)
+    wide = [cell for cell in left if cell in found and found[cell].half_width > target]
+    measured = [cell_of(m) for m in measurements if m.status == "measured"]
+    wide.sort(key=lambda cell: -found[cell].half_width)
+    chosen: set[Cell] = set()
+    for cell in wide:
+        with_baseline = {cell, baseline(cell, measured)}
+        if sum(costs.get(c, 0.0) for c in chosen | with_baseline) <= budget:
+            chosen |= with_baseline
+    return [cell for cell in left if cell in chosen]
