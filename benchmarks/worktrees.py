@@ -160,8 +160,8 @@ def _environment(folder: Path, worktree: Path, side: Side, extras: tuple[str, ..
     shutil.rmtree(folder, ignore_errors=True)
     wanted = str(worktree) + (f"[{','.join(extras)}]" if extras else "")
     for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--editable", wanted],
+        [sys.executable, "-m", "venv", "--without-pip", str(folder)],
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--editable", wanted],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
