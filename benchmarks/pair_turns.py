@@ -20,11 +20,11 @@ from benchmarks.pair_worker import PROTOCOL
 from benchmarks.pairs_file import Benchmark, Incident, Pair, Reading, Side
 from benchmarks.worktrees import SIDES, NoAnswer
 
-TURNS = 40
+TURNS = 80
 """Turns of each process on each benchmark. The process is what counts: more turns buy little."""
 
-TURN_SECONDS = 2e-3
-"""Least length of a turn: some 20,000 times the resolution of the timer."""
+TURN_SECONDS = 1e-3
+"""Least length of a turn: some 10,000 times the resolution of the timer."""
 
 PADDING_BYTES = 4096
 """A process's environment is longer by up to so much: that moves its stack, and what shares a cache line."""

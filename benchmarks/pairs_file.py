@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -143,19 +144,17 @@ def read(path: Path) -> Pairs:
     return pairs
 
 
-def statistic(seconds: tuple[float, ...]) -> float:
-    """What stands for a process: the first quartile of its turns, in seconds.
-
-    Other tenants of the machine only ever add time: a low quantile hardly sees them, and, unlike the minimum,
-    it does not hang on one lucky turn.
-    """
-    return sorted(seconds)[len(seconds) // 4]
-
-
 def differences(pair: Pair) -> dict[str, float]:
-    """d = ln(head / base) of all that a pair measured, controls included."""
+    """d = ln(head / base) of all that a pair measured, controls included.
+
+    It is the median over the turns, each turn of head against the turn of base beside it: the two are
+    milliseconds apart, and what other tenants of the machine do to both is no difference. (docs/gate.md has
+    the spread of this and of other statistics, on the same pairs.)
+    """
     return {
-        reading.benchmark: math.log(statistic(reading.head) / statistic(reading.base))
+        reading.benchmark: statistics.median(
+            math.log(head / base) for base, head in zip(reading.base, reading.head, strict=True)
+        )
         for reading in pair.readings
     }
 

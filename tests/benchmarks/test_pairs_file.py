@@ -22,7 +22,7 @@ def commit(ref: str) -> Commit:
 
 
 def pair(ratio: float, *benchmarks: Benchmark) -> Pair:
-    readings = [Reading(b.name, 10, (1e-3, 2e-3, 1e-3, 1e-3), (ratio * 1e-3,) * 4) for b in benchmarks]
+    readings = [Reading(b.name, 10, (1e-3,) * 4, (ratio * 1e-3,) * 4) for b in benchmarks]
     return Pair("2025-01-01T00:00:00+00:00", 5.0, "head", 1, 2, 3, 4, 0.5, tuple(readings))
 
 
@@ -108,10 +108,11 @@ def test_a_file_that_contradicts_itself_is_refused(written: Path, way: str) -> N
         pairs_file.read(written)
 
 
-def test_the_statistic_hardly_sees_what_other_tenants_add() -> None:
-    quiet = (1.0, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06, 1.07)
-    disturbed = (1.0, 1.01, 1.02, 1.03, 9.0, 9.0, 9.0, 9.0)
-    assert pairs_file.statistic(disturbed) == pairs_file.statistic(quiet)
+def test_a_disturbance_of_both_sides_and_a_spike_of_one_make_no_difference() -> None:
+    base = (1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 1.0)
+    head = (1.1, 1.1, 9.0, 5.5, 5.5, 5.5, 1.1)
+    disturbed = dataclasses.replace(pair(1.0), readings=(Reading(NUMPY.name, 10, base, head),))
+    assert pairs_file.differences(disturbed) == {NUMPY.name: pytest.approx(math.log(1.1))}
 
 
 def test_the_difference_is_the_logarithm_of_head_over_base() -> None:
