@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reports.history.commands import history
+
 if TYPE_CHECKING:
     from benchmarks.results import Record
 
@@ -50,6 +52,8 @@ def prepare(folder: Path) -> None:
 def main() -> None:
     """Draw what a record of a race says; everything comes from the record alone."""
 
+
+main.add_command(history)
 
 record_argument = click.argument("record", type=click.Path(path_type=Path))
 out_option = click.option(

@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from reports import layout
-from reports.style import MARKS, MEANINGS, darker, duration, look, plain
+from reports.style import MARKS, MEANINGS, darker, duration, look, plain, short_duration
 
 Floats = NDArray[np.float64]
 
@@ -61,10 +61,12 @@ def canvas(
     notes: Sequence[str] = (),
     size: tuple[float, float] = (9.0, 5.6),
     margins: tuple[float, float] = (66.0, 20.0),
+    above: float = 12.0,
+    below: float = 46.0,
 ) -> tuple[Figure, Axes]:
     """A figure of `size` inches with a headline, a line below it, notes at its foot, and axes between them.
 
-    `margins`: pixels left and right of the axes.
+    `margins`: pixels left and right of the axes; `above` and `below`: pixels between them and the words.
     """
     figure = Figure(figsize=size, dpi=100, facecolor="white")
     width, height = figure.bbox.size
@@ -77,9 +79,9 @@ def canvas(
         figure.text(MARGIN / width, foot / height, line, fontsize=8.0, color=FAINT, va="bottom")
         foot += 13
     left, right = margins
-    bottom = foot + 46
+    bottom = foot + below
     axes = figure.add_axes(
-        (left / width, bottom / height, (width - left - right) / width, (y - 12 - bottom) / height)
+        (left / width, bottom / height, (width - left - right) / width, (y - above - bottom) / height)
     )
     axes.tick_params(length=3, which="major")
     axes.tick_params(length=0, which="minor")
@@ -101,10 +103,33 @@ def _paragraph(figure: Figure, words: str, points: float, colour: str, y: float,
     return y
 
 
-def room_right(axes: Axes, pixels: float) -> None:
-    """Narrow the axes so that `pixels` are left between them and the figure's right edge."""
+def columns(axes: Axes, count: int, gap: float, left: float = 0.0) -> list[Axes]:
+    """Equal axes side by side in the place of `axes`: `gap` pixels apart, `left` pixels in from its edge."""
+    figure = figure_of(axes)
+    width = figure.bbox.width
+    box = axes.get_position()
+    axes.remove()
+    each = (box.width - (left + gap * (count - 1)) / width) / count
+    starts = [box.x0 + left / width + k * (each + gap / width) for k in range(count)]
+    return [figure.add_axes((start, box.y0, each, box.height)) for start in starts]
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure of `axes`."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
+    return figure
+
+
+def nothing(axes: Axes, words: str) -> None:
+    """Empty `axes`, with the reason in their middle."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, words, ha="center", color=FAINT, transform=axes.transAxes)
+
+
+def room_right(axes: Axes, pixels: float) -> None:
+    """Narrow the axes so that `pixels` are left between them and the figure's right edge."""
+    figure = figure_of(axes)
     box = axes.get_position()
     axes.set_position((box.x0, box.y0, 1 - pixels / figure.bbox.width - box.x0, box.height))
 
@@ -132,13 +157,13 @@ def batch_axis(axes: Axes, sizes: Sequence[int], label: str = "batch size m (sam
 def seconds_axis(axes: Axes, values: Sequence[float]) -> None:
     """A logarithmic y axis of times: 10 µs, 1 ms, 10 s."""
     decades(axes, values)
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _round_time(value)))
+    axes.yaxis.set_major_formatter(SECONDS)
 
 
 def factor_axis(axes: Axes, values: Sequence[float]) -> None:
     """A logarithmic y axis of factors: 0.1x, 1x, 100x."""
     decades(axes, [*values, 1.0])
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}x"))
+    axes.yaxis.set_major_formatter(FACTORS)
 
 
 def decades(axes: Axes, values: Sequence[float]) -> None:
@@ -153,11 +178,89 @@ def decades(axes: Axes, values: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(ticker.NullLocator())
 
 
-def _round_time(seconds: float) -> str:
-    for name, unit in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9)):
-        if seconds >= unit * 0.999:
-            return f"{seconds / unit:,g} {name}"
-    return f"{seconds:.0e} s"
+def byte_axis(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic y axis of bytes, ticked at powers of two."""
+    axes.set_yscale("log", base=2)
+    low, high = min(values) / 1.4, max(values) * 1.4
+    axes.set_ylim(low, high)
+    step = int(np.ceil(np.log2(high / low) / 8))
+    axes.yaxis.set_major_locator(ticker.LogLocator(base=2.0**step))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _round_size(value)))
+
+
+def _round_size(count: float) -> str:
+    for name, unit in (("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10)):
+        if count >= unit:
+            return f"{count / unit:g} {name}"
+    return f"{count:g} B"
+
+
+FACTORS = ticker.FuncFormatter(lambda value, _: f"{value:,g}x")
+SECONDS = ticker.FuncFormatter(lambda value, _: short_duration(value))
+
+
+def bars(
+    axes: Axes,
+    names: Sequence[str],
+    values: Floats,
+    low: Floats,
+    high: Floats,
+    words: Sequence[str],
+    hollow: Sequence[bool] = (),
+    origin: float = 1.0,
+) -> None:
+    """Horizontal bars on a logarithmic axis, the first on top, from `origin`, with words at their ends."""
+    axes.set_xscale("log")
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    every = np.concatenate([values, low, high, [origin]])
+    every = every[np.isfinite(every)]
+    least, most = float(every.min()), float(every.max())
+    # Words of 7 pixels a character stand beyond both ends.
+    pixels = axes.get_window_extent().width
+    share = min(0.4, (max(map(len, words), default=0) * 6.5 + 12) / pixels)
+    decades_wide = max(np.log10(most / least), 0.3) / (1 - share * (2 if least < origin * 0.999 else 1))
+    axes.set_xlim(
+        least / 10 ** (decades_wide * (share if least < origin * 0.999 else 0)),
+        max(most, least * 2) * 10 ** (decades_wide * share),
+    )
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    wide = np.log10(axes.get_xlim()[1] / axes.get_xlim()[0])
+    step = int(np.ceil(wide * 46 / pixels))
+    first = int(np.ceil(np.log10(axes.get_xlim()[0]) - 1e-9))
+    axes.set_xticks(
+        [10.0**k for k in range(first, first + int(wide) + 1, max(step, 1)) if 10.0**k <= axes.get_xlim()[1]]
+    )
+    for k, (name, value, left, right, text) in enumerate(zip(names, values, low, high, words, strict=True)):
+        colour = look(name).colour
+        open_bar = bool(hollow) and hollow[k]
+        axes.barh(
+            k,
+            value - origin,
+            left=origin,
+            height=0.62,
+            color="white" if open_bar else colour,
+            edgecolor=colour,
+            hatch="////" if open_bar else None,
+            alpha=0.9,
+        )
+        if np.isfinite(left) and np.isfinite(right):
+            axes.plot([left, right], [k, k], color=INK, lw=1.2, marker="|", ms=6)
+        ends = [end for end in (value, left, right) if np.isfinite(end)]
+        backwards = value < origin
+        axes.annotate(
+            text,
+            (min(ends) if backwards else max([*ends, origin]), k),
+            (-5 if backwards else 5, 0),
+            textcoords="offset points",
+            ha="right" if backwards else "left",
+            va="center",
+            fontsize=8.5,
+        )
+    axes.axvline(origin, color=FAINT, lw=1.0)
 
 
 def line(
@@ -181,8 +284,7 @@ def name_lines(axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> lis
 
     `ends`: racer, figure, and the data coordinates of the line's last point.
     """
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
+    figure = figure_of(axes)
     texts = []
     for name, value, _, _ in ends:
         colour = darker(look(name).colour)
@@ -220,8 +322,7 @@ def ring(axes: Axes, places: Sequence[tuple[float, float, str]], texts: Sequence
 
     Clear of every line if it can be, clear of points and of other words in any case.
     """
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
+    figure = figure_of(axes)
     width, height = figure.bbox.size
     room = axes.get_window_extent()
     taken = [layout.extent(text, figure) for text in texts]
@@ -231,7 +332,7 @@ def ring(axes: Axes, places: Sequence[tuple[float, float, str]], texts: Sequence
         if drawn.get_marker() not in ("", "None", None):
             taken += [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots]
         elif len(dots) > 1:
-            lines += [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in _along(dots)]
+            lines += [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in along(dots)]
     placed = []
     for x, y, words in places:
         axes.plot([x], [y], marker="o", ms=10, mfc="none", mec=INK, mew=1.1, ls="", zorder=5)
@@ -250,7 +351,7 @@ def ring(axes: Axes, places: Sequence[tuple[float, float, str]], texts: Sequence
     return placed
 
 
-def _along(dots: NDArray[np.float64], step: float = 4.0) -> NDArray[np.float64]:
+def along(dots: NDArray[np.float64], step: float = 4.0) -> NDArray[np.float64]:
     """Points on the line through `dots` (pixels), no further than `step` apart."""
     legs = np.linalg.norm(np.diff(dots, axis=0), axis=1)
     reach = np.concatenate([[0.0], np.cumsum(legs)])
@@ -258,20 +359,20 @@ def _along(dots: NDArray[np.float64], step: float = 4.0) -> NDArray[np.float64]:
     return np.column_stack([np.interp(at, reach, dots[:, 0]), np.interp(at, reach, dots[:, 1])])
 
 
-def missing(panel: pd.DataFrame, most: int = 5) -> list[str]:
-    """A note for each racer with cells that are not measured: what became of them, and why."""
+def missing(panel: pd.DataFrame) -> list[str]:
+    """A note for each status but measured: which racers, at which batch sizes, with which prediction."""
     notes = []
-    lost = panel[panel["status"] != "measured"]
-    for key, group in lost.groupby(["implementation", "status"], sort=False):
-        name, status = map(str, cast("tuple[str, str]", key))
-        everywhere = len(group) == (panel["implementation"] == name).sum()
-        where = "" if everywhere else f" at m = {', '.join(map(str, sorted(group['batch_size'])))}"
-        reason = plain(group["reason"].iloc[0], 90) if group["reason"].iloc[0] else MEANINGS[status]
-        guess = group["predicted_seconds"].max()
-        guess_words = f" (predicted {duration(guess)} a call)" if np.isfinite(guess) else ""
-        notes.append(f"{plain(name)}: {MARKS[status]}{where}{guess_words}: {reason}")
-    if len(notes) > most:
-        notes = [*notes[: most - 1], f"and {len(notes) - most + 1} more, in the table"]
+    for status, meaning in MEANINGS.items():
+        lost = panel[panel["status"] == status]
+        names = []
+        for name, group in lost.groupby("implementation", sort=False):
+            words = plain(str(name))
+            if len(group) < (panel["implementation"] == name).sum():
+                words += f" at m = {', '.join(map(str, sorted(group['batch_size'])))}"
+            guess = group["predicted_seconds"].max()
+            names.append(words + (f" ({duration(guess)} a call)" if np.isfinite(guess) else ""))
+        if names:
+            notes.append(f"{MARKS[status]}, {meaning}: {'; '.join(names)}")
     return notes
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
 from benchmarks.results import Record
-from reports import charts, files, summary
+from reports import charts, derived, files, machine_charts, summary, training_charts
+from reports.canvas import describe
+from reports.style import plain
 from reports.tables import Panel, of_panel, speedups
 
 
@@ -18,26 +25,66 @@ def render(record: Record, panel: Panel, baseline: str, out: Path) -> list[Path]
     table = speedups(record, baseline)
     written: list[Path] = []
     pictures = []
-    for title, name, chart in CHARTS:
-        figure = chart(of_panel(table, panel), baseline, summary.shape_of(record, panel.workload))
+    for title, name, figure in figures(record, table, panel, baseline):
         written += files.picture(figure, out / name)
         pictures.append((title, f"{name}.svg"))
     for workload in record.workloads:
         rows = of_panel(table, panel._replace(workload=workload))
         if workload == panel.workload or rows.empty:
             continue
-        for _, name, chart in CHARTS[:2]:
-            figure = chart(rows, baseline, summary.shape_of(record, workload))
-            written += files.picture(figure, out / f"{name}-{slug(workload, list(record.workloads))}")
+        shape = summary.shape_of(record, workload)
+        end = slug(workload, list(record.workloads))
+        written += files.picture(charts.time_chart(rows, baseline, shape), out / f"time-{end}")
+        written += files.picture(charts.speedup_chart(rows, baseline, shape), out / f"speedup-{end}")
     text = summary.markdown(record, of_panel(table, panel), baseline, pictures)
     written.append(files.write(out / "summary.md", text.encode()))
     return written
 
 
-CHARTS = (
-    ("Time against batch size", "time", charts.time_chart),
-    ("Speedup against batch size", "speedup", charts.speedup_chart),
-)
+def figures(
+    record: Record, table: pd.DataFrame, panel: Panel, baseline: str
+) -> Iterator[tuple[str, str, Figure]]:
+    """Title, file name and figure of every picture of a panel that the record has something to draw for."""
+    rows = of_panel(table, panel)
+    shape = summary.shape_of(record, panel.workload)
+    where = describe(rows, shape)
+    if panel.phase == "headline":
+        totals = derived.totals(record, panel)
+        steps = record.settings.get("steps")
+        if isinstance(steps, int):
+            yield "The whole experiment", "headline", training_charts.headline_chart(totals, steps, where)
+        curves = derived.losses(record, panel)
+        if curves:
+            yield "Loss against time", "training", training_charts.training_chart(curves, where)
+        return
+    yield "Time against batch size", "time", charts.time_chart(rows, baseline, shape)
+    yield "Speedup against batch size", "speedup", charts.speedup_chart(rows, baseline, shape)
+    yield "Table of speedups", "heat", charts.heat_chart(rows, baseline, shape)
+    sizes = derived.three_sizes(rows)
+    rungs = derived.ladder(record, panel)
+    if len(rungs) and sizes:
+        yield "What each idea buys", "ladder", charts.ladder_chart(rungs, sizes, where)
+    if not sizes:
+        return
+    steps = of_panel(table, panel._replace(phase="step"))
+    field = derived.courses(steps if len(steps) else rows, sizes[-1])
+    if field:
+        at = f"{describe(steps if len(steps) else rows, shape)}, m = {sizes[-1]}"
+        yield "Break-even", "break-even", training_charts.break_even_chart(field, at)
+    if rows["flops"].notna().any():
+        roof = derived.roof(record, panel.dtype)
+        yield "Roofline", "roofline", machine_charts.roofline_chart(rows, roof, shape)
+    alike = (table["workload"] == panel.workload) & (table["phase"] == panel.phase)
+    alike &= (table["threads"] == panel.threads) & (table["batch_size"] == sizes[-1])
+    if table.loc[alike, "error_ulp"].notna().any():
+        words = f"{plain(panel.workload)} {shape}, {plain(panel.phase)}, m = {sizes[-1]}"
+        yield "Accuracy against speed", "accuracy", machine_charts.accuracy_chart(table[alike], words)
+    if np.nan_to_num(rows["peak_bytes"]).any():
+        yield "Memory", "memory", machine_charts.memory_chart(rows, shape)
+    batch = derived.growth(record, panel)
+    size, width = derived.width_growth(record, panel)
+    if batch or width:
+        yield "Growth", "growth", machine_charts.growth_chart(batch, width, where, f"m = {size}")
 
 
 def slug(name: str, names: list[str]) -> str:

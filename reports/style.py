@@ -79,19 +79,27 @@ MEANINGS = {
     "timed out": "hung",
 }
 
-UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 
 
 def duration(seconds: float) -> str:
-    """Three digits and a unit: `276 ms`, `1.53 µs`, `9.02 h`."""
+    """Three digits and a unit: `276 ms`, `1.53 µs`, `90.0 s`, `9.02 h`."""
     if not math.isfinite(seconds):
         return "-"
-    if seconds == 0:
-        return "0 s"
-    name, unit = next((pair for pair in UNITS if abs(seconds) >= 0.9995 * pair[1]), UNITS[-1])
-    if name in ("min", "h") and abs(seconds) < 100:
-        name, unit = "s", 1.0
+    name, unit = _unit(seconds)
     return f"{digits(seconds / unit)} {name}"
+
+
+def short_duration(seconds: float) -> str:
+    """Two digits at most, for the ticks of an axis: `10 ms`, `2.8 h`."""
+    name, unit = _unit(seconds)
+    return f"{float(digits(seconds / unit, 2).replace(',', '')):g} {name}"
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """The largest unit of which the time fills one; of minutes and days, several: 90 s, 40 h."""
+    least = {"min": 99.95, "d": 4 * 86400.0}
+    return next((pair for pair in UNITS if seconds >= least.get(pair[0], 0.9995 * pair[1])), UNITS[-1])
 
 
 def digits(value: float, count: int = 3) -> str:

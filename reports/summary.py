@@ -10,7 +10,8 @@ import pandas as pd
 
 from benchmarks.results import Record
 from reports.canvas import describe, whiskers
-from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
+from reports.charts import cell_words
+from reports.style import MARKS, MEANINGS, digits, factor, plain
 from reports.tables import notable_crossovers
 
 
@@ -39,7 +40,7 @@ def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
 def _between(row: pd.Series) -> str:
     if not np.isfinite(row["speedup_low"]):
         return ""
-    kind = "95 % interval" if row["pairs"] > 1 else "rounds of one process"
+    kind = "95 % interval" if row["spread"] == "interval" else "rounds of one process"
     return f", {kind} {factor(row['speedup_low'])} to {factor(row['speedup_high'])}"
 
 
@@ -60,17 +61,8 @@ def grid(panel: pd.DataFrame, baseline: str) -> tuple[list[str], list[list[str]]
 
 
 def entry(cell: pd.Series, absolute: bool) -> str:
-    """What the table says of one cell."""
-    if cell["status"] != "measured":
-        guess = cell["predicted_seconds"]
-        return MARKS[cell["status"]] + (f" ~{duration(guess)}" if np.isfinite(guess) else "")
-    if absolute or not np.isfinite(cell["speedup"]):
-        return duration(cell["seconds"])
-    shown = factor(cell["speedup"])
-    if cell["pairs"] > 1:
-        half = np.sqrt(cell["speedup_high"] / cell["speedup_low"]) - 1
-        return f"{shown} ±{100 * half:.{0 if half >= 0.0995 else 1}f}%"
-    return ("~" if cell["basis"] == "projected" else "") + shown
+    """What the table says of one cell: factor and half-width, time, or mark and prediction."""
+    return " ".join(words for words in cell_words(cell, absolute) if words)
 
 
 def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:

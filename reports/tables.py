@@ -22,11 +22,19 @@ from reports.style import LOOKS
 PANEL = ["workload", "phase", "dtype", "threads"]
 CELL = [*PANEL, "batch_size", "implementation"]
 
-SEVERITY = ("wrong", "failed", "timed out", "measured", "skipped", "unsupported", "unavailable")
+SEVERITY = ("wrong", "failed", "timed out", "measured", "skipped", "unsupported", "unavailable", "untimed")
 """A cell whose processes disagree shows the first of these: a fault in one process is not averaged away."""
 
 PHASES = ("gradients", "step", "forward")
 """Which phase a report shows unless told otherwise: the first of these that the record holds."""
+
+
+FIGURES = [
+    *("construct_seconds", "compile_seconds", "predicted_seconds", "flops", "bytes"),
+    *("peak_bytes", "construct_peak_bytes", "least_bytes"),
+    *("error_of_bound", "error_ulp", "error_ulp_median"),
+]
+"""What the record may say of a cell beside its times."""
 
 
 class Panel(NamedTuple):
@@ -45,15 +53,17 @@ class UnknownChoice(ValueError):
 def measurements(record: Record) -> pd.DataFrame:
     """One row a measurement: its facts, and `median`, `lower`, `upper` (quartiles of its rounds), in seconds.
 
-    A measured cell without one finite, positive time is shown as failed: there is nothing to draw.
+    A process may hold figures of a cell other than its times (memory is measured apart): its status is
+    "untimed".
     """
     rows = []
     for one in record.measurements:
         seconds = np.array([value for value in one.seconds if np.isfinite(value) and value > 0])
         lower, median, upper = np.quantile(seconds, [0.25, 0.5, 0.75]) if len(seconds) else [np.nan] * 3
-        status, reason = one.status, one.reason
+        status: str = one.status
+        reason = one.reason
         if status == "measured" and not len(seconds):
-            status, reason = "failed", "the record holds no time for it"
+            status, reason = "untimed", "the record holds no time for it"
         rows.append(
             {
                 "workload": one.workload,
@@ -76,20 +86,16 @@ def measurements(record: Record) -> pd.DataFrame:
                 "flops": one.flops,
                 "bytes": one.bytes,
                 "peak_bytes": one.peak_bytes,
+                "construct_peak_bytes": one.construct_peak_bytes,
+                "least_bytes": one.least_bytes,
                 "error_of_bound": one.error_of_bound,
                 "error_ulp": one.error_ulp,
                 "error_ulp_median": one.error_ulp_median,
             }
         )
-    columns = [
-        *CELL,
-        *("process", "status", "reason", "lower", "median", "upper", "rounds", "iterations"),
-        *("construct_seconds", "compile_seconds", "predicted_seconds", "flops", "bytes", "peak_bytes"),
-        *("error_of_bound", "error_ulp", "error_ulp_median"),
-    ]
-    frame = pd.DataFrame(rows, columns=columns)
-    numeric = columns[columns.index("construct_seconds") :]
-    return frame.astype(dict.fromkeys(numeric, "float64"))
+    columns = [*CELL, *("process", "status", "reason", "lower", "median", "upper", "rounds", "iterations")]
+    frame = pd.DataFrame(rows, columns=[*columns, *FIGURES])
+    return frame.astype(dict.fromkeys(FIGURES, "float64"))
 
 
 def racers(record: Record) -> list[str]:
@@ -113,11 +119,7 @@ def _cells(frame: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     rank = frame["status"].map(SEVERITY.index)
     worst = frame.assign(rank=rank).sort_values("rank", kind="stable").drop_duplicates(CELL)
     out = worst[[*CELL, "status", "reason"]]
-    figures = [
-        *("construct_seconds", "compile_seconds", "predicted_seconds"),
-        *("flops", "bytes", "peak_bytes", "error_of_bound", "error_ulp", "error_ulp_median"),
-    ]
-    out = out.merge(frame.groupby(CELL, sort=False)[figures].max().reset_index(), on=CELL)
+    out = out.merge(frame.groupby(CELL, sort=False)[FIGURES].max().reset_index(), on=CELL)
     timed = frame[frame["status"] == "measured"].merge(out.loc[out["status"] == "measured", CELL], on=CELL)
     means = geometric_means(timed, CELL, "median").rename(columns={"mean": "seconds"})
     rounds = timed.groupby(CELL, sort=False).agg({"lower": "min", "upper": "max", "rounds": "sum"})
@@ -128,6 +130,7 @@ def _cells(frame: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     out["high"] = out["high"].where(~single, out["upper"])
     out = out.drop(columns=["lower", "upper"])
     out = out.fillna({"processes": 0, "rounds": 0}).astype({"processes": "int64", "rounds": "int64"})
+    out["status"] = out["status"].replace("untimed", "failed")
     place = {name: k for k, name in enumerate(order)}
     by = [*PANEL, "place", "batch_size"]
     out = out.assign(place=out["implementation"].map(place)).sort_values(by, kind="stable")
@@ -187,10 +190,11 @@ def speedups(record: Record, baseline: str) -> pd.DataFrame:
     """`cells`, with each cell's `speedup` over `baseline` at the same batch size.
 
     `speedup_low`, `speedup_high`: the interval over processes of the ratios paired within a process; with
-    one pair, the quartiles of the rounds at their widest. `pairs` counts them. `basis`: "paired"; "unpaired"
-    (no process ran both: a ratio of means, no interval); "projected" (one of the two is a prediction); ""
-    (no speedup). A baseline that never ran in a panel (`loops` in float32) lends its times of float64 or one
-    thread: `baseline_dtype` and `baseline_threads` say which were used.
+    one pair, the quartiles of the rounds at their widest. `pairs` counts them. `basis` is "paired";
+    "unpaired" (no process ran both: a ratio of means, whose interval adds the two in quadrature);
+    "projected" (one of the two is a prediction: no interval); or "" (no speedup). A baseline that never ran
+    in a panel (`loops` in float32) lends its times of float64 or one thread: `baseline_dtype` and
+    `baseline_threads` say which were used.
     """
     frame = measurements(record)
     table = _cells(frame, racers(record))
@@ -204,15 +208,16 @@ def speedups(record: Record, baseline: str) -> pd.DataFrame:
     for column in ("speedup", "speedup_low", "speedup_high"):
         table[column] = np.nan
     base_keys = ["workload", "phase", "baseline_dtype", "baseline_threads", "batch_size"]
-    base = table.loc[
-        table["implementation"] == baseline, [*CELL[:-1], "status", "seconds", "predicted_seconds"]
-    ]
+    facts = ["status", "seconds", "low", "high", "predicted_seconds"]
+    base = table.loc[table["implementation"] == baseline, [*CELL[:-1], *facts]]
     base = base.rename(
         columns={
             "dtype": "baseline_dtype",
             "threads": "baseline_threads",
             "status": "base_status",
             "seconds": "base_seconds",
+            "low": "base_low",
+            "high": "base_high",
             "predicted_seconds": "base_predicted",
         }
     )
@@ -226,7 +231,7 @@ def speedups(record: Record, baseline: str) -> pd.DataFrame:
         & table["speedup"].notna()
     )
     table.loc[itself, ["speedup", "speedup_low", "speedup_high"]] = 1.0
-    return table.drop(columns=["base_status", "base_seconds", "base_predicted"])
+    return table.drop(columns=[name for name in table.columns if name.startswith("base_")])
 
 
 def _lent_panels(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -255,6 +260,13 @@ def _project(table: pd.DataFrame) -> None:
     table["speedup"] = base / own
     known = table["speedup"].notna()
     table.loc[known, "basis"] = np.where((guess | base_guess)[known], "projected", "unpaired")
+    # Half-widths of logarithms, NaN where one process leaves no interval.
+    own_half = np.log(table["high"] / table["low"]) / 2
+    base_half = np.log(table["base_high"] / table["base_low"]) / 2
+    half = np.sqrt(own_half**2 + base_half**2)
+    half[table["basis"] != "unpaired"] = np.nan
+    table["speedup_low"] = table["speedup"] * np.exp(-half)
+    table["speedup_high"] = table["speedup"] * np.exp(half)
 
 
 def _pair(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> None:
