@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from reports.history.reading import Lane, Point
     from reports.history.store import Store
+    from reports.history.trends import Trend
 
 # Only click is imported up here: --help must answer at once, and without the extra.
 
@@ -58,10 +61,15 @@ db_option = click.option(
 )
 
 
-def _open(db: str, create: bool = False) -> Store:
+@contextlib.contextmanager
+def _open(db: str) -> Iterator[Store]:
+    """An existing history, its tables brought up to date."""
     from reports.history.store import open_store
 
-    return open_store(db, create=create)
+    store = open_store(db)
+    with store.explained():
+        store.prepare()
+        yield store
 
 
 @history.command()
@@ -70,17 +78,98 @@ def _open(db: str, create: bool = False) -> Store:
 @click.option("--branch", help="Branch that it was measured for.  [default: the record's own]")
 @db_option
 def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) -> None:
-    """Keep the runs of FILES, records of races; what is kept already stays as it is."""
+    """Keep the runs of FILES, records of races and of pairs; what is kept already stays as it is."""
     from reports.history import sources
+    from reports.history.store import open_store
 
-    store = _open(db, create=True)
+    store = open_store(db, create=True)
     for path in files:
         runs = sources.load(path, commit, branch)
-        for run, (run_id, sha, new) in zip(
-            runs, store.add(runs, lambda words: click.echo(words, err=True)), strict=True
-        ):
+        added = store.add(runs, lambda words: click.echo(words, err=True))
+        for run, (run_id, sha, new) in zip(runs, added, strict=True):
             if new:
                 words = f"{len(run.samples)} measurements of {sha[:10]} on {run.commit.branch}"
             else:
                 words = f"nothing added, it is here already, as a run of {sha[:10]}"
             click.echo(f"{path}: run {run_id}: {words}")
+
+
+@history.command()
+@click.argument("run", type=int, required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Runs to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print the file that RUN came from.")
+@db_option
+def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
+    """List the runs that were added last, or tell all that is known of RUN."""
+    if as_json and run is None:
+        raise Failure("--json: expected the number of a run, got none; `history show` lists them")
+    from reports.history import reading, terminal
+
+    with _open(db) as store:
+        if run is not None and as_json:
+            click.echo(reading.document(store, run).decode())
+        elif run is not None:
+            terminal.one(reading.one(store, run))
+        else:
+            terminal.listing(reading.listed(store, limit))
+
+
+@history.command()
+@click.option("--workload", help="Only this workload.")
+@click.option("--phase", help="Only this phase.")
+@click.option("--implementation", "--impl", help="Only this racer.")
+@click.option("--batch-size", type=int, help="Only this batch size.")
+@click.option("--dtype", help="Only this dtype.")
+@click.option("--threads", type=int, help="Only this number of threads.")
+@click.option("--how", type=click.Choice(["race", "pairs"]), help="Only what came from this kind of file.")
+@click.option("--branch", help="Branch to follow.  [default: that with the most commits]")
+@click.option("--machine", help="Machine to follow, by the start of its key.  [default: likewise]")
+@click.option("--page", type=click.Path(path_type=Path), help="HTML file to write, with pictures.")
+@db_option
+def trend(branch: str | None, machine: str | None, page: Path | None, db: str, **wanted: Any) -> None:
+    """Tell where series changed their level, and at which commit; it informs, and blocks nothing."""
+    from reports.history import reading, terminal, trends
+
+    with _open(db) as store:
+        lane = reading.choose(store, machine, branch)
+        chosen = {name: value for name, value in wanted.items() if value is not None}
+        points, tracks = reading.tracks(store, lane, chosen)
+    if not tracks:
+        raise Failure(f"{lane}: expected series with {chosen}, got none; `history show` lists what is there")
+    found = [trends.trend(track) for track in tracks]
+    terminal.trends(lane, points, found)
+    if page is not None:
+        _write_page(page, lane, points, found, store.place)
+
+
+def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend], place: str) -> None:
+    from reports import files
+    from reports.history import page
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, page.page(lane, points, found, place).encode())
+    except OSError as error:
+        raise Failure(
+            f"--page {path}: expected a file that can be written, got: {error.strerror or error}"
+        ) from error
+    click.echo(path)
+
+
+@history.command()
+@click.option("--before", help="Drop runs made before this date, like 2025-01-02.")
+@click.option("--branch", help="Drop runs of this branch.")
+@click.option("--run", "run_ids", type=int, multiple=True, help="Drop this run; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Only say how many runs would go.")
+@db_option
+def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_run: bool, db: str) -> None:
+    """Drop the runs that fit all that is given, and what only they needed."""
+    if before is None and branch is None and not run_ids:
+        raise Failure("expected --before, --branch or --run, got none: that would drop everything")
+    from reports.history import pruning
+    from reports.history.runs import moment
+
+    choice = pruning.Choice(moment(before) if before else None, branch, run_ids)
+    with _open(db) as store:
+        dropped = pruning.chosen(store, choice) if dry_run else pruning.prune(store, choice)
+    click.echo(f"{'would drop' if dry_run else 'dropped'} {dropped} run{'' if dropped == 1 else 's'}")

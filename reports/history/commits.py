@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -21,11 +20,6 @@ class Named(NamedTuple):
 
     commit: str | None
     branch: str | None
-
-
-def named(versions: Mapping[str, str]) -> Named:
-    """The commit and the branch that a record's versions name."""
-    return Named(versions.get("commit"), versions.get("branch"))
 
 
 def find(name: Named, created: datetime) -> Commit:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import statistics
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from benchmarks import results
 
 
 class HistoryError(Exception):
@@ -22,16 +20,18 @@ class HistoryError(Exception):
 class Series:
     """What is followed from commit to commit: one benchmark of one racer."""
 
+    how: str
+    """The kind of file: a race times its racers one by one, pairs take turns, which is not the same time."""
     workload: str
     shape: str
-    """The network behind the name: a workload that is defined anew begins a new series."""
+    """The network behind the name, where the file tells: a workload that is defined anew is a new series."""
     phase: str
     implementation: str
     batch_size: int
     dtype: str
     threads: int
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """A digest that is the same wherever the series is met."""
         return digest(dataclasses.asdict(self))
@@ -51,8 +51,16 @@ class Sample:
     series: Series
     process: int
     minimum: float
+    quartile: float
     median: float
     rounds: int
+
+    @classmethod
+    def of(cls, series: Series, process: int, seconds: Sequence[float]) -> Sample:
+        """The sample of these rounds; `quartile` is the statistic that the gate decides by, too."""
+        ordered = sorted(seconds)
+        quartile = ordered[len(ordered) // 4]
+        return cls(series, process, ordered[0], quartile, statistics.median(ordered), len(ordered))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,49 +110,17 @@ def machine_key(machine: Mapping[str, Any]) -> str:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of `value` as JSON whose keys are sorted: the same whatever the file's layout."""
-    return hashlib.sha256(canonical(value)).hexdigest()
+    """SHA-256 of `value` as JSON whose keys are sorted: the same for equal values."""
+    return hashlib.sha256(_json(value)).hexdigest()
 
 
-def canonical(value: Any) -> bytes:
-    """`value` as JSON that is the same for equal values."""
+def canonical(document: Any, format_: str, schema: int) -> bytes:
+    """A record or pairs as their file has it, but the same for equal content whatever the file's layout."""
+    return _json({"format": format_, "schema": schema, **dataclasses.asdict(document)})
+
+
+def _json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def from_record(record: results.Record, commit: Commit) -> Run:
-    """The run of a record; raises HistoryError for one in which nothing was measured."""
-    content = canonical({"format": results.FORMAT, "schema": results.SCHEMA, **dataclasses.asdict(record)})
-    return Run(
-        digest=hashlib.sha256(content).hexdigest(),
-        side="",
-        created=moment(record.created),
-        commit=commit,
-        machine=record.machine,
-        versions=record.versions,
-        command=record.command,
-        samples=samples(record),
-        document=zlib.compress(content),
-    )
-
-
-def samples(record: results.Record) -> tuple[Sample, ...]:
-    """One sample for each measured cell of each process."""
-    found = {}
-    for m in record.measurements:
-        if m.status != "measured":
-            continue
-        w = record.workloads[m.workload]
-        layers = "-".join(map(str, w.widths))
-        shape = f"{layers} {','.join(w.activations)} {w.loss} {w.data}"
-        series = Series(m.workload, shape, m.phase, m.implementation, m.batch_size, m.dtype, m.threads)
-        if (series, m.process) in found:
-            raise HistoryError(f"expected one measurement of a cell in a process, got two of {series}")
-        found[series, m.process] = Sample(
-            series, m.process, min(m.seconds), statistics.median(m.seconds), len(m.seconds)
-        )
-    if not found:
-        raise HistoryError("expected measurements, got none: in this record nothing was timed")
-    return tuple(found.values())
 
 
 def moment(text: str) -> datetime.datetime:

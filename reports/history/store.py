@@ -54,19 +54,23 @@ class Store:
     def __init__(self, engine: sa.Engine, place: str) -> None:
         self.engine = engine
         self.place = place
+        self._prepared = False
 
     def prepare(self) -> None:
         """Make the tables, or bring those of an older version to this one; raises HistoryError."""
-        with self._reading() as connection:
-            if _version(connection) == schema.HEAD:
-                return
+        if self._prepared:
+            return
+        with self.reading() as connection:
+            self._prepared = _version(connection) == schema.HEAD
+        if self._prepared:
+            return
         from alembic import command
         from alembic.config import Config
         from alembic.util import CommandError
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._writing() as connection:
+        with self.writing() as connection:
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -75,6 +79,7 @@ class Store:
                     f"{self.place}: expected tables of version {schema.HEAD} or older, got version "
                     f"{_version(connection)!r}; update gradrace to read it"
                 ) from error
+        self._prepared = True
 
     def add(self, given: Sequence[Run], say: Callable[[str], None] = lambda _: None) -> list[Added]:
         """Keep `given`, all of one file; what is here already stays as it is.
@@ -100,21 +105,32 @@ class Store:
 
     def _add(self, given: Sequence[Run]) -> list[Added]:
         self.prepare()
-        with self._writing() as connection:
+        with self.writing() as connection:
             return [_insert(connection, run) for run in given]
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read by."""
         with self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
         """A transaction that no other writer shares."""
         with self.engine.connect().execution_options(gradrace_write=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
             yield connection
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Whatever the database raises within becomes a HistoryError, in the driver's words."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise HistoryError(
+                f"{self.place}: expected a history that answers, got: {_cause(error)}"
+            ) from None
 
 
 def open_store(db: str, create: bool = False) -> Store:
@@ -234,6 +250,7 @@ def _insert(connection: sa.Connection, run: Run) -> Added:
                 "run_id": run_id,
                 "process": sample.process,
                 "minimum": sample.minimum,
+                "quartile": sample.quartile,
                 "median": sample.median,
                 "rounds": sample.rounds,
             }

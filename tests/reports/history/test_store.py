@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import threading
 import zlib
@@ -12,28 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks import results
-from reports.history.runs import Commit, HistoryError, Run, from_record
-from tests.reports import records
+from reports.history.runs import HistoryError
+from tests.reports.history.made import opened, run
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
 
 if TYPE_CHECKING:
     from reports.history.store import Store
-
-DAY = datetime.datetime(2025, 1, 2)
-
-
-def run(k: int = 0, processes: int = 2, **more: Any) -> Run:
-    """The run of the k-th of some commits."""
-    race = records.race(
-        names=("numpy", "numba"), sizes=(1, 16), processes=processes, scale=1 + k / 1000, **more
-    )
-    return from_record(race, Commit(f"{k:040x}", "main", DAY + datetime.timedelta(days=k), f"change {k}"))
-
-
-def opened(db: str) -> Store:
-    from reports.history.store import open_store
-
-    return open_store(db, create=True)
 
 
 def rows(db: str, sql: str) -> list[Any]:
@@ -53,11 +36,11 @@ def test_a_run_comes_back_as_it_went_in(db: str) -> None:
     assert added.new
     got = rows(
         db,
-        "SELECT process, minimum, median, rounds, batch_size, implementation "
+        "SELECT process, minimum, quartile, median, rounds, batch_size, implementation "
         "FROM gradrace_measurement JOIN gradrace_series ON series_id = id",
     )
     assert sorted(got) == sorted(
-        (s.process, s.minimum, s.median, s.rounds, s.series.batch_size, s.series.implementation)
+        (s.process, s.minimum, s.quartile, s.median, s.rounds, s.series.batch_size, s.series.implementation)
         for s in given.samples
     )
     ((content,),) = rows(db, "SELECT content FROM gradrace_document")
@@ -89,13 +72,15 @@ def test_like_machines_are_one_and_others_are_apart(db: str) -> None:
 def test_fifty_writers_at_once_lose_and_double_nothing(db: str) -> None:
     """Each writes a run of its own and one that all of them have; the tables are not there yet."""
     writers, failures = 50, []
+    given = [run(k) for k in range(writers + 1)]
     start = threading.Barrier(writers)
 
     def write(k: int) -> None:
         try:
+            store = opened(db)
             start.wait()
-            opened(db).add([run(k)])
-            opened(db).add([run(writers)])
+            store.add([given[k]])
+            store.add([given[writers]])
         except Exception as error:  # noqa: BLE001 - whatever it is, the test shall show it
             failures.append(error)
 
@@ -190,7 +175,7 @@ def test_a_schema_from_the_future_is_refused(db: str) -> None:
     with store.engine.begin() as connection:
         connection.execute(sa.text("UPDATE gradrace_version SET version_num = 'v999'"))
     with pytest.raises(HistoryError, match=r"got version 'v999'; update gradrace"):
-        store.add([run(1)])
+        opened(db).add([run(1)])
 
 
 def test_the_newest_migration_is_the_one_the_tables_need() -> None:

@@ -1,0 +1,88 @@
+"""Where a series changed its level: change points, from one value a commit.
+
+The values are logarithms of seconds, so that a step is a factor wherever it starts from. PELT (Killick,
+Fearnhead and Eckley, 2012, https://arxiv.org/abs/1101.1438, as ruptures computes it) finds the levels that
+fit best, each new one at a price:
+
+    sum((value - its level)^2) / noise^2 + PENALTY ln(n) (number of steps)  ->  least
+
+`noise` is the spread of differences between commits, the largest of those 1, 2, 4 and 8 commits apart, so
+that a slow drift of the machine counts as noise and not as a stair of steps. What lies far from its
+neighbours on both sides is brought nearer before: one bad run is no level.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import ruptures
+from numpy.typing import NDArray
+from scipy import ndimage
+
+MIN_SEGMENT = 3
+"""Commits that a level lasts at least: a step is told from an outlier by the third commit after it."""
+
+PENALTY = 4.0
+"""Price of a step, in noise^2 ln(n). BIC asks 2 for independent normal noise of a known spread; see
+docs/history.md for how often each price sees steps that are none, and misses those that are."""
+
+MINIMUM_EFFECT = 0.02
+"""Steps smaller than this factor less 1 are not reported: the gate's own least effect."""
+
+LEAST_NOISE = 0.001
+"""Where values hardly differ, the noise is taken to be this: clocks and layouts do not allow for less."""
+
+LAGS = (1, 2, 4, 8)
+"""Commits between the two of a difference."""
+
+DIFFERENCES = 5
+"""A lag counts where the series is so many times as long: a step spoils as many differences as the lag is
+long, and the median of all of them is to stay that of the noise."""
+
+NEIGHBOURS = 7
+"""Values whose median an outlier is measured from."""
+
+OUTLYING = 2.0
+"""Values further than this from the median of their neighbours, in noise, are moved to that distance."""
+
+MAD_TO_DEVIATION = 1.4826
+"""A normal distribution's standard deviation over its median absolute deviation."""
+
+
+def steps(values: NDArray[np.float64]) -> list[int]:
+    """Where a new level begins in `values` (n,), logarithms of seconds: indices between 0 and n."""
+    n = len(values)
+    if n < 2 * MIN_SEGMENT:
+        return []
+    spread = noise(values)
+    middle = ndimage.median_filter(values, min(NEIGHBOURS, n), mode="nearest")
+    tamed = np.clip(values, middle - OUTLYING * spread, middle + OUTLYING * spread)
+    signal = ((tamed - tamed.mean()) / spread).reshape(n, 1)
+    search = ruptures.KernelCPD(kernel="linear", min_size=MIN_SEGMENT).fit(signal)
+    found: list[int] = search.predict(pen=PENALTY * math.log(n))[:-1]
+    return _notable(values, found)
+
+
+def noise(values: NDArray[np.float64]) -> float:
+    """The standard deviation of `values` (n,), n >= 2, about levels that may step: from their differences."""
+    lags = [lag for lag in LAGS if lag == 1 or len(values) >= DIFFERENCES * lag]
+    found = [np.median(np.abs(values[lag:] - values[:-lag])) for lag in lags]
+    return max(float(max(found)) * MAD_TO_DEVIATION / math.sqrt(2), LEAST_NOISE)
+
+
+def levels(values: NDArray[np.float64], at: list[int]) -> list[float]:
+    """The median of each stretch of `values` between the steps `at`."""
+    return [float(np.median(part)) for part in np.split(values, at)]
+
+
+def _notable(values: NDArray[np.float64], found: list[int]) -> list[int]:
+    """`found` without the steps that are too small, the smallest first: its neighbours grow by it."""
+    found = list(found)
+    while found:
+        heights = np.abs(np.diff(levels(values, found)))
+        least = int(np.argmin(heights))
+        if heights[least] >= math.log1p(MINIMUM_EFFECT):
+            break
+        del found[least]
+    return found

@@ -1,0 +1,61 @@
+"""The picture of a trend: every commit's time, the levels, and where they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.figure import Figure
+
+from reports.canvas import FAINT, INK, canvas, settings
+from reports.history.reading import Point
+from reports.history.trends import Trend
+from reports.style import darker, duration, look, plain
+
+COMMITS_NAMED = 8
+
+
+@settings()
+def trend_chart(trend: Trend, points: Sequence[Point]) -> Figure:
+    """Time of one call against the commits of the lane, each step marked with its commit and its size."""
+    track = trend.track
+    first = track.series
+    threads = f"{first.threads} thread" + ("" if first.threads == 1 else "s")
+    figure, axes = canvas(
+        f"{plain(first.implementation)}: {plain(first.phase)}, m = {first.batch_size}",
+        f"{plain(first.workload)}; {first.dtype}, {threads}; {first.how}; a dot is the median of a commit's "
+        f"processes, a line the level",
+        size=(9.0, 3.4),
+        margins=(86.0, 40.0),
+    )
+    colour, _, _ = look(first.implementation)
+    seconds = np.exp(track.values)
+    axes.plot(track.at, seconds, ls="", marker=".", ms=4.5, color=colour, alpha=0.55, zorder=2)
+    for start, stop, level in trend.levels:
+        axes.plot([start, stop], [level, level], color=darker(colour), lw=1.8, zorder=3)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.22 * (high - low))  # room for the words at the steps
+    axes.set_xlim(-0.5, max(len(points) - 0.5, 1.0))
+    for k, step in enumerate(trend.steps):
+        axes.axvline(step.began - 0.5, color=FAINT, lw=0.9, ls="--", zorder=1)
+        right = step.began > 0.75 * len(points)
+        axes.annotate(
+            f"{step.change:+.1%} at {points[step.began].sha[:8]}",
+            (step.began - 0.5, 1.0 - 0.08 * (k % 2)),  # neighbours in two lines, so as not to overlap
+            xycoords=("data", "axes fraction"),
+            xytext=(-4 if right else 4, -2),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="top",
+            fontsize=8.5,
+            color=INK,
+        )
+    named = np.unique(np.linspace(0, len(points) - 1, min(COMMITS_NAMED, len(points))).round().astype(int))
+    axes.xaxis.set_major_locator(ticker.FixedLocator([float(k) for k in named]))
+    axes.xaxis.set_major_formatter(ticker.FixedFormatter([points[k].sha[:8] for k in named]))
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: duration(value)))
+    axes.set_xlabel("commit, oldest first")
+    axes.set_ylabel("time of one call")
+    return figure

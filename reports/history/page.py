@@ -1,0 +1,165 @@
+"""The trend page: one HTML file that needs nothing else, from the trends of one lane."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from reports.canvas import settings
+from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
+from reports.history.charts import trend_chart
+from reports.history.reading import Lane, Point
+from reports.history.trends import Step, Trend, by_commit, changed_versions
+from reports.style import duration, plain
+
+MOST_CHARTS = 12
+"""Charts on a page: each takes a third of a second. The others are had by naming their racer or phase."""
+
+STEPS_OF_A_COMMIT = 12
+"""Rows of one commit in the table of steps; a commit that changes all of them needs no more to say so."""
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
+  margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+p, footer { color: #5c5c5c; } footer { font-size: .85rem; margin-top: 3rem; border-top: 1px solid #e3e3e3; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0;
+  border-bottom: 1px solid #e3e3e3; }
+td.number, th.number { text-align: right; } .slower { color: #a3300b; } .faster { color: #1b6a3a; }
+.wide { overflow-x: auto; } svg { max-width: 100%; height: auto; display: block; } code { font-size: .95em; }
+"""
+
+
+def page(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
+    """The page, as text: the steps by commit, pictures of the series that stepped last, a table of all."""
+    drawn = choose_drawn(trends)
+    body = [
+        f"<h1>What changed on {_text(lane.branch, 60)}, and since which commit</h1>",
+        f"<p>{_scope(lane, points, trends, place)}</p>",
+        "<h2>Steps, by the commit where they began</h2>",
+        *_steps(points, trends),
+        "<h2>Pictures</h2>",
+        f"<p>{_pictured(drawn, trends)}</p>",
+        *(f"<figure>{svg(trend_chart(one, points))}</figure>" for one in drawn),
+        "<h2>Every series</h2>",
+        *_table(points, trends),
+        f"<footer><p>{_method()}</p></footer>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>gradrace: trends on {_text(lane.branch, 60)}</title><style>{STYLE}</style></head><body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def choose_drawn(trends: Sequence[Trend]) -> list[Trend]:
+    """The series worth a picture: those that stepped last, then those that never did; not too many."""
+
+    def last_step(trend: Trend) -> int:
+        return max((step.began for step in trend.steps), default=-1)
+
+    return sorted(trends, key=last_step, reverse=True)[:MOST_CHARTS]
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an element of a page: the same bytes for the same figure, and no XML declaration."""
+    buffer = io.StringIO()
+    with settings():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "gradrace"})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _scope(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
+    processes = sum(int(one.track.processes.sum()) for one in trends)
+    first, last = points[0].dated, points[-1].dated
+    return (
+        f"{len(points):,} commits from {first:%Y-%m-%d} to {last:%Y-%m-%d}, {len(trends):,} series, "
+        f"{processes:,} measurements, one a process, on {_text(str(lane), 200)}; from {_text(place, 200)}. "
+        "Runs of other machines and branches are not mixed in."
+    )
+
+
+def _steps(points: Sequence[Point], trends: Sequence[Trend]) -> Iterable[str]:
+    found = by_commit(trends)
+    if not found:
+        yield f"<p>None of the {len(trends)} series changed its level.</p>"
+        return
+    for began, steps in found:
+        point = points[began]
+        slower = sum(step.change > 0 for step in steps)
+        yield (
+            f"<h3><code>{point.sha[:10]}</code> {_text(point.subject, 100)}</h3>"
+            f"<p>{point.dated:%Y-%m-%d}: {slower} slower, {len(steps) - slower} faster; "
+            f"before it <code>{points[_last(steps)].sha[:10]}</code> was measured."
+        )
+        new = changed_versions(points[_last(steps)], point)
+        if new:
+            yield f"With it changed: {_text('; '.join(new), 300)}."
+        yield '</p><div class="wide"><table><tr><th>series<th class="number">before<th class="number">after'
+        yield '<th class="number">change</tr>'
+        for step in steps[:STEPS_OF_A_COMMIT]:
+            yield (
+                f"<tr><td>{_text(str(step.track.series), 200)}<td class=number>{duration(step.before)}"
+                f"<td class=number>{duration(step.after)}<td class=number>{_change(step)}</tr>"
+            )
+        yield "</table></div>"
+        if len(steps) > STEPS_OF_A_COMMIT:
+            yield f"<p>and {len(steps) - STEPS_OF_A_COMMIT} smaller ones</p>"
+
+
+def _last(steps: Sequence[Step]) -> int:
+    """The newest commit that still showed all of the levels before: series may lack some commits."""
+    return min(step.last for step in steps)
+
+
+def _change(step: Step) -> str:
+    return f'<span class="{"slower" if step.change > 0 else "faster"}">{step.change:+.1%}</span>'
+
+
+def _pictured(drawn: Sequence[Trend], trends: Sequence[Trend]) -> str:
+    if len(drawn) == len(trends):
+        return "Every series, those that stepped last first."
+    return (
+        f"{len(drawn)} of {len(trends)} series, those that stepped last first. Others: "
+        "<code>python -m reports history trend --implementation NAME --page FILE</code>"
+    )
+
+
+def _table(points: Sequence[Point], trends: Sequence[Trend]) -> Iterable[str]:
+    yield '<div class="wide"><table><tr><th>series<th class="number">commits<th class="number">time now'
+    yield '<th class="number">since the first<th class="number">noise<th>last step</tr>'
+    for one in trends:
+        now, first = one.levels[-1][2], one.levels[0][2]
+        step = one.steps[-1] if one.steps else None
+        words = f"{_change(step)} at <code>{points[step.began].sha[:10]}</code>" if step else ""
+        noise = f"{one.noise:.1%}" if np.isfinite(one.noise) else ""
+        yield (
+            f"<tr><td>{_text(str(one.track.series), 200)}<td class=number>{len(one.track.at)}"
+            f"<td class=number>{duration(now)}<td class=number>{now / first - 1:+.1%}"
+            f"<td class=number>{noise}<td>{words}</tr>"
+        )
+    yield "</table></div>"
+
+
+def _method() -> str:
+    return (
+        "A process counts by the first quartile of its rounds, a commit by the median of its processes. "
+        "Levels are fitted to the logarithms of these by PELT (ruptures), where a step costs "
+        f"{PENALTY:g} ln(commits) times the square of the noise; a level lasts {MIN_SEGMENT} commits at "
+        f"least, and a step is of {MINIMUM_EFFECT:.0%} or more. Noise: the spread of a commit's value. "
+        "A step says that something changed at that commit, in the code or around it; it informs, and "
+        "blocks nothing."
+    )
+
+
+def _text(words: str, longest: int) -> str:
+    return html.escape(plain(words, longest))

@@ -1,0 +1,227 @@
+"""What the database holds, as plain values: runs, lanes, and the levels of series from commit to commit."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from reports.history.runs import HistoryError, Series
+from reports.history.schema import documents, machines, measurements, runs, series
+from reports.history.store import Store
+
+ROWS_AT_ONCE = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """What may be joined to a history: the runs of like machines, for one branch."""
+
+    machine_id: int
+    machine_key: str
+    machine: Mapping[str, Any]
+    branch: str
+    commits: int
+    newest: datetime.datetime
+
+    def __str__(self) -> str:
+        return (
+            f"machine {self.machine_key[:8]} ({self.machine.get('cpu')}, {self.machine.get('cores')} cores), "
+            f"branch {self.branch}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A commit of a lane, in its place."""
+
+    sha: str
+    subject: str
+    dated: datetime.datetime
+    versions: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One series along the commits of a lane.
+
+    `at`, `values`, `processes` (n,): the index of each commit that has measurements, the median over its
+    processes of the logarithm of their quartile (in seconds), and how many processes that is.
+    """
+
+    series: Series
+    at: NDArray[np.intp]
+    values: NDArray[np.float64]
+    processes: NDArray[np.intp]
+
+
+def lanes(store: Store) -> list[Lane]:
+    """Every lane, the one with the most commits first."""
+    query = (
+        sa.select(
+            machines.c.id,
+            machines.c.key,
+            machines.c.facts,
+            runs.c.branch,
+            sa.func.count(runs.c.commit.distinct()).label("commits"),
+            sa.func.max(runs.c.created).label("newest"),
+        )
+        .join_from(runs, machines)
+        .group_by(machines.c.id, machines.c.key, runs.c.branch)
+    )
+    with store.reading() as connection:
+        # A column of JSON cannot be grouped by in PostgreSQL: the facts come from the key of their table.
+        found = [
+            Lane(row.id, row.key, row.facts, row.branch, row.commits, row.newest)
+            for row in connection.execute(query)
+        ]
+    return sorted(found, key=lambda lane: (lane.commits, lane.newest), reverse=True)
+
+
+def choose(store: Store, machine: str | None, branch: str | None) -> Lane:
+    """The lane with the most commits, of those on `machine` (the start of its key) and `branch` if given."""
+    every = lanes(store)
+    for lane in every:
+        if lane.machine_key.startswith(machine or "") and branch in (None, lane.branch):
+            return lane
+    if not every:
+        raise HistoryError(f"{store.place}: expected runs, got an empty history; add one with: history add")
+    raise HistoryError(
+        f"{store.place}: expected one of {'; '.join(str(lane) for lane in every)}; got "
+        f"machine {machine or 'any'}, branch {branch or 'any'}"
+    )
+
+
+def tracks(store: Store, lane: Lane, wanted: Mapping[str, Any]) -> tuple[list[Point], list[Track]]:
+    """The commits of `lane`, oldest first, and along them every series whose fields are as `wanted`."""
+    in_lane = sa.and_(runs.c.machine_id == lane.machine_id, runs.c.branch == lane.branch)
+    of_runs = sa.select(runs.c.id, runs.c.commit, runs.c.subject, runs.c.dated, runs.c.versions).where(
+        in_lane
+    )
+    of_series = sa.select(series).where(*(series.c[name] == value for name, value in wanted.items()))
+    with store.reading() as connection:
+        points, place = _points(connection.execute(of_runs).all())
+        names = [field.name for field in dataclasses.fields(Series)]
+        known = {
+            row.id: Series(**{name: getattr(row, name) for name in names})
+            for row in connection.execute(of_series)
+        }
+        of_values = sa.select(measurements.c.series_id, measurements.c.run_id, measurements.c.quartile)
+        of_values = of_values.join(runs).where(in_lane)
+        if wanted:
+            of_values = of_values.where(measurements.c.series_id.in_(list(known)))
+        rows = connection.execute(of_values.execution_options(yield_per=ROWS_AT_ONCE))
+        parts = [np.array(part, dtype=np.float64) for part in rows.partitions()]
+    if not parts:
+        return points, []
+    table = np.concatenate(parts)
+    return points, _medians(
+        known, table[:, 0].astype(np.intp), place[table[:, 1].astype(np.intp)], table[:, 2]
+    )
+
+
+def _points(rows: Sequence[Any]) -> tuple[list[Point], NDArray[np.intp]]:
+    """The commits in the order of their dates, and by the number of a run the place of its commit."""
+    first: dict[str, Any] = {}
+    for row in sorted(rows, key=lambda row: (row.dated, row.id)):
+        first.setdefault(row.commit, row)
+    points = [Point(row.commit, row.subject, row.dated, row.versions) for row in first.values()]
+    order = {sha: k for k, sha in enumerate(first)}
+    place = np.zeros(max((row.id for row in rows), default=0) + 1, dtype=np.intp)
+    for row in rows:
+        place[row.id] = order[row.commit]
+    return points, place
+
+
+def _medians(
+    known: Mapping[int, Series], of: NDArray[np.intp], at: NDArray[np.intp], seconds: NDArray[np.float64]
+) -> list[Track]:
+    """A track a series from rows in any order: its number, the place of its commit, seconds."""
+    order = np.lexsort((seconds, at, of))
+    of, at, logs = of[order], at[order], np.log(seconds[order])
+    starts = np.flatnonzero(np.r_[True, (of[1:] != of[:-1]) | (at[1:] != at[:-1])])
+    counts = np.diff(np.r_[starts, len(of)])
+    # Within a stretch the values are sorted: its median is in the middle.
+    medians = (logs[starts + (counts - 1) // 2] + logs[starts + counts // 2]) / 2
+    borders = np.flatnonzero(of[starts][1:] != of[starts][:-1]) + 1
+    parts = (np.split(array, borders) for array in (of[starts], at[starts], medians, counts))
+    found = [Track(known[int(ids[0])], *rest) for ids, *rest in zip(*parts, strict=True)]
+    return sorted(found, key=lambda track: track.series)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """A run, as it is listed."""
+
+    run_id: int
+    commit: str
+    branch: str
+    subject: str
+    created: datetime.datetime
+    side: str
+    machine_key: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    command: str
+    measurements: int
+
+
+def listed(store: Store, limit: int | None = None, run_id: int | None = None) -> list[Listed]:
+    """Runs, those added last first: `limit` of them, or the one numbered `run_id`."""
+    chosen = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if run_id is not None:
+        chosen = chosen.where(runs.c.id == run_id)
+    picked = chosen.subquery()
+    count = sa.select(sa.func.count()).where(measurements.c.run_id == picked.c.id).scalar_subquery()
+    query = (
+        sa.select(picked, machines.c.key, machines.c.facts, count.label("measurements"))
+        .join_from(picked, machines)
+        .order_by(picked.c.id.desc())
+    )
+    with store.reading() as connection:
+        return [
+            Listed(
+                row.id,
+                row.commit,
+                row.branch,
+                row.subject,
+                row.created,
+                row.side,
+                row.key,
+                row.facts,
+                row.versions,
+                row.command,
+                row.measurements,
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def one(store: Store, run_id: int) -> Listed:
+    """The run numbered `run_id`; raises HistoryError where there is none."""
+    found = listed(store, run_id=run_id)
+    if not found:
+        raise _no_run(store, run_id)
+    return found[0]
+
+
+def document(store: Store, run_id: int) -> bytes:
+    """The content of the file that a run came from: JSON."""
+    query = sa.select(documents.c.content).join_from(runs, documents).where(runs.c.id == run_id)
+    with store.reading() as connection:
+        content = connection.scalar(query)
+    if content is None:
+        raise _no_run(store, run_id)
+    return zlib.decompress(content)
+
+
+def _no_run(store: Store, run_id: int) -> HistoryError:
+    return HistoryError(
+        f"{store.place}: expected the number of a run, as `history show` lists them, got {run_id}"
+    )

@@ -1,0 +1,108 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.history.reading import Lane, Listed, Point
+from reports.history.trends import Step, Trend, by_commit, changed_versions
+from reports.style import duration, plain
+
+PLAIN_WIDTH = 200
+"""Columns where the output is no terminal: a log is scrolled, not wrapped."""
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=PLAIN_WIDTH)
+
+
+def _grid(head: Sequence[str], body: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
+    """A table; the columns named in `numbers` stand to the right."""
+    table = Table(box=box.SIMPLE)
+    for name in head:
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+    for row in body:
+        table.add_row(*(Text(words) for words in row))
+    return table
+
+
+def listing(runs: Sequence[Listed]) -> None:
+    """A line for each run."""
+    head = ("run", "made (UTC)", "commit", "branch", "machine", "measurements", "subject")
+    body = [
+        (
+            str(run.run_id),
+            f"{run.created:%Y-%m-%d %H:%M}",
+            run.commit[:10],
+            plain(run.branch) + (f" ({run.side})" if run.side else ""),
+            run.machine_key[:8],
+            f"{run.measurements:,}",
+            plain(run.subject, 60) if run.subject else "",
+        )
+        for run in runs
+    ]
+    console = _console()
+    console.print(_grid(head, body, ("run", "measurements")) if runs else "no run is kept yet")
+
+
+def one(run: Listed) -> None:
+    """Everything that is known of a run."""
+    rows: list[tuple[str, Any]] = [
+        ("run", run.run_id),
+        ("made", f"{run.created:%Y-%m-%d %H:%M:%S} UTC"),
+        ("commit", run.commit),
+        ("subject", plain(run.subject, 100) if run.subject else ""),
+        ("branch", plain(run.branch, 100)),
+        ("side", run.side),
+        ("command", plain(run.command, 150)),
+        ("measurements", f"{run.measurements:,}"),
+        ("machine", f"{run.machine_key[:8]}: {_facts(run.machine)}"),
+        ("versions", _facts(run.versions)),
+    ]
+    console = _console()
+    for name, value in rows:
+        if value != "":
+            console.print(f"{name:12} {value}")
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{plain(name)} {plain(str(value), 60)}" for name, value in facts.items())
+
+
+def trends(lane: Lane, points: Sequence[Point], found: Sequence[Trend]) -> None:
+    """Every series in a line, and below them the steps by commit."""
+    head = ("series", "commits", "time now", "noise", "last step")
+    body = [
+        (
+            plain(str(one.track.series), 100),
+            str(len(one.track.at)),
+            duration(one.levels[-1][2]),
+            f"{one.noise:.1%}" if one.noise == one.noise else "",
+            _words(one.steps[-1], points) if one.steps else "",
+        )
+        for one in found
+    ]
+    console = _console()
+    console.print(f"{lane}: {len(points)} commits")
+    console.print(_grid(head, body, ("commits", "time now", "noise")))
+    for began, steps in by_commit(found):
+        point = points[began]
+        console.print(
+            f"{point.dated:%Y-%m-%d} {point.sha[:10]} {plain(point.subject, 80) if point.subject else ''}"
+        )
+        for step in steps:
+            console.print(f"  {step.change:+.1%}  {plain(str(step.track.series), 100)}")
+        new = changed_versions(points[min(step.last for step in steps)], point)
+        if new:
+            console.print(f"  with it changed: {plain('; '.join(new), 150)}")
+
+
+def _words(step: Step, points: Sequence[Point]) -> str:
+    return f"{step.change:+.1%} at {points[step.began].sha[:10]}"
