@@ -112,6 +112,8 @@ class NumpyBatch:
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         if dtype not in self.dtypes:
             raise Unsupported(f"numpy computes in {' or '.join(self.dtypes)}, got {dtype}")
+        if threads < 1:
+            raise ValueError(f"threads: expected 1 or more, got {threads}")
         threadpoolctl.threadpool_limits(threads, user_api="blas")
         self.loss = problem.network.loss
         m = problem.batch_size
