@@ -153,8 +153,8 @@ class _Worst:
 
     def compare(self, when: str, name: str, got: Any, exact: Exact, ulps: bool = False) -> None:
         """Hold `got` against the exact value and its bound, element by element."""
-        E = exact.bound
-        error = np.abs((np.asarray(got) - exact.hi) - exact.lo)
+        got, E = np.asarray(got), exact.bound
+        error = np.abs((got - exact.hi) - exact.lo)
         if ulps:
             self.ulps.append((error / self.ulp(exact.hi)).ravel())
         if not np.isfinite(E).all():
@@ -226,6 +226,7 @@ def _inspect(racer: Implementation, problem: Problem, dtype: str, worst: _Worst)
     first = first_reference(problem, dtype)
     compare_pass(worst, when, result, first)
     compare_gradients(worst, when, result, first)
+    _check_copies(racer, result)
 
     rate = learning_rate(problem.weights, first)
     racer.step(rate)
@@ -247,6 +248,17 @@ def _inspect(racer: Implementation, problem: Problem, dtype: str, worst: _Worst)
     compare_pass(worst, when, result, second)
     compare_gradients(worst, when, result, second)
     compare_parameters(worst, when, result, weights, biases)
+
+
+def _check_copies(racer: Implementation, result: Result) -> None:
+    """Writing to what was exported must leave the racer as it is."""
+    before = [array.copy() for _, array in quantities(result)]
+    for _, array in quantities(result):
+        if array.flags.writeable:
+            array.fill(np.nan)
+    for (name, array), kept in zip(quantities(racer.export()), before, strict=True):
+        if not np.array_equal(array, kept):
+            raise _FoulError(f"{name}: expected export to give copies, but writing to them changed the racer")
 
 
 def compare_pass(worst: _Worst, when: str, result: Result, exact: Reference) -> None:
