@@ -37,7 +37,12 @@ def merge(records: Sequence[results.Record]) -> results.Record:
         must_agree("machine", first.machine, record.machine)
         must_agree("versions", first.versions, record.versions)
         must_agree("settings", first.settings, record.settings, free=RUN_SETTINGS)
-        must_agree("workloads", {**record.workloads, **workloads}, {**workloads, **record.workloads})
+        for name in workloads.keys() & record.workloads.keys():
+            must_agree(
+                f"workloads {name}",
+                dataclasses.asdict(workloads[name]),
+                dataclasses.asdict(record.workloads[name]),
+            )
         offset = len(processes)
         processes += record.processes
         measurements += [dataclasses.replace(m, process=m.process + offset) for m in record.measurements]

@@ -7,6 +7,7 @@ import pytest
 
 import impls
 from benchmarks import contest, workloads
+from benchmarks.cells import PHASES, Cell
 from benchmarks.options import Settings
 from impls.numpy_batch import NumpyBatch
 
@@ -27,7 +28,7 @@ def of(seed: int = 0, **changes: Any) -> Any:
 def cell(
     name: str = "numpy", workload: str = "xor", m: int = 1, phase: str = "gradients", dtype: str = "float64"
 ) -> Any:
-    return contest.Cell(workload, phase, m, dtype, 1, name)
+    return Cell(workload, phase, m, dtype, 1, name)
 
 
 def test_every_cell_is_raced_once_whatever_the_seed() -> None:
@@ -52,7 +53,7 @@ def test_the_racers_of_a_cell_stand_together_and_in_orders_that_differ() -> None
 
 def test_one_racer_serves_every_phase_of_its_cell() -> None:
     race = of()
-    starters = [race.starter(cell(phase=phase)) for phase in contest.PHASES]
+    starters = [race.starter(cell(phase=phase)) for phase in PHASES]
     assert starters[0] is starters[1] is starters[2]
     assert starters[0].verdict.passed
 

@@ -1,0 +1,71 @@
+"""When a race has seen enough."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks import results, stopping
+from benchmarks.cells import Cell
+
+
+def measurement(name: str, process: int, seconds: float = 1.0) -> results.Measurement:
+    return results.Measurement(
+        "digits", "gradients", name, 1, "float64", 1, process, "measured", seconds=(seconds,), iterations=1
+    )
+
+
+def cell(name: str, m: int = 1, dtype: str = "float64") -> Cell:
+    return Cell("digits", "gradients", m, dtype, 1, name)
+
+
+def test_speedups_are_paired_within_a_process() -> None:
+    found = stopping.speedups(
+        [
+            *(measurement("loops", k, 8.0 * luck) for k, luck in enumerate((1.0, 3.0, 9.0))),
+            *(measurement("numpy", k, 2.0 * luck) for k, luck in enumerate((1.0, 3.0, 9.0))),
+            measurement("numpy", 3, 1e-9),  # without its pair
+        ]
+    )
+    assert list(found) == [cell("numpy")]
+    assert found[cell("numpy")].mean == pytest.approx(4.0)
+    assert found[cell("numpy")].half_width == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_baseline_is_loops_if_need_be_in_float64_and_else_who_is_there() -> None:
+    single = cell("numpy", dtype="float32")
+    assert stopping.baseline(single, [single, cell("loops"), cell("numpy")]) == cell("loops")
+    assert stopping.baseline(single, [cell("numpy"), single, cell("loops", m=16)]) == single
+    assert stopping.baseline(cell("numba"), [cell("numpy"), cell("numba")]) == cell("numpy")
+
+
+def test_first_everything_then_what_is_wide_then_nothing() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba")]
+    steady = [measurement(c.implementation, k) for k in range(5) for c in cells]
+    assert stopping.next_cells(cells, [], 0.05, {}, 1.0) == cells
+    assert stopping.next_cells(cells, steady[:9], 0.05, {}, 1.0) == cells
+    assert stopping.next_cells(cells, steady, 0.05, {}, 1.0) == []
+    wide = [
+        m if m.implementation != "numba" else measurement("numba", m.process, 1 + m.process) for m in steady
+    ]
+    assert stopping.next_cells(cells, wide, 0.05, {}, 1.0) == [cell("loops"), cell("numba")]
+
+
+def test_a_lost_cell_is_not_tried_again() -> None:
+    cells = [cell("loops"), cell("numpy")]
+    gone = dataclasses.replace(measurement("numpy", 0), status="timed out", seconds=())
+    lost = [measurement("loops", 0), gone]
+    assert stopping.next_cells(cells, lost, 0.05, {}, 1.0) == [cell("loops")]
+
+
+def test_the_budget_buys_the_widest_first() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba")]
+    found = [measurement("loops", k) for k in range(5)]
+    found += [measurement("numpy", k, 1 + k) for k in range(5)]
+    found += [measurement("numba", k, 1 + 10 * k) for k in range(5)]
+    costs = {cell("loops"): 3.0, cell("numpy"): 1.0, cell("numba"): 1.0}
+    assert stopping.next_cells(cells, found, 0.05, costs, 4.5) == [cell("loops"), cell("numba")]
+    assert stopping.next_cells(cells, found, 0.05, costs, 5.5) == cells
+    assert stopping.next_cells(cells, found, 0.05, costs, 3.5) == []
+    assert stopping.next_cells(cells, found[:2], 0.05, costs, 4.0) == []
