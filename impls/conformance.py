@@ -275,10 +275,10 @@ def _exports_are_copies(racer: Racer, dtype: str, problem: Problem) -> None:
 
 
 def _same_order(racer: Racer, dtype: str, problem: Problem) -> None:
-    if dtype != "float64" or not racer.same_order:
-        raise Unsupported(
-            "it does not claim the order of loops" if dtype == "float64" else "loops has float64"
-        )
+    if not racer.same_order:
+        raise Unsupported("it does not claim to sum in the order of loops")
+    if dtype != "float64":
+        raise Unsupported("the claim is for float64, in which loops computes")
     race, loops = racer(problem, dtype), registry.load("loops")(problem, dtype)
     race.train(4, 0.1)
     loops.train(4, 0.1)

@@ -1,0 +1,125 @@
+"""`python -m impls`: list the racers, check one of them, show how accurate they are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from impls import conformance, facts, registry
+from impls.interface import DTYPES, Unavailable
+
+if TYPE_CHECKING:
+    from impls.conformance import Finding, Status
+
+STATUSES: tuple[Status, ...] = ("passed", "failed", "not supported")
+
+console = Console()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Who races: the implementations, the contract that they keep, their accuracy."""
+
+
+@main.command("list")
+def list_() -> None:
+    """The fairness sheet: what each racer is, and what is really in force where it runs."""
+    sheets = [facts.sheet(name) for name in registry.names()]
+    ready = [sheet.name for sheet in sheets if sheet.racer]
+    with (
+        console.status(f"running each of {len(ready)} racers for a moment, in a process of its own"),
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        found = dict(zip(ready, pool.map(facts.in_force, ready), strict=True))
+
+    ideas = Table("name", "idea", "differs from", "available", title="Racers")
+    ideas.add_column("lines of code", justify="right")
+    ways = Table("name", "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
+    force = Table("name", "threads in force, asked for 1", "BLAS", title="What is in force")
+    force.add_column("cores busy", justify="right")
+    for sheet in sheets:
+        if sheet.racer is None:
+            ideas.add_row(sheet.name, "", "", f"no: {escape(sheet.unavailable)}", "")
+            continue
+        racer, measured = sheet.racer, found[sheet.name]
+        ideas.add_row(sheet.name, racer.idea, racer.differs_from or "-", "yes", str(sheet.lines))
+        order = "that of loops" if racer.same_order else "its own"
+        ways.add_row(sheet.name, ", ".join(racer.dtypes), order, racer.fast_math, racer.layout)
+        if isinstance(measured, str):
+            force.add_row(sheet.name, escape(measured), "", "")
+        else:
+            threads = ", ".join(f"{pool} {count}" for pool, count in measured.threads.items())
+            force.add_row(sheet.name, threads, measured.blas, f"{measured.busy:.2f}")
+    for table in (ideas, ways, force):
+        console.print(table)
+
+
+@main.command()
+@click.argument("target")
+def check(target: str) -> None:
+    """Put TARGET through the conformance test: a racer's name, path/to/file.py:Class or package.module:Class.
+
+    Exits with 1 where it fails any law, and with 2 where it cannot be loaded.
+    """
+    try:
+        racer = registry.load(target)
+    except (ValueError, Unavailable) as error:
+        raise click.UsageError(str(error)) from error
+    findings = []
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(f"checking {target}", total=conformance.size())
+        for finding in conformance.examine(racer):
+            findings.append(finding)
+            progress.update(task, advance=1, description=finding.law)
+    console.print(_table(target, findings))
+    _tell("not supported", findings)
+    _tell("failed", findings)
+    count = Counter(finding.status for finding in findings)
+    console.print(f"{target}: " + ", ".join(f"{count[status]} {status}" for status in STATUSES), markup=False)
+    if count["failed"]:
+        sys.exit(1)
+    if not count["passed"]:
+        console.print(f"{target} supports nothing that it was asked: there is nothing to race")
+        sys.exit(1)
+
+
+def _table(target: str, findings: list[Finding]) -> Table:
+    table = Table("law", *DTYPES, title=f"Conformance of {escape(target)}")
+    for law in dict.fromkeys(finding.law for finding in findings):
+        cells = []
+        for dtype in DTYPES:
+            count = Counter(f.status for f in findings if f.law == law and f.dtype == dtype)
+            style = "red" if count["failed"] else "green" if count["passed"] else "dim"
+            words = ", ".join(f"{count[status]} {status}" for status in STATUSES if count[status])
+            cells.append(f"[{style}]{words}[/{style}]")
+        table.add_row(law, *cells)
+    return table
+
+
+def _tell(status: Status, findings: list[Finding]) -> None:
+    """The reasons of all findings of one status, each once, with the first case that it was the reason of."""
+    cases: dict[str, list[str]] = {}
+    for f in findings:
+        if f.status == status:
+            case = f"{f.law}: {f.case} ({f.dtype})" if f.case else f"{f.dtype}"
+            cases.setdefault(f.reason, []).append(case)
+    if not cases:
+        return
+    table = Table("where", "reason", title=status.capitalize(), show_lines=True)
+    for reason, where in cases.items():
+        more = f", and {len(where) - 1} more" if len(where) > 1 else ""
+        table.add_row(escape(where[0] + more), escape(reason))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m impls")
