@@ -25,7 +25,7 @@ def made(
     head: str = "b" * 40,
     **changed: Any,
 ) -> Pairs:
-    """Pairs whose differences of a benchmark are its column: 0 where it has none, unmeasured after its end."""
+    """Pairs whose differences of a benchmark are its column: 0 where it has none, none after its end."""
     rows = []
     for i in range(pairs):
         readings = []
