@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reports.gate import gate
 from reports.history.commands import history
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def main() -> None:
     """Draw what a record of a race says; everything comes from the record alone."""
 
 
+main.add_command(gate)
 main.add_command(history)
 
 record_argument = click.argument("record", type=click.Path(path_type=Path))
