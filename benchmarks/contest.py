@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import impls
-from benchmarks import calibration, clock, compilers, costs, environment, results, workloads
+from benchmarks import calibration, checkout, clock, compilers, costs, environment, results, workloads
 from benchmarks.cells import Cell
 from benchmarks.channel import Channel
 from benchmarks.options import Settings
@@ -37,7 +37,7 @@ class CellError(Exception):
     """A cell that cannot be timed, with the status that goes on record."""
 
     def __init__(self, status: results.Status, reason: str, predicted_seconds: float | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(status, reason, predicted_seconds)  # all of them, so that it can be pickled
         self.status = status
         self.reason = reason
         self.predicted_seconds = predicted_seconds
@@ -224,7 +224,7 @@ class Contest:
             command=command,
             machine=environment.machine(),
             versions=environment.versions(),
-            settings=dataclasses.asdict(self.settings),
+            settings={**dataclasses.asdict(self.settings), **checkout.described()},
             workloads={name: w.described() for name, w in self.workloads.items()},
             implementations=self.facts,
             processes=(process,),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import environment, results, stopping
+from benchmarks import checkout, environment, results, stopping
 from benchmarks.cells import Cell
 from benchmarks.intervals import Interval
 from benchmarks.merging import must_agree
@@ -48,6 +48,7 @@ class Plan:
     budget: float
     timeout: float
     command: str
+    memory: bool = False
 
     def cells(self) -> list[Cell]:
         """Every cell, the cheap ones first."""
@@ -65,6 +66,7 @@ class Plan:
         """As the record has it."""
         return {
             **dataclasses.asdict(self.settings),
+            **checkout.described(),
             "phases": self.phases,
             "target": self.target,
             "budget": self.budget,
@@ -116,6 +118,8 @@ class Race:
         try:
             for cells in self._turns():
                 self._run_process(cells)
+            if self.plan.memory:
+                self._survey_memory()
         except BaseException:
             self.save(last=True)
             raise
@@ -176,6 +180,21 @@ class Race:
                 self.processes[number], seconds=time.monotonic() - began
             )
         self.say(self)
+
+    def _survey_memory(self) -> None:
+        """Peak memory at the largest batch size; it goes with the cell's first process."""
+        from benchmarks import memory
+
+        first = {stopping.cell_of(m): k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
+        largest = max((cell.batch_size for cell in first), default=0)
+        wanted = [cell for cell in first if cell.batch_size == largest and cell.phase == "gradients"]
+        for cell, peaks in memory.survey(wanted, self.plan.request.workloads()):
+            self.measurements[first[cell]] = dataclasses.replace(
+                self.measurements[first[cell]],
+                peak_bytes=peaks.gradients,
+                construct_peak_bytes=peaks.construct,
+                least_bytes=peaks.least,
+            )
 
     def _check_same(self, message: Mapping[str, Any]) -> None:
         must_agree("machine", self.machine, message["machine"])
