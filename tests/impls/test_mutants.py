@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
 from impls import referee
@@ -13,7 +11,6 @@ BATTERY = battery()
 PAIRS = [(mutant, dtype) for mutant in MUTANTS for dtype in mutant.dtypes]
 
 
-@functools.cache
 def killed(mutant: type[Sound], dtype: str) -> bool:
     """Whether the referee rejects a mutant at any of the problems."""
     return any(not referee.check(mutant(problem, dtype), problem, dtype).passed for problem in BATTERY)
