@@ -33,6 +33,9 @@ such a bound, on pairs of its own, so that a whole family has a false alarm with
 BET = 0.9
 """Share of the wealth at stake: near 1 few pairs suffice, below 1 no single pair ruins the evidence."""
 
+MOST_PAIRS = 30
+"""Where a gate ends in any case: what so many pairs do not show is below the floor of this machine."""
+
 Bet = Callable[[float], float]
 Outcome = Literal["faster", "same", "slower", "inconclusive"]
 ControlState = Literal["steady", "moved", "inconclusive"]

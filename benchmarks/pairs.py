@@ -130,6 +130,7 @@ class Runner:
     def wanted(self, benchmarks: Sequence[Benchmark], record: Pairs | None) -> list[Benchmark]:
         """What the next pair is to measure; nothing where there is nothing left to find out."""
         from benchmarks import pairs_file
+        from benchmarks.decision import MOST_PAIRS
 
         lost = {incident.benchmark for incident in self.incidents}
         left = [benchmark for benchmark in benchmarks if benchmark.name not in lost]
@@ -142,7 +143,7 @@ class Runner:
         controls = [benchmark for benchmark in left if benchmark.implementation == pairs_file.CONTROL]
         # A control that was lost can never settle: more pairs would not help.
         hopeless = any(name in lost for name in decision.controls)
-        if hopeless or (decision.controls_settled and not gated):
+        if len(record.pairs) >= MOST_PAIRS or hopeless or (decision.controls_settled and not gated):
             return []
         return gated + controls
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
 from collections.abc import Collection, Sequence
 
-from benchmarks.decision import Rule, decide
+from benchmarks.decision import MOST_PAIRS, Rule, decide
 from benchmarks.pairs_file import CONTROL, Pairs, differences
 
 POWER = 0.95
@@ -36,8 +35,10 @@ def redrawn(series: Sequence[float], length: int, rng: random.Random) -> list[fl
     return drawn[:length]
 
 
-def floors(same: Pairs, pairs: int, family: Collection[str], rule: Rule, seed: int = 0) -> dict[str, float]:
-    """The floor of every benchmark of `same`, for gates of so many pairs on so many benchmarks.
+def floors(
+    same: Pairs, family: Collection[str], rule: Rule, pairs: int = MOST_PAIRS, seed: int = 0
+) -> dict[str, float]:
+    """The floor of every benchmark of `same`, for gates of so many pairs on a family of benchmarks.
 
     `same` compares a commit with itself: its differences are noise, in blocks of which a slowdown is hidden.
     A benchmark with fewer than FEWEST_PAIRS pairs has no floor, and one that never shows has an infinite one.
@@ -79,9 +80,3 @@ def _floor(
         else:
             low = middle
     return high * STEP
-
-
-def affordable(pairs: Pairs, same: Pairs) -> int:
-    """How many pairs of everything the budget of `pairs` holds, at the pace of `same`."""
-    budget = float(pairs.settings["budget"])
-    return max(1, int(budget / statistics.median(pair.seconds for pair in same.pairs)))

@@ -67,7 +67,8 @@ def load(path: Path) -> Pairs:
 
 def known_floors(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], str]:
     """The floors by the pairs at `path` (None: at the default place, if any), and a note on their origin."""
-    from reports.floors import affordable, floors
+    from benchmarks.pairs_file import CONTROL
+    from reports.floors import floors
 
     if path is None and not FLOORS.exists():
         return {}, "floors: unknown, no pairs of a commit with itself are kept; see docs/gate.md"
@@ -77,12 +78,8 @@ def known_floors(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], str
         raise Misuse(f"--floors {path}: expected pairs of a commit with itself, got those of two commits")
     if same.base.machine != pairs.base.machine:
         return {}, f"floors: unknown, {path} is from another machine"
-    if not same.pairs:
-        return {}, f"floors: unknown, {path} has no pairs"
-    gated = [benchmark.name for benchmark in pairs.benchmarks]
-    count = affordable(pairs, same)
-    found = floors(same, count, gated, pairs.rule)
-    return found, f"floors: from {len(same.pairs)} pairs of one commit, for gates of {count} pairs"
+    gated = [benchmark.name for benchmark in pairs.benchmarks if benchmark.implementation != CONTROL]
+    return floors(same, gated, pairs.rule), f"floors: from {len(same.pairs)} pairs of one commit"
 
 
 def grid(judgement: Judgement) -> list[list[str]]:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.decision import Rule, decide
 from benchmarks.pairs_file import Pairs
-from reports.floors import BLOCK, affordable, floors, redrawn
+from reports.floors import BLOCK, floors, redrawn
 from tests.reports import pairs as by_hand
 
 LOOPS, NUMPY, NUMBA = by_hand.names()
@@ -25,20 +25,20 @@ def same(pairs: int = 40, **spreads: float) -> Pairs:
 
 
 def test_the_noisier_a_benchmark_the_higher_its_floor() -> None:
-    found = floors(same(loops=0.001, numpy=0.02, numba=0.06), 24, by_hand.names(), Rule())
+    found = floors(same(loops=0.001, numpy=0.02, numba=0.06), by_hand.names(), Rule())
     assert Rule().minimum_effect < found[LOOPS] < 0.05
     assert found[LOOPS] < found[NUMPY] < found[NUMBA]
 
 
 def test_more_pairs_lower_the_floor() -> None:
     record = same(numpy=0.03)
-    few, many = (floors(record, pairs, by_hand.names(), Rule())[NUMPY] for pairs in (14, 60))
+    few, many = (floors(record, by_hand.names(), Rule(), pairs)[NUMPY] for pairs in (14, 60))
     assert many < few
 
 
 def test_a_slowdown_of_the_floor_is_detected_and_one_well_below_is_not() -> None:
     record = same(numpy=0.02)
-    floor = floors(record, 30, by_hand.names(), Rule())[NUMPY]
+    floor = floors(record, by_hand.names(), Rule())[NUMPY]
     rng = random.Random(1)
 
     def found(share: float) -> float:
@@ -54,16 +54,16 @@ def test_a_slowdown_of_the_floor_is_detected_and_one_well_below_is_not() -> None
 
 
 def test_a_benchmark_that_shows_nothing_has_no_floor() -> None:
-    wild = floors(same(numpy=3.0), 12, by_hand.names(), Rule())
+    wild = floors(same(numpy=3.0), by_hand.names(), Rule())
     assert wild[NUMPY] == math.inf
-    assert floors(same(pairs=19, numpy=0.01), 24, by_hand.names(), Rule()) == {}
+    assert floors(same(pairs=19, numpy=0.01), by_hand.names(), Rule()) == {}
 
 
 def test_controls_have_no_floor_and_the_answer_repeats() -> None:
     record = same(numpy=0.02)
-    found = floors(record, 24, by_hand.names(), Rule())
+    found = floors(record, by_hand.names(), Rule())
     assert set(found) == set(by_hand.names())
-    assert floors(record, 24, by_hand.names(), Rule()) == found
+    assert floors(record, by_hand.names(), Rule()) == found
 
 
 @pytest.mark.parametrize("length", [1, BLOCK, 30])
@@ -73,7 +73,3 @@ def test_noise_is_redrawn_in_blocks_of_neighbours(length: int) -> None:
     for k in range(1, length):
         if k % BLOCK:
             assert drawn[k] == (drawn[k - 1] + 1) % 10
-
-
-def test_a_budget_affords_so_many_pairs() -> None:
-    assert affordable(by_hand.made({}), same(numpy=0.01)) == 30

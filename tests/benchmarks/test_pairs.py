@@ -1,0 +1,253 @@
+"""`python -m benchmarks pairs`, in a repository of its own, against what users and machines do to it."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import pairs_file
+from benchmarks.pairs_file import CONTROL
+
+ROOT = Path(__file__).parents[2]
+
+RACER = """
+from impls.numpy_batch import NumpyBatch
+
+class Probe(NumpyBatch):
+    idea = "a racer to be gated"
+"""
+
+CRASHING = (
+    RACER
+    + """
+    def gradients(self):
+        import os
+        if self.layers[0].w.shape[0] and getattr(self, "called", 0) > 20:
+            os.abort()
+        self.called = getattr(self, "called", 0) + 1
+        super().gradients()
+"""
+)
+
+WRONG = (
+    RACER
+    + """
+    def export(self):
+        import dataclasses
+        result = super().export()
+        return dataclasses.replace(result, dw=(result.dw[0] * 1.001, *result.dw[1:]))
+"""
+)
+
+SLOW = (
+    RACER
+    + """
+    def gradients(self):
+        super().gradients()
+        if getattr(self, "warm", False):
+            super().gradients()
+        self.warm = True
+"""
+)
+
+PROBE = ("--impl", "probe.py:Probe")
+
+
+def git(root: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    command = ["git", "-C", str(root), *identity, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def commit(root: Path, probe: str | None) -> str:
+    if probe is None:
+        (root / "probe.py").unlink(missing_ok=True)
+    else:
+        (root / "probe.py").write_text(probe)
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--allow-empty", "--message", "a change")
+    return git(root, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with our packages, and a racer beside them."""
+    folder = tmp_path / "repository"
+    for package in ("impls", "benchmarks"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".gitignore").write_text(".gradrace/\n__pycache__/\n")
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    commit(folder, RACER)
+    return folder
+
+
+def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "pairs", "--here", *arguments],
+        cwd=root,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(root: Path, *arguments: str) -> Any:
+    process = start(root, *arguments)
+    out, err = process.communicate()
+    return dataclasses.make_dataclass("Done", ["code", "out", "err"])(process.returncode, out, err)
+
+
+def test_pairs_of_fresh_processes_are_measured_in_turns(root: Path, tmp_path: Path) -> None:
+    head = commit(root, SLOW)
+    out = tmp_path / "pairs.json"
+    done = run(root, "--base", "main~1", *PROBE, "--pairs", "2", "--out", str(out))
+    assert (done.code, done.out.strip()) == (0, str(out)), done.err
+    record = pairs_file.read(out)
+    assert record.head.commit == head
+    assert record.base.commit == git(root, "rev-parse", "main~1")
+    assert record.base.machine == record.head.machine
+    assert record.base.threads_in_force["cpus"] == 1
+    assert not record.incidents
+    gated = [b.name for b in record.benchmarks if b.implementation != CONTROL]
+    assert len(gated) == 3
+    assert len(record.benchmarks) == 6
+    assert len({seed for p in record.pairs for seed in (p.base_hash_seed, p.head_hash_seed)}) == 4
+    for pair in record.pairs:
+        assert {reading.benchmark for reading in pair.readings} == {b.name for b in record.benchmarks}
+        assert all(reading.iterations >= 1 for reading in pair.readings)
+    # One method that does everything twice: no noise hides that.
+    assert all(pairs_file.differences(pair)[gated[-1]] > 0.2 for pair in record.pairs)
+    assert not list((root / ".gradrace").glob("*/benchmarks"))
+    assert git(root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("probe", "side", "status", "reason"),
+    [
+        (None, "head", "unavailable", "there is no file probe.py"),
+        (WRONG, "head", "wrong", "times its bound"),
+        (CRASHING, "head", "failed", "SIGABRT"),
+        ("raise RuntimeError('no import')", "head", "unavailable", "no import"),
+    ],
+    ids=["one-sided", "wrong", "crashing", "broken"],
+)
+def test_what_one_side_cannot_run_is_put_on_record(
+    root: Path, tmp_path: Path, probe: str | None, side: str, status: str, reason: str
+) -> None:
+    commit(root, probe)
+    out = tmp_path / "pairs.json"
+    done = run(root, "--base", "main~1", *PROBE, "--budget", "1", "--out", str(out))
+    assert done.code == 0, done.err
+    record = pairs_file.read(out)
+    assert {incident.benchmark for incident in record.incidents} == {
+        b.name for b in record.benchmarks if b.implementation != CONTROL
+    }
+    for incident in record.incidents:
+        assert (incident.side, incident.status) == (side, status)
+        assert reason in incident.reason
+    assert "lost: " in done.err
+
+
+def test_a_killed_gate_keeps_its_pairs_and_goes_on_from_them(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs.json"
+    asked = ("--base", "main", *PROBE, "--pairs", "3", "--out", str(out))
+    process = start(root, *asked)
+    deadline = time.monotonic() + 300
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = pairs_file.read(out)
+    assert 1 <= len(kept.pairs) < 3
+    assert (root / ".gradrace" / "base").exists()
+    done = run(root, *asked, "--resume")
+    assert done.code == 0, done.err
+    record = pairs_file.read(out)
+    assert len(record.pairs) == 3
+    assert record.pairs[: len(kept.pairs)] == kept.pairs
+    assert not (root / ".gradrace" / "base").exists()
+    assert len(git(root, "worktree", "list").splitlines()) == 1
+    # Another head is another comparison.
+    commit(root, SLOW)
+    done = run(root, *asked, "--resume")
+    assert done.code == 3
+    assert "--resume: " in done.err
+    assert pairs_file.read(out) == record
+    # Without --resume the file is kept beside the new one.
+    done = run(root, *asked[:-4], "--pairs", "1", *asked[-2:])
+    assert done.code == 0, done.err
+    assert pairs_file.read(out.with_name("pairs.json.previous")) == record
+
+
+def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
+    first = start(root, "--base", "main", *PROBE, "--pairs", "1", "--out", str(tmp_path / "one.json"))
+    lock = root / ".gradrace" / "lock"
+    deadline = time.monotonic() + 300
+    while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    second = run(root, "--base", "main", *PROBE, "--out", str(tmp_path / "two.json"))
+    assert second.code == 3
+    assert "expected no other gate" in second.err
+    _, err = first.communicate()
+    assert first.returncode == 0, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "Missing option '--base'"),
+        (("--base", "nowhere"), "--base: expected a branch, a tag or a commit"),
+        (("--base", "--upload-pack=x"), "--base: expected a branch, a tag or a commit"),
+        (("--base", "$(touch x)"), "--base: expected a branch, a tag or a commit"),
+        (("--base", "main", "--head", "`touch x`"), "--head: expected a branch, a tag or a commit"),
+        (("--base", "main", "--impl", "nump"), "--impl: expected one of"),
+        (("--base", "main", "--budget", "0"), "--budget"),
+        (("--base", "main", "--minimum-effect", "6"), "minimum effect"),
+        (("--base", "main", "--out", "/dev/null/pairs.json"), "--out: expected a place"),
+    ],
+)
+def test_misuse_is_told_from_silence(root: Path, arguments: tuple[str, ...], reason: str) -> None:
+    done = run(root, *arguments)
+    assert done.code == 3
+    assert reason in done.err
+    assert "Traceback" not in done.err
+    assert not (root / "x").exists()
+
+
+def test_changes_that_are_not_committed_are_refused(root: Path) -> None:
+    (root / "impls" / "loops.py").write_text("")
+    done = run(root, "--base", "main")
+    assert done.code == 3
+    assert "expected a clean working tree" in done.err
+    assert "impls/loops.py" in done.err
+
+
+def test_a_commit_whose_install_fails_is_no_answer(root: Path) -> None:
+    (root / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'nothing_here'\n")
+    commit(root, RACER)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "pairs", "--base", "main"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "the environment of base could not be built" in done.stderr
+    assert not (root / ".gradrace" / "base").exists()
+
+
+def test_head_files_that_cannot_be_run_are_no_answer(root: Path) -> None:
+    (root / "benchmarks" / "gated.py").write_text("raise RuntimeError('a benchmark file that fails')\n")
+    commit(root, RACER)
+    done = run(root, "--base", "main~1")
+    assert done.code == 2
+    assert "a benchmark file that fails" in done.err
