@@ -6,17 +6,15 @@ fresh processes, and the whole is projected from it, with an interval over the p
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import datetime
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import impls
-from benchmarks import clock, contest, environment, report, results, workloads
+from benchmarks import clock, contest, environment, isolation, report, results, workloads
 from benchmarks.cells import Cell
 from benchmarks.intervals import Interval, interval
 from impls import referee
@@ -130,13 +128,6 @@ def _measure(
     )
 
 
-def isolated(name: str, experiment: Experiment, process: int) -> Finding:
-    """`run` in a fresh process; one that dies costs its racer alone."""
-    fresh = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=fresh) as pool:
-        return pool.submit(run, name, experiment, process).result()
-
-
 def in_full(measurement: results.Measurement, steps: int) -> bool:
     """Whether every step was run, so that nothing is projected."""
     return len(measurement.seconds) * measurement.iterations >= steps
@@ -148,18 +139,17 @@ def findings(names: tuple[str, ...], experiment: Experiment) -> Iterator[Finding
     for name in names:
         for _ in range(PROCESSES):
             try:
-                finding = isolated(name, experiment, process)
-            except concurrent.futures.BrokenExecutor:
-                finding = _crashed(name, experiment, process)
+                finding = isolation.fresh(run, name, experiment, process)
+            except isolation.Died as death:
+                finding = _crashed(name, experiment, process, f"{name}: {death}")
             process += 1
             yield finding
             if finding.measurement.status != "measured" or in_full(finding.measurement, experiment.steps):
                 break
 
 
-def _crashed(name: str, experiment: Experiment, process: int) -> Finding:
+def _crashed(name: str, experiment: Experiment, process: int, reason: str) -> Finding:
     cell = Cell(experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name)
-    reason = f"{name}: its process died (out of memory, or a fault in compiled code)"
     return Finding(
         results.Measurement(**dataclasses.asdict(cell), process=process, status="failed", reason=reason),
         results.Process(seed=0, started=datetime.datetime.now(datetime.UTC).isoformat(), seconds=0.0),

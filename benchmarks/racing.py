@@ -39,6 +39,7 @@ RECORD = "reports/out/record.json"
 @click.option(
     "--resume", is_flag=True, help="Go on with the race that was interrupted, or add to one that ended."
 )
+@click.option("--memory", is_flag=True, help="Measure peak memory, too, each racer in a process of its own.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def race(
     impl: tuple[str, ...],
@@ -56,6 +57,7 @@ def race(
     seed: str | None,
     record: str,
     resume: bool,
+    memory: bool,
     quiet: bool,
 ) -> None:
     """Race in several fresh processes, until the speedups are known well enough."""
@@ -78,6 +80,7 @@ def race(
         target=options.number("--target", target) / 100,
         budget=options.number("--budget", budget),
         timeout=options.number("--timeout", timeout),
+        memory=memory,
         command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
     )
     environment.check_threads(plan.settings.threads)

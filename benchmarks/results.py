@@ -91,7 +91,7 @@ class Measurement:
     `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
     moves. `peak_bytes` is the most that a call had allocated beyond what stood before it, and
     `construct_peak_bytes` that of the construction beyond the problem, each measured in a process of its own;
-    `least_bytes` is what any implementation must hold for both.
+    `least_bytes` is what any implementation needs for both.
     """
 
     workload: str
