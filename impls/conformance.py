@@ -156,6 +156,21 @@ def _unaligned(array: Reals) -> Reals:
     return copy
 
 
+def _zeros() -> Iterator[Case]:
+    """Units of relu at exactly 0 (samples of zeros, biases of zero), in layers as wide as the one below."""
+    for network in (
+        Network((6, 6, 6, 6), ("relu", "relu", "softmax"), "softmax_cross_entropy"),
+        Network((6, 6, 6, 6), ("relu", "relu", "relu"), "mean_squared_error"),
+        Network((6, 6, 6, 6), ("sigmoid", "sigmoid", "sigmoid"), "mean_squared_error"),
+    ):
+        given = Problem.random(network, 24, 12, seed=8)
+        X = given.X.copy()
+        X[:, ::3] = 0.0
+        biases = (np.zeros_like(given.biases[0]), *given.biases[1:])
+        problem = Problem(network, given.weights, biases, X, given.Y, given.batch_size)
+        yield f"{network.activations[-1]}, {network.loss}", _judged(problem)
+
+
 def _on_each(law: Callable[[Racer, str, Problem], None]) -> Iterator[Case]:
     """`law` on three problems, so that a racer that knows only some costs is examined, too."""
     for network in (SIGMOID, SOFTMAX, IDENTITY):
@@ -301,6 +316,7 @@ LAWS: dict[str, tuple[Case, ...]] = {
     "every activation and cost": tuple(_networks()),
     "pre-activations of +-1000": tuple(_large()),
     "sizes that are multiples of nothing": tuple(_sizes()),
+    "exact zeros, square layers": tuple(_zeros()),
     "inputs of any memory layout": tuple(_layouts()),
     "inputs are never written to": tuple(_on_each(_inputs_survive)),
     "two calls agree": tuple(_on_each(_two_calls)),
