@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from reports.history.commands import history
 
 if TYPE_CHECKING:
     from benchmarks.results import Record
+    from reports.tables import Panel
 
 # Only click is imported up here: --help must answer at once, and pandas and matplotlib take a second.
 
@@ -49,6 +51,18 @@ def prepare(folder: Path) -> None:
         ) from error
 
 
+def chosen(
+    path: Path, record: Record, baseline: str | None, wanted: dict[str, str | int | None]
+) -> tuple[Panel, str]:
+    """The panel and the baseline that the options ask for, or a Failure that lists those there are."""
+    from reports import tables
+
+    try:
+        return tables.choose(record, **wanted), tables.choose_baseline(record, baseline)
+    except tables.UnknownChoice as error:
+        raise Failure(f"{path}: {error}") from error
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Draw what a record of a race says; everything comes from the record alone."""
@@ -64,38 +78,126 @@ out_option = click.option(
 baseline_option = click.option("--baseline", help="Racer that speedups are over.  [default: loops]")
 
 
+def panel_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which panel of a record is shown."""
+    for option in (
+        click.option("--threads", type=int, help="Threads to show.  [default: the fewest]"),
+        click.option("--dtype", help="Dtype to show.  [default: float64]"),
+        click.option("--phase", help="Phase to show.  [default: gradients]"),
+        click.option("--workload", help="Workload to show.  [default: the record's first]"),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
 @record_argument
 @out_option
 @baseline_option
-@click.option("--workload", help="Workload to draw.  [default: the record's first]")
-@click.option("--phase", help="Phase to draw.  [default: gradients]")
-@click.option("--dtype", help="Dtype to draw.  [default: float64]")
-@click.option("--threads", type=int, help="Threads to draw.  [default: the fewest]")
-def render(
-    record: Path,
-    out: Path,
-    baseline: str | None,
-    workload: str | None,
-    phase: str | None,
-    dtype: str | None,
-    threads: int | None,
-) -> None:
+@panel_options
+def render(record: Path, out: Path, baseline: str | None, **wanted: str | int | None) -> None:
     """Draw RECORD's charts as SVG and PNG, and write summary.md."""
     race = load(record)
     prepare(out)
-    from reports import tables, terminal
+    from reports import terminal
     from reports.render import render as draw
 
-    try:
-        panel = tables.choose(race, workload=workload, phase=phase, dtype=dtype, threads=threads)
-        over = tables.choose_baseline(race, baseline)
-    except tables.UnknownChoice as error:
-        raise Failure(f"{record}: {error}") from error
+    panel, over = chosen(record, race, baseline, wanted)
     written = draw(race, panel, over, out)
     terminal.show(race, panel, over)
     for path in written:
         click.echo(path)
+
+
+@main.command()
+@record_argument
+@out_option
+@baseline_option
+@panel_options
+def page(record: Path, out: Path, baseline: str | None, **wanted: str | int | None) -> None:
+    """Write RECORD as one self-contained HTML page."""
+    race = load(record)
+    prepare(out)
+    from reports import files
+
+    panel, over = chosen(record, race, baseline, wanted)
+    try:
+        from reports.page import build
+    except ImportError as error:
+        raise Failure(f"the page needs {error.name}, got none; pip install -e '.[page]'") from error
+    click.echo(files.write(out / "index.html", build(race, panel, over)))
+
+
+@main.command()
+@record_argument
+@out_option
+@baseline_option
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "parquet", "action", "all"]),
+    default="all",
+    show_default=True,
+    help="csv and parquet: the tidy table of docs/tidy.md; action: what github-action-benchmark reads.",
+)
+def export(record: Path, out: Path, baseline: str | None, kind: str) -> None:
+    """Write RECORD's cells as tables for other tools."""
+    race = load(record)
+    prepare(out)
+    from reports import exports, files, tables
+
+    try:
+        table = exports.tidy(race, tables.choose_baseline(race, baseline))
+    except tables.UnknownChoice as error:
+        raise Failure(f"{record}: {error}") from error
+    writers = {"csv": exports.csv, "parquet": exports.parquet, "action": exports.action}
+    names = {"csv": "cells.csv", "parquet": "cells.parquet", "action": "action.json"}
+    for each in writers if kind == "all" else [kind]:
+        try:
+            content = writers[each](table)
+        except ImportError as error:
+            raise Failure(
+                f"{names[each]}: expected pyarrow to write Parquet with, got none; pip install -e '.[page]', "
+                "or choose --format csv"
+            ) from error
+        click.echo(files.write(out / names[each], content))
+
+
+@main.command()
+@click.argument("records", type=click.Path(path_type=Path), nargs=-1, required=True)
+@out_option
+@panel_options
+def compare(records: tuple[Path, ...], out: Path, **wanted: str | int | None) -> None:
+    """Set RECORDS side by side: each racer's factor between the first and every other."""
+    if len(records) < 2:
+        raise Failure(f"expected two records or more, got {len(records)}")
+    races = {name: load(path) for name, path in zip(distinct(records), records, strict=True)}
+    prepare(out)
+    from reports import compare as comparing
+    from reports import files, tables, terminal
+
+    (first, base), *others = races.items()
+    try:
+        panel = tables.choose(base, **wanted)
+        found = {name: comparing.factors(base, other, panel) for name, other in others}
+    except tables.UnknownChoice as error:
+        raise Failure(str(error)) from error
+    pictures = []
+    for k, (name, both) in enumerate(found.items(), 1):
+        pictures += files.picture(comparing.chart(both, first, name), out / f"compare-{k}")
+    text = comparing.markdown(races, found, [path.name for path in pictures if path.suffix == ".svg"])
+    written = files.write(out / "compare.md", text.encode())
+    terminal.show_comparison(races, found)
+    for path in [*pictures, written]:
+        click.echo(path)
+
+
+def distinct(paths: tuple[Path, ...]) -> list[str]:
+    """Names for files: the shortest ends of their paths that tell them apart; a number where none do."""
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    return [name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, 1)]
 
 
 if __name__ == "__main__":

@@ -323,8 +323,6 @@ def ring(axes: Axes, places: Sequence[tuple[float, float, str]], texts: Sequence
     Clear of every line if it can be, clear of points and of other words in any case.
     """
     figure = figure_of(axes)
-    width, height = figure.bbox.size
-    room = axes.get_window_extent()
     taken = [layout.extent(text, figure) for text in texts]
     lines = []
     for drawn in axes.lines:
@@ -338,16 +336,10 @@ def ring(axes: Axes, places: Sequence[tuple[float, float, str]], texts: Sequence
         axes.plot([x], [y], marker="o", ms=10, mfc="none", mec=INK, mew=1.1, ls="", zorder=5)
         text = figure.text(0, 0, words, fontsize=8.5, color=INK, ha="left", va="bottom", zorder=6)
         text.set_bbox({"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0})
-        own = layout.extent(text, figure)
-        anchor = axes.transData.transform((x, y))
-        spot = (own.width, own.height, (float(anchor[0]), float(anchor[1])))
-        box = layout.free_box(*spot, [*taken, *lines], room) or layout.free_box(*spot, taken, room)
-        if box is None:
-            text.remove()
-            continue
-        text.set_position((box.x0 / width, box.y0 / height))
-        taken.append(box)
-        placed.append(text)
+        box = layout.settle(text, axes, axes.transData.transform((x, y)), taken, lines, INK)
+        if box is not None:
+            taken.append(box)
+            placed.append(text)
     return placed
 
 

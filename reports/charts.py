@@ -52,7 +52,7 @@ def time_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
     figure, axes = canvas(
         f"Time of one call of {verb}", f"{describe(panel, shape)}; {whiskers(panel)}", missing(panel)
     )
-    _race(axes, drawn, baseline, duration, seconds_axis)
+    race(axes, drawn, baseline, duration, seconds_axis)
     return figure
 
 
@@ -82,18 +82,21 @@ def speedup_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure
         f"Times as fast as {plain(baseline)}", f"{describe(panel, shape)}; {whiskers(panel)}", notes
     )
     axes.axhline(1.0, color=FAINT, lw=1.0, zorder=1)
-    _race(axes, drawn, baseline, factor, factor_axis)
+    race(axes, drawn, baseline, factor, factor_axis)
     return figure
 
 
-def _race(
+def race(
     axes: Axes,
     drawn: pd.DataFrame,
-    baseline: str,
+    baseline: str | None,
     say: Callable[[float], str],
     scale: Callable[[Axes, list[float]], None],
 ) -> None:
-    """Lines, names and rings of a chart whose frame has `value`, `least`, `most` and `guess`."""
+    """Lines and names of a chart whose frame has `value`, `least`, `most` and `guess`.
+
+    With a baseline, rings where it is passed and where the fastest racer changes.
+    """
     drawn = drawn[np.isfinite(drawn["value"]) & (drawn["value"] > 0)]
     if drawn.empty:
         nothing(axes, "nothing to draw: no cell was measured")
@@ -109,6 +112,8 @@ def _race(
         ends.append((str(name), words, float(x[-1]), float(y[-1])))
     texts = name_lines(axes, ends)
     batch_axis(axes, sizes)  # again: the names took some of the room of the ticks
+    if baseline is None:
+        return
     places = []
     for crossing in notable_crossovers(drawn, baseline):
         passer = drawn[(drawn["implementation"] == crossing.passer) & ~drawn["guess"]]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 
 def renderer(figure: Figure) -> RendererAgg:
@@ -46,6 +49,35 @@ def spread(wanted: Sequence[float], gap: float, least: float, most: float) -> li
     out = np.empty(len(wanted))
     out[order] = placed
     return [float(position) for position in out]
+
+
+def settle(
+    text: Text,
+    axes: Axes,
+    anchor: NDArray[np.float64],
+    taken: Sequence[Bbox],
+    soft: Sequence[Bbox],
+    colour: str,
+) -> Bbox | None:
+    """Move `text` to where it fits near `anchor` (pixels), clear of `taken`, and of `soft` if that can be.
+
+    A thin line leads to one that stands far off. Returns the place; None, and no text, where there is none.
+    """
+    figure = text.get_figure()
+    assert isinstance(figure, Figure)
+    own = extent(text, figure)
+    room = axes.get_window_extent()
+    spot = (own.width, own.height, (float(anchor[0]), float(anchor[1])))
+    box = free_box(*spot, [*taken, *soft], room) or free_box(*spot, taken, room)
+    if box is None:
+        text.remove()
+        return None
+    text.set_position((box.x0 / figure.bbox.width, box.y0 / figure.bbox.height))
+    near = np.clip(anchor, [box.x0, box.y0], [box.x1, box.y1])
+    if np.hypot(*(near - anchor)) > 20:
+        ends = np.array([anchor, near]) / figure.bbox.size
+        figure.add_artist(Line2D(ends[:, 0], ends[:, 1], color=colour, lw=0.6, alpha=0.7))
+    return box
 
 
 def free_box(

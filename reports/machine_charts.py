@@ -115,7 +115,6 @@ def accuracy_chart(table: pd.DataFrame, where: str) -> Figure:
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.xaxis.set_major_formatter(FACTORS)
     axes.set_xlabel("times as fast as the baseline")
-    room = axes.get_window_extent()
     points = axes.transData.transform(np.column_stack([fast, largest]))
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
     feet = axes.transData.transform(np.column_stack([fast, median]))
@@ -134,18 +133,9 @@ def accuracy_chart(table: pd.DataFrame, where: str) -> Figure:
         text = figure.text(
             0, 0, plain(str(row["implementation"])), fontsize=8.5, color=darker(colour), va="bottom"
         )
-        own = layout.extent(text, figure)
-        spot = (own.width, own.height, (float(point[0]), float(point[1])))
-        box = layout.free_box(*spot, [*taken, *whiskers], room) or layout.free_box(*spot, taken, room)
-        if box is None:
-            text.remove()
-            continue
-        text.set_position((box.x0 / figure.bbox.width, box.y0 / figure.bbox.height))
-        taken.append(box)
-        near = np.clip(point, [box.x0, box.y0], [box.x1, box.y1])
-        if np.hypot(*(near - point)) > 20:
-            ends = axes.transData.inverted().transform([point, near])
-            axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=0.6, alpha=0.7, zorder=1)
+        box = layout.settle(text, axes, point, taken, whiskers, colour)
+        if box is not None:
+            taken.append(box)
     return figure
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from benchmarks import pairs_file
-from benchmarks.decision import interval
+from benchmarks.decision import ControlState, interval
 from benchmarks.pairs_file import Pairs
 
 Verdict = Literal["faster", "same", "slower", "inconclusive", "incomparable"]
@@ -41,7 +41,7 @@ class Control:
     """One control: steady, moved or inconclusive."""
 
     name: str
-    state: str
+    state: ControlState
     pairs: int
     ratio: float
     low: float
@@ -100,7 +100,8 @@ def judge(pairs: Pairs, floors: Mapping[str, float]) -> Judgement:
                 reason,
             )
         )
-    return Judgement(*_conclude(rows, controls), tuple(rows), controls)
+    deciding = {row.name: row.verdict for row in rows if not row.informational}
+    return Judgement(*conclude(deciding, decision.controls), tuple(rows), controls)
 
 
 def _summary(pairs: Pairs, column: list[float | None]) -> tuple[int, float, float, float]:
@@ -110,25 +111,25 @@ def _summary(pairs: Pairs, column: list[float | None]) -> tuple[int, float, floa
     return len(differences), ratio, *interval(differences, pairs.rule)
 
 
-def _conclude(rows: list[Row], controls: tuple[Control, ...]) -> tuple[int, str]:
-    moved = [control.name for control in controls if control.state == "moved"]
+def conclude(verdicts: Mapping[str, Verdict], controls: Mapping[str, ControlState]) -> tuple[int, str]:
+    """The exit code and its sentence, from the verdicts that decide and the states of the controls."""
+    moved = [name for name, state in controls.items() if state == "moved"]
     if moved:
         return COULD_NOT_TELL, (
             f"could not tell: {', '.join(moved)} moved, which no change of ours touches; "
             "the machine or its libraries are not the same for both sides"
         )
-    unsettled = [control.name for control in controls if control.state != "steady"]
+    unsettled = [name for name, state in controls.items() if state != "steady"]
     if unsettled:
         return COULD_NOT_TELL, (
             f"could not tell: more pairs are needed to see that {', '.join(unsettled)} did not move"
         )
-    deciding = [row for row in rows if not row.informational]
-    slower = [row.name for row in deciding if row.verdict == "slower"]
+    slower = [name for name, verdict in verdicts.items() if verdict == "slower"]
     if slower:
         return SLOWDOWN, f"slower: {', '.join(slower)}"
-    unknown = [row.name for row in deciding if row.verdict in ("inconclusive", "incomparable")]
-    if unknown or not deciding:
+    unknown = [name for name, verdict in verdicts.items() if verdict in ("inconclusive", "incomparable")]
+    if unknown or not verdicts:
         return COULD_NOT_TELL, (
             f"could not tell: {', '.join(unknown) if unknown else 'every benchmark is informational here'}"
         )
-    return NO_SLOWDOWN, f"no slowdown in {len(deciding)} benchmarks"
+    return NO_SLOWDOWN, f"no slowdown in {len(verdicts)} benchmarks"

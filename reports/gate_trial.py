@@ -1,0 +1,190 @@
+"""`python -m reports gate-trial`: how often the gate cries wolf and how often it misses, beside rivals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+# Only click is imported up here: --help must answer at once.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from benchmarks.pairs_file import Pairs
+    from reports.replays import Tally
+
+FOLDER = Path(".gradrace/trial")
+OUT = Path(__file__).parent / "out"
+
+SHARES = (0.0, 0.02, 0.05, 0.10, 0.20)
+"""Slowdowns of one benchmark that are replayed; 0 gives the false alarms."""
+
+OURS = "this gate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What was recorded: a commit against itself, slowdowns, and whole gates of each kind."""
+
+    same: Pairs
+    injected: Mapping[str, Pairs]
+    runs: Mapping[str, Sequence[Pairs]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Gates of one kind, judged by one rule; `real` ones were run, others replayed."""
+
+    real: bool
+    rule: str
+    kind: str
+    tally: Tally
+
+
+def load(folder: Path) -> Trial:
+    """What `python -m benchmarks gate-trial` left in `folder`; raises Misuse where it cannot be read."""
+    from reports import gate
+    from reports.floors import FEWEST_PAIRS
+
+    runs: dict[str, list[Pairs]] = {}
+    for path in sorted((folder / "runs").glob("*.json")):
+        runs.setdefault(path.stem.rpartition("-")[0], []).append(gate.load(path))
+    injected = {path.stem: gate.load(path) for path in sorted((folder / "injected").glob("*.json"))}
+    same = gate.load(folder / "same.json")
+    if len(same.pairs) < FEWEST_PAIRS:
+        raise gate.Misuse(f"{folder}: expected {FEWEST_PAIRS} pairs of one commit, got {len(same.pairs)}")
+    return Trial(same, injected, runs)
+
+
+def kind_of(slowdown: float) -> str:
+    """What a replayed slowdown of one benchmark is called."""
+    return f"{100 * slowdown:g} % in one benchmark" if slowdown else "no change"
+
+
+def results(trial: Trial, replays: int) -> Iterator[Result]:
+    """Every kind of slowdown, replayed by our rule and by the rivals'; then the whole gates, by all."""
+    from reports import replays as replay
+    from reports import rivals
+
+    same = replay.Recording(trial.same)
+    injected = {kind: replay.Recording(pairs) for kind, pairs in trial.injected.items()}
+    kinds = {kind_of(share): replay.one(same.gated, share) if share else replay.none for share in SHARES}
+    kinds["5 % in all benchmarks"] = replay.every(same.gated, 0.05)
+    for seed, (kind, slowdown) in enumerate(kinds.items()):
+        yield Result(False, OURS, kind, replay.gate(same, slowdown, replays, seed))
+    for seed, (kind, recording) in enumerate(injected.items()):
+        tally = replay.gate(same, replay.none, replays, seed, injected=recording)
+        yield Result(False, OURS, f"{kind}, recorded", tally)
+    for name, rule in rivals.rules().items():
+        for seed, (kind, slowdown) in enumerate(kinds.items()):
+            yield Result(False, name, kind, replay.rival(same, rule, slowdown, replays, seed))
+    for kind, runs in trial.runs.items():
+        recordings = [replay.Recording(pairs) for pairs in runs]
+        hurt = injected[kind].gated if kind in injected else []
+        yield Result(True, OURS, kind, replay.whole(recordings, hurt))
+        long = [run for run in recordings if len(run.differences) >= 2 * replay.RIVAL_PROCESSES]
+        for name, rule in rivals.rules().items() if long else ():
+            yield Result(True, name, kind, replay.whole_rival(long, rule, hurt))
+
+
+def share(count: int, of: int) -> str:
+    """A share in words: count, percentage, Clopper and Pearson's 95 % interval."""
+    low, high = interval(count, of)
+    return f"{count} of {of}: {100 * count / of:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def interval(count: int, of: int) -> tuple[float, float]:
+    """Clopper and Pearson's 95 % interval of a share."""
+    from scipy import stats
+
+    found = stats.binomtest(count, of).proportion_ci(0.95, method="exact")
+    return float(found.low), float(found.high)
+
+
+def markdown(trial: Trial, found: Sequence[Result]) -> str:
+    """The tables, and what they rest on."""
+    machine = trial.same.head.machine
+    lines = [
+        "# The gate, tried itself",
+        "",
+        f"{len(trial.same.pairs)} recorded pairs of one commit ({trial.same.head.commit[:10]}), "
+        f"{sum(b.implementation != 'control' for b in trial.same.benchmarks)} gated benchmarks, on "
+        f"{machine.get('cpu', 'an unknown machine')} with {machine.get('cores', '?')} cores. Shares with "
+        "95 % binomial intervals. A replay draws whole pairs in blocks of neighbours. `named`: failed, and "
+        "for nothing but what was slowed. Rivals see two processes of each side, not side by side in time.",
+    ]
+    for real, title in ((False, "Replayed gates"), (True, "Gates that were run")):
+        rows = [result for result in found if result.real == real]
+        lines += ["", f"## {title}", ""]
+        if not rows:
+            lines.append("None yet.")
+            continue
+        lines += [
+            "| change | rule | failed the change | named | could not tell | pairs, median |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        kinds = list(dict.fromkeys(result.kind for result in rows))
+        for result in sorted(rows, key=lambda result: kinds.index(result.kind)):
+            t = result.tally
+            lines.append(
+                f"| {result.kind} | {result.rule} | {share(t.alarms, t.gates)} | {share(t.named, t.gates)} "
+                f"| {share(t.unknown, t.gates)} | {t.pairs:g} |"
+            )
+    seconds = [sum(pair.seconds for pair in pairs.pairs) for runs in trial.runs.values() for pairs in runs]
+    if seconds:
+        middle = sorted(seconds)[len(seconds) // 2]
+        lines += ["", f"Seconds of a whole gate: median {middle:.0f}, longest {max(seconds):.0f}."]
+    return "\n".join(lines) + "\n"
+
+
+def chart(trial: Trial, found: Sequence[Result]) -> Figure:
+    """The share of replayed gates that failed the change, against the slowdown; 0 is the false alarms."""
+    import numpy as np
+    from matplotlib.ticker import PercentFormatter
+
+    from reports import canvas
+
+    with canvas.settings():
+        replays = max(result.tally.gates for result in found)
+        figure, axes = canvas.canvas(
+            "How often a change fails the gate, by how much slower it is",
+            f"one of {sum(b.implementation != 'control' for b in trial.same.benchmarks)} benchmarks slower; "
+            f"{replays} replays of {len(trial.same.pairs)} recorded pairs; whiskers: 95 % intervals",
+            ["At 0 the share should be 0, from 5 % on 1. The other rules see two processes of each side."],
+        )
+        kinds = [kind_of(share) for share in SHARES]
+        x = np.arange(len(SHARES), dtype=float)
+        axes.set_xticks(x, [f"{100 * share:g} %" for share in SHARES])
+        axes.set_xlabel("slowdown of one benchmark")
+        axes.set_ylim(-0.03, 1.03)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ends = []
+        for rule in dict.fromkeys(result.rule for result in found):
+            tallies = {r.kind: r.tally for r in found if r.rule == rule and not r.real}
+            y = np.array([tallies[kind].alarms / tallies[kind].gates for kind in kinds])
+            bounds = np.array([interval(tallies[kind].alarms, tallies[kind].gates) for kind in kinds])
+            canvas.line(axes, rule, x, y, bounds[:, 0], bounds[:, 1], np.zeros(len(x), bool))
+            ends.append((rule, "", x[-1], y[-1]))
+        canvas.name_lines(axes, ends)
+    return figure
+
+
+@click.command("gate-trial")
+@click.argument("folder", type=click.Path(path_type=Path), default=FOLDER)
+@click.option("--replays", type=click.IntRange(min=1), default=1000, show_default=True, help="Of each kind.")
+@click.option("--out", type=click.Path(path_type=Path), default=OUT, help="[default: reports/out]")
+def gate_trial(folder: Path, replays: int, out: Path) -> None:
+    """Say how often the gate errs, by what `python -m benchmarks gate-trial` recorded in FOLDER."""
+    from reports import files
+
+    trial = load(folder)
+    files.ready(out)
+    found = list(results(trial, replays))
+    text = markdown(trial, found)
+    click.echo(text)
+    click.echo(files.write(out / "gate-trial.md", text.encode()))
+    for path in files.picture(chart(trial, found), out / "gate-trial"):
+        click.echo(path)
