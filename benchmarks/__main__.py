@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from benchmarks.pairs import pairs
-from benchmarks.racing import merge, race
+from benchmarks.racing import merge, race, trial
 
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 
@@ -123,6 +123,7 @@ def headline(
 
 main.add_command(race)
 main.add_command(merge)
+main.add_command(trial)
 main.add_command(pairs)
 
 if __name__ == "__main__":

@@ -125,3 +125,19 @@ def merge(records: tuple[Path, ...], record: Path) -> None:
     merged = merging.merge([results.read(path) for path in records])
     results.write(merged, record)
     click.echo(f"{len(merged.processes)} processes, {len(merged.measurements)} measurements: {record}")
+
+
+@click.command()
+@click.option("--races", default="30", metavar="N", help="Races of each part that takes many.")
+@click.option("--batch-sizes", multiple=True, metavar="LIST", help="[default: 1,4,16,64,256,1024]")
+@click.option(
+    "--part", "parts", multiple=True, metavar="LIST", help="aa, ab, prediction, pyperf.  [default: all]"
+)
+def trial(races: str, batch_sizes: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    """Try the race itself: do its intervals hold what they claim, here? Takes an hour."""
+    from benchmarks import options
+    from benchmarks import trial as trials
+
+    wanted = options.choices("--part", options.items(parts), trials.PARTS)
+    number = options.positive("--races", races)
+    click.echo(trials.main(number, batch_sizes, wanted, lambda line: click.echo(line, err=True)))

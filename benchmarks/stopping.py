@@ -25,7 +25,7 @@ def lost(measurements: Iterable[results.Measurement]) -> set[Cell]:
     return {cell_of(m) for m in measurements if m.status != "measured"}
 
 
-def speedups(measurements: Iterable[results.Measurement]) -> dict[Cell, Interval]:
+def speedups(measurements: Iterable[results.Measurement], over: str = "loops") -> dict[Cell, Interval]:
     """Of every measured cell but its baseline's, the ratio to the baseline, paired within each process."""
     seconds: dict[Cell, dict[int, float]] = collections.defaultdict(dict)
     for m in measurements:
@@ -33,17 +33,17 @@ def speedups(measurements: Iterable[results.Measurement]) -> dict[Cell, Interval
             seconds[cell_of(m)][m.process] = m.typical
     found = {}
     for cell, of_cell in seconds.items():
-        base = baseline(cell, seconds)
+        base = baseline(cell, seconds, over)
         ratios = [seconds[base][k] / value for k, value in of_cell.items() if k in seconds[base]]
         if ratios and base != cell:
             found[cell] = interval(ratios)
     return found
 
 
-def baseline(cell: Cell, among: Iterable[Cell]) -> Cell:
-    """The cell whose time `cell` is compared with: of `loops`, if need be in float64 or on one thread.
+def baseline(cell: Cell, among: Iterable[Cell], over: str = "loops") -> Cell:
+    """The cell whose time `cell` is compared with: of the racer `over`, if need be in another dtype.
 
-    Where `loops` is not `among` those measured, it is the first that is.
+    Where that is not `among` those measured, it is the first that is.
     """
     same = [
         c
@@ -51,7 +51,7 @@ def baseline(cell: Cell, among: Iterable[Cell]) -> Cell:
         if (c.workload, c.phase, c.batch_size) == (cell.workload, cell.phase, cell.batch_size)
     ]
     return min(
-        same, key=lambda c: (c.implementation != "loops", c.dtype != cell.dtype, c.threads != cell.threads)
+        same, key=lambda c: (c.implementation != over, c.dtype != cell.dtype, c.threads != cell.threads)
     )
 
 
