@@ -8,12 +8,11 @@ import pytest
 import impls
 
 # deadline: a first call may compile. derandomize: a run of the tests says the same about the same code.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=30, database=None)
-hypothesis.settings.register_profile("long", deadline=None, max_examples=500, print_blob=True)
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=12, database=None)
 hypothesis.settings.load_profile("ci")
 
 
-@pytest.fixture(params=impls.names())
+@pytest.fixture(params=impls.names(), scope="session")
 def racer_name(request: pytest.FixtureRequest) -> str:
     """Every registered racer; skipped, with the reason, where it cannot be loaded."""
     name: str = request.param
@@ -24,7 +23,7 @@ def racer_name(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def racer(racer_name: str) -> type[impls.Implementation]:
     """The class of every racer that can be loaded."""
     return impls.load(racer_name)
