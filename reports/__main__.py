@@ -192,6 +192,22 @@ def compare(records: tuple[Path, ...], out: Path, **wanted: str | int | None) ->
         click.echo(path)
 
 
+@main.command()
+@record_argument
+@baseline_option
+def standings(record: Path, baseline: str | None) -> None:
+    """Print, cell by cell, the ladder's best against the best of the peers and a large gemm's rate."""
+    race = load(record)
+    from reports import standings as standing
+    from reports import tables, terminal
+
+    try:
+        found = standing.standings(race, tables.choose_baseline(race, baseline))
+    except tables.UnknownChoice as error:
+        raise Failure(f"{record}: {error}") from error
+    terminal.print_table(terminal.console(), *standing.grid(found))
+
+
 def distinct(paths: tuple[Path, ...]) -> list[str]:
     """Names for files: the shortest ends of their paths that tell them apart; a number where none do."""
     names = [path.stem for path in paths]

@@ -1,23 +1,44 @@
-"""The ladder's best against the best of the rest, cell by cell, and how near it comes to the machine's limit."""
+"""The ladder's best against the best of the rest, cell by cell, and how near it comes to a gemm's rate."""
 
 from __future__ import annotations
 
 import math
+import typing
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import pandas as pd
+import numpy as np
 
 from benchmarks.results import Facts, Record
 from reports.derived import roof
 from reports.statistics import geometric_means
-from reports.style import duration, times
-from reports.tables import CELL, PANEL, cells, measurements, speedups
+from reports.style import duration, factor
+from reports.tables import CELL, PANEL, measurements, speedups
 
 SEAT = [*PANEL, "batch_size"]
 
 
-def rungs(implementations: dict[str, Facts], ground: str) -> set[str]:
-    """The racers that stand on `ground`, rung upon rung, by what each differs from; `ground` is one."""
-    found = {ground}
+class Standing(NamedTuple):
+    """One cell: the ladder's fastest racer and the fastest off the ladder; NaN or "" where there is none.
+
+    `speedup` is over the baseline, `share` of the measured gemm rate; `lead` says how many times as fast as
+    `rival` the best is, paired within a process, with its 95 % interval.
+    """
+
+    cell: str
+    best: str
+    seconds: float
+    speedup: float
+    share: float
+    rival: str
+    lead: float
+    low: float
+    high: float
+
+
+def rivals(implementations: Mapping[str, Facts], ground: str) -> set[str]:
+    """The racers off the ladder: those that stand on no other, `ground` apart, and what stands on them."""
+    found = {name for name, facts in implementations.items() if facts.differs_from is None} - {ground}
     while True:
         above = {name for name, facts in implementations.items() if facts.differs_from in found} - found
         if not above:
@@ -25,56 +46,55 @@ def rungs(implementations: dict[str, Facts], ground: str) -> set[str]:
         found |= above
 
 
-def standings(record: Record, baseline: str) -> pd.DataFrame:
-    """One row a cell: `best`, the ladder's fastest racer, its `seconds`, `speedup` over the baseline and
-    `share` of the measured gemm rate; `rival`, the fastest racer off the ladder, and `factor` with `low` and
-    `high`: how many times as fast the best is, paired within a process. NaN or "" where there is none.
-    """
-    ours = rungs(dict(record.implementations), baseline)
-    table = cells(record)
-    timed = table[table["status"] == "measured"]
-    on = timed["implementation"].isin(ours)
-    best, rival = (
-        rows.sort_values("seconds").drop_duplicates(SEAT).set_index(SEAT) for rows in (timed[on], timed[~on])
-    )
-    out = best[["implementation", "seconds", "flops"]].rename(columns={"implementation": "best"})
-    out = out.join(rival["implementation"].rename("rival")).reset_index()
-    over = speedups(record, baseline)[[*CELL, "speedup"]].rename(columns={"implementation": "best"})
-    out = out.merge(over, on=[*SEAT, "best"], how="left")
-    roofs = {dtype: roof(record, dtype) for dtype in out["dtype"].unique()}
-    rates = out["dtype"].map({dtype: found.flops if found else math.nan for dtype, found in roofs.items()})
-    out["share"] = out["flops"] / out["seconds"] / rates
+def standings(record: Record, baseline: str) -> list[Standing]:
+    """The standing of every cell in which a racer of the ladder was measured."""
+    others = rivals(record.implementations, baseline)
+    table = speedups(record, baseline)
+    timed = table[table["status"] == "measured"].sort_values("seconds")
     frame = measurements(record)
-    frame = frame.loc[frame["status"] == "measured", [*CELL, "process", "median"]]
-    pairs = out[[*SEAT, "best", "rival"]].dropna(subset="rival")
-    for role in ("best", "rival"):
-        mine = frame.rename(columns={"implementation": role, "median": f"{role}_median"})
-        pairs = pairs.merge(mine, on=[*SEAT, role, *(["process"] if role == "rival" else [])])
-    pairs["ratio"] = pairs["rival_median"] / pairs["best_median"]
-    means = geometric_means(pairs, SEAT, "ratio").rename(columns={"mean": "factor"})
-    out = out.merge(means.drop(columns="processes"), on=SEAT, how="left")
-    return out.fillna({"rival": ""}).sort_values(SEAT, kind="stable").reset_index(drop=True)
+    medians = frame[frame["status"] == "measured"].set_index([*CELL, "process"])["median"].sort_index()
+    found = []
+    for seat, rows in timed.groupby(SEAT, sort=False):
+        workload, phase, dtype, threads, batch_size = typing.cast("tuple[str, str, str, int, int]", seat)
+        place = (workload, phase, dtype, threads, batch_size)
+        on = ~rows["implementation"].isin(others)
+        if not on.any():
+            continue
+        best = rows[on].iloc[0]
+        top = roof(record, dtype)
+        rival, lead = "", (math.nan, math.nan, math.nan)
+        if not on.all():
+            rival = str(rows[~on].iloc[0]["implementation"])
+            ratios = (medians.loc[(*place, rival)] / medians.loc[(*place, best["implementation"])]).dropna()
+            means = geometric_means(ratios.rename("ratio").reset_index().assign(one=1), ["one"], "ratio")
+            lead = tuple(means[["mean", "low", "high"]].iloc[0]) if len(means) else lead
+        found.append(
+            Standing(
+                f"{workload} {phase} {dtype} m={batch_size}" + (f" threads={threads}" if threads > 1 else ""),
+                str(best["implementation"]),
+                float(best["seconds"]),
+                float(best["speedup"]),
+                float(best["flops"] / best["seconds"] / top.flops) if top else math.nan,
+                rival,
+                *(float(value) for value in lead),
+            )
+        )
+    return found
 
 
-def grid(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """`standings` in words: the heads, and a row a cell."""
-    head = ["cell", "best", "time", "over baseline", "of gemm", "rival", "factor", "95 % interval"]
+def grid(found: list[Standing]) -> tuple[list[str], list[list[str]]]:
+    """Standings in words: the heads, and a row a cell."""
 
-    def shown(value: float, words: str) -> str:
-        return words if math.isfinite(value) else "-"
+    def times(*values: float) -> str:
+        return " to ".join(map(factor, values)) if np.isfinite(values).all() else "-"
 
+    head = ["cell", "best", "time", "over baseline", "of gemm", "rival", "lead", "95 % interval"]
     body = [
         [
-            f"{row.workload} {row.phase} {row.dtype} m={row.batch_size}"
-            + (f" threads={row.threads}" if row.threads > 1 else ""),
-            row.best,
-            duration(row.seconds),
-            shown(row.speedup, times(row.speedup)),
-            shown(row.share, f"{row.share:.0%}" if math.isfinite(row.share) else ""),
-            row.rival or "-",
-            shown(row.factor, times(row.factor)),
-            shown(row.low, f"{row.low:.2f} to {row.high:.2f}"),
+            *(one.cell, one.best, duration(one.seconds), times(one.speedup)),
+            f"{one.share:.0%}" if math.isfinite(one.share) else "-",
+            *(one.rival or "-", times(one.lead), times(one.low, one.high)),
         ]
-        for row in table.itertuples()
+        for one in found
     ]
     return head, body

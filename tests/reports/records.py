@@ -46,10 +46,10 @@ COMPILATION = {"numba-loops": 3.0, "numba": 6.0, "numba-parallel": 9.0, "jax": 0
 CALIBRATION = {"gemm_float64": 5e10, "gemm_float32": 1e11, "triad": 1e10, "interpreter": 4e-8, "timer": 5e-8}
 
 
-def facts(name: str) -> Facts:
+def facts(name: str, differs_from: str | None = "") -> Facts:
     return Facts(
         idea=f"the idea of {name}",
-        differs_from=BELOW.get(name, "loops"),
+        differs_from=BELOW.get(name, "loops") if differs_from == "" else differs_from,
         dtypes=("float64",),
         same_order=name == "loops",
         fast_math="none",
