@@ -74,6 +74,10 @@ class Spread:
         """With further, local errors on top."""
         return Spread.of(self.E + local, self.r + column_norms(local))
 
+    def with_another(self, other: Spread) -> Spread:
+        """The sum of two errors."""
+        return Spread.of(self.E + other.E, self.r + other.r)
+
     def times(self, factor: Reals) -> Spread:
         """After multiplication by `factor`, element by element."""
         return Spread.of(factor * self.E, factor.max(axis=0) * self.r)
@@ -161,31 +165,30 @@ class ErrorBound:
 
     def activation(
         self, g: str, z: Reals, a: Reals, slope: Reals | None, error: Spread
-    ) -> tuple[Spread, Reals | None]:
+    ) -> tuple[Spread, Spread | None]:
         """From the error of z, that of a = g(z) and, where there is a g', that of g'(z)."""
         E, gamma, eta = error.E, self.rounding.gamma, self.rounding.eta
         if g == "softmax":
             # a = e^(z - log sum e^z)
             exponent = E + softmax_drift(a, E) + gamma(FREE) * log_softmax_size(z)
             relative = np.expm1(np.minimum(exponent + gamma(len(z) + 2 * ELEMENTARY + FREE), HUGE))
-            a_E = np.minimum(a * relative, 1) + eta
-            return Spread.alone(a_E), None
+            return Spread.alone(np.minimum(a * relative, 1) + eta), None
         assert slope is not None  # every other activation has one
         if g == "identity":
-            return error, np.zeros_like(z)
+            return error, Spread.alone(np.zeros_like(z))
         if g == "relu":
             # within E of the kink either derivative is right; a sum without any rounding has no such doubt
             unsure = (np.abs(z) <= E) & (E > 0)
-            return Spread.of(np.clip(z + E, 0, E), error.r), unsure.astype(np.float64)
+            return Spread.of(np.clip(z + E, 0, E), error.r), Spread.alone(unsure.astype(np.float64))
         # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh): so g' within E of z is at most g'(z) e^E, e^2E
         steepness, top = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
         moved = error.times(np.minimum(slope * np.exp(np.minimum(steepness * E, HUGE)), top))
         a_error = moved.plus(gamma(ELEMENTARY + FREE) * (np.abs(a) + moved.E) + eta)
         if g == "sigmoid":  # a (1 - a), whose derivative by a is 1 - 2 a
-            doubt = np.abs(1 - 2 * a) * a_error.E + a_error.E**2
-            return a_error, doubt + gamma(FREE) * (slope + doubt)
-        doubt = 2 * np.abs(a) * a_error.E + a_error.E**2  # 1 - a^2
-        return a_error, doubt + gamma(FREE) * (1 + doubt)
+            doubt = a_error.times(np.abs(1 - 2 * a) + a_error.E)
+            return a_error, doubt.plus(gamma(FREE) * (slope + doubt.E))
+        doubt = a_error.times(2 * np.abs(a) + a_error.E)  # 1 - a^2
+        return a_error, doubt.plus(gamma(FREE) * (1 + doubt.E))
 
     def cost(self, z: Reals, a: Reals, y: Reals, z_error: Spread, a_error: Spread) -> float:
         """The error of m J, a sum over n_L m terms."""
@@ -217,7 +220,7 @@ class ErrorBound:
 
         moved: list[Spread] = []  # the errors of z
         x_errors: list[Spread | None] = []
-        doubts: list[Reals | None] = []
+        doubts: list[Spread | None] = []
         reaches: list[Reals] = []  # the largest |x| that a racer may have
         error: Spread | None = None  # a racer holds X exactly
         for k, (w, b, g) in enumerate(zip(self.forth, self.biases, self.network.activations, strict=True)):
@@ -248,10 +251,10 @@ class ErrorBound:
         for k in range(last, -1, -1):
             slope, doubt, da = slopes[k], doubts[k], das[k]
             if slope is not None and doubt is not None and da is not None:
-                steepest = np.minimum(slope + doubt, 1)  # every g' is at most 1
+                steepest = np.minimum(slope + doubt.E, 1)  # every g' is at most 1
                 size = np.abs(da)
-                local = size * doubt + gamma(FREE) * (size + error.E) * steepest + m * eta
-                error = error.times(steepest).plus(local)
+                local = gamma(FREE) * (size + error.E) * steepest + m * eta
+                error = error.times(steepest).with_another(doubt.times(size)).plus(local)
             dz, reach, x_error = np.abs(dzs[k]), reaches[k], x_errors[k]
             own = error.E * (1 + sum_gamma) + sum_gamma * dz
             E = own @ reach.T + resolution(dz.max(axis=1, keepdims=True), reach.T)
