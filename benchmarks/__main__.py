@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from benchmarks.gate_trial import gate_trial
 from benchmarks.pairs import pairs
 from benchmarks.racing import merge, race, trial
 
@@ -125,6 +126,7 @@ main.add_command(race)
 main.add_command(merge)
 main.add_command(trial)
 main.add_command(pairs)
+main.add_command(gate_trial)
 
 if __name__ == "__main__":
     main(prog_name="python -m benchmarks")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reports.gate import gate
+from reports.gate_trial import gate_trial
 from reports.history.commands import history
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def main() -> None:
 
 
 main.add_command(gate)
+main.add_command(gate_trial)
 main.add_command(history)
 
 record_argument = click.argument("record", type=click.Path(path_type=Path))

@@ -114,7 +114,8 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
         f"{sum(b.implementation != 'control' for b in trial.same.benchmarks)} gated benchmarks, on "
         f"{machine.get('cpu', 'an unknown machine')} with {machine.get('cores', '?')} cores. Shares with "
         "95 % binomial intervals. A replay draws whole pairs in blocks of neighbours. `named`: failed, and "
-        "for nothing but what was slowed. Rivals see two processes of each side, not side by side in time.",
+        "for nothing but what was slowed. pytest-benchmark and Welch see one process of each side, asv two, "
+        "from different pairs, as they come from different times.",
     ]
     for real, title in ((False, "Replayed gates"), (True, "Gates that were run")):
         rows = [result for result in found if result.real == real]
@@ -153,7 +154,10 @@ def chart(trial: Trial, found: Sequence[Result]) -> Figure:
             "How often a change fails the gate, by how much slower it is",
             f"one of {sum(b.implementation != 'control' for b in trial.same.benchmarks)} benchmarks slower; "
             f"{replays} replays of {len(trial.same.pairs)} recorded pairs; whiskers: 95 % intervals",
-            ["At 0 the share should be 0, from 5 % on 1. The other rules see two processes of each side."],
+            [
+                "At 0 % no change should fail, from 5 % on every one. "
+                "pytest-benchmark and Welch see one process of each side, asv two."
+            ],
         )
         kinds = [kind_of(share) for share in SHARES]
         x = np.arange(len(SHARES), dtype=float)

@@ -62,5 +62,5 @@ def rules() -> Mapping[str, Rule]:
         f"pytest-benchmark, median:{PERCENT}%": pytest_benchmark("median"),
         f"pytest-benchmark, mean:{PERCENT}%": pytest_benchmark("mean"),
         f"asv's rule, factor {1 + PERCENT / 100:g}": asv,
-        "Welch's test on rounds, p < 0.05": welch,
+        "Welch on rounds, p < 0.05": welch,
     }
