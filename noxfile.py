@@ -59,3 +59,19 @@ def report(session: nox.Session) -> None:
     """Draw the report of a record again: `nox -s report -- RECORD`."""
     session.install("-e", ".")
     session.run("python", "-m", "reports", "render", *(session.posargs or ["reports/out/record.json"]))
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Judge the last commit against another: `nox -s gate -- main`; options of `pairs` may follow."""
+    session.install("-e", ".")
+    session.run("python", "-m", "benchmarks", "pairs", "--base", *(session.posargs or ["main"]))
+    session.run("python", "-m", "reports", "gate", "reports/out/pairs.json")
+
+
+@nox.session(name="gate-trial")
+def gate_trial(session: nox.Session) -> None:
+    """Measure the gate itself, for hours; it goes on where it was stopped. Its report is drawn at the end."""
+    session.install("-e", ".")
+    session.run("python", "-m", "benchmarks", "gate-trial", *session.posargs)
+    session.run("python", "-m", "reports", "gate-trial")
