@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from impls import conformance, facts, registry
+from impls.accuracy import accuracy
 from impls.interface import DTYPES, Unavailable
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def _tell(status: Status, findings: list[Finding]) -> None:
         table.add_row(escape(where[0] + more), escape(reason))
     console.print(table)
 
+
+main.add_command(accuracy)
 
 if __name__ == "__main__":
     main(prog_name="python -m impls")

@@ -136,7 +136,9 @@ def test_what_overflows_float32_is_refused_by_name_and_index(problem: Problem, n
     value = getattr(problem, name)
     array = (value[1] if isinstance(value, tuple) else value).copy()
     array[1, 0] = -4e38
-    changed = dataclasses.replace(problem, **{name: (value[0], array) if isinstance(value, tuple) else array})
+    fields: dict[str, Any] = {}
+    fields[name] = (value[0], array) if isinstance(value, tuple) else array
+    changed = dataclasses.replace(problem, **fields)
     place = f"{name}[1]" if isinstance(value, tuple) else name
     with pytest.raises(ValueError) as refused:
         held(changed, "float32")
