@@ -52,16 +52,20 @@ class Lane:
         from benchmarks.contest import CellError, guard
 
         self.contest.tell(begin=dataclasses.asdict(self.cell))
+        lost: CellError | None = None
         try:
             with guard(self.cell):
                 self._time()
         except CellError as error:
-            if self.benchmark.enabled:
-                self.contest.enter_failure(self.cell, error)
-            named_by_target = ":" in self.cell.implementation
-            if error.status in ("wrong", "failed") or (error.status == "unavailable" and named_by_target):
-                pytest.fail(error.reason, pytrace=False)
-            pytest.skip(error.reason)
+            lost = error
+        if lost is None:
+            return
+        if self.benchmark.enabled:
+            self.contest.enter_failure(self.cell, lost)
+        named_by_target = ":" in self.cell.implementation
+        if lost.status in ("wrong", "failed") or (lost.status == "unavailable" and named_by_target):
+            pytest.fail(lost.reason, pytrace=False)
+        pytest.skip(lost.reason)
 
     def _time(self) -> None:
         from benchmarks import clock

@@ -45,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--activation", help="of --network: one for all layers, or one each (default: sigmoid)")
     group.addoption("--loss", help="of --network (default: mean_squared_error)")
     group.addoption("--record", default=RECORD, metavar="PATH", help=f"the record (default: {RECORD})")
+    group.addoption("--no-report", action="store_true", help="write the record, but draw nothing")
     group.addoption("--seed", help="shuffles the racers within each cell (default: drawn, and recorded)")
     group.addoption("--conductor", type=int, help=argparse.SUPPRESS)  # a socket: see benchmarks/channel.py
 
@@ -55,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not timing:
         config.option.benchmark_disable = True
     config.option.benchmark_disable_gc = True
+    # A cell that is not timed has said why.
+    config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
     if timing and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.args = [str(Path(__file__).parent)]  # a race collects no laws
     try:
@@ -115,7 +118,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.config.stash[OUTCOME] = f"the record could not be written: {path}: {error}"
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     else:
-        session.config.stash[OUTCOME] = report.render(path)
+        drawn = not session.config.getoption("--no-report")
+        session.config.stash[OUTCOME] = report.render(path) if drawn else f"record: {path}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

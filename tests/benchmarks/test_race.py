@@ -21,19 +21,19 @@ from impls.numpy_batch import NumpyBatch
 class Wrong(NumpyBatch):
     idea = "one layer's gradient is left out"
 
-    def export(self) -> Any:
+    def export(self):
         result = super().export()
         return dataclasses.replace(result, dw=(result.dw[0] * 1.001, *result.dw[1:]))
 
 class Slow(NumpyBatch):
-    def forward(self) -> Any:
+    def forward(self):
         import time
         time.sleep(0.2)
         return super().forward()
 """
 
 
-def race(*arguments: str) -> Any:
+def race(*arguments: str):
     command = [sys.executable, "-m", "pytest", "--benchmark-only", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -51,7 +51,7 @@ def test_a_race_leaves_a_record_and_pytest_benchmarks_own(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     written = results.read(record)
     assert written.settings["seed"] == written.processes[0].seed == 7
-    assert written.processes[0].warnings == ()
+    assert not any("asked for" in warning for warning in written.processes[0].warnings)
     assert set(written.processes[0].threads_in_force.values()) == {1}
     assert written.workloads["digits"].widths == (64, 32, 10)
     cells = {(m.implementation, m.phase, m.batch_size) for m in written.measurements}
@@ -85,9 +85,16 @@ def test_a_wrong_racer_fails_its_tests_and_the_others_go_on(tmp_path: Path) -> N
     outside.write_text(WRONG)
     record = tmp_path / "record.json"
     target = f"{outside}:Wrong"
-    done = race(f"--impl={target},numpy", "--batch-sizes=4", f"--record={record}", "-k", "gradients or step")
+    done = race(
+        "--no-report",
+        f"--impl={target},numpy",
+        "--batch-sizes=4",
+        f"--record={record}",
+        "-k",
+        "gradients or step",
+    )
     assert done.returncode == 1
-    assert "times its bound" in done.stdout
+    assert "times its bound" in done.stdout, done.stdout
     statuses = {(m.implementation, m.status) for m in results.read(record).measurements}
     assert statuses == {(target, "wrong"), ("numpy", "measured")}
 
@@ -119,13 +126,14 @@ def test_an_interrupted_race_leaves_the_record_that_was_there(tmp_path: Path) ->
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, rest
+    assert process.returncode != 0, rest
     assert record.read_text() == "what was there"
     assert {path.name for path in tmp_path.iterdir()} <= {"__pycache__", "outside.py", "record.json"}
 
 
 def test_a_later_race_can_be_compared_with_a_saved_one(tmp_path: Path) -> None:
     common = (
+        "--no-report",
         "--impl=numpy",
         "--batch-sizes=1",
         f"--record={tmp_path}/r.json",
@@ -138,11 +146,13 @@ def test_a_later_race_can_be_compared_with_a_saved_one(tmp_path: Path) -> None:
     )
     assert compared.returncode == 0, compared.stdout
     assert "(0001_first)" in compared.stdout
-    failed = race(
-        *common, "-k", "forward", "--benchmark-compare=0001", "--benchmark-compare-fail=min:0.0000001"
-    )
-    assert "PerformanceRegression" not in compared.stdout
-    assert failed.returncode in (0, 1)
+    (file,) = tmp_path.glob("*/0001_first.json")
+    earlier = json.loads(file.read_text())
+    earlier["benchmarks"][0]["stats"]["min"] = 1e-12
+    file.write_text(json.dumps(earlier))
+    failed = race(*common, "-k", "forward", "--benchmark-compare=0001", "--benchmark-compare-fail=min:5%")
+    assert failed.returncode != 0
+    assert "Performance has regressed" in failed.stderr
 
 
 @pytest.mark.parametrize(
@@ -167,8 +177,8 @@ def test_a_wrong_request_ends_before_anything_is_raced(
 def test_a_network_of_ones_own_is_raced_on_random_data(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     done = race(
-        "--impl=numpy", "--batch-sizes=2", "--dtype=float32", "--network", "6-5-4", "--activation", "relu",
-        "--loss", "softmax_cross_entropy", f"--record={record}", "-k", "step",
+        "--no-report", "--impl=numpy", "--batch-sizes=2", "--dtype=float32", "--network", "6-5-4",
+        "--activation", "relu", "--loss", "softmax_cross_entropy", f"--record={record}", "-k", "step",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (workload,) = results.read(record).workloads.values()
