@@ -1,6 +1,6 @@
 """The gate's decision on made-up noise: `python -m tests.benchmarks.gate_simulation` prints a table of it.
 
-Twelve benchmarks, up to MOST_PAIRS pairs. The noise of a pair's difference has a deviation of 1 to 5 %, and is
+Twelve benchmarks, up to MOST_PAIRS pairs. The noise of a pair's difference has a deviation of 1 to 5 %: it is
 normal, or heavy-tailed (Student's t with 3 degrees of freedom), or normal with 10 % of pairs eight times as
 wide; or it is shared by neighbouring pairs (an autocorrelation of 0.5), or drifts by a deviation in 30 pairs.
 """
