@@ -44,7 +44,7 @@ BELOW = {
 """What a racer's file may import beside the contract: the files of the rung below it."""
 
 READERS = ("results", "decision", "pairs_file")
-"""What reports may import of the race: files and rules, so that any machine can draw what another measured."""
+"""What reports may import of the race: files and rules. Any machine can draw what another measured."""
 
 NEEDS_MORE = (
     "numba",
