@@ -8,9 +8,10 @@ import datetime
 import functools
 import inspect
 import random
+import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import impls
@@ -20,14 +21,17 @@ from benchmarks.channel import Channel
 from benchmarks.options import Settings
 from impls import referee
 
-CELL_LIMIT_SECONDS = 20.0
+CELL_LIMIT_SECONDS = 10.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
 
-CALLS_OF_A_CELL = 6
-"""Calls that a slow cell costs at least: verification, construction, warm-up and the fewest rounds."""
+CALLS_OF_A_CELL = 8
+"""Calls that a slow cell costs: its construction, the referee's, a warm-up and the fewest rounds."""
 
 SLOWEST_FLOPS = 1e7
 """Operations in a second that the slowest interpreter reaches: what could be too slow is probed first."""
+
+WIDE, NOISY, OWN_COST = 0.2, 0.1, 0.05
+"""Worth a warning: quartiles so far apart, in so many cells; an empty call with such a share of a time."""
 
 STEP_LEARNING_RATE = 0.01
 """Small: however often a step is timed, the network stays in its curved part."""
@@ -204,7 +208,8 @@ class Contest:
 
     def process(self) -> results.Process:
         """This process, at its end: what was in force, and what the machine could do."""
-        warnings = self._watch.warnings()
+        calibrated = calibration.calibrate()
+        warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated["call"])]
         return results.Process(
             seed=self.settings.seed,
             started=self._started.isoformat(),
@@ -212,7 +217,7 @@ class Contest:
             threads_in_force=environment.threads_in_force(),
             cpus=environment.cpus(),
             load_average=self._watch.load,
-            calibration=calibration.calibrate(),
+            calibration=calibrated,
             warnings=tuple(warnings),
         )
 
@@ -230,6 +235,26 @@ class Contest:
             processes=(process,),
             measurements=tuple(self.measurements),
         )
+
+
+def clock_warnings(measurements: Iterable[results.Measurement], call: float) -> Iterator[str]:
+    """What the times themselves say against them; `call` is what an empty call takes, in seconds."""
+    timed = [m for m in measurements if m.seconds]
+    wide = [m for m in timed if _quartile_distance(m.seconds) > WIDE * m.typical]
+    if len(wide) > NOISY * len(timed):
+        yield (
+            f"the rounds of more than {NOISY:.0%} of the cells spread widely (quartiles {WIDE:.0%} apart): "
+            "the machine is busy or throttled; race longer, later or elsewhere"
+        )
+    for name in dict.fromkeys(m.implementation for m in timed if call > OWN_COST * m.typical):
+        yield f"the call itself is more than {OWN_COST:.0%} of the time of {name} in its shortest cells"
+
+
+def _quartile_distance(seconds: Sequence[float]) -> float:
+    if len(seconds) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return high - low
 
 
 @contextlib.contextmanager

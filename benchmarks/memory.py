@@ -11,13 +11,13 @@ import ctypes
 import dataclasses
 import gc
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import costs, isolation, workloads
+from benchmarks import costs, workloads
 from benchmarks.cells import Cell
-from benchmarks.contest import CellError, guard, load
+from benchmarks.contest import guard, load
 from impls import Network
 
 _STATUS = Path("/proc/self/status")
@@ -93,12 +93,3 @@ def measure(cell: Cell, workload: workloads.Workload) -> Peaks:
         _, gradients = peak(racer.gradients)
     itemsize = 4 if cell.dtype == "float32" else 8
     return Peaks(construct, gradients, least(workload.network, cell.batch_size, itemsize))
-
-
-def survey(cells: list[Cell], known: dict[str, workloads.Workload]) -> Iterator[tuple[Cell, Peaks]]:
-    """The peaks of every cell that has any, each in a fresh process."""
-    for cell in cells:
-        try:
-            yield cell, isolation.fresh(measure, cell, known[cell.workload])
-        except (CellError, isolation.Died):
-            continue  # the race has said already what is wrong with it

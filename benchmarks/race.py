@@ -48,7 +48,7 @@ class Plan:
     budget: float
     timeout: float
     command: str
-    memory: bool = False
+    survey: bool = False
 
     def cells(self) -> list[Cell]:
         """Every cell, the cheap ones first."""
@@ -118,8 +118,8 @@ class Race:
         try:
             for cells in self._turns():
                 self._run_process(cells)
-            if self.plan.memory:
-                self._survey_memory()
+            if self.plan.survey:
+                self._survey()
         except BaseException:
             self.save(last=True)
             raise
@@ -181,20 +181,16 @@ class Race:
             )
         self.say(self)
 
-    def _survey_memory(self) -> None:
-        """Peak memory at the largest batch size; it goes with the cell's first process."""
-        from benchmarks import memory
+    def _survey(self) -> None:
+        """Memory and compilation at the largest batch size; they go with the cell's first measurement."""
+        from benchmarks import survey
 
         first = {stopping.cell_of(m): k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
         largest = max((cell.batch_size for cell in first), default=0)
-        wanted = [cell for cell in first if cell.batch_size == largest and cell.phase == "gradients"]
-        for cell, peaks in memory.survey(wanted, self.plan.request.workloads()):
-            self.measurements[first[cell]] = dataclasses.replace(
-                self.measurements[first[cell]],
-                peak_bytes=peaks.gradients,
-                construct_peak_bytes=peaks.construct,
-                least_bytes=peaks.least,
-            )
+        for cell, k in first.items():
+            if cell.batch_size == largest and cell.phase == "gradients":
+                found = survey.of(cell, self.plan.request.workloads()[cell.workload])
+                self.measurements[k] = dataclasses.replace(self.measurements[k], **found)
 
     def _check_same(self, message: Mapping[str, Any]) -> None:
         must_agree("machine", self.machine, message["machine"])

@@ -39,7 +39,7 @@ RECORD = "reports/out/record.json"
 @click.option(
     "--resume", is_flag=True, help="Go on with the race that was interrupted, or add to one that ended."
 )
-@click.option("--memory", is_flag=True, help="Measure peak memory, too, each racer in a process of its own.")
+@click.option("--survey", is_flag=True, help="Peak memory and cold compilation, too: every racer alone.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def race(
     impl: tuple[str, ...],
@@ -57,7 +57,7 @@ def race(
     seed: str | None,
     record: str,
     resume: bool,
-    memory: bool,
+    survey: bool,
     quiet: bool,
 ) -> None:
     """Race in several fresh processes, until the speedups are known well enough."""
@@ -80,7 +80,7 @@ def race(
         target=options.number("--target", target) / 100,
         budget=options.number("--budget", budget),
         timeout=options.number("--timeout", timeout),
-        memory=memory,
+        survey=survey,
         command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
     )
     environment.check_threads(plan.settings.threads)

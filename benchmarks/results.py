@@ -91,7 +91,9 @@ class Measurement:
     `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
     moves. `peak_bytes` is the most that a call had allocated beyond what stood before it, and
     `construct_peak_bytes` that of the construction beyond the problem, each measured in a process of its own;
-    `least_bytes` is what any implementation needs for both.
+    `least_bytes` is what any implementation needs for both. `cold_construct_seconds` and
+    `cold_compile_seconds` are those of a first construction, with no compiler's cache on disk;
+    `cached_compile_seconds` those of the next process, which finds what the first one left.
     """
 
     workload: str
@@ -113,6 +115,9 @@ class Measurement:
     peak_bytes: int | None = None
     construct_peak_bytes: int | None = None
     least_bytes: int | None = None
+    cold_construct_seconds: float | None = None
+    cold_compile_seconds: float | None = None
+    cached_compile_seconds: float | None = None
     error_of_bound: float | None = None
     error_ulp: float | None = None
     error_ulp_median: float | None = None

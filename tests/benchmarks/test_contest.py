@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import impls
-from benchmarks import contest, workloads
+from benchmarks import contest, results, workloads
 from benchmarks.cells import PHASES, Cell
 from benchmarks.options import Settings
 from impls.numpy_batch import NumpyBatch
@@ -128,6 +128,20 @@ def test_a_wrong_racer_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(contest.CellError, match=r"numpy: loss.*times its bound") as caught:
         race.starter(cell())
     assert caught.value.status == "wrong"
+
+
+def test_times_that_speak_against_themselves_are_told() -> None:
+    steady = [
+        results.Measurement("digits", "step", "numpy", 1, "float64", 1, 0, "measured", seconds=(1e-3,) * 9)
+    ]
+    spread = [dataclasses.replace(steady[0], seconds=(1e-3, 2e-3, 3e-3))]
+    assert list(contest.clock_warnings(steady, 1e-8)) == []
+    assert [w.partition("(")[0] for w in contest.clock_warnings(steady * 5 + spread, 1e-8)] == [
+        "the rounds of more than 10% of the cells spread widely "
+    ]
+    assert list(contest.clock_warnings(steady * 2, 1e-4)) == [
+        "the call itself is more than 5% of the time of numpy in its shortest cells"
+    ]
 
 
 def test_facts_of_a_racer_come_with_its_source() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import numpy as np
 import pytest
 
 import impls
-from benchmarks import costs, isolation, memory, workloads
+from benchmarks import costs, isolation, memory, results, survey, workloads
 from benchmarks.cells import Cell
 from benchmarks.contest import CellError
 
@@ -52,7 +53,15 @@ def test_a_racer_that_cannot_says_so_across_processes() -> None:
     with pytest.raises(CellError) as caught:
         isolation.fresh(memory.measure, cell, workloads.named("digits"))
     assert caught.value.status == "unsupported"
-    assert list(memory.survey([cell], {"digits": workloads.named("digits")})) == []
+    assert survey.of(cell, workloads.named("digits")) == {}
+
+
+def test_a_survey_finds_what_a_race_cannot_see() -> None:
+    cell = Cell("digits", "gradients", 4, "float64", 1, "numba-loops")
+    found = survey.of(cell, workloads.named("digits"))
+    assert found["cold_construct_seconds"] >= found["cold_compile_seconds"] > 0
+    assert found["peak_bytes"] >= 0
+    assert set(found) < {field.name for field in dataclasses.fields(results.Measurement)}
 
 
 def test_a_process_that_dies_is_told() -> None:

@@ -33,7 +33,7 @@ class Slow(NumpyBatch):
 """
 
 
-def race(*arguments: str):
+def race(*arguments: str) -> Any:
     command = [sys.executable, "-m", "pytest", "--benchmark-only", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -1,0 +1,48 @@
+"""What a race cannot see from within: every racer alone, in processes of its own.
+
+Peak memory, and what compilation takes: cold, and from the caches that the first compilation left on disk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import Any
+
+from benchmarks import isolation, memory, workloads
+from benchmarks.cells import Cell
+from benchmarks.contest import CellError, guard, load
+
+CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
+"""Where compilers keep what they compiled."""
+
+
+def construction(cell: Cell, workload: workloads.Workload) -> tuple[float, float]:
+    """Seconds of the racer's construction in this process, and of the compilation within it."""
+    with guard(cell):
+        racer_class = load(cell.implementation)
+        problem = workloads.problem(workload, cell.batch_size)
+        start = time.perf_counter()
+        racer = racer_class(problem, cell.dtype, cell.threads)
+        return time.perf_counter() - start, racer.compile_seconds
+
+
+def of(cell: Cell, workload: workloads.Workload) -> dict[str, Any]:
+    """Fields of a `Measurement`; none where the racer cannot, or dies: the race has said so already."""
+    try:
+        peaks = isolation.fresh(memory.measure, cell, workload)
+        with tempfile.TemporaryDirectory() as folder:
+            variables = dict.fromkeys(CACHES, folder)
+            cold, cached = (
+                isolation.fresh(construction, cell, workload, variables=variables) for _ in range(2)
+            )
+    except (CellError, isolation.Died):
+        return {}
+    return {
+        "peak_bytes": peaks.gradients,
+        "construct_peak_bytes": peaks.construct,
+        "least_bytes": peaks.least,
+        "cold_construct_seconds": cold[0],
+        "cold_compile_seconds": cold[1],
+        "cached_compile_seconds": cached[1],
+    }
