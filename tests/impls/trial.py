@@ -2,8 +2,8 @@
 
 Random problems of full size (1 to 6 layers, widths 1 to 65, batches of 1 to 257, pre-activations to +-1000)
 before every racer that can be had here: how many were rejected, and how tight the bound is. Then bit for bit
-equality with `loops`, and the mutants. Exits with 1 where a racer is rejected, a mutant survives, or the bound
-is loose.
+equality with `loops`, and the mutants. Exits with 1 where a racer is rejected, a mutant survives, or the
+bound is loose.
 """
 
 from __future__ import annotations
