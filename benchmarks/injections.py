@@ -94,7 +94,7 @@ def edited(racer: str, file: str, old: str, new: str) -> Injection:
     return Injection(base=(), head=(Edit(file, old, new),), slowed=(racer,))
 
 
-GATED_RACERS = ("loops", "numpy-sample", "numpy", "numpy-inplace", "numba-loops", "numba")
+GATED_RACERS = ("loops", "numpy-sample", "numpy", "numpy-inplace", "numba")
 
 INJECTIONS: dict[str, Injection] = {
     "spin-2": spin(0.02, "numpy-sample"),
