@@ -44,7 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--network", metavar="WIDTHS", help="race a network like 784-128-10 on random data")
     group.addoption("--activation", help="of --network: one for all layers, or one each (default: sigmoid)")
     group.addoption("--loss", help="of --network (default: mean_squared_error)")
-    group.addoption("--record", default=RECORD, metavar="PATH", help=f"the record (default: {RECORD})")
+    group.addoption(
+        "--record",
+        default=RECORD,
+        metavar="PATH",
+        help=f"the record, with =: --record=PATH (default: {RECORD})",
+    )
     group.addoption("--no-report", action="store_true", help="write the record, but draw nothing")
     group.addoption("--seed", help="shuffles the racers within each cell (default: drawn, and recorded)")
     group.addoption("--conductor", type=int, help=argparse.SUPPRESS)  # a socket: see benchmarks/channel.py
