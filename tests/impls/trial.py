@@ -9,6 +9,7 @@ bound is loose.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 import time
 
@@ -19,7 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import impls
-from impls import Implementation, Unavailable, Unsupported, referee
+from impls import Implementation, Network, Problem, Unavailable, Unsupported, referee
 from impls.interface import DTYPES
 from tests.impls.mutants import MUTANTS, Sound, battery
 from tests.impls.problems import SMALL, random_problem
@@ -27,6 +28,14 @@ from tests.impls.test_laws import RATE, SAME_ORDER, bits
 
 STRIDE = {"loops": 20, "loops-ndarray": 20, "autograd": 2, "jax": 100, "torch-compile": 500}
 """Racers that take long are given each so-manieth problem only."""
+
+COSTLY = (
+    Network((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error"),
+    Network((784, 128, 10), ("relu", "softmax"), "softmax_cross_entropy"),
+    Network((*[64] * 9, 10), (*["tanh"] * 8, "softmax"), "softmax_cross_entropy"),
+)
+LEAST_SECONDS, LEAST_CALLS = 0.5, 5
+"""What the timing of a cell takes at least."""
 
 LOOSEST = 1000
 """The largest error of all is at least this small a part of its bound: 1 / LOOSEST."""
@@ -106,6 +115,38 @@ def survivors() -> list[str]:
     ]
 
 
+def cost() -> Table:
+    """Seconds of process time: a whole check, a second one of the same problem, and the timing they guard.
+
+    The timing is that of one cell: at least LEAST_SECONDS, or LEAST_CALLS. One check serves three cells of a
+    racer (forward, gradients, step), and its first reference every racer.
+    """
+    shown = Table("network", "dtype", title="Seconds to verify numpy, and to time one cell of it")
+    for heading in ("batch", "first check", "further racers' checks", "timing"):
+        shown.add_column(heading, justify="right")
+    for network, m in itertools.product(COSTLY, (1024, 4096)):
+        problem = Problem.random(network, 2 * m, m)
+        for dtype in DTYPES:
+            racer = impls.load("numpy")(problem, dtype)
+            seconds = []
+            for work in (
+                lambda: referee.check(racer, problem, dtype),  # noqa: B023 - called at once
+                lambda: referee.check(impls.load("numpy")(problem, dtype), problem, dtype),  # noqa: B023
+                racer.gradients,
+            ):
+                before = time.process_time()
+                work()
+                seconds.append(time.process_time() - before)
+            timing = max(LEAST_SECONDS, LEAST_CALLS * seconds[-1])
+            shown.add_row(
+                "-".join(map(str, network.widths)),
+                dtype,
+                str(m),
+                *(f"{s:.2f}" for s in (*seconds[:2], timing)),
+            )
+    return shown
+
+
 def table(tallies: dict[tuple[str, str], Tally]) -> Table:
     """Problems, rejections and the share of the bound that errors took."""
     shown = Table("name", "dtype", title="Random problems before the referee")
@@ -157,6 +198,7 @@ def main(problems: int, same_order: int, start: int, names: tuple[str, ...]) -> 
     failed |= bool(alive)
     killed = len(MUTANTS) - len({name.split(",")[0] for name in alive})
     console.print(f"mutants killed: {killed} of {len(MUTANTS)}, in each of their dtypes", *alive)
+    console.print(cost())
     console.print(f"{time.perf_counter() - began:.0f} s")
     sys.exit(failed)
 
