@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from impls import conformance, facts, registry
 from impls.accuracy import accuracy
@@ -42,10 +42,16 @@ def list_() -> None:
     ):
         found = dict(zip(ready, pool.map(facts.in_force, ready), strict=True))
 
-    ideas = Table("name", "idea", "differs from", "available", title="Racers")
+    ideas = Table(_names(), "idea", "differs from", "available", title="Racers")
     ideas.add_column("lines of code", justify="right")
-    ways = Table("name", "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
-    force = Table("name", "threads in force, asked for 1", "BLAS", title="What is in force")
+    ways = Table(_names(), "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
+    force = Table(
+        _names(),
+        "threads in force, asked for 1",
+        "BLAS",
+        title="What is in force",
+        caption="Cores busy: CPU time by elapsed time, at most 1 where one thread is really in force.",
+    )
     force.add_column("cores busy", justify="right")
     for sheet in sheets:
         if sheet.racer is None:
@@ -91,6 +97,10 @@ def check(target: str) -> None:
     if not count["passed"]:
         console.print(f"{target} supports nothing that it was asked: there is nothing to race")
         sys.exit(1)
+
+
+def _names() -> Column:
+    return Column("name", no_wrap=True)
 
 
 def _table(target: str, findings: list[Finding]) -> Table:

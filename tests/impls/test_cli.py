@@ -27,9 +27,9 @@ def run(*arguments: str) -> Result:
 
 
 def test_check_passes_the_example_and_says_what_it_does_not_support() -> None:
-    result = run("check", str(ROOT / "examples" / "outside.py:BiasAsWeight"))
+    result = run("check", str(ROOT / "examples" / "outside.py:Outside"))
     assert result.exit_code == 0, result.output
-    assert re.search(r"BiasAsWeight: \d+ passed, 0 failed, \d+ not supported", result.output)
+    assert re.search(r"Outside: \d+ passed, 0 failed, \d+ not supported", result.output)
     assert "sigmoid and mean_squared_error, float64 or float32, one thread only" in result.output
 
 
@@ -112,5 +112,5 @@ def test_the_module_runs_and_helps() -> None:
         [sys.executable, "-m", "impls", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for command in ("list", "check"):
+    for command in ("list", "check", "accuracy"):
         assert command in done.stdout
