@@ -95,8 +95,8 @@ def steps(folder: Path, same: int, injected: int, runs: int) -> Iterator[Step]:
             yield step(kind, f"runs/{kind}-{run:02}.json")
 
 
-def carry_out(step: Step, clone: Path) -> bool:
-    """Do a step, or go on with it; says whether it came to its end."""
+def carry_out(step: Step, clone: Path) -> int:
+    """Do a step, or go on with it; returns the exit code of its gate."""
     partial = step.out.with_suffix(".partial")
     command = [sys.executable, "-m", "benchmarks", "pairs", *step.arguments, "--out", str(partial)]
     if "--pairs" in step.arguments:
@@ -106,7 +106,7 @@ def carry_out(step: Step, clone: Path) -> bool:
     done = subprocess.run(command, cwd=clone, check=False)
     if done.returncode == 0:
         partial.replace(step.out)
-    return done.returncode == 0
+    return done.returncode
 
 
 @click.command("gate-trial")
@@ -137,7 +137,8 @@ def gate_trial(folder: Path, same: int, injected: int, runs: int, hours: float) 
         if time.monotonic() > deadline:
             break
         click.echo(f"step {k + 1} of {len(todo)}: {step.out.relative_to(folder)}", err=True)
-        if not carry_out(step, clone):
-            raise click.ClickException(f"{step.out.name}: its gate could not be run; see above")
+        code = carry_out(step, clone)
+        if code:
+            raise click.ClickException(f"{step.out.name}: its gate ended with exit code {code}")
     left = sum(not step.out.exists() for step in todo)
     click.echo(f"{folder}: {left} steps left" if left else str(folder))

@@ -17,6 +17,9 @@ from typing import Any
 from benchmarks import environment
 from benchmarks.pairs_file import Side
 
+END_SECONDS = 5.0
+"""A process that has no more orders ends by itself within so long, or is ended."""
+
 
 class Crash(Exception):
     """A process that ended or hung; `during` is the benchmark that it was busy with, if any."""
@@ -82,7 +85,7 @@ class Process:
         with self._popen.stdout, self._errors:
             try:
                 self._popen.stdin.close()
-                self._popen.wait(timeout=5)
+                self._popen.wait(timeout=END_SECONDS)
             except (BrokenPipeError, subprocess.TimeoutExpired):
                 self._popen.kill()
                 self._popen.wait()

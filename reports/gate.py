@@ -47,7 +47,8 @@ class _Command(click.Command):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
-        except Exception:  # noqa: BLE001 - Python's own exit code for it is 1, which would say "slower"
+        # The exit code of Python and of click for these is 1, which would say "slower".
+        except (Exception, KeyboardInterrupt):  # noqa: BLE001
             traceback.print_exc()
             sys.exit(2)
 

@@ -167,9 +167,12 @@ def test_misuse_has_a_code_of_its_own(
     assert "Traceback" not in result.output
 
 
-def test_a_mistake_of_ours_does_not_read_as_a_slowdown(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("raised", [ZeroDivisionError, KeyboardInterrupt, BrokenPipeError])
+def test_a_mistake_of_ours_does_not_read_as_a_slowdown(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
     def fail(*_: Any) -> None:
-        raise ZeroDivisionError
+        raise raised
 
     monkeypatch.setattr(verdicts, "judge", fail)
     assert judge(by_hand.made({})).exit_code == 2
