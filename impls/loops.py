@@ -63,9 +63,11 @@ def cost(loss: str, z: list[float], a: list[float], y: list[float]) -> float:
     else:
         # -sum(y ln a) = sum(y (ln(sum e^(z - top)) - (z - top)))
         top = max(z)
-        log_total = math.log(sum(math.exp(z_i - top) for z_i in z))
+        exponentials = 0.0  # sum() would compensate for rounding, from Python 3.12 on
+        for z_i in z:
+            exponentials += math.exp(z_i - top)
         for z_i, y_i in zip(z, y, strict=True):
-            total += y_i * (log_total - (z_i - top))
+            total += y_i * (math.log(exponentials) - (z_i - top))
     return total
 
 
