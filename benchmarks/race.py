@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,11 @@ STARTUP = Cell("", "startup", 0, "", 0, "")
 
 SAVE_EVERY = 5.0
 """Seconds between two savings of the race so far: what a kill can cost."""
+
+
+def counted(number: int, noun: str) -> str:
+    """1 process, 2 processes."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}es"
 
 
 def partial_of(path: Path) -> Path:
@@ -160,7 +166,9 @@ class Race:
                             results.Measurement, message["measurement"], "measurement"
                         )
                         self.measurements.append(dataclasses.replace(measurement, process=number))
-                        self.costs[stopping.cell_of(measurement)] = now - last
+                        # The first process may compile what the next ones find in caches.
+                        once = measurement.compile_seconds or 0.0 if number == 0 else 0.0
+                        self.costs[stopping.cell_of(measurement)] = max(0.0, now - last - once)
                         self.done += 1
                         flight = None
                         self.save()
@@ -225,16 +233,22 @@ class Race:
         """How well every speedup is known, and which are not."""
         target = self.plan.target
         found = self.speedups()
-        wide = {cell: each for cell, each in found.items() if not each.half_width <= target}
+        wide = {cell: each for cell, each in found.items() if target < each.half_width < math.inf}
+        unknown = sum(each.half_width == math.inf for each in found.values())
         lines = [
-            f"{len(self.processes)} processes in {self.seconds:.0f} s: "
-            f"{len(found) - len(wide)} of {len(found)} speedups are known to ±{target:.0%}"
+            f"{counted(len(self.processes), 'process')} in {self.seconds:.0f} s: "
+            f"{len(found) - len(wide) - unknown} of {len(found)} speedups are known to ±{target:.0%}"
         ]
         lines += [
             f"  not {cell.implementation} at m = {cell.batch_size} "
             f"({cell.workload}, {cell.phase}, {cell.dtype}): ±{each.half_width:.1%}"
             for cell, each in sorted(wide.items(), key=lambda pair: -pair[1].half_width)
         ]
+        if unknown:
+            lines.append(
+                f"  {unknown} have no interval, which takes two processes: give the race a larger --budget, "
+                "or go on with --resume"
+            )
         if self.trouble:
             lines.append(self.trouble)
         return "\n".join(lines)

@@ -68,4 +68,12 @@ def test_the_budget_buys_the_widest_first() -> None:
     assert stopping.next_cells(cells, found, 0.05, costs, 4.5) == [cell("loops"), cell("numba")]
     assert stopping.next_cells(cells, found, 0.05, costs, 5.5) == cells
     assert stopping.next_cells(cells, found, 0.05, costs, 3.5) == []
-    assert stopping.next_cells(cells, found[:2], 0.05, costs, 4.0) == []
+
+
+def test_a_small_budget_buys_the_cheapest_at_first() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba"), cell("loops", m=16), cell("numpy", m=16)]
+    found = [dataclasses.replace(measurement(c.implementation, 0), batch_size=c.batch_size) for c in cells]
+    costs = {cells[0]: 0.1, cells[1]: 1.0, cells[2]: 5.0, cells[3]: 9.0, cells[4]: 2.0}
+    assert stopping.next_cells(cells, found, 0.05, costs, 1.5) == cells[:2]
+    assert stopping.next_cells(cells, found, 0.05, costs, 17.1) == cells
+    assert stopping.next_cells(cells, found, 0.05, costs, 0.05) == []
