@@ -40,6 +40,14 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def history(session: nox.Session) -> None:
+    """The history on SQLite and PostgreSQL: its tests, then its figures, printed as Markdown."""
+    session.install("-e", ".[history]", *TESTS)
+    session.run("python", "-m", "pytest", "tests/reports/history", *session.posargs)
+    session.run("python", "-c", "from tests.reports.history import trials; trials.main()")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
@@ -50,7 +58,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types, strictly."""
-    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "typing"))
+    session.install("-e", ".[history]", *nox.project.dependency_groups(PROJECT, "typing"))
     session.run("mypy", "impls", "benchmarks", "reports", "tests", "noxfile.py")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,26 +23,25 @@ MOST_CHARTS = 12
 STEPS_OF_A_COMMIT = 12
 """Rows of one commit in the table of steps; a commit that changes all of them needs no more to say so."""
 
+SHEET = Path(__file__).parent.parent / "assets" / "page.css"
+"""The look of every page of ours."""
+
 STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-  margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p, footer { color: #5c5c5c; } footer { font-size: .85rem; margin-top: 3rem; border-top: 1px solid #e3e3e3; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0;
-  border-bottom: 1px solid #e3e3e3; }
-td.number, th.number { text-align: right; } .slower { color: #a3300b; } .faster { color: #1b6a3a; }
-.wide { overflow-x: auto; } svg { max-width: 100%; height: auto; display: block; } code { font-size: .95em; }
+svg { max-width: 100%; height: auto; display: block; background: #fff; }
+h3 { margin: 1.5rem 0 0; }
+.slower { color: var(--warn); }
+.faster { color: var(--accent); }
 """
+"""What this page needs beside it; the pictures are drawn for white paper, whatever the page is on."""
 
 
 def page(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
     """The page, as text: the steps by commit, pictures of the series that stepped last, a table of all."""
     drawn = choose_drawn(trends)
     body = [
-        f"<h1>What changed on {_text(lane.branch, 60)}, and since which commit</h1>",
-        f"<p>{_scope(lane, points, trends, place)}</p>",
+        "<h1>gradrace: trends</h1>",
+        f'<p class="answer">{_answer(lane, points, trends)}</p>',
+        f"<p class=faint>{_scope(lane, points, trends, place)}</p>",
         "<h2>Steps, by the commit where they began</h2>",
         *_steps(points, trends),
         "<h2>Pictures</h2>",
@@ -49,12 +49,13 @@ def page(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: st
         *(f"<figure>{svg(trend_chart(one, points))}</figure>" for one in drawn),
         "<h2>Every series</h2>",
         *_table(points, trends),
-        f"<footer><p>{_method()}</p></footer>",
+        f'<p class="faint">{_method()}</p>',
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>gradrace: trends on {_text(lane.branch, 60)}</title><style>{STYLE}</style></head><body>\n"
+        f"<title>gradrace: trends on {_text(lane.branch, 60)}</title>"
+        f"<style>{SHEET.read_text(encoding='utf-8')}{STYLE}</style></head><body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
@@ -76,6 +77,19 @@ def svg(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "gradrace"})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
+
+
+def _answer(lane: Lane, points: Sequence[Point], trends: Sequence[Trend]) -> str:
+    branch, many = _text(lane.branch, 60), len(points)
+    stepped = sum(bool(one.steps) for one in trends)
+    if not stepped:
+        return f"On {branch} none of {len(trends)} series changed its level in {many} commits."
+    began, steps = by_commit(trends)[0]
+    return (
+        f"On {branch} {stepped} of {len(trends)} series changed their level in {many} commits; last at "
+        f"<code>{points[began].sha[:10]}</code>: {_change(steps[0])} for "
+        f"{_text(str(steps[0].track.series), 100)}."
+    )
 
 
 def _scope(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
@@ -104,7 +118,7 @@ def _steps(points: Sequence[Point], trends: Sequence[Trend]) -> Iterable[str]:
         new = changed_versions(points[_last(steps)], point)
         if new:
             yield f"With it changed: {_text('; '.join(new), 300)}."
-        yield '</p><div class="wide"><table><tr><th>series<th class="number">before<th class="number">after'
+        yield '</p><div class="scroll"><table><tr><th>series<th class="number">before<th class="number">after'
         yield '<th class="number">change</tr>'
         for step in steps[:STEPS_OF_A_COMMIT]:
             yield (
@@ -135,7 +149,7 @@ def _pictured(drawn: Sequence[Trend], trends: Sequence[Trend]) -> str:
 
 
 def _table(points: Sequence[Point], trends: Sequence[Trend]) -> Iterable[str]:
-    yield '<div class="wide"><table><tr><th>series<th class="number">commits<th class="number">time now'
+    yield '<div class="scroll"><table><tr><th>series<th class="number">commits<th class="number">time now'
     yield '<th class="number">since the first<th class="number">noise<th>last step</tr>'
     for one in trends:
         now, first = one.levels[-1][2], one.levels[0][2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -117,10 +118,11 @@ def tracks(store: Store, lane: Lane, wanted: Mapping[str, Any]) -> tuple[list[Po
         if wanted:
             of_values = of_values.where(measurements.c.series_id.in_(list(known)))
         rows = connection.execute(of_values.execution_options(yield_per=ROWS_AT_ONCE))
-        parts = [np.array(part, dtype=np.float64) for part in rows.partitions()]
-    if not parts:
+        # Value by value: a row is an object of its own, which NumPy would take apart slowly.
+        values = np.fromiter(itertools.chain.from_iterable(rows), dtype=np.float64)
+    table = values.reshape(-1, 3)
+    if not len(table):
         return points, []
-    table = np.concatenate(parts)
     return points, _medians(
         known, table[:, 0].astype(np.intp), place[table[:, 1].astype(np.intp)], table[:, 2]
     )
