@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impls import registry
 from impls.double_double import two_product, two_sum
 from impls.error_bound import FREE, GUARD, Rounding
 from impls.interface import Implementation, Problem, Result
@@ -29,6 +30,13 @@ RATE = 0.1
 FIRST, SECOND = 1e9, 1e8
 """What references may cost (see `reference`): that of the first batch, which serves every racer of a problem,
 about 0.5 s; that after a step, which is each racer's own, about 0.05 s."""
+
+
+BITWISE = 100_000
+"""Samples times parameters up to which a racer that sums in the order of `loops` is held against it bit for
+bit: some 30 ms of loops."""
+
+CLAIM = "the very bits of loops, whose order of sums the racer claims"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,6 +244,10 @@ def _inspect(racer: Implementation, problem: Problem, dtype: str, worst: _Worst)
     compare_gradients(worst, when, result, first)
     compare_update(worst, when, result, problem, rate, dtype)
 
+    size = problem.batch_size * sum(w.size for w in problem.weights)
+    if racer.same_order and dtype == "float64" and size <= BITWISE and worst.share <= 1:
+        _check_bits(result, problem, rate)
+
     # What follows is judged on the racer's own parameters: so no error is carried from one step to the next.
     weights, biases = result.weights, result.biases
     second = reference(problem, weights, biases, 1 % problem.batches, dtype, SECOND)
@@ -259,6 +271,23 @@ def _check_copies(racer: Implementation, result: Result) -> None:
     for (name, array), kept in zip(quantities(racer.export()), before, strict=True):
         if not np.array_equal(array, kept):
             raise _FoulError(f"{name}: expected export to give copies, but writing to them changed the racer")
+
+
+def _check_bits(result: Result, problem: Problem, rate: float) -> None:
+    """A racer that claims the order of sums of `loops` has its very bits, after a step."""
+    spec = registry.load("loops")(problem)
+    spec.step(rate)
+    exact = spec.export()
+    if result.loss != exact.loss:
+        raise _FoulError(f"loss: expected {exact.loss!r}, {CLAIM}, got {result.loss!r}")
+    for (name, got), (_, want) in zip(quantities(result), quantities(exact), strict=True):
+        other = np.argwhere(got != want)
+        if len(other):
+            i = tuple(other[0])
+            place = ", ".join(map(str, i))
+            raise _FoulError(
+                f"{name} at [{place}]: expected {float(want[i])!r}, {CLAIM}, got {float(got[i])!r}"
+            )
 
 
 def compare_pass(worst: _Worst, when: str, result: Result, exact: Reference) -> None:

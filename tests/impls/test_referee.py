@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from impls import Network, Problem, referee
+from impls import Network, Problem, referee, registry
 from impls import reference as module
 from impls.interface import LOSSES
 from impls.referee import Verdict, check, held
@@ -106,6 +106,18 @@ def test_a_number_that_is_no_float_is_no_loss(problem: Problem) -> None:
             return "0.5"
 
     assert verdict(Text, problem).message == "loss: expected a float, got str (after construction)"
+
+
+def test_who_claims_the_order_of_loops_is_held_to_its_bits(problem: Problem) -> None:
+    class Claims(Sound):
+        same_order = True
+
+    assert verdict(Sound, problem).passed
+    found = verdict(Claims, problem)
+    assert not found.passed
+    assert "the very bits of loops, whose order of sums the racer claims" in found.message
+    loops = registry.load("loops")
+    assert check(loops(problem), problem, "float64").passed
 
 
 def test_the_racer_goes_on_after_the_check(problem: Problem) -> None:
