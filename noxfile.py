@@ -12,6 +12,7 @@ nox.options.sessions = ["tests", "lint", "typing"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "tests")
 PEERS = ["jax", "sklearn", "autograd"]
+OPTIONAL = [*PEERS, "history", "page"]
 # PyTorch comes apart from the other peers: its default build for Linux brings gigabytes of CUDA, so that the
 # version is named here, where a CPU build of it can be put beforehand.
 TORCH = "torch==2.13.0"
@@ -33,10 +34,39 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """The tests again, with every optional racer installed."""
+    """The tests again, with every optional racer and every optional report installed."""
+    session.install(TORCH)
+    session.install("-e", f".[{','.join(OPTIONAL)}]", *TESTS)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(name="referee-trial")
+def referee_trial(session: nox.Session) -> None:
+    """Thousands of random problems, the tightness of the bound, equality of bits, the mutants: figures."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]", *TESTS)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "tests.impls.trial", *session.posargs)
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """The ladder against every peer, on one core: each cell's factor and its share of a gemm's rate."""
+    session.install(TORCH)
+    session.install("-e", f".[{','.join(PEERS)}]")
+    record = "reports/out/figures/record.json"
+    session.run(
+        *("python", "-m", "benchmarks", "race", "--record", record, "--workload", "digits,digits-softmax"),
+        *("--dtype", "float64,float32", "--batch-sizes", "1,8,64,256,1024,4096", "--budget", "900"),
+        *session.posargs,
+    )
+    session.run("python", "-m", "reports", "standings", record)
+
+
+@nox.session(name="timing-trial")
+def timing_trial(session: nox.Session) -> None:
+    """The race against itself and against known extra costs, its predictions, and pyperf: figures."""
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "timing-trial"))
+    session.run("python", "-m", "benchmarks", "trial", *session.posargs)
 
 
 @nox.session
@@ -58,8 +88,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types, strictly."""
-    session.install("-e", ".[history]", *nox.project.dependency_groups(PROJECT, "typing"))
-    session.run("mypy", "impls", "benchmarks", "reports", "tests", "noxfile.py")
+    session.install("-e", ".[history,page]", *nox.project.dependency_groups(PROJECT, "typing"))
+    session.run("mypy", "impls", "benchmarks", "reports", "tests", "conftest.py", "noxfile.py")
 
 
 @nox.session

@@ -142,10 +142,10 @@ def test_numba_parallel_in_one_thread_is_numba(network):
 
 def test_numba_parallel_shares_a_batch_among_its_threads():
     from impls.numba_fused import THREADS
-    from impls.numba_parallel import share_of
+    from impls.numba_parallel import NumbaParallel, share_of
 
     problem = Problem.random(NETWORKS["digits"], 4096, 4096)
-    plan = impls.load("numba-parallel")(problem).plan.copy()
+    plan = NumbaParallel(problem).plan.copy()
     share_in_python = numba.njit(lambda plan: share_of(plan))
     for threads in (1, 2, 3, 7):
         plan[0, THREADS] = threads
