@@ -261,16 +261,26 @@ def _convert(hint: Any, value: Any, place: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise _Misfit(f"{place}: expected a list, got {type(value).__name__}")
+        if arguments[0] is float and all(type(item) is float and math.isfinite(item) for item in value):
+            return tuple(value)  # the rounds: most of a record
         return tuple(_convert(arguments[0], item, f"{place}[{k}]") for k, item in enumerate(value))
     if origin is Mapping:
         if not isinstance(value, dict):
             raise _Misfit(f"{place}: expected an object, got {type(value).__name__}")
-        return {key: _convert(arguments[1], item, f"{place}[{key!r}]") for key, item in value.items()}
+        return {
+            _convert(str, key, f"{place}: a name"): _convert(arguments[1], item, f"{place}[{key!r}]")
+            for key, item in value.items()
+        }
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast("type[Any]", hint), value, place)
     accepted = (int, float) if hint is float else (hint,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
         raise _Misfit(f"{place}: expected {hint.__name__}, got {value!r}")
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _Misfit(f"{place}: expected text, got half of a surrogate pair: {value!a:.60}") from None
     if hint is float:
         value = float(value)
         if not math.isfinite(value):

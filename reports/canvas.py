@@ -229,11 +229,11 @@ def bars(
     )
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     wide = np.log10(axes.get_xlim()[1] / axes.get_xlim()[0])
-    step = int(np.ceil(wide * 46 / pixels))
-    first = int(np.ceil(np.log10(axes.get_xlim()[0]) - 1e-9))
-    axes.set_xticks(
-        [10.0**k for k in range(first, first + int(wide) + 1, max(step, 1)) if 10.0**k <= axes.get_xlim()[1]]
-    )
+    step = max(1, int(np.ceil(wide * 46 / pixels)))
+    air = wide * 12 / pixels  # no tick so near to the edge that its number hangs far over
+    first = int(np.ceil(np.log10(axes.get_xlim()[0]) + air))
+    last = int(np.floor(np.log10(axes.get_xlim()[1]) - air))
+    axes.set_xticks([10.0**k for k in range(first, last + 1, step)])
     for k, (name, value, left, right, text) in enumerate(zip(names, values, low, high, words, strict=True)):
         colour = look(name).colour
         open_bar = bool(hollow) and hollow[k]

@@ -142,7 +142,7 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
         nothing(axes, "nothing to draw")
         return figure
     first = rungs.drop_duplicates("implementation").set_index("implementation")
-    sides = columns(axes, len(sizes), 18, left=270)
+    sides = columns(axes, len(sizes), 30, left=262)
     for side, size in zip(sides, sizes, strict=True):
         rows = rungs[rungs["batch_size"] == size].set_index("implementation").reindex(names)
         values = rows["factor"].to_numpy(dtype=float)

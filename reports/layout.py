@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,15 +15,15 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 
-def renderer(figure: Figure) -> RendererAgg:
-    """What measures text as it will be drawn, in pixels of the figure's own dpi."""
-    width, height = figure.bbox.size
-    return RendererAgg(width, height, figure.dpi)  # type: ignore[no-untyped-call]
+@functools.cache
+def _measure(dpi: float) -> RendererAgg:
+    """What measures text as it will be drawn; it draws nothing, so that one pixel is enough of a canvas."""
+    return RendererAgg(1, 1, dpi)  # type: ignore[no-untyped-call]
 
 
 def extent(text: Text, figure: Figure) -> Bbox:
-    """The box that `text` will take, in pixels."""
-    return text.get_window_extent(renderer(figure))
+    """The box that `text` will take, in pixels of the figure's own dpi."""
+    return text.get_window_extent(_measure(figure.dpi))
 
 
 def spread(wanted: Sequence[float], gap: float, least: float, most: float) -> list[float]:

@@ -20,7 +20,7 @@ from reports.tables import Panel, of_panel, speedups
 def render(record: Record, panel: Panel, baseline: str, out: Path) -> list[Path]:
     """Draw `panel` of `record` into `out`, with summary.md; the files written, pictures first.
 
-    Of the other workloads, the two charts against batch size are drawn for the same phase, dtype and threads.
+    Of the other workloads, the speedup is drawn for the same phase, dtype and threads.
     """
     table = speedups(record, baseline)
     written: list[Path] = []
@@ -34,7 +34,6 @@ def render(record: Record, panel: Panel, baseline: str, out: Path) -> list[Path]
             continue
         shape = summary.shape_of(record, workload)
         end = slug(workload, list(record.workloads))
-        written += files.picture(charts.time_chart(rows, baseline, shape), out / f"time-{end}")
         written += files.picture(charts.speedup_chart(rows, baseline, shape), out / f"speedup-{end}")
     text = summary.markdown(record, of_panel(table, panel), baseline, pictures)
     written.append(files.write(out / "summary.md", text.encode()))

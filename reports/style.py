@@ -103,11 +103,13 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 
 def digits(value: float, count: int = 3) -> str:
-    """`count` significant digits, no exponent, thousands apart: `1,230`, `12.3`, `0.0123`."""
+    """`count` significant digits, thousands apart: `1,230`, `12.3`, `0.0123`; below a thousandth `1.2e-5`."""
     if not math.isfinite(value):
         return "-"
     if value == 0:
         return "0"
+    if abs(value) < 1e-3:
+        return f"{value:.{max(count - 2, 0)}e}".replace("e-0", "e-")
     rounded = round(value, count - 1 - math.floor(math.log10(abs(value))))
     places = count - 1 - math.floor(math.log10(abs(rounded)))
     return f"{rounded:,.{max(places, 0)}f}"

@@ -14,6 +14,7 @@
   const digits = (value, count = 3) => {
     if (value === null || !Number.isFinite(value)) return "-";
     if (value === 0) return "0";
+    if (Math.abs(value) < 1e-3) return value.toExponential(Math.max(count - 2, 0));
     const rounded = Number(value.toPrecision(count));
     const places = Math.max(count - 1 - Math.floor(Math.log10(Math.abs(rounded))), 0);
     return rounded.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
