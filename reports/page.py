@@ -16,7 +16,7 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
 from benchmarks.results import Facts, Record
 from reports import page_charts, summary
-from reports.page_data import distinct, pack, shown
+from reports.page_data import distinct, neutral, pack, shown
 from reports.style import duration
 from reports.tables import Panel, of_panel, racers, speedups
 
@@ -144,7 +144,7 @@ def _code(facts: Facts | None) -> str:
 def highlight(source: str) -> str:
     """Python source as HTML, in five colours at most: half the bytes of every token in a span of its own."""
     parts = []
-    for token, text in PythonLexer(stripnl=False).get_tokens(source):
+    for token, text in PythonLexer(stripnl=False).get_tokens(neutral(source, keep="\n\t")):
         kind = next((name for family, name in TOKENS if token[: len(family)] == family), None)
         words = html.escape(text, quote=False)
         parts.append(f'<span class="{kind}">{words}</span>' if kind and words.strip() else words)

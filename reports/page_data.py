@@ -38,12 +38,16 @@ FIGURES = ("error_of_bound", "error_ulp", "compile_seconds", "predicted_seconds"
 
 def shown(text: str, longest: int = 60) -> str:
     """`text` for a page: every script as it is, control and direction marks as U+FFFD, shortened."""
-    head = text[: longest + 1]
-    kept = "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c
-        for c in head
-    )
+    kept = neutral(text[: longest + 1])
     return (kept[: longest - 1] + "…" if len(text) > longest else kept) or "(no name)"
+
+
+def neutral(text: str, keep: str = "") -> str:
+    """`text` with control and direction marks, but for those in `keep`, as U+FFFD."""
+    marks = ("Cc", "Cf", "Cs", "Co")
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if c not in keep and unicodedata.category(c) in marks else c for c in text
+    )
 
 
 def distinct(names: list[str], longest: int = 60) -> list[str]:

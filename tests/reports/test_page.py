@@ -15,17 +15,17 @@ from tests.reports.test_charts import HOSTILE
 pytest.importorskip("altair", reason="the page is an extra")
 pytest.importorskip("vl_convert", reason="the page is an extra")
 
-from reports import page, page_data
+from reports import page, page_charts, page_data
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_library() -> Any:
     """Vega is bundled once, not once a test: it takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        bundle = page.page_charts.library()
-        charts = page.page_charts.specifications()
-        patch.setattr(page.page_charts, "library", lambda: bundle)
-        patch.setattr(page.page_charts, "specifications", lambda: charts)
+        bundle = page_charts.library()
+        charts = page_charts.specifications()
+        patch.setattr(page_charts, "library", lambda: bundle)
+        patch.setattr(page_charts, "specifications", lambda: charts)
         yield
 
 
@@ -111,7 +111,7 @@ def hostile() -> Record:
         list(made.measurements),
         workloads=tuple(made.workloads),
         implementations=sheet,
-        machine=dict.fromkeys(HOSTILE, list(HOSTILE)),
+        machine={text: list(HOSTILE) for text in HOSTILE},
         versions={text: text for text in HOSTILE},
         settings={text: {text: [text]} for text in HOSTILE},
         command=HOSTILE[0] * 1000,
