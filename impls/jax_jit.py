@@ -54,11 +54,13 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> Array:
 
 
 def start_with(threads: int) -> Any:
-    """The processor as a device whose pool has that many threads.
+    """The processor as a device whose pool has that many threads, and which computes in the calling thread.
 
     XLA sizes its pool once in a process, when its client is made, by the CPUs that the process may use or by
     the variable NPROC. Raises Unsupported where the pool was made earlier, with another size.
     """
+    # Every call waits for its numbers: a dispatch to another thread would cost some 10 us, and hide nothing.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     before = os.environ.get("NPROC")
     os.environ["NPROC"] = str(threads)
     try:
@@ -96,7 +98,6 @@ class JaxJit:
             raise ValueError(f"threads: expected 1 or more, got {threads}")
         self.device = start_with(threads)
         self.loss = problem.network.loss
-        self.batches = problem.batches
         # Only what is traced and placed here is 64 bits wide: elsewhere in the process JAX's default stays.
         with jax.enable_x64(dtype == "float64"):
             self._build(problem, dtype)
@@ -119,49 +120,49 @@ class JaxJit:
             d, last = jax.grad(of_batch, has_aux=True)(parameters)
             return d, last
 
-        def train(state: Any, X: Array, Y: Array, first: Array, stop: Array, learning_rate: Array) -> Any:
-            def step(k: Array, state: Any) -> Any:
-                parameters, _, _ = state
-                batch = k % len(X)
-                d, last = gradients(parameters, X[batch], Y[batch])
-                return jax.tree.map(lambda p, dp: p - learning_rate * dp, parameters, d), d, last
+        def train(state: Any, X: Array, Y: Array, steps: Array, learning_rate: Array) -> Any:
+            def step(_: Array, state: Any) -> Any:
+                k, parameters, _, _ = state
+                d, last = gradients(parameters, X[k], Y[k])
+                parameters = jax.tree.map(lambda p, dp: p - learning_rate * dp, parameters, d)
+                return (k + 1) % len(X), parameters, d, last
 
-            return lax.fori_loop(first, stop, step, state)
+            return lax.fori_loop(0, steps, step, state)
 
-        X, Y = in_batches(problem.X), in_batches(problem.Y)
-        self.X, self.Y = list(X), list(Y)  # each (n, m)
-        self.all = X, Y
+        self.X, self.Y = in_batches(problem.X), in_batches(problem.Y)  # (batches, n, m)
+        self.each = list(zip(self.X, self.Y, strict=True))
         self.parameters = [(place(w), place(b)) for w, b in zip(problem.weights, problem.biases, strict=True)]
+        self.k = jax.device_put(np.int32(0), self.device)  # the batch of the next pass, as the loop counts it
         self.batch = self.last_batch = 0  # of the next pass, of the last one
-        self.rates: dict[float, Array] = {}
-        self.place = place
+        self.numbers: dict[Any, Array] = {}
+        self.dtype = dtype
 
         begun = time.perf_counter()
-        one = np.int32(0)
-        p, x, y = self.parameters, self.X[0], self.Y[0]
+        p, (x, y) = self.parameters, self.each[0]
         self._forward = jax.jit(lambda p, x: forward(activations, p, x)).lower(p, x).compile()
         self._gradients = jax.jit(gradients).lower(p, x, y).compile()
-        state = (p, *jax.eval_shape(gradients, p, x, y))
-        self._train = jax.jit(train, donate_argnums=0).lower(state, X, Y, one, one, self.rate(0.0)).compile()
+        state = (self.k, p, *jax.eval_shape(gradients, p, x, y))
+        numbers = self.on_device(1, "int32"), self.on_device(0.0, dtype)
+        self._train = jax.jit(train, donate_argnums=0).lower(state, self.X, self.Y, *numbers).compile()
         self.compile_seconds = time.perf_counter() - begun
 
-    def rate(self, learning_rate: float) -> Array:
-        """The learning rate as an array on the device, kept: a fast user would not send it at every step."""
-        if learning_rate not in self.rates:
+    def on_device(self, number: float, dtype: str) -> Array:
+        """A number as an array on the device, kept: a fast user would not send it again at every step."""
+        if (number, dtype) not in self.numbers:
+            if len(self.numbers) > 9:  # a rate that changes at every step must not fill the memory
+                self.numbers.clear()
             with jax.enable_x64(True):  # so that a float64 stays one
-                self.rates = {learning_rate: self.place(learning_rate)}
-        return self.rates[learning_rate]
+                self.numbers[number, dtype] = jax.device_put(np.array(number, dtype), self.device)
+        return self.numbers[number, dtype]
 
     def forward(self) -> Any:
         self.last_batch = self.batch
-        self.last = jax.block_until_ready(self._forward(self.parameters, self.X[self.batch]))
+        self.last = jax.block_until_ready(self._forward(self.parameters, self.each[self.batch][0]))
         return self.last[1]
 
     def gradients(self) -> Any:
         self.last_batch = self.batch
-        self.d, self.last = jax.block_until_ready(
-            self._gradients(self.parameters, self.X[self.batch], self.Y[self.batch])
-        )
+        self.d, self.last = jax.block_until_ready(self._gradients(self.parameters, *self.each[self.batch]))
         return self.d
 
     def step(self, learning_rate: float) -> None:
@@ -170,23 +171,18 @@ class JaxJit:
     def train(self, steps: int, learning_rate: float) -> None:
         if steps == 0:
             return
-        first = self.batch
-        self.parameters, self.d, self.last = jax.block_until_ready(
-            self._train(
-                (self.parameters, self.d, self.last),
-                *self.all,
-                np.int32(first),
-                np.int32(first + steps),
-                self.rate(learning_rate),
-            )
+        numbers = self.on_device(steps, "int32"), self.on_device(learning_rate, self.dtype)
+        state = self.k, self.parameters, self.d, self.last
+        self.k, self.parameters, self.d, self.last = jax.block_until_ready(
+            self._train(state, self.X, self.Y, *numbers)
         )
-        self.last_batch = (first + steps - 1) % self.batches
-        self.batch = (first + steps) % self.batches
+        self.last_batch = (self.batch + steps - 1) % len(self.each)
+        self.batch = (self.batch + steps) % len(self.each)
 
     def export(self) -> Result:
         z, a = self.last
         with jax.enable_x64(True):
-            J = float(cost(self.loss, z, a, self.Y[self.last_batch]))
+            J = float(cost(self.loss, z, a, self.each[self.last_batch][1]))
         wide = np.float64
         return Result(
             loss=J,
