@@ -149,6 +149,8 @@ def _drawable(character: str) -> str:
         return " "
     if unicodedata.category(character) in ("Cc", "Cf", "Cs"):
         return ""
+    if character.isascii():
+        return character  # without matplotlib, which takes its time to load
     # Right-to-left scripts are left out: one letter of them turns a whole line.
     drawn = ord(character) < 0x0590 or 0x2010 <= ord(character) <= 0x22FF
     return character if drawn and ord(character) in _covered() else "\N{REPLACEMENT CHARACTER}"

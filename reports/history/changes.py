@@ -27,6 +27,9 @@ PENALTY = 4.0
 """Price of a step, in noise^2 ln(n). BIC asks 2 for independent normal noise of a known spread; see
 docs/history.md for how often each price sees steps that are none, and misses those that are."""
 
+FEWEST = 50
+"""A shorter series pays the price of one of this length: it knows its noise badly."""
+
 MINIMUM_EFFECT = 0.02
 """Steps smaller than this factor less 1 are not reported: the gate's own least effect."""
 
@@ -60,7 +63,7 @@ def steps(values: NDArray[np.float64]) -> list[int]:
     tamed = np.clip(values, middle - OUTLYING * spread, middle + OUTLYING * spread)
     signal = ((tamed - tamed.mean()) / spread).reshape(n, 1)
     search = ruptures.KernelCPD(kernel="linear", min_size=MIN_SEGMENT).fit(signal)
-    found: list[int] = search.predict(pen=PENALTY * math.log(n))[:-1]
+    found: list[int] = search.predict(pen=PENALTY * math.log(max(n, FEWEST)))[:-1]
     return _notable(values, found)
 
 

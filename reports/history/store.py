@@ -149,7 +149,7 @@ def open_store(db: str, create: bool = False) -> Store:
         return Store(sa.create_engine(url, poolclass=NullPool, connect_args=arguments), place)
     path = Path(url.database or "")
     if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path)
     elif not path.is_file():
         raise HistoryError(
             f"{path}: expected a history, got no such file; make one: python -m reports history add RECORD"
@@ -158,6 +158,15 @@ def open_store(db: str, create: bool = False) -> Store:
     sa.event.listen(engine, "connect", _on_connect)
     sa.event.listen(engine, "begin", _on_begin)
     return Store(engine, str(path))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HistoryError(
+            f"--db {path}: expected a file in a folder that can be made, got: {error.strerror or error}"
+        ) from error
 
 
 def _url(db: str) -> sa.URL:

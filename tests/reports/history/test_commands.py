@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks import pairs_file, results
+from benchmarks import checkout, pairs_file, results
+from reports.history import commits
 from reports.history.commands import history
 from tests.reports.history import made
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
@@ -125,6 +126,18 @@ def test_a_missing_file_and_a_missing_history_are_refused(tmp_path: Path) -> Non
     assert "No such file" in refused("add", tmp_path / "none.json", "--db", tmp_path / "h")
     assert "got no such file" in refused("show", "--db", tmp_path / "none.sqlite")
     assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_a_place_where_no_history_can_be_is_refused(record: Path, tmp_path: Path) -> None:
+    assert "unable to open database file" in refused("add", record, "--db", tmp_path)
+    assert "expected a file in a folder that can be made" in refused(
+        "add", record, "--db", record / "history"
+    )
+    assert "expected" in refused("show", "--db", record)
+
+
+def test_the_history_knows_the_mark_that_a_record_puts_on_a_changed_tree() -> None:
+    assert commits.DIRTY == checkout.DIRTY
 
 
 def test_trend_tells_the_step_and_draws_the_page(db: str, tmp_path: Path) -> None:
