@@ -1,7 +1,8 @@
 """`torch`: PyTorch's operations one by one, its autograd on the way back.
 
-As PyTorch's documentation has it: samples in rows, `linear` for w x + b, the losses that take pre-activations
-where there is one (`cross_entropy` knows its softmax), parameters updated in place outside of the graph.
+As PyTorch's documentation has it: `torch.autograd.grad` of a cost in functions of `torch.nn.functional` that
+take pre-activations where there is one, parameters updated in place outside of the graph. With samples in
+columns `addmm` does a layer in one call, nearly everywhere faster than `linear` on samples in rows.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ ACTIVATIONS: dict[str, Any] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": torch.relu,
-    "softmax": lambda z: torch.softmax(z, dim=1),
+    "softmax": lambda z: torch.softmax(z, dim=0),
 }
 
 
 def forward(activations: tuple[str, ...], parameters: list[Tensor], x: Tensor) -> Tensor:
-    """x (m, n_0) -> z (m, n_L) of the last layer; `parameters` are w (n_l, n_{l-1}), b (n_l,) by turns."""
+    """x (n_0, m) -> z (n_L, m) of the last layer; `parameters` are w (n_l, n_{l-1}), b (n_l, 1) by turns."""
     z = x
     for k, (w, b) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
-        a = ACTIVATIONS[activations[k - 1]](z) if k else x  # (m, n_{l-1})
-        z = functional.linear(a, w, b)  # (m, n_l)
+        a = ACTIVATIONS[activations[k - 1]](z) if k else x  # (n_{l-1}, m)
+        z = torch.addmm(b, w, a)  # (n_l, m)
     return z
 
 
 def cost(loss: str, g: str, z: Tensor, y: Tensor) -> Tensor:
-    """J from z (m, n_L) of the last layer, whose activation is g."""
-    m = len(z)
+    """J from z (n_L, m) of the last layer, whose activation is g."""
+    m = z.shape[1]
     if loss == "mean_squared_error":
         return functional.mse_loss(ACTIVATIONS[g](z), y, reduction="sum") / (2 * m)
     if loss == "binary_cross_entropy":
         return functional.binary_cross_entropy_with_logits(z, y, reduction="sum") / m
-    return functional.cross_entropy(z, y)
+    return -(y * functional.log_softmax(z, dim=0)).sum() / m
 
 
 class TorchEager:
@@ -52,7 +53,7 @@ class TorchEager:
     dtypes = ("float64", "float32")
     same_order = False
     fast_math = "none"
-    layout = "matrices, samples in rows"
+    layout = "C-contiguous matrices, samples in columns"
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         if dtype not in self.dtypes:
@@ -66,12 +67,12 @@ class TorchEager:
         def tensor(array: Any) -> Tensor:
             return torch.from_numpy(np.array(array, dtype, order="C"))
 
-        self.X = tensor(problem.X.T).split(problem.batch_size)  # each (m, n_0)
-        self.Y = tensor(problem.Y.T).split(problem.batch_size)  # each (m, n_L)
+        m = problem.batch_size
+        starts = range(0, problem.samples, m)
+        self.X = [tensor(problem.X[:, k : k + m]) for k in starts]  # each (n_0, m)
+        self.Y = [tensor(problem.Y[:, k : k + m]) for k in starts]  # each (n_L, m)
         self.parameters = [
-            tensor(array)
-            for w, b in zip(problem.weights, problem.biases, strict=True)
-            for array in (w, b[:, 0])
+            tensor(array) for w, b in zip(problem.weights, problem.biases, strict=True) for array in (w, b)
         ]
         self.batch = self.last_batch = 0  # of the next pass, of the last one
         self.compile_seconds = 0.0
@@ -115,9 +116,9 @@ class TorchEager:
             a = ACTIVATIONS[g](self.z)
         return Result(
             loss=float(J),
-            output=wide(a.T),
+            output=wide(a),
             dw=tuple(wide(dw) for dw in self.d[::2]),
-            db=tuple(wide(db)[:, None] for db in self.d[1::2]),
+            db=tuple(wide(db) for db in self.d[1::2]),
             weights=tuple(wide(w) for w in self.parameters[::2]),
-            biases=tuple(wide(b)[:, None] for b in self.parameters[1::2]),
+            biases=tuple(wide(b) for b in self.parameters[1::2]),
         )
