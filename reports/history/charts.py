@@ -14,6 +14,8 @@ from reports.history.trends import Trend
 from reports.style import darker, duration, look, plain
 
 COMMITS_NAMED = 8
+LEAST_HEIGHT = 0.05
+"""Share of the median that is shown above and below it at least: noise of 1 % shall not look like a storm."""
 
 
 @settings()
@@ -35,6 +37,8 @@ def trend_chart(trend: Trend, points: Sequence[Point]) -> Figure:
     for start, stop, level in trend.levels:
         axes.plot([start, stop], [level, level], color=darker(colour), lw=1.8, zorder=3)
     low, high = axes.get_ylim()
+    middle = float(np.median(seconds))
+    low, high = min(low, middle * (1 - LEAST_HEIGHT)), max(high, middle * (1 + LEAST_HEIGHT))
     axes.set_ylim(low, high + 0.22 * (high - low))  # room for the words at the steps
     axes.set_xlim(-0.5, max(len(points) - 0.5, 1.0))
     for k, step in enumerate(trend.steps):

@@ -137,9 +137,11 @@ def trend(branch: str | None, machine: str | None, page: Path | None, db: str, *
     if not tracks:
         raise Failure(f"{lane}: expected series with {chosen}, got none; `history show` lists what is there")
     found = [trends.trend(track) for track in tracks]
-    terminal.trends(lane, points, found)
     if page is not None:
         _write_page(page, lane, points, found, store.place)
+    terminal.trends(lane, points, found)
+    if page is not None:
+        click.echo(page)
 
 
 def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend], place: str) -> None:
@@ -153,7 +155,6 @@ def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend],
         raise Failure(
             f"--page {path}: expected a file that can be written, got: {error.strerror or error}"
         ) from error
-    click.echo(path)
 
 
 @history.command()

@@ -46,7 +46,7 @@ def page(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: st
         *_steps(points, trends),
         "<h2>Pictures</h2>",
         f"<p>{_pictured(drawn, trends)}</p>",
-        *(f"<figure>{svg(trend_chart(one, points))}</figure>" for one in drawn),
+        *(_picture(one, points) for one in drawn),
         "<h2>Every series</h2>",
         *_table(points, trends),
         f'<p class="faint">{_method()}</p>',
@@ -77,6 +77,11 @@ def svg(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "gradrace"})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
+
+
+def _picture(trend: Trend, points: Sequence[Point]) -> str:
+    words = html.escape(f"{plain(str(trend.track.series), 200)}, from commit to commit", quote=True)
+    return f'<figure role="img" aria-label="{words}">{svg(trend_chart(trend, points))}</figure>'
 
 
 def _answer(lane: Lane, points: Sequence[Point], trends: Sequence[Trend]) -> str:
@@ -118,8 +123,8 @@ def _steps(points: Sequence[Point], trends: Sequence[Trend]) -> Iterable[str]:
         new = changed_versions(points[_last(steps)], point)
         if new:
             yield f"With it changed: {_text('; '.join(new), 300)}."
-        yield '</p><div class="scroll"><table><tr><th>series<th class="number">before<th class="number">after'
-        yield '<th class="number">change</tr>'
+        yield '</p><div class="scroll"><table><thead><tr><th>series<th class="number">before'
+        yield '<th class="number">after<th class="number">change</tr></thead>'
         for step in steps[:STEPS_OF_A_COMMIT]:
             yield (
                 f"<tr><td>{_text(str(step.track.series), 200)}<td class=number>{duration(step.before)}"
@@ -149,8 +154,9 @@ def _pictured(drawn: Sequence[Trend], trends: Sequence[Trend]) -> str:
 
 
 def _table(points: Sequence[Point], trends: Sequence[Trend]) -> Iterable[str]:
-    yield '<div class="scroll"><table><tr><th>series<th class="number">commits<th class="number">time now'
-    yield '<th class="number">since the first<th class="number">noise<th>last step</tr>'
+    yield '<div class="scroll"><table><thead><tr><th>series<th class="number">commits'
+    yield '<th class="number">time now<th class="number">since the first'
+    yield '<th class="number">noise<th>last step</tr></thead>'
     for one in trends:
         now, first = one.levels[-1][2], one.levels[0][2]
         step = one.steps[-1] if one.steps else None

@@ -90,7 +90,7 @@ def trends(lane: Lane, points: Sequence[Point], found: Sequence[Trend]) -> None:
         for one in found
     ]
     console = _console()
-    console.print(f"{lane}: {len(points)} commits")
+    console.print(f"{lane}: {len(points)} commit{'' if len(points) == 1 else 's'}")
     console.print(_grid(head, body, ("commits", "time now", "noise")))
     for began, steps in by_commit(found):
         point = points[began]

@@ -27,7 +27,7 @@ NUMBA = Series("race", "digits", "64-32-10", "gradients", "numba", 16, "float64"
 
 
 def sha(k: int) -> str:
-    return f"{k:040x}"
+    return hashlib.sha256(str(k).encode()).hexdigest()[:40]
 
 
 def race(k: int = 0, **more: Any) -> Record:
