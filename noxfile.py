@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -113,3 +115,20 @@ def gate_trial(session: nox.Session) -> None:
     session.install("-e", ".")
     session.run("python", "-m", "benchmarks", "gate-trial", *session.posargs)
     session.run("python", "-m", "reports", "gate-trial")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The page in chromium, with axe-core; installs Debian's chromium where there is none (as root)."""
+    session.install("-e", ".[page]", *TESTS, "playwright>=1.49", "axe-playwright-python>=0.1.4")
+    if shutil.which("chromium") is None:
+        session.run("apt-get", "update", external=True)
+        session.run("apt-get", "install", "--yes", "chromium", external=True)
+    session.run("python", "-m", "pytest", "tests/reports/browser.py", *session.posargs)
+
+
+@nox.session
+def scale(session: nox.Session) -> None:
+    """What drawing a record of 20,000 measurements costs; fails at 20 s or 1 GiB."""
+    session.install("-e", ".[page]", *TESTS)
+    session.run("python", "-m", "tests.reports.scale")

@@ -40,7 +40,7 @@ def _colour() -> alt.Color:
 
 
 def against_batch_size(description: str, label: str, unit_line: bool) -> Any:
-    """Lines with whiskers and names, of datasets `rows`, `names` and `frame` (the corners of the plot)."""
+    """Lines with whiskers and names, of datasets `rows`, `names`, `frame` (the corners) and `unit`."""
     scale = alt.Scale(type="log", base=2, nice=False)
     x = alt.X(
         "m:Q", title="batch size m (samples)", scale=scale, axis=_axis("xticks", format="d", grid=False)
@@ -50,7 +50,7 @@ def against_batch_size(description: str, label: str, unit_line: bool) -> Any:
     rows = alt.Chart(alt.NamedData(name="rows"))
     measured = rows.transform_filter("!datum.guess")
     corners = alt.Chart(alt.NamedData(name="frame")).mark_point(opacity=0, tooltip=None).encode(x, y)
-    unit = rows.transform_filter("datum.unit").mark_rule(opacity=0.6, color="currentColor").encode(y=y)
+    unit = alt.Chart(alt.NamedData(name="unit")).mark_rule(opacity=0.6, color="currentColor").encode(y=y)
     guesses = rows.mark_line(strokeWidth=1, strokeDash=[2, 3]).encode(x, y, _colour(), detail="racer:N")
     dash = alt.StrokeDash("dash:N", scale=None)
     lines = measured.mark_line(strokeWidth=2).encode(x, y, _colour(), dash, detail="racer:N")
@@ -130,7 +130,9 @@ def _labelled(vega: dict[str, Any]) -> dict[str, Any]:
             "limit": {"value": 110},
         }
     }
-    texts["transform"] = [{"type": "label", "size": {"signal": "[width, height]"}, "offset": [4]}]
+    texts["transform"] = [
+        {"type": "label", "size": {"signal": "[max(width, 1), max(height, 1)]"}, "offset": [4]}
+    ]
     return vega
 
 

@@ -158,7 +158,7 @@
   const views = {};
   const show = async (id, datasets, signals) => {
     if (views[id]) {
-      for (const [name, values] of Object.entries(datasets)) views[id].data(name, values);
+      for (const set of specs[id].data) if (datasets[set.name]) views[id].data(set.name, datasets[set.name]);
       for (const [name, value] of Object.entries(signals)) views[id].signal(name, value);
       await views[id].resize().runAsync();
       return;
@@ -172,13 +172,14 @@
   const lines = async (id, rows, pick) => {
     const drawn = rows.map((row) => ({ ...row, ...pick(row) })).filter((row) => row.value > 0).map((row) => ({
       racer: row.racer, colour: row.colour, shape: row.shape, dash: row.dash, m: row.m, value: row.value,
-      low: row.low ?? row.value, high: row.high ?? row.value, guess: row.guess, unit: id === "speedup" && row.value === 1,
+      low: row.low ?? row.value, high: row.high ?? row.value, guess: row.guess,
       ...tooltip(row),
     }));
     $(id).parentElement.hidden = drawn.length === 0;
     if (!drawn.length) return;
     const values = drawn.flatMap((row) => [row.low, row.high, row.value]);
     let [low, high] = [Math.min(...values), Math.max(...values)];
+    if (id === "speedup") [low, high] = [Math.min(low, 1), Math.max(high, 1)];
     const pad = Math.max((high / low) ** 0.05, 1.25);
     [low, high] = [low / pad, high * pad];
     const ms = drawn.map((row) => row.m);
@@ -188,7 +189,7 @@
     const ends = new Map();
     drawn.forEach((row) => { if (!ends.has(row.racer) || ends.get(row.racer).m < row.m) ends.set(row.racer, row); });
     const names = placed([...ends.values()].map(({ racer, colour, shape, value }) => ({ racer, colour, shape, value })), low, high, 400);
-    const datasets = { rows: drawn, names: names.map((name) => ({ ...name, m: last })), frame: [{ m: first, value: low }, { m: last, value: high }] };
+    const datasets = { rows: drawn, names: names.map((name) => ({ ...name, m: last })), frame: [{ m: first, value: low }, { m: last, value: high }], unit: [{ value: 1 }] };
     await show(id, datasets, { xticks: [...new Set(ms)].sort((a, b) => a - b), yticks: decades(low, high) });
   };
 

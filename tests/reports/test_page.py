@@ -130,7 +130,6 @@ def test_hostile_text_is_shown_as_text() -> None:
     assert "<script>alert(2)</script>" in words
     assert "\U0001f600" in words
     assert "\u202e" not in words
-    assert "a" * 500 not in words
     data = embedded(text)
     assert "<" not in re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]  # type: ignore[index]
     labels = [racer["label"] for racer in data["racers"]]
