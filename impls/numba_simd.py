@@ -316,6 +316,7 @@ def _on_a_vector(name: str) -> Any:
             xs = _broadcast(builder, x if name == "max" else ir.Constant(x.type, -0.0), lanes)
             numbers = call(f"masked.load.{suffix}.p0", vector, address(0), i32(bits // 8), mask, xs)
             if name == "max":
+                numbers = builder.select(builder.fcmp_ordered(">", numbers, xs), numbers, xs)
                 width = lanes  # halves against each other; LLVM's own reduction takes detours for NaN
                 while width > 1:
                     width //= 2

@@ -183,3 +183,14 @@ def test_the_module_of_numba_parallel_needs_no_parallel_run_to_import():
     code = "import impls; impls.load('numba-parallel'); import numba; numba.threading_layer()"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "Threading layer is not initialized" in run.stderr
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [1, 2, 8, 9, 16, 17, 32, 33, 64, 65])
+def test_softmax_is_shifted_by_the_largest_wherever_it_stands(n, dtype):
+    # pre-activations of +-1000: an exponential of any other shift would overflow
+    network = impls.Network((n, n), ("softmax",), "softmax_cross_entropy")
+    z = np.full((n, n), -1000.0) + 2000.0 * np.eye(n)  # of sample s the s-th is the largest
+    Y = np.eye(n)
+    problem = Problem(network, (np.eye(n),), (np.zeros((n, 1)),), z, Y, n)
+    assert np.array_equal(impls.load("numba")(problem, dtype).export().output, Y)
