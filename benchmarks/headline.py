@@ -230,6 +230,7 @@ def main(names: tuple[str, ...], experiment: Experiment, path: Path, command: st
                 f"projected from {steps:,} steps in {len(of_it)} processes: "
                 f"{clock_time(total.low)} to {clock_time(total.high)}"
             )
-        table.add_row(name, clock_time(total.mean), f"{slowest / total.mean:,.3g}x", how)
+        factor = float(f"{slowest / total.mean:.3g}")  # three digits, and thousands without an exponent
+        table.add_row(name, clock_time(total.mean), f"{factor:,.10g}x", how)
     rich.console.Console().print(table)
     print(report.render(path))

@@ -173,6 +173,7 @@ def write_document(content: Any, path: Path, form: str, schema: int) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # as any file: mkstemp makes it its owner's alone
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
