@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import nox
 
@@ -18,6 +19,7 @@ OPTIONAL = [*PEERS, "history", "page"]
 # PyTorch comes apart from the other peers: its default build for Linux brings gigabytes of CUDA, so that the
 # version is named here, where a CPU build of it can be put beforehand.
 TORCH = "torch==2.13.0"
+JUNIT = Path("reports/out/junit")
 
 
 @nox.session
@@ -31,7 +33,7 @@ def bench(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the laws, and every benchmark once without timing."""
     session.install("-e", ".", *TESTS)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/tests.xml", *session.posargs)
 
 
 @nox.session
@@ -39,7 +41,21 @@ def peers(session: nox.Session) -> None:
     """The tests again, with every optional racer and every optional report installed."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(OPTIONAL)}]", *TESTS)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/peers.xml", *session.posargs)
+    # scikit-learn's perceptron has no sigmoid outputs, which the digits of the session above end in
+    session.run(
+        *("python", "-m", "pytest", "benchmarks", "--workload", "digits-softmax", "--impl", "sklearn"),
+        *("--batch-sizes", "1,16", f"--junitxml={JUNIT}/sklearn.xml"),
+    )
+
+
+@nox.session
+def skips(session: nox.Session) -> None:
+    """After `tests` and `peers`: fail for a test that each of them skipped."""
+    session.install("-e", ".")
+    session.run(
+        "python", "-m", "tests.never_run", *(session.posargs or map(str, sorted(JUNIT.glob("*.xml"))))
+    )
 
 
 @nox.session(name="referee-trial")
