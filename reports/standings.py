@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import typing
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from benchmarks.results import Facts, Record
 from reports.derived import roof
 from reports.statistics import geometric_means
 from reports.style import duration, factor
-from reports.tables import CELL, PANEL, measurements, speedups
+from reports.tables import CELL, PANEL, cells, measurements, speedups
 
 SEAT = [*PANEL, "batch_size"]
 
@@ -80,6 +81,25 @@ def standings(record: Record, baseline: str) -> list[Standing]:
             )
         )
     return found
+
+
+def per_iteration(record: Record, name: str) -> float:
+    """What gradients cost a racer for each connection and sample, in iterations of a plain Python loop.
+
+    At the largest batch that was timed; the iteration (`t += i * 0.5`) is that of the processes'
+    calibration. NaN where the record holds no such time.
+    """
+    table = cells(record)
+    timed = table[
+        (table["implementation"] == name) & (table["phase"] == "gradients") & (table["status"] == "measured")
+    ]
+    iterations = [p.calibration["interpreter"] for p in record.processes if "interpreter" in p.calibration]
+    if timed.empty or not iterations:
+        return math.nan
+    largest = timed.sort_values("batch_size").iloc[-1]
+    n = record.workloads[str(largest["workload"])].widths
+    connections = sum(a * b for a, b in itertools.pairwise(n))
+    return float(largest["seconds"] / (connections * largest["batch_size"]) / np.median(iterations))
 
 
 def grid(found: list[Standing]) -> tuple[list[str], list[list[str]]]:

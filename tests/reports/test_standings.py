@@ -4,7 +4,7 @@ import math
 import pytest
 
 from benchmarks.results import Measurement, Record
-from reports.standings import grid, rivals, standings
+from reports.standings import grid, per_iteration, rivals, standings
 from tests.reports import records
 
 
@@ -45,3 +45,11 @@ def test_without_a_rival_the_cell_stands_alone() -> None:
     head, (row,) = grid([one])
     assert len(head) == len(row)
     assert row[-2:] == ["-", "-"]
+
+
+def test_the_cost_of_a_connection_is_counted_in_iterations_of_a_plain_loop() -> None:
+    connections = 64 * 32 + 32 * 10
+    seconds = 3 * records.CALIBRATION["interpreter"] * connections * 8
+    race = of(records.cell("loops", 8, seconds=(seconds,)), records.cell("loops", 1))
+    assert per_iteration(race, "loops") == pytest.approx(3)
+    assert math.isnan(per_iteration(race, "numpy"))
