@@ -20,6 +20,7 @@ from benchmarks.cells import Cell
 from benchmarks.channel import Channel
 from benchmarks.options import Settings
 from impls import referee
+from impls.facts import lines_of_code
 
 CELL_LIMIT_SECONDS = 10.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
@@ -290,7 +291,6 @@ def load(name: str) -> type[impls.Implementation]:
 def facts(racer: type[impls.Implementation]) -> results.Facts:
     """A racer's line of the fairness sheet, with its source."""
     source = inspect.getsource(sys.modules[racer.__module__])
-    lines = [line.strip() for line in source.splitlines()]
     return results.Facts(
         idea=racer.idea,
         differs_from=racer.differs_from,
@@ -298,6 +298,6 @@ def facts(racer: type[impls.Implementation]) -> results.Facts:
         same_order=racer.same_order,
         fast_math=racer.fast_math,
         layout=racer.layout,
-        lines_of_code=sum(1 for line in lines if line and not line.startswith("#")),
+        lines_of_code=lines_of_code(source),
         source=source,
     )
