@@ -178,7 +178,7 @@ def main(problems: int, same_order: int, start: int, names: tuple[str, ...]) -> 
     failed = bool(rejected)
     checks = sum(len(tally.shares) for tally in tallies.values())
     console.print(
-        f"random problems: {problems}, checks of a racer: {checks}, false rejections: {len(rejected)}"
+        f"random problems: {problems}, checks of a racer: {checks}, rejections: {len(rejected)}"
     )
     for message in rejected:
         console.print(message, markup=False)
