@@ -55,7 +55,7 @@ def standings(record: Record, baseline: str) -> list[Standing]:
     frame = measurements(record)
     medians = frame[frame["status"] == "measured"].set_index([*CELL, "process"])["median"].sort_index()
     found = []
-    for seat, rows in timed.groupby(SEAT, sort=False):
+    for seat, rows in timed.groupby(SEAT):
         workload, phase, dtype, threads, batch_size = typing.cast("tuple[str, str, str, int, int]", seat)
         place = (workload, phase, dtype, threads, batch_size)
         on = ~rows["implementation"].isin(others)
