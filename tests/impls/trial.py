@@ -177,9 +177,7 @@ def main(problems: int, same_order: int, start: int, names: tuple[str, ...]) -> 
     rejected = [message for tally in tallies.values() for message in tally.rejected]
     failed = bool(rejected)
     checks = sum(len(tally.shares) for tally in tallies.values())
-    console.print(
-        f"random problems: {problems}, checks of a racer: {checks}, rejections: {len(rejected)}"
-    )
+    console.print(f"random problems: {problems}, checks of a racer: {checks}, rejections: {len(rejected)}")
     for message in rejected:
         console.print(message, markup=False)
     for dtype in DTYPES:
