@@ -148,3 +148,10 @@ def scale(session: nox.Session) -> None:
     """What drawing a record of 20,000 measurements costs; fails at 20 s or 1 GiB."""
     session.install("-e", ".[page]", *TESTS)
     session.run("python", "-m", "tests.reports.scale")
+
+
+@nox.session
+def gallery(session: nox.Session) -> None:
+    """Redraw every picture in the README and docs; `-- --race RECORD --headline RECORD` takes new ones in."""
+    session.install("-e", ".")
+    session.run("python", "-m", "reports", "gallery", *session.posargs)

@@ -204,10 +204,38 @@ def standings(record: Path, baseline: str | None) -> None:
     from reports import tables, terminal
 
     try:
-        found = standing.standings(race, tables.choose_baseline(race, baseline))
+        over = tables.choose_baseline(race, baseline)
     except tables.UnknownChoice as error:
         raise Failure(f"{record}: {error}") from error
-    terminal.print_table(terminal.console(), *standing.grid(found))
+    out = terminal.console()
+    terminal.print_table(out, *standing.grid(standing.standings(race, over)))
+    out.print(
+        f"{over} takes {standing.per_iteration(race, over):.2f} iterations of a plain Python loop "
+        "for each connection and sample"
+    )
+
+
+@main.command()
+@click.option(
+    "--race", type=click.Path(path_type=Path), help="Take this record of a race into the gallery first."
+)
+@click.option("--headline", type=click.Path(path_type=Path), help="And this one of a headline.")
+def gallery(race: Path | None, headline: Path | None) -> None:
+    """Redraw the pictures of docs/gallery, and the figures of docs/lesson.md, from the records there."""
+    taken = [(name, load(path)) for name, path in (("race.json", race), ("headline.json", headline)) if path]
+    from benchmarks.results import RecordError
+    from reports import gallery as drawing
+
+    prepare(drawing.DOCS / "gallery")
+    for name, record in taken:
+        click.echo(drawing.adopt(record, name))
+    try:
+        for path in drawing.redraw():
+            click.echo(path)
+    except (RecordError, drawing.UnknownFigure) as error:
+        raise Failure(str(error)) from error
+    except OSError as error:
+        raise Failure(f"expected the gallery's records in docs/gallery, got: {error}") from error
 
 
 def distinct(paths: tuple[Path, ...]) -> list[str]:

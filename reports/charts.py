@@ -6,6 +6,7 @@ is there, and says below it what is missing and why.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -133,7 +134,7 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
         "What each idea buys",
         f"{where}; times as fast as the rung it stands on",
         [] if len(names) else ["no racer was measured together with the one that it differs from"],
-        size=(9.0, 1.9 + 0.42 * max(len(names), 2)),
+        size=(10.0, 1.9 + 0.42 * max(len(names), 2)),
         margins=(MARGIN, MARGIN),
         above=30.0,
         below=24.0,
@@ -142,7 +143,7 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
         nothing(axes, "nothing to draw")
         return figure
     first = rungs.drop_duplicates("implementation").set_index("implementation")
-    sides = columns(axes, len(sizes), 30, left=262)
+    sides = columns(axes, len(sizes), 30, left=290)
     for side, size in zip(sides, sizes, strict=True):
         rows = rungs[rungs["batch_size"] == size].set_index("implementation").reindex(names)
         values = rows["factor"].to_numpy(dtype=float)
@@ -154,10 +155,11 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
     width = figure.bbox.width
     for k, name in enumerate(names):
         _, y = sides[0].transData.transform((1.0, k))
-        at = MARGIN / width, y / figure.bbox.height
+        at = MARGIN / width, (y + 5) / figure.bbox.height
         below = plain(str(first.loc[name, "differs_from"]), 20)
         figure.text(*at, f"{plain(name, 20)}  over {below}", va="bottom", color=darker(look(name).colour))
-        figure.text(*at, plain(str(first.loc[name, "idea"]), 52), va="top", fontsize=7.5, color=FAINT)
+        idea = textwrap.wrap(plain(str(first.loc[name, "idea"]), 84), 44)[:2]
+        figure.text(*at, "\n".join(idea), va="top", fontsize=7.5, color=FAINT)
     return figure
 
 

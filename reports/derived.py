@@ -10,8 +10,7 @@ import pandas as pd
 
 from benchmarks.results import Record
 from reports.statistics import Floats, Slope, exponent, geometric_means, mean_slope, t_quantile
-from reports.style import LOOKS
-from reports.tables import Panel, measurements, of_panel
+from reports.tables import Panel, measurements, of_panel, racers
 
 
 def three_sizes(panel: pd.DataFrame) -> list[int]:
@@ -42,8 +41,8 @@ def ladder(record: Record, panel: Panel) -> pd.DataFrame:
     pairs["ratio"] = pairs["below"] / pairs["median"]
     keys = ["implementation", "differs_from", "idea", "batch_size"]
     means = geometric_means(pairs, keys, "ratio").rename(columns={"mean": "factor"})
-    place = {name: k for k, name in enumerate([*LOOKS, *record.implementations])}
-    return means.sort_values(["implementation", "batch_size"], key=lambda c: c.map(place).fillna(c))
+    place = means["implementation"].map({name: k for k, name in enumerate(racers(record))})
+    return means.assign(place=place).sort_values(["place", "batch_size"]).drop(columns="place")
 
 
 class Course(NamedTuple):
@@ -103,14 +102,16 @@ def growth(record: Record, panel: Panel) -> dict[str, tuple[Slope, Slope]]:
     For racers with four batch sizes or more. Each process gives an exponent; the interval is over those.
     """
     frame = of_panel(measurements(record), panel)
+    frame = frame[frame["status"] == "measured"]
     found = {}
-    for name, rows in frame[frame["status"] == "measured"].groupby("implementation", sort=False):
+    for name in racers(record):
+        rows = frame[frame["implementation"] == name]
         sizes = np.sort(rows["batch_size"].unique())
         half = (len(sizes) + 1) // 2
         if len(sizes) >= 4:
             small = rows[rows["batch_size"] <= sizes[half - 1]]
             large = rows[rows["batch_size"] >= sizes[-half]]
-            found[str(name)] = _slope(small, "batch_size"), _slope(large, "batch_size")
+            found[name] = _slope(small, "batch_size"), _slope(large, "batch_size")
     return found
 
 
@@ -128,10 +129,11 @@ def width_growth(record: Record, panel: Panel) -> tuple[int, dict[str, Slope]]:
     frame = frame[same & (frame["threads"] == panel.threads) & (frame["status"] == "measured")]
     frame = frame.assign(weights=frame["workload"].map(weights))
     for size in sorted(frame["batch_size"].unique(), reverse=True):
+        here = dict(list(frame[frame["batch_size"] == size].groupby("implementation")))
         found = {
-            str(name): _slope(rows, "weights")
-            for name, rows in frame[frame["batch_size"] == size].groupby("implementation", sort=False)
-            if rows["weights"].nunique() >= 3
+            name: _slope(here[name], "weights")
+            for name in racers(record)
+            if name in here and here[name]["weights"].nunique() >= 3
         }
         if found:
             return int(size), found

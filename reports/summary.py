@@ -101,14 +101,11 @@ def markdown(
 ) -> str:
     """summary.md: the sentence, the pictures (title, file name), the table, what to know, the machine."""
     shape = shape_of(record, panel["workload"].iloc[0]) if len(panel) else ""
-    head, rows = grid(panel, baseline)
     lines = ["# gradrace", "", escape(answer(panel, baseline, shape)), ""]
     for title, name in pictures:
         lines += [f"![{title}]({name})", ""]
     lines += [
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" + "---:|" * (len(head) - 1),
-        *("| " + " | ".join(escape(words) for words in row) + " |" for row in rows),
+        *lines_of_table(panel, baseline),
         "",
         *(f"- {escape(words)}" for words in remarks(panel, baseline)),
         *(f"- Warning: {escape(words)}" for words in warnings(record)),
@@ -117,6 +114,16 @@ def markdown(
         "",
     ]
     return "\n".join(lines)
+
+
+def lines_of_table(panel: pd.DataFrame, baseline: str) -> list[str]:
+    """The table in Markdown."""
+    head, rows = grid(panel, baseline)
+    return [
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" + "---:|" * (len(head) - 1),
+        *("| " + " | ".join(escape(words) for words in row) + " |" for row in rows),
+    ]
 
 
 def machine(record: Record) -> str:

@@ -48,7 +48,7 @@ CALIBRATION = {"gemm_float64": 5e10, "gemm_float32": 1e11, "triad": 1e10, "inter
 
 def facts(name: str, differs_from: str | None = "") -> Facts:
     return Facts(
-        idea=f"the idea of {name}",
+        idea=f"WIDE MARGINS, MANY WORDS, NO END OF THEM: what is the idea of {name}?",
         differs_from=BELOW.get(name, "loops") if differs_from == "" else differs_from,
         dtypes=("float64",),
         same_order=name == "loops",

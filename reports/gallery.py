@@ -1,0 +1,134 @@
+"""The gallery: a real race in the repository, its pictures, and the measured figures in the lesson."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import results
+from benchmarks.results import Record
+from reports import files, render, summary
+from reports.derived import totals
+from reports.style import duration, factor
+from reports.tables import Panel, choose, choose_baseline, of_panel, quantile, speedups
+
+DOCS = Path(__file__).parents[1] / "docs"
+RACE, HEADLINE = "race.json", "headline.json"
+
+
+class UnknownFigure(ValueError):
+    """A figure that the lesson asks for and the gallery's record does not hold."""
+
+
+def redraw(docs: Path = DOCS) -> list[Path]:
+    """Draw the gallery's pictures, write its page, and renew the figures in the lesson; the files written.
+
+    Raises RecordError or OSError for a record that is not there, UnknownFigure for one that lacks a figure.
+    """
+    folder = docs / "gallery"
+    written, sections = [], []
+    for name, heading in ((RACE, "The race"), (HEADLINE, "The article's experiment")):
+        record = results.read(folder / name)
+        panel = choose(record)
+        baseline = choose_baseline(record, None)
+        table = speedups(record, baseline)
+        rows = of_panel(table, panel)
+        answer = summary.answer(rows, baseline, summary.shape_of(record, panel.workload))
+        sections += [f"## {heading}", "", summary.escape(answer), "", f"Raced by `{record.command}`.", ""]
+        for title, file, figure in render.figures(record, table, panel, baseline):
+            written += files.picture(figure, folder / file, kinds=("svg",))
+            sections += [f"### {title}", "", f"![{title}](gallery/{file}.svg)", ""]
+        if name == RACE:
+            sections += [*summary.lines_of_table(rows, baseline), ""]
+        sections += [summary.escape(summary.machine(record)), ""]
+    opening = [
+        "# Gallery",
+        "",
+        "Every picture is drawn from the two records in this folder by `nox -s gallery`; none by hand.",
+        "",
+    ]
+    written.append(files.write(docs / "gallery.md", "\n".join([*opening, *sections]).encode()))
+    lesson = docs / "lesson.md"
+    if lesson.exists():
+        record = results.read(folder / RACE)
+        head = results.read(folder / HEADLINE)
+        renewed = renew(lesson.read_text(encoding="utf-8"), record, head)
+        written.append(files.write(lesson, renewed.encode()))
+    return written
+
+
+FIGURE = re.compile(r"<!--(factor|time|total) ([^>]*)-->.*?<!--/-->", re.DOTALL)
+"""A figure in the lesson: `<!--factor numba loops 1024-->1,530x<!--/-->`, `<!--time loops 1-->...<!--/-->`,
+`<!--total loops-->...<!--/-->`. What stands between the marks is renewed from the records."""
+
+
+def renew(text: str, record: Record, head: Record) -> str:
+    """`text` with every figure as the records have it."""
+    panel = choose(record)
+
+    def figure(found: re.Match[str]) -> str:
+        kind, arguments = found[1], found[2].split()
+        words = {"factor": _factor, "time": _time, "total": _total}[kind](
+            head if kind == "total" else record, panel, arguments
+        )
+        return f"<!--{kind} {found[2]}-->{words}<!--/-->"
+
+    return FIGURE.sub(figure, text)
+
+
+def _factor(record: Record, panel: Panel, arguments: Sequence[str]) -> str:
+    name, below, size = arguments
+    rows = of_panel(speedups(record, below), panel)
+    found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))]["speedup"].dropna()
+    if found.empty:
+        raise UnknownFigure(f"expected a factor of {name} over {below} at m = {size} in the gallery's record")
+    return factor(found.iloc[0])
+
+
+def _time(record: Record, panel: Panel, arguments: Sequence[str]) -> str:
+    name, size = arguments
+    rows = of_panel(speedups(record, name), panel)
+    found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))]["seconds"].dropna()
+    if found.empty:
+        raise UnknownFigure(f"expected a time of {name} at m = {size} in the gallery's record")
+    return duration(found.iloc[0])
+
+
+def _total(record: Record, _: Panel, arguments: Sequence[str]) -> str:
+    for total in totals(record, choose(record)):
+        if total.implementation == arguments[0]:
+            return duration(total.seconds)
+    raise UnknownFigure(f"expected {arguments[0]} in the gallery's headline")
+
+
+def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
+    """Put a race into the gallery, small: of each cell and process five rounds that keep its quartiles.
+
+    The five are the quartiles and the ends, so that every statistic of `tables` is that of all the rounds.
+    A headline is kept as it is: its rounds are its steps.
+    """
+    measurements = record.measurements
+    settings = dict(record.settings)
+    if name == RACE:
+        measurements = tuple(
+            dataclasses.replace(m, seconds=_five(m.seconds)) if len(m.seconds) > 5 else m
+            for m in record.measurements
+        )
+        settings["rounds kept"] = "of each cell and process the quartiles and the ends"
+    kept = dataclasses.replace(record, measurements=measurements, settings=settings)
+    path = docs / "gallery" / name
+    results.write(kept, path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["measurements"] = [
+        {key: value for key, value in each.items() if value not in (None, "", [])}
+        for each in document["measurements"]
+    ]
+    return files.write(path, json.dumps(document, separators=(",", ":")).encode() + b"\n")
+
+
+def _five(seconds: Sequence[float]) -> tuple[float, ...]:
+    ordered = sorted(seconds)
+    return tuple(float(f"{quantile(ordered, share):.6g}") for share in (0.0, 0.25, 0.5, 0.75, 1.0))
