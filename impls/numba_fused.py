@@ -276,9 +276,13 @@ def source_stamp(*files: str) -> int:
 
     numba keeps compiled code on disk, and compiles anew when the file of the function that Python calls has
     changed, but not for a change in the files of what that function calls. It does look at its closure.
+    To be taken at import: a file that is edited later must not stamp the code that was read before.
     """
     texts = [Path(file).read_bytes() for file in (numba_simd.__file__, __file__, *files)]
     return zlib.crc32(b"".join(texts)) or 1
+
+
+STAMP = source_stamp()
 
 
 array_at: Any = numba.carray  # type: ignore[attr-defined]
@@ -316,7 +320,7 @@ class EntryPoints(NamedTuple):
 @functools.cache
 def entry_points(dtype: str) -> EntryPoints:
     """Those of `numba`."""
-    real, stamp = np.dtype(dtype).type, source_stamp()
+    real, stamp = np.dtype(dtype).type, STAMP
 
     @njit(cache=True)
     def forward(address: int) -> None:

@@ -87,10 +87,13 @@ def add_up(memory: Array, plan: Plan, parts: Int) -> None:
             total[i] += theirs[i]
 
 
+STAMP = source_stamp(__file__)
+
+
 @functools.cache
 def entry_points(dtype: str) -> EntryPoints:
     """Those of `numba-parallel`."""
-    real, stamp = np.dtype(dtype).type, source_stamp(__file__)
+    real, stamp = np.dtype(dtype).type, STAMP
 
     @njit(parallel=True, cache=True)
     def forward(address: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +196,15 @@ def test_softmax_is_shifted_by_the_largest_wherever_it_stands(n, dtype):
     Y = np.eye(n)
     problem = Problem(network, (np.eye(n),), (np.zeros((n, 1)),), z, Y, n)
     assert np.array_equal(impls.load("numba")(problem, dtype).export().output, Y)
+
+
+@pytest.mark.parametrize("module", ["impls.numba_fused", "impls.numba_parallel"])
+def test_code_is_stamped_as_it_was_imported(module, monkeypatch):
+    # a file that is edited after the import would stamp the old code, kept on disk, as the new one
+    entry_points = importlib.import_module(module).entry_points.__wrapped__
+
+    def edited(path):
+        raise AssertionError(f"{path} is read after the import")
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    assert entry_points("float32").gradients
