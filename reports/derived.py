@@ -46,11 +46,15 @@ def ladder(record: Record, panel: Panel) -> pd.DataFrame:
 
 
 class Course(NamedTuple):
-    """What n steps cost a racer: `start` seconds (construction with compilation), then `each` a step."""
+    """What n steps cost a racer: `start` seconds (construction with compilation), then `each` a step.
+
+    `cold`: the start is that of a first construction, with no compiler's cache on disk.
+    """
 
     implementation: str
     start: float
     each: float
+    cold: bool = False
 
     def after(self, steps: Floats) -> Floats:
         """Seconds from the start until so many steps are done."""
@@ -58,14 +62,19 @@ class Course(NamedTuple):
 
 
 def courses(panel: pd.DataFrame, size: int) -> list[Course]:
-    """The course of every racer that was measured at this batch size and whose start is on record."""
+    """The course of every racer that was measured at this batch size and whose start is on record.
+
+    A start is the cold one where the race surveyed it, else the one that the race saw, which may have found
+    what an earlier process compiled.
+    """
     rows = panel[(panel["status"] == "measured") & (panel["batch_size"] == size)]
-    start = rows["construct_seconds"].fillna(rows["compile_seconds"])
-    known = rows[start.notna()]
-    return [
-        Course(str(name), float(begin), float(each))
-        for name, begin, each in zip(known["implementation"], start.dropna(), known["seconds"], strict=True)
-    ]
+    found = []
+    for row in rows.to_dict("records"):
+        cold = bool(np.isfinite(row["cold_construct_seconds"]))
+        start = row["cold_construct_seconds"] if cold else row["construct_seconds"]
+        if np.isfinite(start):
+            found.append(Course(row["implementation"], start, row["seconds"], cold))
+    return found
 
 
 def break_even(one: Course, other: Course) -> float:

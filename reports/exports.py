@@ -46,6 +46,12 @@ SCHEMA = {
     ),
     "construct_seconds": ("float64", "seconds of construction, with compilation and warm-up"),
     "compile_seconds": ("float64", "seconds of construction spent compiling"),
+    "cold_construct_seconds": ("float64", "seconds of a first construction, no compiler's cache on disk"),
+    "cold_compile_seconds": ("float64", "seconds of that spent compiling"),
+    "cached_compile_seconds": (
+        "float64",
+        "seconds of compilation in the next process, from the cache on disk",
+    ),
     "predicted_seconds": ("float64", "predicted seconds of one call, where it was skipped"),
     "flops": ("float64", "multiplications and additions of the matrix products of one call"),
     "bytes": ("float64", "the least bytes that one call moves"),

@@ -36,14 +36,19 @@ def redraw(docs: Path = DOCS) -> list[Path]:
         baseline = choose_baseline(record, None)
         table = speedups(record, baseline)
         rows = of_panel(table, panel)
-        answer = summary.answer(rows, baseline, summary.shape_of(record, panel.workload))
-        sections += [f"## {heading}", "", summary.escape(answer), "", f"Raced by `{record.command}`.", ""]
+        told = summary.story(record, rows, baseline)
+        sections += [
+            f"## {heading}",
+            "",
+            summary.escape(told.answer),
+            "",
+            f"Raced by `{record.command}`.",
+            "",
+        ]
         for title, file, figure in render.figures(record, table, panel, baseline):
             written += files.picture(figure, folder / file, kinds=("svg",))
             sections += [f"### {title}", "", f"![{title}](gallery/{file}.svg)", ""]
-        if name == RACE:
-            sections += [*summary.lines_of_table(rows, baseline), ""]
-        sections += [summary.escape(summary.machine(record)), ""]
+        sections += [*summary.lines_of_table(told), "", summary.escape(summary.machine(record)), ""]
     opening = [
         "# Gallery",
         "",

@@ -37,7 +37,7 @@ TOKENS = (
 def build(record: Record, panel: Panel, baseline: str) -> bytes:
     """The page, which begins with `panel` over `baseline`. Nothing in it is fetched from anywhere."""
     rows = of_panel(speedups(record, baseline), panel)
-    shape = summary.shape_of(record, panel.workload)
+    told = summary.story(record, rows, baseline)
     library = page_charts.library().replace("</script", "<\\/script")
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
     packed = {**pack(record, panel, baseline), "specs": page_charts.specifications()}
@@ -45,10 +45,10 @@ def build(record: Record, panel: Panel, baseline: str) -> bytes:
         hashes=" ".join(map(_hash, (library, script))),
         title=html.escape(shown(panel.workload)),
         style=(ASSETS / "page.css").read_text(encoding="utf-8"),
-        answer=html.escape(summary.answer(rows, baseline, shape)),
+        answer=html.escape(told.answer),
         warnings=_warnings(record),
-        table=_table(*summary.grid(rows, baseline)),
-        remarks=_items(summary.remarks(rows, baseline)),
+        table=_table(told.head, told.rows),
+        remarks=_items(told.remarks),
         facts=_facts(record),
         tabs=_tabs(record),
         command=html.escape(shown(record.command, 2000)),
@@ -81,7 +81,7 @@ def _table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
     top = "".join(f'<th scope="col">{html.escape(words)}</th>' for words in head)
     body = "".join(
         f'<tr><th scope="row"><bdi>{html.escape(row[0])}</bdi></th>'
-        + "".join(f'<td><div class="long">{html.escape(words)}</div></td>' for words in row[1:])
+        + "".join(f"<td>{html.escape(words)}</td>" for words in row[1:])
         + "</tr>"
         for row in rows
     )

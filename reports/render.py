@@ -51,6 +51,7 @@ def figures(
         totals = derived.totals(record, panel)
         steps = record.settings.get("steps")
         if isinstance(steps, int):
+            where += f", m = {', '.join(map(str, sorted(rows['batch_size'].unique())))}"
             yield "The whole experiment", "headline", training_charts.headline_chart(totals, steps, where)
         curves = derived.losses(record, panel)
         if curves:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,55 @@ import pandas as pd
 from benchmarks.results import Record
 from reports.canvas import describe, whiskers
 from reports.charts import cell_words
-from reports.style import MARKS, MEANINGS, digits, factor, plain
-from reports.tables import notable_crossovers
+from reports.derived import Total, totals
+from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
+from reports.tables import PANEL, Panel, notable_crossovers
 
 
 def shape_of(record: Record, workload: str) -> str:
     """The widths of a workload: `64-32-10`."""
     known = record.workloads.get(workload)
     return "-".join(map(str, known.widths)) if known else ""
+
+
+class Story(NamedTuple):
+    """What a panel says: in a sentence, in a table, and what to know beside it."""
+
+    answer: str
+    head: list[str]
+    rows: list[list[str]]
+    remarks: list[str]
+
+
+def story(record: Record, panel: pd.DataFrame, baseline: str) -> Story:
+    """The story of one panel of `tables.speedups`; of a headline, that of all its steps."""
+    first = panel.iloc[0]
+    found = totals(record, Panel(*(first[key] for key in PANEL)))
+    shape = shape_of(record, first["workload"])
+    if found:
+        return _headline(record, panel, found, shape)
+    return Story(answer(panel, baseline, shape), *grid(panel, baseline), remarks(panel, baseline))
+
+
+def _headline(record: Record, panel: pd.DataFrame, found: list[Total], shape: str) -> Story:
+    slowest, fastest = found[0], found[-1]
+    steps = f"{record.settings['steps']:,} steps of {panel['batch_size'].max()} samples"
+    words = (
+        f"{steps} take {plain(fastest.implementation)} {duration(fastest.seconds)} and "
+        f"{plain(slowest.implementation)} {duration(slowest.seconds)}"
+        f"{'' if slowest.in_full else ' (projected)'}: {factor(slowest.seconds / fastest.seconds)} "
+        f"({describe(panel, shape)})."
+    )
+    rows = [
+        [
+            plain(total.implementation),
+            duration(total.seconds),
+            factor(slowest.seconds / total.seconds),
+            "run in full" if total.in_full else f"projected: {duration(total.low)} to {duration(total.high)}",
+        ]
+        for total in found
+    ]
+    return Story(words, ["", "time", "factor", "how"], rows, _common(panel))
 
 
 def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
@@ -68,14 +110,18 @@ def entry(cell: pd.Series, absolute: bool) -> str:
 def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
     """What to know beside the table: the spread, the marks in it, crossovers, the referee's word."""
     words = [f"{plain(baseline)}: time of one call; the others: times as fast; {whiskers(panel)}."]
-    used = [status for status in MARKS if (panel["status"] == status).any()]
-    if used:
-        words.append("; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + ".")
     words += [
         f"{plain(row.passer)} passes {plain(row.passed)} at m ≈ {digits(row.batch_size, 2)}."
         for row in notable_crossovers(panel, baseline)
     ]
-    errors = panel[["error_of_bound"]].max().iloc[0]
+    return words + _common(panel)
+
+
+def _common(panel: pd.DataFrame) -> list[str]:
+    """What to know whatever the phase: which statuses stand for what, and the referee's word."""
+    used = [status for status in MARKS if (panel["status"] == status).any()]
+    words = ["; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + "."] if used else []
+    errors = panel["error_of_bound"].max()
     if np.isfinite(errors):
         words.append(f"Every timed cell passed the referee: largest error {digits(errors)} of its bound.")
     return words
@@ -100,14 +146,14 @@ def markdown(
     record: Record, panel: pd.DataFrame, baseline: str, pictures: Sequence[tuple[str, str]] = ()
 ) -> str:
     """summary.md: the sentence, the pictures (title, file name), the table, what to know, the machine."""
-    shape = shape_of(record, panel["workload"].iloc[0]) if len(panel) else ""
-    lines = ["# gradrace", "", escape(answer(panel, baseline, shape)), ""]
+    told = story(record, panel, baseline)
+    lines = ["# gradrace", "", escape(told.answer), ""]
     for title, name in pictures:
         lines += [f"![{title}]({name})", ""]
     lines += [
-        *lines_of_table(panel, baseline),
+        *lines_of_table(told),
         "",
-        *(f"- {escape(words)}" for words in remarks(panel, baseline)),
+        *(f"- {escape(words)}" for words in told.remarks),
         *(f"- Warning: {escape(words)}" for words in warnings(record)),
         "",
         escape(machine(record)),
@@ -116,13 +162,12 @@ def markdown(
     return "\n".join(lines)
 
 
-def lines_of_table(panel: pd.DataFrame, baseline: str) -> list[str]:
+def lines_of_table(told: Story) -> list[str]:
     """The table in Markdown."""
-    head, rows = grid(panel, baseline)
     return [
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" + "---:|" * (len(head) - 1),
-        *("| " + " | ".join(escape(words) for words in row) + " |" for row in rows),
+        "| " + " | ".join(told.head) + " |",
+        "|" + "---|" + "---:|" * (len(told.head) - 1),
+        *("| " + " | ".join(escape(words) for words in row) + " |" for row in told.rows),
     ]
 
 

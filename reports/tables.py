@@ -33,6 +33,7 @@ PHASES = ("gradients", "step", "forward")
 FIGURES = [
     *("construct_seconds", "compile_seconds", "predicted_seconds", "flops", "bytes"),
     *("peak_bytes", "construct_peak_bytes", "least_bytes"),
+    *("cold_construct_seconds", "cold_compile_seconds", "cached_compile_seconds"),
     *("error_of_bound", "error_ulp", "error_ulp_median"),
 ]
 """What the record may say of a cell beside its times."""
@@ -89,6 +90,9 @@ def measurements(record: Record) -> pd.DataFrame:
                 "peak_bytes": one.peak_bytes,
                 "construct_peak_bytes": one.construct_peak_bytes,
                 "least_bytes": one.least_bytes,
+                "cold_construct_seconds": one.cold_construct_seconds,
+                "cold_compile_seconds": one.cold_compile_seconds,
+                "cached_compile_seconds": one.cached_compile_seconds,
                 "error_of_bound": one.error_of_bound,
                 "error_ulp": one.error_ulp,
                 "error_ulp_median": one.error_ulp_median,

@@ -39,9 +39,10 @@ def show(record: Record, panel: Panel, baseline: str) -> None:
     """Print the sentence, the table, what to know beside it, and the record's warnings."""
     out = console()
     rows = of_panel(speedups(record, baseline), panel)
-    out.print(summary.answer(rows, baseline, summary.shape_of(record, panel.workload)))
-    print_table(out, *summary.grid(rows, baseline))
-    for words in summary.remarks(rows, baseline):
+    told = summary.story(record, rows, baseline)
+    out.print(told.answer)
+    print_table(out, told.head, told.rows)
+    for words in told.remarks:
         out.print(words)
     for words in summary.warnings(record):
         out.print(f"warning: {words}", style="yellow")

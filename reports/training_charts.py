@@ -24,6 +24,11 @@ from reports.derived import Course, Total, leads
 from reports.statistics import Floats
 from reports.style import darker, digits, duration, factor, look, plain
 
+WARM = (
+    "Starts are those of the race, which may have found on disk what was compiled before; a race with "
+    "--survey has cold ones."
+)
+
 
 @settings()
 def break_even_chart(field: Sequence[Course], where: str) -> Figure:
@@ -34,6 +39,7 @@ def break_even_chart(field: Sequence[Course], where: str) -> Figure:
     figure, axes = canvas(
         "How many steps repay compilation",
         f"{where}; time since construction began; ringed: a new racer is ahead",
+        [] if all(course.cold for course in field) else [WARM],
     )
     if not field:
         nothing(axes, "nothing to draw: no start-up times are on record")
@@ -81,6 +87,11 @@ def training_chart(curves: Mapping[str, tuple[Floats, Floats]], where: str) -> F
     axes.xaxis.set_major_formatter(SECONDS)
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel("time spent training")
+    longest, shortest = (
+        choice([spent[k] for spent, _ in curves.values()]) for choice, k in ((max, -1), (min, 0))
+    )
+    air = max((longest / shortest) ** 0.03, 1.1)
+    axes.set_xlim(shortest / air, longest * air)
     ends = []
     for name, (spent, losses) in curves.items():
         colour, marker, dash = look(name)
@@ -109,7 +120,7 @@ def headline_chart(found: Sequence[Total], steps: int, where: str) -> Figure:
     words = [f"{duration(total.seconds)}   {factor(slowest / total.seconds)}" for total in found]
     projected = [not total.in_full for total in found]
     bars(axes, [total.implementation for total in found], values, low, high, words, projected, origin=least)
-    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: duration(value)))
+    axes.xaxis.set_major_formatter(SECONDS)
     for k, total in enumerate(found):
         _, y = axes.transData.transform((least, k))
         name = total.implementation

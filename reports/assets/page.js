@@ -317,6 +317,7 @@
     if (!counts.length) return "Nothing was measured here.";
     const [least, most] = [Math.min(...counts), Math.max(...counts)];
     if (most === 1) return "Whiskers: quartiles of the rounds within one process, no interval.";
+    if (least === 1) return `Whiskers: 95 % interval over up to ${most} processes; of one, quartiles of its rounds.`;
     return `Whiskers: 95 % interval over ${least === most ? most : `${least} to ${most}`} processes.`;
   };
 

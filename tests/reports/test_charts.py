@@ -17,6 +17,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -71,6 +72,25 @@ def legible(figure: Figure, rotated: bool = False) -> None:
         assert not slim.overlaps(its), f"{one!r} and {other!r} overlap"
 
 
+def leaders_end_before_names(figure: Figure) -> None:
+    """No line that leads from a line's end to its name runs through a name."""
+    with settings():
+        FigureCanvasAgg(figure).draw()
+    width, height = figure.bbox.size
+    names = [
+        text
+        for text in figure.texts
+        if text.get_horizontalalignment() == "left" and text.get_verticalalignment() == "center"
+    ]
+    boxes = [layout.extent(text, figure) for text in names]
+    for leader in figure.get_children():
+        if isinstance(leader, Line2D) and len(np.asarray(leader.get_xdata())) == 2:
+            ends = np.asarray(leader.get_xydata()) * [width, height]
+            assert all(not Bbox(ends).overlaps(box) for box in boxes)
+            assert ends.min() >= 0
+            assert ends[:, 0].max() <= width
+
+
 def every_figure(made: Record) -> list[tuple[str, str, Figure]]:
     panel = tables.choose(made)
     baseline = tables.choose_baseline(made, None)
@@ -85,6 +105,7 @@ def test_labels_do_not_overlap_and_nothing_is_cut_off(count: int, sizes: tuple[i
     assert {"time", "speedup", "heat"} <= {name for _, name, _ in found}
     for _, name, figure in found:
         legible(figure, rotated=name == "heat")
+        leaders_end_before_names(figure)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 500.0], ids=["from 1 us", "usual", "to 10 minutes"])
@@ -293,6 +314,7 @@ def test_the_headline_and_the_training_are_legible() -> None:
     assert [name for _, name, _ in found] == ["headline", "training"]
     for _, _, figure in found:
         legible(figure)
+        leaders_end_before_names(figure)
     words = [words for words, _ in drawn_texts(found[0][2])]
     assert "1,000 steps of gradient descent" in words
 

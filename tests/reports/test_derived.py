@@ -123,6 +123,13 @@ def test_losses_stand_beside_the_seconds_until_then() -> None:
     assert "loops" not in found
 
 
+def test_a_cold_start_is_preferred_to_the_one_that_the_race_saw() -> None:
+    warm = cell("numba", 1, 0, (1.0,), construct_seconds=0.5)
+    alone = cell("numba", 1, 1, (), cold_construct_seconds=9.0)
+    assert derived.courses(rows(record([warm])), 1) == [("numba", 0.5, 1.0, False)]
+    assert derived.courses(rows(record([warm, alone])), 1) == [("numba", 9.0, 1.0, True)]
+
+
 def test_every_racer_of_a_race_has_a_course() -> None:
     field = derived.courses(rows(race(LADDER, processes=2)), 64)
     assert [course.implementation for course in field] == list(LADDER)
