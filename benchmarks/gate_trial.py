@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,8 +75,11 @@ def _run(command: list[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True)
 
 
-def steps(folder: Path, same: int, injected: int, runs: int) -> Iterator[Step]:
-    """What the trial consists of, the most telling first; whole gates take turns, kind by kind."""
+def steps(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str] = ()) -> Iterator[Step]:
+    """What the trial consists of, the most telling first; whole gates take turns, kind by kind.
+
+    `kinds` are `SAME` and the names of injections; all of them where none is named.
+    """
     from benchmarks.injections import INJECTIONS
 
     refs = {kind: (f"trial/{kind}/base", f"trial/{kind}/head") for kind in INJECTIONS}
@@ -86,12 +89,15 @@ def steps(folder: Path, same: int, injected: int, runs: int) -> Iterator[Step]:
         base, head = refs[kind]
         return Step(kind, ("--base", base, "--head", head, "--here", *more), folder / out)
 
-    yield step(SAME, f"{SAME}.json", "--pairs", str(same))
+    wanted = kinds or list(refs)
+    if SAME in wanted:
+        yield step(SAME, f"{SAME}.json", "--pairs", str(same))
     for kind, injection in INJECTIONS.items():
-        racers = ",".join(injection.slowed)
-        yield step(kind, f"injected/{kind}.json", "--pairs", str(injected), "--impl", racers)
+        if kind in wanted:
+            racers = ",".join(injection.slowed)
+            yield step(kind, f"injected/{kind}.json", "--pairs", str(injected), "--impl", racers)
     for run in range(runs):
-        for kind in refs:
+        for kind in wanted:
             yield step(kind, f"runs/{kind}-{run:02}.json")
 
 
@@ -120,19 +126,27 @@ def carry_out(step: Step, clone: Path) -> int:
 @click.option(
     "--runs", type=click.IntRange(min=0), default=20, show_default=True, help="Whole gates per kind."
 )
+@click.option("--kinds", metavar="LIST", help="same, or names of injections; all unless named.")
 @click.option("--hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="When to stop.")
-def gate_trial(folder: Path, same: int, injected: int, runs: int, hours: float) -> None:
+def gate_trial(folder: Path, same: int, injected: int, runs: int, kinds: str | None, hours: float) -> None:
     """Measure the gate itself; `python -m reports gate-trial` says how often it errs.
 
     Whatever is done stays done: called again, the trial goes on where it was stopped or killed.
     """
     from benchmarks import worktrees
+    from benchmarks.injections import INJECTIONS
 
+    named = kinds.split(",") if kinds else []
+    for kind in named:
+        if kind not in (SAME, *INJECTIONS):
+            raise click.BadParameter(
+                f"expected some of {', '.join((SAME, *INJECTIONS))}, got {kind!r}", param_hint="--kinds"
+            )
     root = worktrees.repository(Path.cwd())
     folder = folder.resolve()
     clone = prepare(root, folder)
     deadline = time.monotonic() + 3600 * hours
-    todo = [step for step in steps(folder, same, injected, runs) if not step.out.exists()]
+    todo = [step for step in steps(folder, same, injected, runs, named) if not step.out.exists()]
     for k, step in enumerate(todo):
         if time.monotonic() > deadline:
             break

@@ -66,6 +66,7 @@ def test_pairs_come_first_and_whole_gates_take_turns(root: Path, tmp_path: Path)
     assert found[0].arguments[-2:] == ("--pairs", "60")
     assert found[1].arguments[-4:] == ("--pairs", "24", "--impl", "numpy")
     assert "--pairs" not in found[2].arguments
+    assert list(steps(tmp_path, same=60, injected=24, runs=2, kinds=[SAME])) == [found[0], found[3], found[5]]
 
 
 @pytest.mark.parametrize(("code", "recorded"), [(0, False), (0, True), (2, False)])
