@@ -18,8 +18,10 @@ LOOP = 20_000
 REPEATS = 5
 
 
-def calibrate() -> dict[str, float]:
+def calibrate(ready: Callable[[], Any] = lambda: None) -> dict[str, float]:
     """The best of a few repeats of each, in operations or bytes a second, or in seconds.
+
+    `ready` is called before each repeat: it may wait until the machine is.
 
     gemm_float64, gemm_float32: multiplications and additions a second of a large product, on as many
     threads as are in force. triad: bytes a second of a = b + s c (McCalpin's STREAM counts three arrays).
@@ -27,33 +29,34 @@ def calibrate() -> dict[str, float]:
     that `perf_counter` shows, in seconds. call: seconds of an empty call, which every timed call carries.
     """
     return {
-        "gemm_float64": _gemm("float64"),
-        "gemm_float32": _gemm("float32"),
-        "triad": _triad(),
-        "interpreter": _best(_loop) / LOOP,
+        "gemm_float64": _gemm("float64", ready),
+        "gemm_float32": _gemm("float32", ready),
+        "triad": _triad(ready),
+        "interpreter": _best(_loop, ready) / LOOP,
         "timer": _timer_resolution(),
-        "call": _best(_calls) / LOOP,
+        "call": _best(_calls, ready) / LOOP,
     }
 
 
-def _best(work: Callable[[], Any]) -> float:
+def _best(work: Callable[[], Any], ready: Callable[[], Any]) -> float:
     found = []
     for _ in range(REPEATS):
+        ready()
         start = time.perf_counter()
         work()
         found.append(time.perf_counter() - start)
     return min(found)
 
 
-def _gemm(dtype: str) -> float:
+def _gemm(dtype: str, ready: Callable[[], Any]) -> float:
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((GEMM_SIZE, GEMM_SIZE)).astype(dtype) for _ in range(2))
     out = np.empty_like(a)
     np.matmul(a, b, out=out)
-    return 2 * GEMM_SIZE**3 / _best(lambda: np.matmul(a, b, out=out))
+    return 2 * GEMM_SIZE**3 / _best(lambda: np.matmul(a, b, out=out), ready)
 
 
-def _triad() -> float:
+def _triad(ready: Callable[[], Any]) -> float:
     n = TRIAD_BYTES // 8
     b, c, a = np.ones(n), np.ones(n), np.empty(n)
 
@@ -65,7 +68,7 @@ def _triad() -> float:
             np.add(a[part], b[part], out=a[part])
 
     triad()
-    return 3 * TRIAD_BYTES / _best(triad)
+    return 3 * TRIAD_BYTES / _best(triad, ready)
 
 
 def _loop() -> None:

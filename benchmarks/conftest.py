@@ -27,8 +27,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(fields, values, ids=["-".join(str(value) for value in row) for row in values])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All phases of a cell one after the other, so that its racers are verified and constructed once."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """All phases of a cell one after the other, so that its racers are verified and constructed once.
+
+    They are timed by the contest's own stopwatch.
+    """
+    for item in items:
+        if CONTEST in config.stash:
+            item.add_marker(pytest.mark.benchmark(timer=config.stash[CONTEST].stopwatch))
     place: dict[Any, int] = {}
 
     def group(item: pytest.Item) -> int:
@@ -79,6 +85,7 @@ class Lane:
             return
         plan = clock.plan(clock.settle(call))
         benchmark.group = f"{cell.workload} {cell.phase} m={cell.batch_size} {cell.dtype}"
+        self.contest.stopwatch.reset(call)
         compiled = self.contest.compilations.count()
         benchmark.pedantic(call, rounds=plan.rounds, iterations=plan.iterations)
         if self.contest.compilations.count() != compiled:

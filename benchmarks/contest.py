@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import functools
 import inspect
+import itertools
 import random
 import statistics
 import sys
@@ -19,13 +20,14 @@ from benchmarks import calibration, checkout, clock, compilers, costs, environme
 from benchmarks.cells import Cell
 from benchmarks.channel import Channel
 from benchmarks.options import Settings
+from benchmarks.quiet import Quiet, Stopwatch
 from impls import referee
 from impls.facts import lines_of_code
 
-CELL_LIMIT_SECONDS = 10.0
+CELL_LIMIT_SECONDS = 12.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
 
-CALLS_OF_A_CELL = 8
+CALLS_OF_A_CELL = 10
 """Calls that a slow cell costs: its construction, the referee's, a warm-up and the fewest rounds."""
 
 SLOWEST_FLOPS = 1e7
@@ -60,10 +62,16 @@ class Starter:
 class Contest:
     """The race of one process: its settings, its verdicts and its measurements."""
 
-    def __init__(self, settings: Settings, known: dict[str, workloads.Workload]) -> None:
+    def __init__(
+        self, settings: Settings, known: dict[str, workloads.Workload], cpus: Sequence[int] = ()
+    ) -> None:
         self.settings = settings
         self.workloads = known
         self.compilations = compilers.Compilations()
+        self.restless = 0
+        self._cpus = cpus if settings.threads == 1 else ()
+        self.moments = Quiet(None, self._cpus)
+        self.stopwatch = Stopwatch(self.moments)
         self._started = datetime.datetime.now(datetime.UTC)
         self._start = time.perf_counter()
         self._watch = environment.Watch(settings.threads)
@@ -79,6 +87,8 @@ class Contest:
         """Race the cells that a conductor asks for, and tell it of each."""
         request = channel.receive() or {}
         self._wanted = {Cell(**cell) for cell in request.get("cells", [])}
+        self.moments = Quiet(request.get("probe"), self._cpus)
+        self.stopwatch = Stopwatch(self.moments)
         self._tell = channel.send
         self.tell(machine=environment.machine(), versions=environment.versions())
 
@@ -136,6 +146,10 @@ class Contest:
     def _construct(self, cell: Cell) -> Starter:
         racer_class = self.load(cell.implementation)
         problem = self.problem(cell.workload, cell.batch_size)
+        try:
+            referee.held(problem, cell.dtype)
+        except ValueError as error:  # no racer sees a problem that overflows in its dtype
+            raise CellError("unsupported", str(error)) from error
         start = time.perf_counter()
         racer = racer_class(problem, dtype=cell.dtype, threads=cell.threads)
         construct_seconds = time.perf_counter() - start
@@ -175,16 +189,23 @@ class Contest:
     def enter(
         self, cell: Cell, starter: Starter, seconds: tuple[float, ...], iterations: int
     ) -> results.Measurement:
-        """Put a timed cell on record."""
+        """Put a timed cell on record; of its rounds those that the stopwatch found quiet, if any."""
+        probes = self.stopwatch.probes
+        within = [self.moments.is_quiet(took) for took in probes]
+        if any(within):
+            seconds = tuple(itertools.compress(seconds, within))
+            probes = list(itertools.compress(probes, within))
+        self.restless += not any(within)
         if min(seconds) <= 0:
             raise CellError("failed", "the clock stood still or stepped back while this cell was timed")
-        self.typical[cell] = sorted(seconds)[len(seconds) // 2]
+        self.typical[cell] = results.typical(seconds)
         network = self.workloads[cell.workload].network
         itemsize = 4 if cell.dtype == "float32" else 8
         return self._record(
             cell,
             status="measured",
             seconds=seconds,
+            probe=max(probes, default=None),
             iterations=iterations,
             construct_seconds=starter.construct_seconds,
             compile_seconds=starter.racer.compile_seconds,
@@ -209,8 +230,13 @@ class Contest:
 
     def process(self) -> results.Process:
         """This process, at its end: what was in force, and what the machine could do."""
-        calibrated = calibration.calibrate()
+        calibrated = {**calibration.calibrate(self.moments.wait), "probe": self.moments.fastest}
         warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated["call"])]
+        if self.restless > NOISY * len(self.typical):
+            warnings.append(
+                f"more than {NOISY:.0%} of the cells found no quiet moment: something else kept slowing the "
+                "machine down; race later or elsewhere"
+            )
         return results.Process(
             seed=self.settings.seed,
             started=self._started.isoformat(),
@@ -220,6 +246,7 @@ class Contest:
             load_average=self._watch.load,
             calibration=calibrated,
             warnings=tuple(warnings),
+            waited=self.moments.waited,
         )
 
     def record(self, command: str) -> results.Record:

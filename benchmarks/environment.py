@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -51,11 +52,11 @@ def check_threads(threads: int) -> None:
         )
 
 
-def limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> tuple[int, ...]:
     """Hold this process, and every library that it loads from now on, to `threads` CPUs and threads.
 
-    Raises ValueError where the process may not use that many CPUs. Where the system knows no affinity only
-    the libraries are limited.
+    Returns the CPUs that it might have used. Raises ValueError where those are fewer than `threads`. Where
+    the system knows no affinity only the libraries are limited.
     """
     check_threads(threads)
     allowed = cpus()
@@ -69,6 +70,17 @@ def limit_threads(threads: int) -> None:
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(threads)
+    return allowed
+
+
+def move_to(cpu: int) -> None:
+    """Hold every thread of this process to one CPU; where the system knows no affinity, nothing happens."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    tasks = Path("/proc/self/task")
+    for thread in [int(path.name) for path in tasks.iterdir()] if tasks.exists() else [0]:
+        with contextlib.suppress(ProcessLookupError):  # it has ended since
+            os.sched_setaffinity(thread, [cpu])
 
 
 def threads_in_force() -> dict[str, int]:

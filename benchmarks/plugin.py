@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import shlex
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,22 +68,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [str(Path(__file__).parent)]  # a race collects no laws
     try:
         threads = options.positive("--threads", config.getoption("--threads"))
-        if timing:
-            environment.limit_threads(threads)
-        config.stash[CONTEST] = _contest(config)
+        cpus = environment.limit_threads(threads) if timing else ()
+        config.stash[CONTEST] = _contest(config, cpus)
         if timing and config.getoption("conductor") is None:
             options.check_writable("--record", Path(config.getoption("--record")))
     except (ValueError, TypeError) as error:
         raise pytest.UsageError(str(error)) from error
 
 
-def _contest(config: pytest.Config) -> Contest:
+def _contest(config: pytest.Config, cpus: Sequence[int]) -> Contest:
     from benchmarks.contest import Contest
     from benchmarks.request import Request
 
     fields = [field.name for field in dataclasses.fields(Request)]
     request = Request(**{name: config.getoption(name) for name in fields})
-    contest = Contest(request.settings(), request.workloads())
+    contest = Contest(request.settings(), request.workloads(), cpus)
     conductor = config.getoption("conductor")
     if conductor is not None:
         from benchmarks.channel import Channel

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -122,8 +123,9 @@ class Race:
     def run(self) -> None:
         """Race until it is enough; the record is at `path` when it is."""
         try:
-            for cells in self._turns():
-                self._run_process(cells)
+            with tempfile.TemporaryDirectory() as compiled:
+                for cells in self._turns():
+                    self._run_process(cells, compiled)
             if self.plan.survey:
                 self._survey()
         except BaseException:
@@ -142,7 +144,7 @@ class Race:
                 return
             yield cells
 
-    def _run_process(self, cells: list[Cell]) -> None:
+    def _run_process(self, cells: list[Cell], compiled: str) -> None:
         number = len(self.processes)
         seed = self.plan.settings.seed + number
         began = last = time.monotonic()
@@ -152,8 +154,10 @@ class Race:
         self.current, self.done = cells, 0
         flight: Cell | None = None
         arguments = [*self.plan.request.arguments(), f"--seed={seed}"]
-        with Worker(self.plan.phases, arguments, self.plan.settings.threads) as worker:
-            worker.channel.send(cells=[dataclasses.asdict(cell) for cell in cells])
+        with Worker(self.plan.phases, arguments, self.plan.settings.threads, compiled) as worker:
+            known = [p.calibration["probe"] for p in self.processes if "probe" in p.calibration]
+            probe = min(known, default=None)
+            worker.channel.send(cells=[dataclasses.asdict(cell) for cell in cells], probe=probe)
             try:
                 for message in worker.messages(self.plan.timeout):
                     now = time.monotonic()

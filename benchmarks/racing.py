@@ -30,7 +30,7 @@ RECORD = "reports/out/record.json"
 @click.option("--activation", help="Of --network.")
 @click.option("--loss", help="Of --network.")
 @click.option("--target", default="5", metavar="PERCENT", help="Race until every speedup is known to +-this.")
-@click.option("--budget", default="200", metavar="S", help="Seconds; whatever is known then is what is told.")
+@click.option("--budget", default="215", metavar="S", help="Seconds; whatever is known then is what is told.")
 @click.option(
     "--timeout", default="120", metavar="S", help="Seconds that a cell may take before it is given up."
 )

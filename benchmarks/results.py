@@ -6,17 +6,19 @@ settings, and the raw seconds of every measurement. Every ratio is derived from 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
+import operator
 import os
-import statistics
 import tempfile
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,6 +28,10 @@ SCHEMA = 1
 Status = Literal["measured", "skipped", "unsupported", "unavailable", "wrong", "failed", "timed out"]
 """What became of a cell: `skipped` was predicted too slow, `unsupported` is a racer's own word, `unavailable`
 lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out` hung."""
+
+SLOWER = 1.3
+"""A moment is quiet in which the probe takes no more than so many times its fastest. Work on the other thread
+of the core makes it 1.6 to 2 times; the clock's frequency, interrupts and the like some 1.1 times."""
 
 T = TypeVar("T")
 
@@ -65,7 +71,9 @@ class Process:
 
     `calibration` is what the machine could do there: `gemm_float64` and `gemm_float32` (operations a second
     of a large product), `triad` (bytes a second), `interpreter` (seconds of an iteration of a plain loop),
-    `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call carries).
+    `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call carries),
+    `probe` (seconds of the loop that tells quiet moments from others, at its fastest). `waited` is how many
+    seconds went by in waiting for quiet moments.
     """
 
     seed: int
@@ -76,6 +84,7 @@ class Process:
     load_average: float | None = None
     calibration: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    waited: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Measurement:
     """One cell (workload, phase, batch size, dtype, threads) of one racer, as one process saw it.
 
     `seconds` holds one value a round: the time of one call, averaged over the round's `iterations` calls.
+    They are those of the rounds that began and ended in quiet moments, if any did: when the probe (a loop of
+    some 30 us) took no longer than usual. `probe` is the longest that it took around them, in seconds.
 
     In the phase "headline" a call is one step of training. Where a racer's rounds hold all of
     `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its
@@ -106,6 +117,7 @@ class Measurement:
     status: Status
     reason: str = ""
     seconds: tuple[float, ...] = ()
+    probe: float | None = None
     iterations: int = 0
     construct_seconds: float | None = None
     compile_seconds: float | None = None
@@ -125,8 +137,8 @@ class Measurement:
 
     @property
     def typical(self) -> float:
-        """What this process says of the cell, in one number: the median of its rounds, in seconds."""
-        return statistics.median(self.seconds)
+        """What this process says of the cell, in one number: `typical` of its rounds, in seconds."""
+        return typical(self.seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +154,33 @@ class Record:
     implementations: Mapping[str, Facts]
     processes: tuple[Process, ...]
     measurements: tuple[Measurement, ...]
+
+
+def typical(seconds: Sequence[float]) -> float:
+    """The first decile of a process's rounds, as NumPy's linear quantile has it.
+
+    What disturbs a round makes it longer, never shorter: the low end is what comes out again next time. The
+    shortest alone would be an extreme.
+    """
+    ordered = sorted(seconds)
+    whole, part = divmod((len(ordered) - 1) / 10, 1)
+    low, high = ordered[int(whole)], ordered[min(int(whole) + 1, len(ordered) - 1)]
+    return low + (high - low) * part
+
+
+def counting(measurements: Sequence[Measurement]) -> list[bool]:
+    """Of each, whether its time counts: that of quiet moments where two processes found some for the cell.
+
+    A moment was quiet if the probe took no more than `SLOWER` times its fastest of the whole race.
+    """
+    fastest = min((m.probe for m in measurements if m.probe is not None), default=0.0)
+    measured = [m.status == "measured" for m in measurements]
+    quiet = [m.probe is None or m.probe <= SLOWER * fastest for m in measurements]
+    cells = [(m.workload, m.phase, m.implementation, m.batch_size, m.dtype, m.threads) for m in measurements]
+    found = collections.Counter(itertools.compress(cells, map(operator.and_, measured, quiet)))
+    return [
+        done and (calm or found[cell] < 2) for cell, done, calm in zip(cells, measured, quiet, strict=True)
+    ]
 
 
 def write(record: Record, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks import results
@@ -25,12 +26,11 @@ def lost(measurements: Iterable[results.Measurement]) -> set[Cell]:
     return {cell_of(m) for m in measurements if m.status != "measured"}
 
 
-def speedups(measurements: Iterable[results.Measurement], over: str = "loops") -> dict[Cell, Interval]:
+def speedups(measurements: Sequence[results.Measurement], over: str = "loops") -> dict[Cell, Interval]:
     """Of every measured cell but its baseline's, the ratio to the baseline, paired within each process."""
     seconds: dict[Cell, dict[int, float]] = collections.defaultdict(dict)
-    for m in measurements:
-        if m.status == "measured":
-            seconds[cell_of(m)][m.process] = m.typical
+    for m in itertools.compress(measurements, results.counting(measurements)):
+        seconds[cell_of(m)][m.process] = m.typical
     found = {}
     for cell, of_cell in seconds.items():
         base = baseline(cell, seconds, over)

@@ -30,10 +30,13 @@ class Hung(WorkerError):
 class Worker:
     """A process of `pytest --benchmark-only`, with threads limited before it starts.
 
+    `compiled` is the folder where JAX finds what it compiled in earlier processes: unlike numba and PyTorch
+    it keeps nothing unless it is told where.
+
     Use as a context manager: whatever happens, neither it nor what it started outlives the block.
     """
 
-    def __init__(self, phases: Sequence[str], arguments: Sequence[str], threads: int) -> None:
+    def __init__(self, phases: Sequence[str], arguments: Sequence[str], threads: int, compiled: str) -> None:
         ours, its = socket.socketpair()
         command = [
             *(sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)),
@@ -41,7 +44,11 @@ class Worker:
             *("--benchmark-only", "--benchmark-quiet", "--quiet", "-p", "no:cacheprovider"),
             *("--conductor", str(its.fileno()), *arguments),
         ]
-        variables = dict.fromkeys(environment.THREAD_VARIABLES, str(threads))
+        variables = {
+            "JAX_COMPILATION_CACHE_DIR": compiled,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            **dict.fromkeys(environment.THREAD_VARIABLES, str(threads)),
+        }
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the block
         with its:
             self._process = subprocess.Popen(

@@ -375,9 +375,9 @@ def whiskers(panel: pd.DataFrame) -> str:
         return "nothing was measured"
     counts = sorted(timed["processes"].unique())
     if counts[-1] == 1:
-        return "whiskers: quartiles of the rounds within one process, no interval"
+        return "whiskers: rounds of one process, fastest to median, no interval"
     if counts[0] == 1:
-        return f"whiskers: 95 % interval over up to {counts[-1]} processes; of one, quartiles of its rounds"
+        return f"whiskers: 95 % interval over up to {counts[-1]} processes; of one, fastest round to median"
     over = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     return f"whiskers: 95 % interval over {over} processes"
 

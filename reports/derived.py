@@ -28,7 +28,10 @@ def ladder(record: Record, panel: Panel) -> pd.DataFrame:
     ratios are paired within a process, as those of `speedups`; a single process gives no interval.
     """
     frame = of_panel(measurements(record), panel)
-    timed = frame.loc[frame["status"] == "measured", ["implementation", "batch_size", "process", "median"]]
+    timed = frame.loc[
+        frame["counts"],
+        ["implementation", "batch_size", "process", "typical"],
+    ]
     rungs = [
         (name, facts.differs_from, facts.idea)
         for name, facts in record.implementations.items()
@@ -36,9 +39,9 @@ def ladder(record: Record, panel: Panel) -> pd.DataFrame:
     ]
     pairs = pd.DataFrame(rungs, columns=["implementation", "differs_from", "idea"], dtype=object)
     pairs = pairs.merge(timed, on="implementation")
-    below = timed.rename(columns={"implementation": "differs_from", "median": "below"})
+    below = timed.rename(columns={"implementation": "differs_from", "typical": "below"})
     pairs = pairs.merge(below, on=["differs_from", "batch_size", "process"])
-    pairs["ratio"] = pairs["below"] / pairs["median"]
+    pairs["ratio"] = pairs["below"] / pairs["typical"]
     keys = ["implementation", "differs_from", "idea", "batch_size"]
     means = geometric_means(pairs, keys, "ratio").rename(columns={"mean": "factor"})
     place = means["implementation"].map({name: k for k, name in enumerate(racers(record))})
@@ -152,7 +155,7 @@ def width_growth(record: Record, panel: Panel) -> tuple[int, dict[str, Slope]]:
 def _slope(rows: pd.DataFrame, over: str) -> Slope:
     """The exponent of time over a column, fitted in each process that has several points of it."""
     fits = [
-        exponent(one[over].to_numpy(dtype=float), one["median"].to_numpy(dtype=float))
+        exponent(one[over].to_numpy(dtype=float), one["typical"].to_numpy(dtype=float))
         for _, one in rows.groupby("process")
         if one[over].nunique() >= 2
     ]

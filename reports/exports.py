@@ -23,13 +23,16 @@ SCHEMA = {
         "measured, skipped, unsupported, unavailable, wrong, failed or timed out; the worst over processes",
     ),
     "reason": ("string", "why it was not measured; empty where it was"),
-    "seconds": ("float64", "seconds of one call: geometric mean over processes of the median of the rounds"),
+    "seconds": (
+        "float64",
+        "seconds of one call: geometric mean over processes of the first decile of the rounds",
+    ),
     "low": ("float64", "lower whisker of `seconds`; see `spread`"),
     "high": ("float64", "upper whisker of `seconds`; see `spread`"),
     "spread": (
         "string",
-        "what the whiskers are: interval (95 %, over processes), rounds (quartiles within the only process), "
-        "or empty",
+        "what the whiskers are: interval (95 %, over processes), rounds (fastest to median of the only "
+        "process), or empty",
     ),
     "processes": ("int64", "processes that measured the cell"),
     "rounds": ("int64", "rounds of all of them"),

@@ -60,9 +60,9 @@ def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
     """Columns of numbers and of places in lists of names; times to six digits, one a process."""
     table = cells(record)
     frame = measurements(record)
-    timed = frame[frame["status"] == "measured"]
-    medians = timed.groupby(CELL, sort=False)[["process", "median", "lower", "upper"]].agg(list)
-    values = table[CELL].join(medians, on=CELL)
+    timed = frame[frame["counts"]]
+    times = timed.groupby(CELL, sort=False)[["process", "typical", "lower", "upper"]].agg(list)
+    values = table[CELL].join(times, on=CELL)
     measured = table["status"] == "measured"
     names = racers(record)
     places: dict[str, list[Any]] = {"implementation": names, "workload": list(record.workloads)}
@@ -75,8 +75,8 @@ def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
     columns["m"] = table["batch_size"].tolist()
     for key in FIGURES:
         columns[key] = [_short(value) for value in table[key]]
-    for key in ("process", "median", "lower", "upper"):
-        keep = measured & ((table["processes"] == 1) | (key in ("process", "median")))
+    for key in ("process", "typical", "lower", "upper"):
+        keep = measured & ((table["processes"] == 1) | (key in ("process", "typical")))
         columns[key] = [
             [_short(value) for value in found] if use else []
             for found, use in zip(values[key], keep, strict=True)

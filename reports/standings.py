@@ -53,7 +53,7 @@ def standings(record: Record, baseline: str) -> list[Standing]:
     table = speedups(record, baseline)
     timed = table[table["status"] == "measured"].sort_values("seconds")
     frame = measurements(record)
-    medians = frame[frame["status"] == "measured"].set_index([*CELL, "process"])["median"].sort_index()
+    times = frame[frame["counts"]].set_index([*CELL, "process"])["typical"].sort_index()
     found = []
     for seat, rows in timed.groupby(SEAT):
         workload, phase, dtype, threads, batch_size = typing.cast("tuple[str, str, str, int, int]", seat)
@@ -66,7 +66,7 @@ def standings(record: Record, baseline: str) -> list[Standing]:
         rival, lead = "", (math.nan, math.nan, math.nan)
         if not on.all():
             rival = str(rows[~on].iloc[0]["implementation"])
-            ratios = (medians.loc[(*place, rival)] / medians.loc[(*place, best["implementation"])]).dropna()
+            ratios = (times.loc[(*place, rival)] / times.loc[(*place, best["implementation"])]).dropna()
             means = geometric_means(ratios.rename("ratio").reset_index().assign(one=1), ["one"], "ratio")
             lead = tuple(means[["mean", "low", "high"]].iloc[0]) if len(means) else lead
         found.append(

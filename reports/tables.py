@@ -1,9 +1,9 @@
 """The record as tidy frames: what each cell took, how much faster than a baseline, where lines cross.
 
-Per-process statistic: the **median of the rounds** of a process. A cell's time is the geometric mean of that
-over processes. A speedup is the ratio of two racers' medians *within one process*, whose luck both share,
-and its interval is over processes. One process gives no interval: there, the whiskers show the quartiles of
-the rounds, and the column `spread` says so.
+Per-process statistic: the **first decile of the rounds** of a process (`benchmarks.results.typical`). A
+cell's time is the geometric mean of that over processes. A speedup is the ratio of two racers' deciles *within one
+process*, whose luck both share, and its interval is over processes. One process gives no interval: there, the
+whiskers show its rounds from the fastest to the median, and the column `spread` says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.results import Record
+from benchmarks.results import Record, counting
 from reports.statistics import geometric_means
 from reports.style import LOOKS
 
@@ -53,15 +53,16 @@ class UnknownChoice(ValueError):
 
 
 def measurements(record: Record) -> pd.DataFrame:
-    """One row a measurement: its facts, and `median`, `lower`, `upper` (quartiles of its rounds), in seconds.
+    """One row a measurement: its facts; `lower`, `typical`, `upper`: the fastest, the first decile, the median of its
+    rounds, in seconds; `counts`: whether they do (`benchmarks.results.counting`).
 
     A process may hold figures of a cell other than its times (memory is measured apart): its status is
     "untimed".
     """
     rows = []
-    for one in record.measurements:
+    for one, counts in zip(record.measurements, counting(record.measurements), strict=True):
         seconds = sorted(value for value in one.seconds if math.isfinite(value) and value > 0)
-        lower, median, upper = (quantile(seconds, share) for share in (0.25, 0.5, 0.75))
+        lower, typical, upper = (quantile(seconds, share) for share in (0.0, 0.1, 0.5))
         status: str = one.status
         reason = one.reason
         if status == "measured" and not len(seconds):
@@ -77,8 +78,9 @@ def measurements(record: Record) -> pd.DataFrame:
                 "process": one.process,
                 "status": status,
                 "reason": reason,
+                "counts": counts and status == "measured",
                 "lower": lower,
-                "median": median,
+                "typical": typical,
                 "upper": upper,
                 "rounds": len(seconds),
                 "iterations": one.iterations,
@@ -98,9 +100,10 @@ def measurements(record: Record) -> pd.DataFrame:
                 "error_ulp_median": one.error_ulp_median,
             }
         )
-    columns = [*CELL, *("process", "status", "reason", "lower", "median", "upper", "rounds", "iterations")]
+    columns = [*CELL, *("process", "status", "reason", "counts")]
+    columns += ["lower", "typical", "upper", "rounds", "iterations"]
     frame = pd.DataFrame(rows, columns=[*columns, *FIGURES])
-    return frame.astype(dict.fromkeys(FIGURES, "float64"))
+    return frame.astype({"counts": bool, **dict.fromkeys(FIGURES, "float64")})
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -124,8 +127,8 @@ def cells(record: Record) -> pd.DataFrame:
     """One row a cell (`CELL`), in the order of racers and of batch sizes.
 
     `status` and `reason`; `seconds` with `low` and `high`; `spread`: "interval" (95 %, over processes),
-    "rounds" (quartiles within the only process) or "" (nothing measured); `processes`; and the largest over
-    processes of the other figures.
+    "rounds" (fastest to median of the only process) or "" (nothing measured); `processes`; and the largest
+    over processes of the other figures.
     """
     return _cells(measurements(record), racers(record))
 
@@ -135,8 +138,8 @@ def _cells(frame: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     worst = frame.assign(rank=rank).sort_values("rank", kind="stable").drop_duplicates(CELL)
     out = worst[[*CELL, "status", "reason"]]
     out = out.merge(frame.groupby(CELL, sort=False)[FIGURES].max().reset_index(), on=CELL)
-    timed = frame[frame["status"] == "measured"].merge(out.loc[out["status"] == "measured", CELL], on=CELL)
-    means = geometric_means(timed, CELL, "median").rename(columns={"mean": "seconds"})
+    timed = frame[frame["counts"]].merge(out.loc[out["status"] == "measured", CELL], on=CELL)
+    means = geometric_means(timed, CELL, "typical").rename(columns={"mean": "seconds"})
     rounds = timed.groupby(CELL, sort=False).agg({"lower": "min", "upper": "max", "rounds": "sum"})
     out = out.merge(means, on=CELL, how="left").merge(rounds.reset_index(), on=CELL, how="left")
     single = out["processes"] == 1
@@ -205,7 +208,7 @@ def speedups(record: Record, baseline: str) -> pd.DataFrame:
     """`cells`, with each cell's `speedup` over `baseline` at the same batch size.
 
     `speedup_low`, `speedup_high`: the interval over processes of the ratios paired within a process; with
-    one pair, the quartiles of the rounds at their widest. `pairs` counts them. `basis` is "paired";
+    one pair, the rounds, fastest to median, at their widest. `pairs` counts them. `basis` is "paired";
     "unpaired" (no process ran both: a ratio of means, whose interval adds the two in quadrature);
     "projected" (one of the two is a prediction: no interval); or "" (no speedup). A baseline that never ran
     in a panel (`loops` in float32) lends its times of float64 or one thread: `baseline_dtype` and
@@ -287,14 +290,14 @@ def _project(table: pd.DataFrame) -> None:
 def _pair(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> None:
     """Ratios paired within a process, over those of `_project`."""
     keys = ["workload", "phase", "baseline_dtype", "baseline_threads", "batch_size", "process"]
-    columns = ["lower", "median", "upper"]
-    timed = frame[frame["status"] == "measured"]
+    columns = ["lower", "typical", "upper"]
+    timed = frame[frame["counts"]]
     base = timed.loc[timed["implementation"] == baseline, [*CELL[:-1], "process", *columns]]
     base = base.rename(columns={"dtype": "baseline_dtype", "threads": "baseline_threads"})
     pairs = timed.merge(base, on=keys, suffixes=("", "_base"))
     if pairs.empty:
         return
-    pairs["ratio"] = pairs["median_base"] / pairs["median"]
+    pairs["ratio"] = pairs["typical_base"] / pairs["typical"]
     means = geometric_means(pairs, CELL, "ratio")
     edges = pairs.assign(
         least=pairs["lower_base"] / pairs["upper"], most=pairs["upper_base"] / pairs["lower"]

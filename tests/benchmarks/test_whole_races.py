@@ -45,7 +45,7 @@ class Player:
         self.random = random.Random(0)
         monkeypatch.setattr(race, "Worker", self.start)
 
-    def start(self, phases: Any, arguments: Any, threads: int) -> Played:
+    def start(self, phases: Any, arguments: Any, threads: int, compiled: str) -> Played:
         return Played(self)
 
     def seconds(self, cell: Cell) -> float:
@@ -65,7 +65,7 @@ class Played:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def send(self, cells: list[dict[str, Any]]) -> None:
+    def send(self, cells: list[dict[str, Any]], probe: float | None) -> None:
         self.cells = [Cell(**cell) for cell in cells]
         self.player.processes.append(self.cells)
 
