@@ -79,7 +79,7 @@ class Contest:
         self._wanted: set[Cell] | None = None
         self.facts: dict[str, results.Facts] = {}
         self.measurements: list[results.Measurement] = []
-        self.typical: dict[Cell, float] = {}
+        self.fastest: dict[Cell, float] = {}
         self._starters: dict[tuple[str, int, str, str], Starter | CellError] = {}
         self._problem: tuple[tuple[str, int], impls.Problem] | None = None
 
@@ -161,7 +161,7 @@ class Contest:
     def _check_prediction(self, cell: Cell) -> None:
         measured = {
             c.batch_size: seconds
-            for c, seconds in self.typical.items()
+            for c, seconds in self.fastest.items()
             if dataclasses.replace(c, batch_size=cell.batch_size) == cell
         }
         network = self.workloads[cell.workload].network
@@ -198,7 +198,7 @@ class Contest:
         self.restless += not any(within)
         if min(seconds) <= 0:
             raise CellError("failed", "the clock stood still or stepped back while this cell was timed")
-        self.typical[cell] = results.typical(seconds)
+        self.fastest[cell] = min(seconds)
         network = self.workloads[cell.workload].network
         itemsize = 4 if cell.dtype == "float32" else 8
         return self._record(
@@ -232,7 +232,7 @@ class Contest:
         """This process, at its end: what was in force, and what the machine could do."""
         calibrated = {**calibration.calibrate(self.moments.wait), "probe": self.moments.fastest}
         warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated["call"])]
-        if self.restless > NOISY * len(self.typical):
+        if self.restless > NOISY * len(self.fastest):
             warnings.append(
                 f"more than {NOISY:.0%} of the cells found no quiet moment: something else kept slowing the "
                 "machine down; race later or elsewhere"
@@ -268,13 +268,13 @@ class Contest:
 def clock_warnings(measurements: Iterable[results.Measurement], call: float) -> Iterator[str]:
     """What the times themselves say against them; `call` is what an empty call takes, in seconds."""
     timed = [m for m in measurements if m.seconds]
-    wide = [m for m in timed if _quartile_distance(m.seconds) > WIDE * m.typical]
+    wide = [m for m in timed if _quartile_distance(m.seconds) > WIDE * m.fastest]
     if len(wide) > NOISY * len(timed):
         yield (
             f"the rounds of more than {NOISY:.0%} of the cells spread widely (quartiles {WIDE:.0%} apart): "
             "the machine is busy or throttled; race longer, later or elsewhere"
         )
-    for name in dict.fromkeys(m.implementation for m in timed if call > OWN_COST * m.typical):
+    for name in dict.fromkeys(m.implementation for m in timed if call > OWN_COST * m.fastest):
         yield f"the call itself is more than {OWN_COST:.0%} of the time of {name} in its shortest cells"
 
 

@@ -136,9 +136,12 @@ class Measurement:
     losses: tuple[float, ...] = ()
 
     @property
-    def typical(self) -> float:
-        """What this process says of the cell, in one number: `typical` of its rounds, in seconds."""
-        return typical(self.seconds)
+    def fastest(self) -> float:
+        """What this process says of the cell, in one number: the fastest of its rounds, in seconds.
+
+        What disturbs a round makes it longer, never shorter: the fastest is what comes out again next time.
+        """
+        return min(self.seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,18 +157,6 @@ class Record:
     implementations: Mapping[str, Facts]
     processes: tuple[Process, ...]
     measurements: tuple[Measurement, ...]
-
-
-def typical(seconds: Sequence[float]) -> float:
-    """The first decile of a process's rounds, as NumPy's linear quantile has it.
-
-    What disturbs a round makes it longer, never shorter: the low end is what comes out again next time. The
-    shortest alone would be an extreme.
-    """
-    ordered = sorted(seconds)
-    whole, part = divmod((len(ordered) - 1) / 10, 1)
-    low, high = ordered[int(whole)], ordered[min(int(whole) + 1, len(ordered) - 1)]
-    return low + (high - low) * part
 
 
 def counting(measurements: Sequence[Measurement]) -> list[bool]:

@@ -30,7 +30,7 @@ def speedups(measurements: Sequence[results.Measurement], over: str = "loops") -
     """Of every measured cell but its baseline's, the ratio to the baseline, paired within each process."""
     seconds: dict[Cell, dict[int, float]] = collections.defaultdict(dict)
     for m in itertools.compress(measurements, results.counting(measurements)):
-        seconds[cell_of(m)][m.process] = m.typical
+        seconds[cell_of(m)][m.process] = m.fastest
     found = {}
     for cell, of_cell in seconds.items():
         base = baseline(cell, seconds, over)

@@ -78,7 +78,7 @@ def predictions(record: results.Record) -> dict[Cell, float]:
     times: dict[Cell, list[float]] = {}
     for m in record.measurements:
         if m.status == "measured":
-            times.setdefault(stopping.cell_of(m), []).append(m.typical)
+            times.setdefault(stopping.cell_of(m), []).append(m.fastest)
     typical = {cell: statistics.median(values) for cell, values in times.items()}
     found = {}
     for cell, seconds in typical.items():
@@ -159,7 +159,7 @@ def main(number: int, batch_sizes: Sequence[str], parts: Sequence[str], say: Cal
         held, off = judge(list(races(number, ["CopyA", "CopyB"], request, say)), lambda _: 1.0)
         rows += [("A/A: the interval holds 1.0", str(held)), ("A/A: median distance from 1.0", f"{off:.2%}")]
     if "ab" in parts:
-        found = list(races(number, ["CopyA", *EXTRAS], request, say))
+        found = list(races(number, ["Spun", *EXTRAS], request, say))
         for name, truth in EXTRAS.items():
             held, off = judge([each for each in found if each[0] == name], EXTRAS.__getitem__)
             rows.append((f"A/B, {truth - 1:.0%} more: recovered", f"{held}, {off:.2%} off"))

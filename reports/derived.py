@@ -30,7 +30,7 @@ def ladder(record: Record, panel: Panel) -> pd.DataFrame:
     frame = of_panel(measurements(record), panel)
     timed = frame.loc[
         frame["counts"],
-        ["implementation", "batch_size", "process", "typical"],
+        ["implementation", "batch_size", "process", "fastest"],
     ]
     rungs = [
         (name, facts.differs_from, facts.idea)
@@ -39,9 +39,9 @@ def ladder(record: Record, panel: Panel) -> pd.DataFrame:
     ]
     pairs = pd.DataFrame(rungs, columns=["implementation", "differs_from", "idea"], dtype=object)
     pairs = pairs.merge(timed, on="implementation")
-    below = timed.rename(columns={"implementation": "differs_from", "typical": "below"})
+    below = timed.rename(columns={"implementation": "differs_from", "fastest": "below"})
     pairs = pairs.merge(below, on=["differs_from", "batch_size", "process"])
-    pairs["ratio"] = pairs["below"] / pairs["typical"]
+    pairs["ratio"] = pairs["below"] / pairs["fastest"]
     keys = ["implementation", "differs_from", "idea", "batch_size"]
     means = geometric_means(pairs, keys, "ratio").rename(columns={"mean": "factor"})
     place = means["implementation"].map({name: k for k, name in enumerate(racers(record))})
@@ -155,7 +155,7 @@ def width_growth(record: Record, panel: Panel) -> tuple[int, dict[str, Slope]]:
 def _slope(rows: pd.DataFrame, over: str) -> Slope:
     """The exponent of time over a column, fitted in each process that has several points of it."""
     fits = [
-        exponent(one[over].to_numpy(dtype=float), one["typical"].to_numpy(dtype=float))
+        exponent(one[over].to_numpy(dtype=float), one["fastest"].to_numpy(dtype=float))
         for _, one in rows.groupby("process")
         if one[over].nunique() >= 2
     ]

@@ -25,7 +25,7 @@ SCHEMA = {
     "reason": ("string", "why it was not measured; empty where it was"),
     "seconds": (
         "float64",
-        "seconds of one call: geometric mean over processes of the first decile of the rounds",
+        "seconds of one call: geometric mean over processes of the fastest round",
     ),
     "low": ("float64", "lower whisker of `seconds`; see `spread`"),
     "high": ("float64", "upper whisker of `seconds`; see `spread`"),

@@ -8,8 +8,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks import results
 from benchmarks.results import Record
 from reports import files, render, summary
@@ -112,19 +110,19 @@ def _total(record: Record, _: Panel, arguments: Sequence[str]) -> str:
 
 
 def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
-    """Put a race into the gallery, small: of each cell and process eleven rounds that keep its deciles.
+    """Put a race into the gallery, small: of each cell and process its fastest, median and slowest round.
 
-    The eleven are the deciles and the ends, so that every statistic of `tables` is that of all the rounds.
+    Every statistic of `tables` is that of all the rounds.
     A headline is kept as it is: its rounds are its steps.
     """
     measurements = record.measurements
     settings = dict(record.settings)
     if name == RACE:
         measurements = tuple(
-            dataclasses.replace(m, seconds=_deciles(m.seconds)) if len(m.seconds) > 11 else m
+            dataclasses.replace(m, seconds=_three(m.seconds)) if len(m.seconds) > 3 else m
             for m in record.measurements
         )
-        settings["rounds kept"] = "of each cell and process the deciles and the ends"
+        settings["rounds kept"] = "of each cell and process the fastest, the median and the slowest"
     kept = dataclasses.replace(record, measurements=measurements, settings=settings)
     path = docs / "gallery" / name
     results.write(kept, path)
@@ -136,6 +134,6 @@ def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
     return files.write(path, json.dumps(document, separators=(",", ":")).encode() + b"\n")
 
 
-def _deciles(seconds: Sequence[float]) -> tuple[float, ...]:
+def _three(seconds: Sequence[float]) -> tuple[float, ...]:
     ordered = sorted(seconds)
-    return tuple(float(f"{quantile(ordered, share):.6g}") for share in np.linspace(0, 1, 11))
+    return tuple(float(f"{quantile(ordered, share):.6g}") for share in (0.0, 0.5, 1.0))

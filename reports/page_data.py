@@ -61,7 +61,7 @@ def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
     table = cells(record)
     frame = measurements(record)
     timed = frame[frame["counts"]]
-    times = timed.groupby(CELL, sort=False)[["process", "typical", "lower", "upper"]].agg(list)
+    times = timed.groupby(CELL, sort=False)[["process", "fastest", "median"]].agg(list)
     values = table[CELL].join(times, on=CELL)
     measured = table["status"] == "measured"
     names = racers(record)
@@ -75,8 +75,8 @@ def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
     columns["m"] = table["batch_size"].tolist()
     for key in FIGURES:
         columns[key] = [_short(value) for value in table[key]]
-    for key in ("process", "typical", "lower", "upper"):
-        keep = measured & ((table["processes"] == 1) | (key in ("process", "typical")))
+    for key in ("process", "fastest", "median"):
+        keep = measured & ((table["processes"] == 1) | (key != "median"))
         columns[key] = [
             [_short(value) for value in found] if use else []
             for found, use in zip(values[key], keep, strict=True)

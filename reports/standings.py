@@ -53,7 +53,7 @@ def standings(record: Record, baseline: str) -> list[Standing]:
     table = speedups(record, baseline)
     timed = table[table["status"] == "measured"].sort_values("seconds")
     frame = measurements(record)
-    times = frame[frame["counts"]].set_index([*CELL, "process"])["typical"].sort_index()
+    times = frame[frame["counts"]].set_index([*CELL, "process"])["fastest"].sort_index()
     found = []
     for seat, rows in timed.groupby(SEAT):
         workload, phase, dtype, threads, batch_size = typing.cast("tuple[str, str, str, int, int]", seat)

@@ -1,6 +1,6 @@
 """Means and intervals of positive quantities over processes, many cells at a time.
 
-The unit is a process: each gives one value (the first decile of its rounds). A quantity is summed up by its
+The unit is a process: each gives one value (its fastest round). A quantity is summed up by its
 geometric mean, since times and their ratios err by factors: the mean of 2x and 1/2x is 1x. The interval is
 Student's t on the logarithms; a bootstrap of the mean covers too little at the few processes of a race
 (about 0.90 instead of 0.95 at ten of them).

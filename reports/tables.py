@@ -1,9 +1,9 @@
 """The record as tidy frames: what each cell took, how much faster than a baseline, where lines cross.
 
-Per-process statistic: the **first decile of the rounds** of a process (`benchmarks.results.typical`). A
-cell's time is the geometric mean of that over processes. A speedup is the ratio of two racers' deciles *within one
-process*, whose luck both share, and its interval is over processes. One process gives no interval: there, the
-whiskers show its rounds from the fastest to the median, and the column `spread` says so.
+Per-process statistic: the **fastest round** of a process. A cell's time is the geometric mean of that over
+processes. A speedup is the ratio of two racers' fastest rounds *within one process*, whose luck both share,
+and its interval is over processes. One process gives no interval: there, the whiskers show its rounds from
+the fastest to the median, and the column `spread` says so.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class UnknownChoice(ValueError):
 
 
 def measurements(record: Record) -> pd.DataFrame:
-    """One row a measurement: its facts; `lower`, `typical`, `upper`: the fastest, the first decile, the median of its
-    rounds, in seconds; `counts`: whether they do (`benchmarks.results.counting`).
+    """One row a measurement: its facts; `fastest` and `median` of its rounds, in seconds; and `counts`,
+    whether they do (`benchmarks.results.counting`).
 
     A process may hold figures of a cell other than its times (memory is measured apart): its status is
     "untimed".
@@ -62,7 +62,7 @@ def measurements(record: Record) -> pd.DataFrame:
     rows = []
     for one, counts in zip(record.measurements, counting(record.measurements), strict=True):
         seconds = sorted(value for value in one.seconds if math.isfinite(value) and value > 0)
-        lower, typical, upper = (quantile(seconds, share) for share in (0.0, 0.1, 0.5))
+        fastest, median = (quantile(seconds, share) for share in (0.0, 0.5))
         status: str = one.status
         reason = one.reason
         if status == "measured" and not len(seconds):
@@ -79,9 +79,8 @@ def measurements(record: Record) -> pd.DataFrame:
                 "status": status,
                 "reason": reason,
                 "counts": counts and status == "measured",
-                "lower": lower,
-                "typical": typical,
-                "upper": upper,
+                "fastest": fastest,
+                "median": median,
                 "rounds": len(seconds),
                 "iterations": one.iterations,
                 "construct_seconds": one.construct_seconds,
@@ -101,7 +100,7 @@ def measurements(record: Record) -> pd.DataFrame:
             }
         )
     columns = [*CELL, *("process", "status", "reason", "counts")]
-    columns += ["lower", "typical", "upper", "rounds", "iterations"]
+    columns += ["fastest", "median", "rounds", "iterations"]
     frame = pd.DataFrame(rows, columns=[*columns, *FIGURES])
     return frame.astype({"counts": bool, **dict.fromkeys(FIGURES, "float64")})
 
@@ -139,14 +138,14 @@ def _cells(frame: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     out = worst[[*CELL, "status", "reason"]]
     out = out.merge(frame.groupby(CELL, sort=False)[FIGURES].max().reset_index(), on=CELL)
     timed = frame[frame["counts"]].merge(out.loc[out["status"] == "measured", CELL], on=CELL)
-    means = geometric_means(timed, CELL, "typical").rename(columns={"mean": "seconds"})
-    rounds = timed.groupby(CELL, sort=False).agg({"lower": "min", "upper": "max", "rounds": "sum"})
+    means = geometric_means(timed, CELL, "fastest").rename(columns={"mean": "seconds"})
+    rounds = timed.groupby(CELL, sort=False).agg({"fastest": "min", "median": "max", "rounds": "sum"})
     out = out.merge(means, on=CELL, how="left").merge(rounds.reset_index(), on=CELL, how="left")
     single = out["processes"] == 1
     out["spread"] = np.select([single, out["processes"] > 1], ["rounds", "interval"], "")
-    out["low"] = out["low"].where(~single, out["lower"])
-    out["high"] = out["high"].where(~single, out["upper"])
-    out = out.drop(columns=["lower", "upper"])
+    out["low"] = out["low"].where(~single, out["fastest"])
+    out["high"] = out["high"].where(~single, out["median"])
+    out = out.drop(columns=["fastest", "median"])
     out = out.fillna({"processes": 0, "rounds": 0}).astype({"processes": "int64", "rounds": "int64"})
     out["status"] = out["status"].replace("untimed", "failed")
     place = {name: k for k, name in enumerate(order)}
@@ -290,17 +289,17 @@ def _project(table: pd.DataFrame) -> None:
 def _pair(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> None:
     """Ratios paired within a process, over those of `_project`."""
     keys = ["workload", "phase", "baseline_dtype", "baseline_threads", "batch_size", "process"]
-    columns = ["lower", "typical", "upper"]
+    columns = ["fastest", "median"]
     timed = frame[frame["counts"]]
     base = timed.loc[timed["implementation"] == baseline, [*CELL[:-1], "process", *columns]]
     base = base.rename(columns={"dtype": "baseline_dtype", "threads": "baseline_threads"})
     pairs = timed.merge(base, on=keys, suffixes=("", "_base"))
     if pairs.empty:
         return
-    pairs["ratio"] = pairs["typical_base"] / pairs["typical"]
+    pairs["ratio"] = pairs["fastest_base"] / pairs["fastest"]
     means = geometric_means(pairs, CELL, "ratio")
     edges = pairs.assign(
-        least=pairs["lower_base"] / pairs["upper"], most=pairs["upper_base"] / pairs["lower"]
+        least=pairs["fastest_base"] / pairs["median"], most=pairs["median_base"] / pairs["fastest"]
     ).drop_duplicates(CELL)
     means = means.merge(edges[[*CELL, "least", "most"]], on=CELL)
     single = means["processes"] == 1

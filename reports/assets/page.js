@@ -41,7 +41,7 @@
 
   const count = cells.m.length;
   const panelKeys = ["workload", "phase", "dtype", "threads"];
-  const measured = (k) => cells.typical[k].length > 0;
+  const measured = (k) => cells.fastest[k].length > 0;
   const index = new Map();
   const key = (panel, m, racer) => [...panelKeys.map((name) => panel[name]), m, racer].join(" ");
   for (let k = 0; k < count; k++) {
@@ -50,8 +50,8 @@
   }
   const timeOf = (k) => {
     if (!measured(k)) return null;
-    const found = mean(cells.typical[k]);
-    if (cells.typical[k].length === 1) [found.low, found.high] = [cells.lower[k][0], cells.upper[k][0]];
+    const found = mean(cells.fastest[k]);
+    if (cells.fastest[k].length === 1) [found.low, found.high] = [cells.fastest[k][0], cells.median[k][0]];
     return found;
   };
   const skipped = (k) => data.status[cells.status[k]] === "skipped";
@@ -75,10 +75,10 @@
       const value = a.value / b.value;
       return { value, low: value * Math.exp(-half), high: value * Math.exp(half), pairs: 0, guess: false };
     }
-    const found = mean(pairs.map(([i, j]) => cells.typical[base][i] / cells.typical[own][j]));
-    if (pairs.length === 1 && cells.lower[base].length && cells.lower[own].length) {
-      found.low = cells.lower[base][0] / cells.upper[own][0];
-      found.high = cells.upper[base][0] / cells.lower[own][0];
+    const found = mean(pairs.map(([i, j]) => cells.fastest[base][i] / cells.fastest[own][j]));
+    if (pairs.length === 1 && cells.fastest[base].length && cells.fastest[own].length) {
+      found.low = cells.fastest[base][0] / cells.median[own][0];
+      found.high = cells.median[base][0] / cells.fastest[own][0];
     }
     return { ...found, pairs: pairs.length, guess: false };
   };
@@ -113,7 +113,7 @@
         k, racer: racer.label, colour: racer.colour, shape: racer.shape, dash: racer.dash, m: cells.m[k], time, speedup,
         seconds: secondsOf(k), ulp: cells.error_ulp[k], bound: cells.error_of_bound[k],
         status: data.status[cells.status[k]], mark: data.marks[cells.status[k]], reason: data.reason[cells.reason[k]],
-        processes: cells.typical[k].length, largest: cells.m[k] === timedSizes.at(-1),
+        processes: cells.fastest[k].length, largest: cells.m[k] === timedSizes.at(-1),
         rate: measured(k) && cells.flops[k] ? cells.flops[k] / time.value / 1e9 : null,
         compile: cells.compile_seconds[k],
       };
@@ -317,7 +317,7 @@
     if (!counts.length) return "Nothing was measured here.";
     const [least, most] = [Math.min(...counts), Math.max(...counts)];
     if (most === 1) return "Whiskers: rounds of one process, fastest to median, no interval.";
-    if (least === 1) return `Whiskers: 95 % interval over up to ${most} processes; of one, its rounds, fastest to median.`;
+    if (least === 1) return `Whiskers: 95 % interval over up to ${most} processes; of one, fastest round to median.`;
     return `Whiskers: 95 % interval over ${least === most ? most : `${least} to ${most}`} processes.`;
   };
 

@@ -67,7 +67,7 @@ def test_racers_of_another_batch_size_are_let_go() -> None:
 
 def test_a_cell_predicted_too_slow_is_skipped_with_the_prediction() -> None:
     race = of()
-    race.typical = {cell(m=1): 1.0, cell(m=4): 4.0}
+    race.fastest = {cell(m=1): 1.0, cell(m=4): 4.0}
     with pytest.raises(contest.CellError, match="predicted to take 64 s") as caught:
         race.starter(cell(m=64))
     assert caught.value.status == "skipped"
@@ -78,7 +78,7 @@ def test_a_cell_predicted_too_slow_is_skipped_with_the_prediction() -> None:
 
 def test_predictions_come_from_the_same_racer_phase_and_dtype_alone() -> None:
     race = of()
-    race.typical = {cell("loops"): 9.0, cell(phase="step"): 9.0, cell(dtype="float32"): 9.0}
+    race.fastest = {cell("loops"): 9.0, cell(phase="step"): 9.0, cell(dtype="float32"): 9.0}
     assert race.starter(cell(m=16)).verdict.passed
 
 
