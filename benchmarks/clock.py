@@ -15,7 +15,7 @@ ROUND_SECONDS = 1e-3
 CELL_SECONDS = 0.1
 """Rounds are repeated for so long, as far as `ROUNDS` lets them."""
 
-ROUNDS = (5, 100)
+ROUNDS = (8, 50)
 """Fewest and most rounds of a cell in one process."""
 
 WARM_UP_SECONDS = 0.1

@@ -24,14 +24,17 @@ from benchmarks.quiet import Quiet, Stopwatch
 from impls import referee
 from impls.facts import lines_of_code
 
-CELL_LIMIT_SECONDS = 12.0
+CELL_LIMIT_SECONDS = 14.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
 
-CALLS_OF_A_CELL = 10
+CALLS_OF_A_CELL = 13
 """Calls that a slow cell costs: its construction, the referee's, a warm-up and the fewest rounds."""
 
 SLOWEST_FLOPS = 1e7
 """Operations in a second that the slowest interpreter reaches: what could be too slow is probed first."""
+
+QUIET_ROUNDS = 3
+"""Of fewer rounds that began and ended in quiet moments each may have been disturbed in between."""
 
 WIDE, NOISY, OWN_COST = 0.2, 0.1, 0.05
 """Worth a warning: quartiles so far apart, in so many cells; an empty call with such a share of a time."""
@@ -192,10 +195,11 @@ class Contest:
         """Put a timed cell on record; of its rounds those that the stopwatch found quiet, if any."""
         probes = self.stopwatch.probes
         within = [self.moments.is_quiet(took) for took in probes]
-        if any(within):
+        calm = sum(within) >= QUIET_ROUNDS
+        if calm:
             seconds = tuple(itertools.compress(seconds, within))
             probes = list(itertools.compress(probes, within))
-        self.restless += not any(within)
+        self.restless += not calm
         if min(seconds) <= 0:
             raise CellError("failed", "the clock stood still or stepped back while this cell was timed")
         self.fastest[cell] = min(seconds)
