@@ -78,6 +78,17 @@ def figures(session: nox.Session) -> None:
         *session.posargs,
     )
     session.run("python", "-m", "reports", "standings", record)
+    # A process races at one number of threads: two races, put together.
+    by_threads = [f"reports/out/figures/threads-{threads}.json" for threads in (1, 2)]
+    for threads, path in enumerate(by_threads, start=1):
+        session.run(
+            *("python", "-m", "benchmarks", "race", "--record", path, "--dtype", "float64,float32"),
+            *("--impl", "numba" if threads == 1 else "numba-parallel", "--threads", str(threads)),
+            *("--batch-sizes", "4096", "--target", "1", "--budget", "60"),
+        )
+    merged = "reports/out/figures/threads.json"
+    session.run("python", "-m", "benchmarks", "merge", *by_threads, "--record", merged)
+    session.run("python", "-m", "reports", "standings", merged, "--baseline", "numba")
 
 
 @nox.session(name="timing-trial")

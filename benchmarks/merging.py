@@ -9,7 +9,10 @@ from typing import Any
 
 from benchmarks import results
 
-RUN_SETTINGS = ("seed", "target", "budget", "implementations", "batch_sizes", "workloads", "phases", "dtypes")
+RUN_SETTINGS = (
+    *("seed", "target", "budget", "threads"),
+    *("implementations", "batch_sizes", "workloads", "phases", "dtypes"),
+)
 """Settings in which races may differ and still be one: what was raced, not how."""
 
 

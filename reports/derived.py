@@ -169,12 +169,13 @@ class Roof(NamedTuple):
     bytes: float
 
 
-def roof(record: Record, dtype: str) -> Roof | None:
-    """The ceiling, as the median over the processes that measured it; None where none did."""
+def roof(record: Record, dtype: str, threads: int) -> Roof | None:
+    """The ceiling for so many threads, as the median over the processes that measured it; None without any."""
+    raced = {m.process for m in record.measurements if m.threads == threads}
     pairs = [
         (process.calibration[f"gemm_{dtype}"], process.calibration["triad"])
-        for process in record.processes
-        if f"gemm_{dtype}" in process.calibration and "triad" in process.calibration
+        for k, process in enumerate(record.processes)
+        if k in raced and f"gemm_{dtype}" in process.calibration and "triad" in process.calibration
     ]
     if not pairs:
         return None

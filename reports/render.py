@@ -72,7 +72,7 @@ def figures(
         at = f"{describe(steps if len(steps) else rows, shape)}, m = {sizes[-1]}"
         yield "Break-even", "break-even", training_charts.break_even_chart(field, at)
     if rows["flops"].notna().any():
-        roof = derived.roof(record, panel.dtype)
+        roof = derived.roof(record, panel.dtype, panel.threads)
         yield "Roofline", "roofline", machine_charts.roofline_chart(rows, roof, shape)
     alike = (table["workload"] == panel.workload) & (table["phase"] == panel.phase)
     alike &= (table["threads"] == panel.threads) & (table["batch_size"] == sizes[-1])

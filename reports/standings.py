@@ -62,7 +62,7 @@ def standings(record: Record, baseline: str) -> list[Standing]:
         if not on.any():
             continue
         best = rows[on].iloc[0]
-        top = roof(record, dtype)
+        top = roof(record, dtype, threads)
         rival, lead = "", (math.nan, math.nan, math.nan)
         if not on.all():
             rival = str(rows[~on].iloc[0]["implementation"])

@@ -150,3 +150,27 @@ def test_facts_of_a_racer_come_with_its_source() -> None:
     assert "class Loops" in facts.source
     assert facts.lines_of_code is not None
     assert 0 < facts.lines_of_code < len(facts.source.splitlines())
+
+
+def test_rounds_of_quiet_moments_go_on_record_where_there_are_enough() -> None:
+    race = of()
+    starter = race.starter(cell())
+    race.moments.fastest = 1e-5
+    race.stopwatch.probes = [1.1e-5, 2e-5, 1e-5, 1e-5]
+    entered = race.enter(cell(), starter, (4.0, 1.0, 3.0, 5.0), iterations=1)
+    assert (entered.seconds, entered.fastest, entered.probe) == ((4.0, 3.0, 5.0), 3.0, 1.1e-5)
+    race.stopwatch.probes[0] = 2e-5
+    entered = race.enter(cell(), starter, (4.0, 1.0, 3.0, 5.0), iterations=1)
+    assert (entered.seconds, entered.probe) == ((4.0, 1.0, 3.0, 5.0), 2e-5)
+    assert any("no quiet moment" in words for words in race.process().warnings)
+
+
+def test_a_problem_beyond_a_dtype_is_refused_before_a_racer_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = of()
+    problem = race.problem("xor", 1)
+    beyond = dataclasses.replace(problem, weights=(problem.weights[0] * 1e39, *problem.weights[1:]))
+    monkeypatch.setattr(race, "problem", lambda *_: beyond)
+    monkeypatch.setattr(race, "load", lambda name: Raises)
+    with pytest.raises(contest.CellError, match=r"weights\[0\]: expected numbers within float32") as caught:
+        race.starter(cell(dtype="float32"))
+    assert caught.value.status == "unsupported"

@@ -46,7 +46,7 @@ def test_the_processes_of_all_races_are_those_of_one() -> None:
         ({"machine": {"cpu": "another", "cores": 2}}, "machine differ in 'cpu': 'a CPU' and 'another'"),
         ({"versions": {"numpy": "2.1"}}, "versions differ in 'numpy': '2.0' and '2.1'"),
         ({"versions": {"numpy": "2.0", "jax": "1"}}, "versions differ in 'jax': None and '1'"),
-        ({"settings": {"threads": 2}}, "settings differ in 'threads': 1 and 2"),
+        ({"settings": {"threads": 1, "commit": "b"}}, "settings differ in 'commit': None and 'b'"),
         (
             {"workloads": {"xor": dataclasses.replace(WORKLOAD, widths=(3, 1))}},
             r"workloads xor differ in 'widths': \[2, 1\] and \[3, 1\]",

@@ -90,10 +90,11 @@ def test_the_roof_is_the_median_of_the_processes_that_measured_it() -> None:
         Process(0, "now", 1.0, calibration=c)
         for c in ({}, {"gemm_float64": 1e9, "triad": 2e9}, {"gemm_float64": 3e9, "triad": 4e9})
     )
-    made = record([cell("loops", 1)])
+    made = record([cell("loops", 1, k) for k in range(3)])
     made = dataclasses.replace(made, processes=processes)
-    assert derived.roof(made, "float64") == (2e9, 3e9)
-    assert derived.roof(made, "float32") is None
+    assert derived.roof(made, "float64", 1) == (2e9, 3e9)
+    assert derived.roof(made, "float32", 1) is None
+    assert derived.roof(made, "float64", 2) is None
 
 
 def headline() -> Record:
