@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import impls
-from benchmarks import clock, contest, environment, isolation, report, results, workloads
+from benchmarks import checkout, clock, contest, environment, isolation, report, results, workloads
 from benchmarks.cells import Cell
 from benchmarks.intervals import Interval, interval
 from impls import referee
@@ -174,7 +174,7 @@ def record(
         command=command,
         machine=environment.machine(),
         versions=environment.versions(),
-        settings={"implementations": names, **dataclasses.asdict(experiment)},
+        settings={"implementations": names, **dataclasses.asdict(experiment), **checkout.described()},
         workloads={experiment.workload: workloads.named(experiment.workload).described()},
         implementations={f.measurement.implementation: f.facts for f in found if f.facts},
         processes=tuple(f.process for f in found),

@@ -170,7 +170,7 @@ class Roof(NamedTuple):
 
 
 def roof(record: Record, dtype: str, threads: int) -> Roof | None:
-    """The ceiling for so many threads, as the median over the processes that measured it; None without any."""
+    """The ceiling for so many threads, as the median over the processes that measured it, or None."""
     raced = {m.process for m in record.measurements if m.threads == threads}
     pairs = [
         (process.calibration[f"gemm_{dtype}"], process.calibration["triad"])
