@@ -39,7 +39,8 @@ def story(record: Record, panel: pd.DataFrame, baseline: str) -> Story:
     shape = shape_of(record, first["workload"])
     if found:
         return _headline(record, panel, found, shape)
-    return Story(answer(panel, baseline, shape), *grid(panel, baseline), remarks(panel, baseline))
+    words = [*remarks(panel, baseline), *wide(panel, record.settings.get("target"))]
+    return Story(answer(panel, baseline, shape), *grid(panel, baseline), words)
 
 
 def _headline(record: Record, panel: pd.DataFrame, found: list[Total], shape: str) -> Story:
@@ -115,6 +116,28 @@ def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
         for row in notable_crossovers(panel, baseline)
     ]
     return words + _common(panel)
+
+
+LONGEST = 8
+"""Cells that are named one by one."""
+
+
+def wide(panel: pd.DataFrame, target: object) -> list[str]:
+    """Which speedups the race did not get to know as well as its target, a half-width (0.05 is +-5 %)."""
+    if not isinstance(target, float):
+        return []
+    half = panel["speedup_high"] / panel["speedup"] - 1
+    rows = panel.assign(half=half)[(panel["pairs"] > 1) & (half > target)].sort_values(
+        "half", ascending=False
+    )
+    if rows.empty:
+        return []
+    named = [
+        f"{plain(row['implementation'])} at m = {row['batch_size']} (±{row['half']:.1%})"
+        for row in rows.head(LONGEST).to_dict("records")
+    ]
+    more = f", and {len(rows) - LONGEST} more" if len(rows) > LONGEST else ""
+    return [f"Not known to ±{target:.0%}: {', '.join(named)}{more}."]
 
 
 def _common(panel: pd.DataFrame) -> list[str]:
