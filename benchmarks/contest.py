@@ -209,7 +209,7 @@ class Contest:
             cell,
             status="measured",
             seconds=seconds,
-            probe=max(probes, default=None),
+            probe=statistics.median(probes) if probes else None,
             iterations=iterations,
             construct_seconds=starter.construct_seconds,
             compile_seconds=starter.racer.compile_seconds,
