@@ -161,7 +161,7 @@ def test_rounds_of_quiet_moments_go_on_record_where_there_are_enough() -> None:
     assert (entered.seconds, entered.fastest, entered.probe) == ((4.0, 3.0, 5.0), 3.0, 1e-5)
     race.stopwatch.probes[0] = 2e-5
     entered = race.enter(cell(), starter, (4.0, 1.0, 3.0, 5.0), iterations=1)
-    assert (entered.seconds, entered.probe) == ((4.0, 1.0, 3.0, 5.0), 1.5e-5)
+    assert (entered.seconds, entered.probe) == ((4.0, 1.0, 3.0, 5.0), pytest.approx(1.5e-5))
     assert any("no quiet moment" in words for words in race.process().warnings)
 
 
