@@ -107,11 +107,14 @@ given = runner.parse_args()
 
 import time
 
-import impls
-from benchmarks import environment, workloads
+from benchmarks import environment
 from benchmarks.quiet import Quiet
 
-environment.limit_threads(1)
+environment.limit_threads(1)  # before NumPy is loaded, as in a race
+
+import impls
+from benchmarks import workloads
+
 problem = workloads.problem(workloads.named("digits"), int(given.batch_size))
 call = impls.load(given.name)(problem).gradients
 moments = Quiet()
