@@ -41,6 +41,7 @@ class Player:
         self.spread = spread
         self.fate: dict[tuple[str, int], Any] = {}
         self.processes: list[list[Cell]] = []
+        self.told: list[float | None] = []
         self.kill_after: int | None = None
         self.random = random.Random(0)
         monkeypatch.setattr(race, "Worker", self.start)
@@ -67,6 +68,7 @@ class Played:
 
     def send(self, cells: list[dict[str, Any]], probe: float | None) -> None:
         self.cells = [Cell(**cell) for cell in cells]
+        self.player.told.append(probe)
         self.player.processes.append(self.cells)
 
     def messages(self, timeout: float) -> Iterator[dict[str, Any]]:
@@ -90,7 +92,9 @@ class Played:
                 if self.player.kill_after < 0:
                     raise Killed
             yield {"measurement": dataclasses.asdict(measurement)}
-        yield {"end": dataclasses.asdict(results.Process(seed=1, started="now", seconds=0.5))}
+        probe = {"probe": float(len(self.player.processes))}
+        process = results.Process(seed=1, started="now", seconds=0.5, calibration=probe)
+        yield {"end": dataclasses.asdict(process)}
 
 
 @pytest.fixture
@@ -112,6 +116,11 @@ def run(path: Path, given: Plan | None = None, resume: bool = False) -> results.
 
 def cells(record: results.Record) -> set[tuple[str, int, str]]:
     return {(m.implementation, m.batch_size, m.status) for m in record.measurements}
+
+
+def test_a_process_is_told_how_fast_the_probe_was_in_those_before(player: Player, tmp_path: Path) -> None:
+    run(tmp_path / "record.json")
+    assert player.told == [None, 1.0, 1.5, 2.0, 2.5]
 
 
 def test_a_race_of_steady_times_takes_the_fewest_processes(player: Player, tmp_path: Path) -> None:
