@@ -78,6 +78,12 @@ def figures(session: nox.Session) -> None:
         *session.posargs,
     )
     session.run("python", "-m", "reports", "standings", record)
+    wide = "reports/out/figures/mnist-shape.json"
+    session.run(
+        *("python", "-m", "benchmarks", "race", "--record", wide, "--workload", "mnist-shape"),
+        *("--impl", "numba", "--dtype", "float32", "--batch-sizes", "256", "--budget", "60"),
+    )
+    session.run("python", "-m", "reports", "standings", wide, "--baseline", "numba")
     # A process races at one number of threads: two races, put together.
     by_threads = [f"reports/out/figures/threads-{threads}.json" for threads in (1, 2)]
     for threads, path in enumerate(by_threads, start=1):

@@ -210,7 +210,7 @@ def standings(record: Path, baseline: str | None) -> None:
     out = terminal.console()
     terminal.print_table(out, *standing.grid(standing.standings(race, over)))
     out.print(
-        f"{over} takes {standing.per_iteration(race, over):.2f} iterations of a plain Python loop "
+        f"{over} takes {standing.per_iteration(race, over):.3g} iterations of a plain Python loop "
         "for each connection and sample"
     )
 
