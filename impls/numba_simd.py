@@ -16,9 +16,10 @@ before the end of its array; the surplus lanes are dropped.
 **The exponentials.** `exp` and `expm1` (arguments <= 0, all that sigmoid, tanh and softmax need) are plain
 scalar code without branches, tables or calls, so that LLVM turns a loop over them into vector code for any
 host: x = n ln 2 + r with |r| <= ln 2 / 2, the subtraction in two parts (Cody and Waite [2]) with fused
-multiply-adds, a polynomial for e^r - 1 = r + r^2 P(r), and 2^n put together from its bits. `expm1` keeps
-e^r - 1 apart from the 1, so that tanh is accurate for small arguments too. Errors are at most those of
-MAX_ULP (tests/impls/test_numba_simd.py holds them against 60-digit arithmetic).
+multiply-adds, a polynomial for e^r - 1 = r + r^2 P(r), and 2^n as an addition to the exponent's bits. `exp`
+stops at the smallest normal number. `expm1` keeps e^r - 1 apart from the 1, so that tanh is accurate for
+small arguments too. Errors are at most those of MAX_ULP (tests/impls/test_numba_simd.py holds them against
+60-digit arithmetic).
 
 [1] Van Zee, van de Geijn: BLIS: A Framework for Rapidly Instantiating BLAS Functionality, ACM TOMS 41(3),
     2015;
@@ -506,28 +507,26 @@ MAX_ULP = {"exp": 1.5, "expm1": 2.5, "sigmoid": 2.5, "tanh": 3.0}
 
 @compiled
 def _polynomial_64(r: Any) -> Any:
-    # (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2, interpolated at the Chebyshev nodes: within 2^-60
-    p = 2.0914697911867024e-09
-    p = fma(p, r, 2.5105232329847944e-08)
-    p = fma(p, r, 2.75572736168118e-07)
-    p = fma(p, r, 2.7557255363379395e-06)
-    p = fma(p, r, 2.4801587325568478e-05)
-    p = fma(p, r, 0.00019841269874849664)
-    p = fma(p, r, 0.0013888888888883742)
-    p = fma(p, r, 0.008333333333326127)
-    p = fma(p, r, 0.04166666666666667)
-    p = fma(p, r, 0.1666666666666667)
+    # (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2, interpolated at the Chebyshev nodes: e^r within 2^-55
+    p = 2.5100375832561234e-08
+    p = fma(p, r, 2.7620075879983367e-07)
+    p = fma(p, r, 2.7557268480310024e-06)
+    p = fma(p, r, 2.4801521322368692e-05)
+    p = fma(p, r, 0.00019841269863040545)
+    p = fma(p, r, 0.0013888888917196719)
+    p = fma(p, r, 0.008333333333330065)
+    p = fma(p, r, 0.041666666666624164)
+    p = fma(p, r, 0.16666666666666669)
     return fma(p, r, 0.5)
 
 
 @compiled
 def _polynomial_32(r: Any) -> Any:
-    # the same in float32: within 2^-29
-    p = np.float32(0.00019891005649697036)
-    p = fma(p, r, np.float32(0.0013933662557974458))
-    p = fma(p, r, np.float32(0.00833331048488617))
-    p = fma(p, r, np.float32(0.041666463017463684))
-    p = fma(p, r, np.float32(0.1666666716337204))
+    # the same in float32: e^r within 2^-26
+    p = np.float32(0.0013926175888627768)
+    p = fma(p, r, np.float32(0.008363173343241215))
+    p = fma(p, r, np.float32(0.041666556149721146))
+    p = fma(p, r, np.float32(0.16666577756404877))
     return fma(p, r, np.float32(0.5))
 
 
@@ -544,7 +543,7 @@ def _exponentials(
     TO_WHOLE = real(1.5 * 2.0 ** (digits - 1))
     TO_WHOLE_BITS = whole(TO_WHOLE.view(whole))
     LOWEST, LOWEST_M1 = real(lowest), real(-digits)
-    BIAS, SHIFT, HALF = whole(bias), whole(digits - 1), whole(1)
+    BIAS, SHIFT = whole(bias), whole(digits - 1)
     ONE = real(1.0)
 
     @compiled
@@ -556,13 +555,9 @@ def _exponentials(
         return whole(to_bits(shifted) - TO_WHOLE_BITS), fma(r * r, polynomial(r), r)
 
     def exp(x: Any) -> Any:
+        # Never below the smallest normal number: 2^n is then added to the exponent's bits.
         n, q = reduced(LOWEST if x < LOWEST else x)  # in this order a NaN passes through
-        half = whole(n >> HALF)  # 2^n in two factors: it may be subnormal or 0, and neither factor is
-        return (
-            (ONE + q)
-            * from_bits(whole((half + BIAS) << SHIFT))
-            * from_bits(whole((n - half + BIAS) << SHIFT))
-        )
+        return from_bits(whole(to_bits(ONE + q) + (n << SHIFT)))
 
     def expm1(x: Any) -> Any:
         # below LOWEST_M1, e^x is less than half a unit in the last place of -1
@@ -573,8 +568,8 @@ def _exponentials(
     return exp, expm1
 
 
-_EXP_64, _EXPM1_64 = _exponentials(np.float64, np.int64, 53, 1023, -746.0, _polynomial_64)
-_EXP_32, _EXPM1_32 = _exponentials(np.float32, np.int32, 24, 127, -104.0, _polynomial_32)
+_EXP_64, _EXPM1_64 = _exponentials(np.float64, np.int64, 53, 1023, -708.39, _polynomial_64)
+_EXP_32, _EXPM1_32 = _exponentials(np.float32, np.int32, 24, 127, -87.33, _polynomial_32)
 
 
 def exp(x: Any) -> Any:
