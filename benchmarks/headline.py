@@ -106,11 +106,13 @@ def _measure(
     plan = rounds(
         experiment.steps, clock.settle(lambda: racer.train(1, workload.learning_rate)), experiment.budget
     )
+    # From the start again: warming up took as many steps as it took.
+    racer = racer_class(problem, dtype=cell.dtype, threads=cell.threads)
     seconds, losses = [], []
     for _ in range(plan.rounds):
         whole = clock.seconds_of(lambda: racer.train(plan.iterations, workload.learning_rate), 1)
         seconds.append(whole / plan.iterations)
-        losses.append(racer.export().loss)
+        losses.append(_loss(problem, racer.export()))
         if not math.isfinite(losses[-1]):
             raise contest.CellError("failed", f"{cell.implementation}: the loss became {losses[-1]}")
     return results.Measurement(
@@ -126,6 +128,16 @@ def _measure(
         error_ulp=verdict.error_ulp,
         error_ulp_median=verdict.error_ulp_median,
     )
+
+
+def _loss(problem: impls.Problem, trained: impls.Result) -> float:
+    """J over all samples, whichever batch the last step was of; by `numpy`, for every racer alike."""
+    whole = impls.Problem(
+        problem.network, trained.weights, trained.biases, problem.X, problem.Y, problem.samples
+    )
+    judge = impls.load("numpy")(whole)
+    judge.forward()
+    return judge.export().loss
 
 
 def in_full(measurement: results.Measurement, steps: int) -> bool:

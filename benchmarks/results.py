@@ -97,7 +97,8 @@ class Measurement:
 
     In the phase "headline" a call is one step of training. Where a racer's rounds hold all of
     `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its
-    time; otherwise its time is projected from each process's mean. `losses` holds the loss after each round.
+    time; otherwise its time is projected from each process's mean. `losses` holds the loss over all samples
+    after each round.
 
     `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
     moves. `peak_bytes` is the most that a call had allocated beyond what stood before it, and

@@ -82,7 +82,7 @@ def training_chart(curves: Mapping[str, tuple[Floats, Floats]], where: str) -> F
         return figure
     decades(axes, [value for _, losses in curves.values() for value in losses])
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.text(0, 1.01, "loss J of the batch", transform=axes.transAxes, fontsize=8.5)
+    axes.text(0, 1.01, "loss J over all samples", transform=axes.transAxes, fontsize=8.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(SECONDS)
     axes.xaxis.set_minor_locator(ticker.NullLocator())

@@ -38,6 +38,14 @@ def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
     assert "class NumpyBatch" in record.implementations["numpy"].source
 
 
+def test_every_racer_starts_anew_and_tells_the_loss_over_all_samples() -> None:
+    experiment = dataclasses.replace(TINY, workload="digits", batch_size=512, steps=20)
+    one, other = (headline.run(name, experiment, 0).measurement for name in ("numpy", "numpy-inplace"))
+    assert headline.in_full(one, 20)
+    assert one.losses[-1] == pytest.approx(other.losses[-1], rel=1e-9)
+    assert one.losses[-1] < one.losses[0]
+
+
 def test_a_projection_comes_from_every_process_with_an_interval() -> None:
     measurement = headline.run("numpy", TINY, 0).measurement
     sample = [
