@@ -30,7 +30,7 @@ def test_every_code_block_runs_and_proves_what_it_claims() -> None:
         for name in ("loops", "numpy_sample", "numpy_batch", "numba_loops", "over_parts")
         if name in names
     ]
-    assert len(steps) == 3
+    assert len(steps) == 5
     assert sum("assert same(" in block for block in found) >= 6
 
 
