@@ -12,6 +12,8 @@ import dataclasses
 import itertools
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import click
 import numpy as np
@@ -20,6 +22,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import impls
+from benchmarks import clock
 from impls import Implementation, Network, Problem, Unavailable, Unsupported, referee
 from impls.interface import DTYPES
 from tests.impls.mutants import MUTANTS, Sound, battery
@@ -34,9 +37,6 @@ COSTLY = (
     Network((784, 128, 10), ("relu", "softmax"), "softmax_cross_entropy"),
     Network((*[64] * 9, 10), (*["tanh"] * 8, "softmax"), "softmax_cross_entropy"),
 )
-LEAST_SECONDS, LEAST_CALLS = 0.5, 5
-"""What the timing of a cell takes at least."""
-
 LOOSEST = 1000
 """The largest error of all is at least this small a part of its bound: 1 / LOOSEST."""
 
@@ -118,8 +118,8 @@ def survivors() -> list[str]:
 def cost() -> Table:
     """Seconds of process time: a whole check, a second one of the same problem, and the timing they guard.
 
-    The timing is that of one cell: at least LEAST_SECONDS, or LEAST_CALLS. One check serves three cells of a
-    racer (forward, gradients, step), and its first reference every racer.
+    The timing is that of one cell, with its warm-up. One check serves three cells of a racer (forward,
+    gradients, step), and its first reference every racer.
     """
     shown = Table("network", "dtype", title="Seconds to verify numpy, and to time one cell of it")
     for heading in ("batch", "first check", "further racers' checks", "timing"):
@@ -132,19 +132,25 @@ def cost() -> Table:
             for work in (
                 lambda: referee.check(racer, problem, dtype),  # noqa: B023 - called at once
                 lambda: referee.check(impls.load("numpy")(problem, dtype), problem, dtype),  # noqa: B023
-                racer.gradients,
+                lambda: _time(racer.gradients),  # noqa: B023
             ):
                 before = time.process_time()
                 work()
                 seconds.append(time.process_time() - before)
-            timing = max(LEAST_SECONDS, LEAST_CALLS * seconds[-1])
             shown.add_row(
                 "-".join(map(str, network.widths)),
                 dtype,
                 str(m),
-                *(f"{s:.2f}" for s in (*seconds[:2], timing)),
+                *(f"{s:.2f}" for s in seconds),
             )
     return shown
+
+
+def _time(call: Callable[[], Any]) -> None:
+    """As a race times a cell."""
+    plan = clock.plan(clock.settle(call))
+    for _ in range(plan.rounds):
+        clock.seconds_of(call, plan.iterations)
 
 
 def table(tallies: dict[tuple[str, str], Tally]) -> Table:
