@@ -54,7 +54,7 @@ class Quiet:
         slowest = self.probe()
         while self.is_quiet(slowest) and time.perf_counter() < deadline:
             time.sleep(_PAUSE)
-            self._move(len(self.cpus) - 1)
+            self._move_on()
             slowest = max(slowest, self.probe())
 
     def wait(self) -> float:
@@ -75,14 +75,14 @@ class Quiet:
         for _ in self.cpus[1:]:
             if self.is_quiet(took):
                 break
-            self._move(len(self.cpus) - 1)
+            self._move_on()
             took = self.probe()
         return took
 
-    def _move(self, k: int) -> None:
-        """Go to the CPU that is k places before the present one, which is the last."""
-        if k > 0:
-            self.cpus.append(self.cpus.pop(-1 - k))
+    def _move_on(self) -> None:
+        """Go to the next CPU, if there is another; the present one is the last of `cpus`."""
+        if len(self.cpus) > 1:
+            self.cpus.append(self.cpus.pop(0))
             environment.move_to(self.cpus[-1])
 
 
