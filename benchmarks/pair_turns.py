@@ -145,7 +145,6 @@ def _prepare(
         while "preparing" in answer:
             process.during = answer["preparing"]
             answer = process.answer(PREPARE_SECONDS)
-        process.during = None
         incidents += [Incident(name, side, **why) for name, why in answer["lost"].items()]
         facts[side] = Facts(**answer["facts"])
     if incidents:

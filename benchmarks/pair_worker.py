@@ -5,7 +5,8 @@ it sleeps, while the other process of the pair has its own. Orders come in on st
 out on standard output, each one line of JSON:
 
     {"list": [racers]}                    -> {"protocol": 1, "gated": [...], "controls": [...]}
-    {"prepare": [benchmarks], "verify"}   -> {"preparing": name} ..., {"ready", "lost", "facts", "source"}
+    {"prepare": [benchmarks], "verify"}   -> {"preparing": name, at last null} ...,
+                                             {"ready", "lost", "facts", "source"}
     {"settle": name}                      -> {"seconds": of one warm call}
     {"time": name, "iterations": n}       -> {"seconds": of one call}
 """
@@ -77,6 +78,7 @@ class Desk:
                 self.calls[benchmark.name] = prepare(benchmark, verify)
             except CellError as error:
                 lost[benchmark.name] = {"status": error.status, "reason": error.reason}
+        self.answer(preparing=None)  # no benchmark is to blame for what fails from here on
         environment.limit_threads(1)
         facts = {
             "machine": environment.machine(),

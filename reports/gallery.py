@@ -86,20 +86,20 @@ def renew(text: str, record: Record, head: Record) -> str:
 
 def _factor(record: Record, panel: Panel, arguments: Sequence[str]) -> str:
     name, below, size = arguments
-    rows = of_panel(speedups(record, below), panel)
-    found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))]["speedup"].dropna()
-    if found.empty:
-        raise UnknownFigure(f"expected a factor of {name} over {below} at m = {size} in the gallery's record")
-    return factor(found.iloc[0])
+    return factor(_of_cell(record, panel, "speedup", name, size, below))
 
 
 def _time(record: Record, panel: Panel, arguments: Sequence[str]) -> str:
     name, size = arguments
-    rows = of_panel(speedups(record, name), panel)
-    found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))]["seconds"].dropna()
+    return duration(_of_cell(record, panel, "seconds", name, size, name))
+
+
+def _of_cell(record: Record, panel: Panel, column: str, name: str, size: str, below: str) -> float:
+    rows = of_panel(speedups(record, below), panel)
+    found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))][column].dropna()
     if found.empty:
-        raise UnknownFigure(f"expected a time of {name} at m = {size} in the gallery's record")
-    return duration(found.iloc[0])
+        raise UnknownFigure(f"expected {column} of {name} over {below} at m = {size} in the gallery's record")
+    return float(found.iloc[0])
 
 
 def _total(record: Record, _: Panel, arguments: Sequence[str]) -> str:

@@ -251,3 +251,13 @@ def test_head_files_that_cannot_be_run_are_no_answer(root: Path) -> None:
     done = run(root, "--base", "main~1")
     assert done.code == 2
     assert "a benchmark file that fails" in done.err
+
+
+def test_no_benchmark_is_blamed_for_what_stops_all_of_them(root: Path) -> None:
+    with (root / "benchmarks" / "environment.py").open("a") as file:
+        file.write("\n\ndef threads_in_force():\n    raise RuntimeError('no thread pools')\n")
+    commit(root, RACER)
+    done = run(root, "--base", "main~1", *PROBE)
+    assert done.code == 2
+    assert "no thread pools" in done.err
+    assert "lost: " not in done.err
