@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,11 +135,19 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
                 f"| {result.kind} | {result.rule} | {share(t.alarms, t.gates)} | {share(t.named, t.gates)} "
                 f"| {share(t.unknown, t.gates)} | {t.pairs:g} |"
             )
-    seconds = [sum(pair.seconds for pair in pairs.pairs) for runs in trial.runs.values() for pairs in runs]
-    if seconds:
-        middle = sorted(seconds)[len(seconds) // 2]
-        lines += ["", f"Seconds of a whole gate: median {middle:.0f}, longest {max(seconds):.0f}."]
+    if trial.runs:
+        lines += ["", *costs(trial.runs)]
     return "\n".join(lines) + "\n"
+
+
+def costs(runs: Mapping[str, Sequence[Pairs]]) -> list[str]:
+    """What whole gates took, kind by kind and together: a table."""
+    lines = ["| change | gates | seconds, median | longest |", "| --- | --- | --- | --- |"]
+    every = [run for kind in runs.values() for run in kind]
+    for kind, own in [*runs.items(), ("all", every)]:
+        seconds = [sum(pair.seconds for pair in run.pairs) for run in own]
+        lines.append(f"| {kind} | {len(seconds)} | {statistics.median(seconds):.0f} | {max(seconds):.0f} |")
+    return lines
 
 
 def chart(trial: Trial, found: Sequence[Result]) -> Figure:
