@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from benchmarks import pairs_file
-from benchmarks.pairs_file import CONTROL
+from benchmarks.pair_process import Process
+from benchmarks.pairs_file import CONTROL, Benchmark
 
 ROOT = Path(__file__).parents[2]
 
@@ -251,6 +252,23 @@ def test_head_files_that_cannot_be_run_are_no_answer(root: Path) -> None:
     done = run(root, "--base", "main~1")
     assert done.code == 2
     assert "a benchmark file that fails" in done.err
+
+
+def test_what_a_process_says_of_itself_does_not_depend_on_what_it_measures(root: Path) -> None:
+    commit(root, "import scipy.linalg  # brings a BLAS of its own\n" + RACER)
+    found = []
+    for implementations in ([], ["probe.py:Probe"]):
+        process = Process("head", Path(sys.executable), root, hash_seed=0, padding=0)
+        try:
+            wanted = [Benchmark(name, "digits", "gradients", 1, "float64") for name in implementations]
+            process.order(prepare=[dataclasses.asdict(b) for b in wanted], verify=False)
+            while "ready" not in (answer := process.answer(60)):
+                pass
+        finally:
+            process.close()
+        assert answer["ready"] == [b.name for b in wanted]
+        found.append(answer["facts"]["versions"])
+    assert found[0] == found[1]
 
 
 def test_no_benchmark_is_blamed_for_what_stops_all_of_them(root: Path) -> None:
