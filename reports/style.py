@@ -34,6 +34,13 @@ LOOKS = {
     "torch-compile": Look("#8f4fb5", "p", "-."),
     "sklearn": Look("#8a8f1c", "<", "-."),
     "autograd": Look("#2a9aa8", ">", "-."),
+    # The rules of gates, in the chart of their trial.
+    "this gate": Look("#d55e00", "D", "-"),
+    "pytest-benchmark, min:5%": Look("#2f6fd0", "^", "--"),
+    "pytest-benchmark, median:5%": Look("#4a90c8", "v", "--"),
+    "pytest-benchmark, mean:5%": Look("#7a6fe0", "s", "--"),
+    "asv's rule, factor 1.05": Look("#0e9a78", "P", "-."),
+    "Welch on rounds, p < 0.05": Look("#6e6e6e", "X", ":"),
 }
 
 # An unknown racer gets one of each by a digest of its name: the same in every chart, whoever else is there.

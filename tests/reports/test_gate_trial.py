@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 from benchmarks import pairs_file
 from benchmarks.pairs_file import Pair, Pairs, Reading
 from reports import replays
-from reports.gate_trial import gate_trial, interval, share
+from reports.gate_trial import OURS, gate_trial, interval, share
 from reports.rivals import rules
+from reports.style import LOOKS
 from tests.reports import pairs as by_hand
 
 LOOPS, NUMPY, NUMBA = by_hand.names()
@@ -101,6 +102,10 @@ def test_rivals_are_replayed_on_the_same_pairs(name: str) -> None:
     same = replays.Recording(recorded(0.001))
     slowdown = replays.one(same.gated, 0.2)
     assert replays.rival(same, rules()[name], slowdown, 20, seed=0).alarms == 20
+
+
+def test_every_rule_has_a_look_of_its_own() -> None:
+    assert {OURS, *rules()} <= set(LOOKS)
 
 
 def test_shares_come_with_their_interval() -> None:
