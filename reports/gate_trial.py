@@ -118,6 +118,7 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
         "for nothing but what was slowed. pytest-benchmark and Welch see one process of each side, asv two, "
         "from different pairs, as they come from different times.",
     ]
+    lines += ["", *overview([result for result in found if not result.real])]
     for real, title in ((False, "Replayed gates"), (True, "Gates that were run")):
         rows = [result for result in found if result.real == real]
         lines += ["", f"## {title}", ""]
@@ -138,6 +139,26 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
     if trial.runs:
         lines += ["", *costs(trial.runs)]
     return "\n".join(lines) + "\n"
+
+
+def overview(replayed: Sequence[Result]) -> list[str]:
+    """A row for every rule: how often it failed no change, and how often it named each change."""
+    tallies = {(result.rule, result.kind): result.tally for result in replayed}
+    rules = list(dict.fromkeys(rule for rule, _ in tallies))
+    kinds = [
+        kind
+        for kind in dict.fromkeys(kind for _, kind in tallies)
+        if all((r, kind) in tallies for r in rules)
+    ]
+    heads = ["rule", *(f"{kind}: {'named' if kind != kind_of(0) else 'failed'}" for kind in kinds)]
+    lines = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * len(kinds)]
+    for rule in rules:
+        cells = []
+        for kind in kinds:
+            tally = tallies[rule, kind]
+            cells.append(f"{100 * (tally.named if kind != kind_of(0) else tally.alarms) / tally.gates:.1f} %")
+        lines.append(f"| {' | '.join([rule, *cells])} |")
+    return lines
 
 
 def costs(runs: Mapping[str, Sequence[Pairs]]) -> list[str]:

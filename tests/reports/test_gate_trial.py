@@ -130,6 +130,8 @@ def test_the_trial_is_told_in_a_table_and_a_chart(tmp_path: Path) -> None:
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")
     ]
+    ours = next(row for row in rows if row[0] == "this gate")
+    assert ours == ["this gate", "0.0 %", "0.0 %", ours[3], "100.0 %", "100.0 %", ours[6]]
     told = {(row[0], row[1]): row[2] for row in rows}
     assert told["no change", "this gate"].startswith("0 of 20: 0.0 % (0.0 to 16.8)")
     assert told["10 % in one benchmark", "this gate"].startswith("20 of 20")
