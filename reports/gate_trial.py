@@ -116,8 +116,8 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
         f"{machine.get('cpu', 'an unknown machine')} with {machine.get('cores', '?')} cores. Shares with "
         "95 % binomial intervals. A replay draws whole pairs in blocks of neighbours. `named`: failed, and "
         "for nothing but what was slowed. pytest-benchmark and Welch see one process of each side, asv two, "
-        "from different pairs, as they come from different times. Gates end after 30 pairs at the latest, those "
-        "that were run also at their budget.",
+        "from different pairs, as they come from different times. Gates end after 30 pairs at the latest, "
+        "those that were run also at their budget.",
     ]
     lines += ["", *overview([result for result in found if not result.real])]
     for real, title in ((False, "Replayed gates"), (True, "Gates that were run")):
