@@ -68,8 +68,10 @@ def load(path: Path) -> Pairs:
 
 def known_floors(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], str]:
     """The floors by the pairs at `path` (None: at the default place, if any), and a note on their origin."""
+    from benchmarks import pairs_file
     from benchmarks.pairs_file import CONTROL
     from reports.floors import floors
+    from reports.history.runs import machine_key
 
     if path is None and not FLOORS.exists():
         return {}, "floors: unknown, no pairs of a commit with itself are kept; see docs/gate.md"
@@ -77,8 +79,11 @@ def known_floors(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], str
     same = load(path)
     if same.base.commit != same.head.commit:
         raise Misuse(f"--floors {path}: expected pairs of a commit with itself, got those of two commits")
-    if same.base.machine != pairs.base.machine:
+    if machine_key(same.base.machine) != machine_key(pairs.base.machine):
         return {}, f"floors: unknown, {path} is from another machine"
+    unsteady = [name for name, state in pairs_file.decision(same).controls.items() if state != "steady"]
+    if unsteady:
+        return {}, f"floors: unknown, {unsteady[0]} was not steady in {path}"
     gated = [benchmark.name for benchmark in pairs.benchmarks if benchmark.implementation != CONTROL]
     return floors(same, gated, pairs.rule), f"floors: from {len(same.pairs)} pairs of one commit"
 
@@ -176,6 +181,7 @@ def gate(pairs: Path, floors: Path | None, summary: Path | None) -> None:
         from reports import files
 
         try:
+            summary.parent.mkdir(parents=True, exist_ok=True)
             files.write(summary, markdown(judgement, notes).encode())
         except OSError as error:
             raise Misuse(f"--summary {summary}: expected a place to write to, got: {error}") from error

@@ -22,7 +22,8 @@ class Row:
     """One benchmark: `ratio` is head / base, `low` and `high` its bounds.
 
     `floor` is the smallest slowdown (a share) that can be detected here, None where that is not known. A
-    benchmark that is `informational` decides nothing.
+    benchmark that is `informational` decides nothing; one that is incomparable never is: a floor is about
+    noise, and excuses neither a crash nor a wrong result.
     """
 
     name: str
@@ -96,12 +97,15 @@ def judge(pairs: Pairs, floors: Mapping[str, float]) -> Judgement:
                 verdict,
                 *_summary(pairs, series[name][finding.first : finding.last]),
                 floor,
-                floor is not None and floor > pairs.rule.target,
+                floor is not None and floor > pairs.rule.target and verdict != "incomparable",
                 reason,
             )
         )
     deciding = {row.name: row.verdict for row in rows if not row.informational}
-    return Judgement(*conclude(deciding, decision.controls), tuple(rows), controls)
+    code, sentence = conclude(deciding, decision.controls)
+    if deciding and len(deciding) < len(rows):
+        sentence += f"; {len(rows) - len(deciding)} informational"
+    return Judgement(code, sentence, tuple(rows), controls)
 
 
 def _summary(pairs: Pairs, column: list[float | None]) -> tuple[int, float, float, float]:

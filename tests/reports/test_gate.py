@@ -86,16 +86,40 @@ def test_floors_are_looked_for_in_their_place(judge: Judge, tmp_path: Path) -> N
     assert "floors: from 40 pairs" in judge(by_hand.made({})).output
 
 
+def on_machine(measured: Pairs, machine: dict[str, Any]) -> Pairs:
+    base, head = (dataclasses.replace(side, machine=machine) for side in (measured.base, measured.head))
+    return dataclasses.replace(measured, base=base, head=head)
+
+
 def test_floors_of_another_machine_are_not_used(judge: Judge, tmp_path: Path) -> None:
-    elsewhere = same()
-    elsewhere = dataclasses.replace(
-        elsewhere,
-        base=dataclasses.replace(elsewhere.base, machine={}),
-        head=dataclasses.replace(elsewhere.head, machine={}),
-    )
-    pairs_file.write(elsewhere, tmp_path / "same.json")
+    pairs_file.write(on_machine(same(), {}), tmp_path / "same.json")
     result = judge(by_hand.made({}), "--floors", "same.json")
     assert "is from another machine" in result.output
+    assert "informational" not in result.output
+
+
+def test_floors_of_a_like_machine_are_used(judge: Judge, tmp_path: Path) -> None:
+    pairs_file.write(on_machine(same(), {**by_hand.MACHINE, "memory_bytes": 1}), tmp_path / "same.json")
+    assert "floors: from 40 pairs" in judge(by_hand.made({}), "--floors", "same.json").output
+
+
+def test_floors_from_a_machine_that_was_not_steady_are_not_used(judge: Judge, tmp_path: Path) -> None:
+    moved = same()
+    control = by_hand.CONTROLS[0].name
+    pairs = tuple(
+        dataclasses.replace(
+            pair,
+            readings=tuple(
+                dataclasses.replace(r, head=(1.1 * r.base[0],)) if r.benchmark == control else r
+                for r in pair.readings
+            ),
+        )
+        for pair in moved.pairs
+    )
+    pairs_file.write(dataclasses.replace(moved, pairs=pairs), tmp_path / "same.json")
+    result = judge(by_hand.made(SLOWER), "--floors", "same.json")
+    assert result.exit_code == 1
+    assert f"floors: unknown, {control} was not steady in same.json" in result.output
     assert "informational" not in result.output
 
 
@@ -115,6 +139,11 @@ def test_the_summary_is_a_table_in_markdown(judge: Judge, tmp_path: Path) -> Non
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 3 + 2
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+
+
+def test_the_folder_of_the_summary_is_made(judge: Judge, tmp_path: Path) -> None:
+    assert judge(by_hand.made(SLOWER), "--summary", "out/new/summary.md").exit_code == 1
+    assert (tmp_path / "out/new/summary.md").exists()
 
 
 def test_a_summary_that_cannot_be_written_is_misuse(judge: Judge) -> None:

@@ -102,6 +102,14 @@ def test_a_benchmark_whose_floor_exceeds_the_target_decides_nothing() -> None:
     assert [row.informational for row in judgement.rows] == [False, True, False]
     assert judgement.rows[1].verdict == "slower"
     assert judge(by_hand.made({NUMPY: []}), floors).exit_code == 0
+    assert judgement.sentence == "no slowdown in 2 benchmarks; 1 informational"
+
+
+def test_no_floor_excuses_a_benchmark_that_one_side_cannot_run() -> None:
+    lost = Incident(NUMPY, "head", "wrong", "dw[0] is off")
+    judgement = judge(by_hand.made({NUMPY: []}, incidents=[lost]), {NUMPY: math.inf})
+    assert judgement.exit_code == 2
+    assert (judgement.rows[1].verdict, judgement.rows[1].informational) == ("incomparable", False)
 
 
 def test_where_nothing_can_be_detected_there_is_no_telling() -> None:
