@@ -136,18 +136,21 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def gate(session: nox.Session) -> None:
-    """Judge the last commit against another: `nox -s gate -- main`; options of `pairs` may follow."""
+    """Judge the last commit against another: `nox -s gate -- main`; options of `pairs` (no --out) follow."""
     session.install("-e", ".")
-    session.run("python", "-m", "benchmarks", "pairs", "--base", *(session.posargs or ["main"]))
-    session.run("python", "-m", "reports", "gate", "reports/out/pairs.json")
+    out = "reports/out/pairs.json"
+    asked = session.posargs or ["main"]
+    session.run("python", "-m", "benchmarks", "pairs", "--base", *asked, "--out", out)
+    session.run("python", "-m", "reports", "gate", out)
 
 
 @nox.session(name="gate-trial")
 def gate_trial(session: nox.Session) -> None:
     """Measure the gate itself, for hours; it goes on where it was stopped. Its report is drawn at the end."""
     session.install("-e", ".")
-    session.run("python", "-m", "benchmarks", "gate-trial", *session.posargs)
-    session.run("python", "-m", "reports", "gate-trial")
+    folder = ".gradrace/trial"
+    session.run("python", "-m", "benchmarks", "gate-trial", *session.posargs, "--folder", folder)
+    session.run("python", "-m", "reports", "gate-trial", folder)
 
 
 @nox.session
@@ -169,6 +172,6 @@ def scale(session: nox.Session) -> None:
 
 @nox.session
 def gallery(session: nox.Session) -> None:
-    """Redraw every picture in the README and docs; `-- --race RECORD --headline RECORD` takes new ones in."""
+    """Redraw every picture of docs/gallery; `-- --race RECORD --headline RECORD` takes new ones in."""
     session.install("-e", ".")
     session.run("python", "-m", "reports", "gallery", *session.posargs)

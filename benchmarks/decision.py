@@ -46,16 +46,16 @@ class Rule:
     """The slowdowns that matter, as shares: one is reported where it is shown to be larger than the minimum
     effect; a benchmark passes where one as large as the target is ruled out.
 
-    Raises ValueError unless 0 <= minimum_effect < target.
+    Raises ValueError unless 0 <= minimum_effect < target, and both are finite.
     """
 
     minimum_effect: float = 0.02
     target: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 <= self.minimum_effect < self.target:
+        if not 0 <= self.minimum_effect < self.target < math.inf:
             raise ValueError(
-                "minimum effect and target: expected 0 <= minimum effect < target, "
+                "minimum effect and target: expected 0 <= minimum effect < target < inf, "
                 f"got {self.minimum_effect:g} and {self.target:g}"
             )
 

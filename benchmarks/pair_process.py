@@ -37,6 +37,7 @@ class Process:
 
     def __init__(self, side: Side, python: Path, worktree: Path, hash_seed: int, padding: int) -> None:
         self.side = side
+        self.worktree = worktree
         self.during: str | None = None
         self.cache = worktree.parent / f"numba-{side}"
         shutil.rmtree(self.cache, ignore_errors=True)

@@ -145,6 +145,11 @@ def _prepare(
         while "preparing" in answer:
             process.during = answer["preparing"]
             answer = process.answer(PREPARE_SECONDS)
+        if answer["source"] != str(process.worktree.resolve()):
+            raise NoAnswer(
+                f"{side} runs the racers in {answer['source']}, expected those of its own worktree, "
+                f"{process.worktree}"
+            )
         incidents += [Incident(name, side, **why) for name, why in answer["lost"].items()]
         facts[side] = Facts(**answer["facts"])
     if incidents:

@@ -139,6 +139,9 @@ def prepare(benchmark: Benchmark, verify: bool) -> Call:
 
 def main() -> None:
     """Serve on the standard streams; what a racer prints goes to standard error."""
+    from benchmarks import environment
+
+    environment.end_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     Desk(answers).serve(sys.stdin)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -63,9 +65,11 @@ def run(plan: Plan, root: Path, say: Callable[[str], None]) -> Pairs:
         "head": worktrees.commit(root, "--head", plan.head),
     }
     if plan.head == "HEAD":
-        worktrees.check_clean(root)
-    before = _resumed(plan, commits) if plan.resume else None
-    with worktrees.lock(root), worktrees.worktrees(root, commits["base"], commits["head"]) as folders:
+        worktrees.check_clean(root, besides=plan.out)
+    with contextlib.ExitStack() as held:
+        held.enter_context(worktrees.lock(root))
+        before = _resumed(plan, commits) if plan.resume else None
+        folders = held.enter_context(worktrees.worktrees(root, commits["base"], commits["head"]))
         pythons: dict[Side, Path] = dict.fromkeys(worktrees.SIDES, Path(sys.executable))
         if not plan.here:
             say("building the environments of base and head")
@@ -99,6 +103,7 @@ class Runner:
         """Go on from `record`, or begin."""
         from benchmarks import pairs_file
         from benchmarks.pair_turns import Incidents, catalogue, measure
+        from benchmarks.worktrees import NoAnswer
 
         begun = time.perf_counter()
         benchmarks = catalogue(self.start, self.plan.implementations)
@@ -116,12 +121,20 @@ class Runner:
             late = self.plan.pairs is None and time.perf_counter() - begun + last > self.plan.budget
             if record is not None and (late or not wanted):
                 return record
+            if late and self.incidents:
+                raise NoAnswer(
+                    f"expected a pair within {self.plan.budget:g} s, got none: "
+                    + "; ".join(_lost(incident) for incident in self.incidents)
+                )
             try:
                 pair, facts = measure(self.start, wanted, self.iterations, verify=record is None)
             except Incidents as lost:
                 self.incidents += lost.incidents
                 for incident in lost.incidents:
-                    self.say(f"lost: {incident.benchmark} of {incident.side}: {incident.reason}")
+                    self.say(_lost(incident))
+                if record is not None:
+                    record = dataclasses.replace(record, incidents=tuple(self.incidents))
+                    pairs_file.write(record, self.plan.out)
                 continue
             record = self.extended(record, benchmarks, pair, facts)
             pairs_file.write(record, self.plan.out)
@@ -190,6 +203,10 @@ class Runner:
         )
 
 
+def _lost(incident: Incident) -> str:
+    return f"lost: {incident.benchmark} of {incident.side}: {incident.reason}"
+
+
 def _resumed(plan: Plan, commits: dict[Side, str]) -> Pairs | None:
     """The pairs that `plan` goes on from, None where there are none yet."""
     from benchmarks import pairs_file, worktrees
@@ -226,8 +243,22 @@ def _extras(implementations: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(extra for extra in extras if extra is not None))
 
 
+def _check_targets(implementations: Sequence[str]) -> None:
+    """Raises ValueError for a file that both sides would share: nothing in it could ever be slower."""
+    for target in implementations:
+        path = Path(target.rpartition(":")[0])
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(
+                "--impl: expected a file of the repository, by its path from the root, as each side runs its "
+                f"own; got {target!r}"
+            )
+
+
 class _Command(click.Command):
-    """A command whose usage errors are refusals, too: the exit code of click's own means "could not tell"."""
+    """A command whose usage errors are refusals, too: the exit code of click's own means "could not tell".
+
+    So does a gate that is stopped: no slowdown was shown, and none was ruled out.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         from benchmarks.worktrees import Refusal
@@ -236,6 +267,15 @@ class _Command(click.Command):
             return super().make_context(*args, **kwargs)
         except click.UsageError as error:
             raise Refusal(error.format_message()) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from benchmarks.worktrees import NoAnswer
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            raise NoAnswer("stopped; go on with --resume from the pairs that there are") from interrupt
 
 
 @click.command(cls=_Command)
@@ -256,7 +296,7 @@ class _Command(click.Command):
 @click.option(
     "--target", type=float, default=5.0, show_default=True, help="Same is slower by less than this, %."
 )
-@click.option("--budget", type=click.FloatRange(min=1), default=300.0, show_default=True, help="Seconds.")
+@click.option("--budget", default="300", metavar="S", show_default=True, help="Seconds.")
 @click.option("--pairs", "fixed", type=click.IntRange(min=1), help="So many pairs, no matter what they say.")
 @click.option(
     "--out",
@@ -273,7 +313,7 @@ def pairs(
     impl: tuple[str, ...],
     minimum_effect: float,
     target: float,
-    budget: float,
+    budget: str,
     fixed: int | None,
     out: Path,
     resume: bool,
@@ -290,10 +330,12 @@ def pairs(
     try:
         asked = tuple(options.items(impl))
         options.implementations("--impl", asked, impls.names())
+        _check_targets(asked)
+        seconds = options.number("--budget", budget)
         rule = Rule(minimum_effect / 100, target / 100)
         options.check_writable("--out", out)
     except ValueError as error:
         raise worktrees.Refusal(str(error)) from error
-    plan = Plan(base, head, asked, rule, budget, fixed, out, resume, here)
+    plan = Plan(base, head, asked, rule, seconds, fixed, out, resume, here)
     run(plan, worktrees.repository(Path.cwd()), lambda line: click.echo(line, err=True))
     click.echo(out)

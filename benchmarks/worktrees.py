@@ -2,7 +2,7 @@
 
 .gradrace/lock                              held while a gate runs; the system lets go of a dead one's
 .gradrace/base, .gradrace/head              the worktrees: paths of equal length, made anew each time
-.gradrace/environments/KEY/base, .../head   their environments, kept as long as the dependencies stay
+.gradrace/environments/KEY/base, .../head   their environments, kept as long as the project files stay
 """
 
 from __future__ import annotations
@@ -66,9 +66,16 @@ def commit(root: Path, option: str, ref: str) -> str:
         ) from error
 
 
-def check_clean(root: Path) -> None:
-    """Raises Refusal where files differ from the last commit: the gate compares commits."""
-    dirty = _git(root, "status", "--porcelain").splitlines()
+def check_clean(root: Path, besides: Path | None = None) -> None:
+    """Raises Refusal where files differ from the last commit: the gate compares commits.
+
+    `besides` is the gate's own file of pairs, which may lie anywhere, and may have a predecessor beside it.
+    """
+    own = []
+    if besides is not None and besides.resolve().is_relative_to(root.resolve()):
+        name = besides.resolve().relative_to(root.resolve()).as_posix()
+        own = [f":(top,exclude,literal){name}{ending}" for ending in ("", ".previous")]
+    dirty = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *own).splitlines()
     if dirty:
         shown = ", ".join(line[3:] for line in dirty[:3]) + (", ..." if len(dirty) > 3 else "")
         raise Refusal(
@@ -105,17 +112,16 @@ def worktrees(root: Path, base: str, head: str) -> Iterator[dict[Side, Path]]:
 
     Those that a killed gate left are removed first.
     """
-    found: dict[Side, Path] = {}
+    found: dict[Side, Path] = {side: root / FOLDER / side for side in SIDES}
     try:
-        for side, checked_out in zip(SIDES, (base, head), strict=True):
-            found[side] = root / FOLDER / side
-            _remove(root, found[side])
-            _git(root, "worktree", "add", "--force", "--detach", str(found[side]), checked_out)
-        _git(found["base"], "rm", "-r", "--quiet", "--ignore-unmatch", "benchmarks")
-        _git(found["base"], "checkout", "--quiet", head, "--", "benchmarks")
-    except subprocess.CalledProcessError as error:
-        raise NoAnswer(f"git could not check the commits out: {error.stderr.strip()}") from error
-    try:
+        try:
+            for side, checked_out in zip(SIDES, (base, head), strict=True):
+                _remove(root, found[side])
+                _git(root, "worktree", "add", "--force", "--detach", str(found[side]), checked_out)
+            _git(found["base"], "rm", "-r", "--quiet", "--ignore-unmatch", "benchmarks")
+            _git(found["base"], "checkout", "--quiet", head, "--", "benchmarks")
+        except subprocess.CalledProcessError as error:
+            raise NoAnswer(f"git could not check the commits out: {error.stderr.strip()}") from error
         yield found
     finally:
         for folder in found.values():
@@ -128,13 +134,13 @@ def _remove(root: Path, folder: Path) -> None:
 
 
 def environments(root: Path, folders: dict[Side, Path], extras: tuple[str, ...]) -> dict[Side, Path]:
-    """The Python of each side, with its worktree installed; built where the dependencies are new.
+    """The Python of each side, with its worktree installed; built where a project file is new.
 
-    The key is made from both sides' dependency tables, so that both are always built on one day, from one
+    The key is made from both sides' project files, so that both are always built on one day, from one
     index: a release in between would look like a change of head. Raises NoAnswer where an install fails.
     """
-    tables = [_dependencies(folders[side]) for side in SIDES]
-    key = hashlib.sha256(json.dumps([sys.version, extras, tables], sort_keys=True).encode()).hexdigest()[:16]
+    projects = [_project(folders[side]) for side in SIDES]
+    key = hashlib.sha256(json.dumps([sys.version, extras, projects]).encode()).hexdigest()[:16]
     store = root / FOLDER / "environments"
     for old in store.glob("*"):
         if old.name != key:
@@ -142,14 +148,14 @@ def environments(root: Path, folders: dict[Side, Path], extras: tuple[str, ...])
     return {side: _environment(store / key / side, folders[side], side, extras) for side in SIDES}
 
 
-def _dependencies(folder: Path) -> object:
-    """What decides which packages an install brings."""
+def _project(folder: Path) -> str:
+    """What decides which packages an install brings, and whether it works at all."""
     try:
-        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+        tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise NoAnswer(f"{folder.name}: expected a pyproject.toml that can be read, got: {error}") from error
-    own = project.get("project", {})
-    return [project.get("build-system"), own.get("dependencies"), own.get("optional-dependencies")]
+    return text
 
 
 def _environment(folder: Path, worktree: Path, side: Side, extras: tuple[str, ...]) -> Path:

@@ -58,6 +58,35 @@ SLOW = (
 """
 )
 
+LATER = """
+
+def fails_after_the_first_pair():
+    import os, pathlib
+    mark = pathlib.Path("{mark}")
+    with mark.open("a") as file:
+        file.write(str(os.getpid()) + " ")
+    if len(mark.read_text().split()) > 2:
+        raise RuntimeError("not again")
+    return blas()
+
+
+CONTROLS["blas"] = fails_after_the_first_pair
+"""
+
+ENDLESS = (
+    RACER
+    + """
+    def __init__(self, *arguments):
+        import os, pathlib
+        super().__init__(*arguments)
+        mark = pathlib.Path("{mark}")
+        mark.with_suffix(".part").write_text(str(os.getpid()))
+        mark.with_suffix(".part").rename(mark)
+        while True:
+            pass
+"""
+)
+
 PROBE = ("--impl", "probe.py:Probe")
 
 
@@ -97,6 +126,8 @@ def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # whatever runs the tests in the background may have told them to ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -145,7 +176,7 @@ def test_what_one_side_cannot_run_is_put_on_record(
 ) -> None:
     commit(root, probe)
     out = tmp_path / "pairs.json"
-    done = run(root, "--base", "main~1", *PROBE, "--budget", "1", "--out", str(out))
+    done = run(root, "--base", "main~1", *PROBE, "--pairs", "1", "--out", str(out))
     assert done.code == 0, done.err
     record = pairs_file.read(out)
     assert {incident.benchmark for incident in record.incidents} == {
@@ -155,6 +186,69 @@ def test_what_one_side_cannot_run_is_put_on_record(
         assert (incident.side, incident.status) == (side, status)
         assert reason in incident.reason
     assert "lost: " in done.err
+
+
+def test_a_budget_that_ends_before_the_first_pair_is_no_answer(root: Path, tmp_path: Path) -> None:
+    commit(root, WRONG)
+    out = tmp_path / "pairs.json"
+    done = run(root, "--base", "main~1", *PROBE, "--budget", "0.1", "--out", str(out))
+    assert done.code == 2
+    assert "expected a pair within 0.1 s, got none: lost" in done.err
+    assert not out.exists()
+
+
+def test_what_is_lost_after_the_first_pair_is_on_record(root: Path, tmp_path: Path) -> None:
+    with (root / "benchmarks" / "controls.py").open("a") as file:
+        file.write(LATER.format(mark=tmp_path / "mark"))
+    commit(root, RACER)
+    out = tmp_path / "pairs.json"
+    done = run(root, "--base", "main~1", *PROBE, "--out", str(out))
+    assert done.code == 0, done.err
+    record = pairs_file.read(out)
+    assert len(record.pairs) == 1
+    (lost,) = record.incidents
+    assert (lost.benchmark, lost.status) == (f"{CONTROL} blas", "failed")
+    assert "not again" in lost.reason
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_gate_that_is_stopped_is_no_answer_and_cleans_up(
+    root: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    out = tmp_path / "pairs.json"
+    process = start(root, "--base", "main", *PROBE, "--pairs", "30", "--out", str(out))
+    deadline = time.monotonic() + 300
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert "stopped; go on with --resume" in err
+    assert "Traceback" not in err
+    assert pairs_file.read(out).pairs
+    assert len(git(root, "worktree", "list").splitlines()) == 1
+
+
+def test_no_process_outlives_a_killed_gate(root: Path, tmp_path: Path) -> None:
+    commit(root, ENDLESS.format(mark=tmp_path / "mark"))
+    process = start(root, "--base", "main", *PROBE, "--pairs", "1", "--out", str(tmp_path / "pairs.json"))
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "mark").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker = int((tmp_path / "mark").read_text())
+    process.kill()
+    process.communicate()
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
+
+
+def alive(process_id: int) -> bool:
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(") ")[2][0] != "Z"  # nobody may be there to ask how it ended
 
 
 def test_a_killed_gate_keeps_its_pairs_and_goes_on_from_them(root: Path, tmp_path: Path) -> None:
@@ -210,7 +304,11 @@ def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
         (("--base", "$(touch x)"), "--base: expected a branch, a tag or a commit"),
         (("--base", "main", "--head", "`touch x`"), "--head: expected a branch, a tag or a commit"),
         (("--base", "main", "--impl", "nump"), "--impl: expected one of"),
-        (("--base", "main", "--budget", "0"), "--budget"),
+        (("--base", "main", "--budget", "0"), "--budget: expected a positive number"),
+        (("--base", "main", "--budget", "inf"), "--budget: expected a positive number"),
+        (("--base", "main", "--target", "inf"), "minimum effect and target: expected"),
+        (("--base", "main", "--impl", "/probe.py:Probe"), "expected a file of the repository"),
+        (("--base", "main", "--impl", "../probe.py:Probe"), "expected a file of the repository"),
         (("--base", "main", "--minimum-effect", "6"), "minimum effect"),
         (("--base", "main", "--out", "/dev/null/pairs.json"), "--out: expected a place"),
     ],
@@ -229,6 +327,31 @@ def test_changes_that_are_not_committed_are_refused(root: Path) -> None:
     assert done.code == 3
     assert "expected a clean working tree" in done.err
     assert "impls/loops.py" in done.err
+
+
+@pytest.mark.parametrize("out", ["pairs.json", "new/pairs.json"])
+def test_a_gates_own_file_does_not_stop_it_from_going_on(root: Path, out: str) -> None:
+    asked = ("--base", "main", *PROBE, "--pairs", "1", "--out", out)
+    for more in ((), (), ("--resume",)):  # the second one puts the first one's file aside
+        done = run(root, *asked, *more)
+        assert done.code == 0, done.err
+
+
+def test_racers_from_elsewhere_are_no_answer(root: Path) -> None:
+    with (root / "impls" / "__init__.py").open("a") as file:
+        file.write("\n__file__ = '/elsewhere/impls/__init__.py'\n")
+    commit(root, RACER)
+    done = run(root, "--base", "main~1", *PROBE)
+    assert done.code == 2
+    assert "head runs the racers in /elsewhere" in done.err
+
+
+def test_a_mistake_of_ours_does_not_read_as_a_slowdown(root: Path) -> None:
+    file = root / "benchmarks" / "worktrees.py"
+    file.write_text(file.read_text() + "\n\ndef repository(folder):\n    raise KeyError(folder)\n")
+    done = run(root, "--base", "main")
+    assert done.code == 2
+    assert "KeyError" in done.err
 
 
 def test_a_commit_whose_install_fails_is_no_answer(root: Path) -> None:

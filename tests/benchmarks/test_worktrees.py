@@ -16,6 +16,7 @@ BACKEND = """
 import pathlib, zipfile
 
 def build_editable(directory, config_settings=None, metadata_directory=None):
+    assert "fails = true" not in pathlib.Path("pyproject.toml").read_text()
     name = "probe-1.0-py3-none-any.whl"
     with zipfile.ZipFile(pathlib.Path(directory) / name, "w") as wheel:
         wheel.writestr("probe.pth", str(pathlib.Path.cwd()) + chr(10))
@@ -123,6 +124,14 @@ def test_git_never_sees_a_ref_that_looks_unsafe(
 
 def test_a_tree_with_changes_is_refused_by_name(root: Path) -> None:
     worktrees.check_clean(root)
+    (root / "out").mkdir()
+    (root / "out" / "pairs.json").write_text("")
+    (root / "out" / "pairs.json.previous").write_text("")
+    worktrees.check_clean(root, besides=root / "out" / "pairs.json")
+    with pytest.raises(Refusal, match=r"\(out/pairs.json, out/pairs.json.previous\)"):
+        worktrees.check_clean(root)
+    (root / "out" / "pairs.json").unlink()
+    (root / "out" / "pairs.json.previous").unlink()
     (root / "impls" / "racer.py").write_text("speed = 3\n")
     (root / "impls" / "new.py").write_text("")
     with pytest.raises(Refusal, match=r"\(impls/racer.py, impls/new.py\)"):
@@ -204,6 +213,7 @@ def test_a_head_without_benchmarks_gives_no_answer(root: Path) -> None:
     head = commit(root)
     with pytest.raises(NoAnswer, match="benchmarks"), worktrees.worktrees(root, base, head):
         pytest.fail("there is nothing to measure with")
+    assert len(git(root, "worktree", "list").splitlines()) == 1
 
 
 def test_an_environment_is_built_once_for_the_same_dependencies(root: Path) -> None:
@@ -227,6 +237,18 @@ def test_an_environment_is_built_once_for_the_same_dependencies(root: Path) -> N
     with worktrees.worktrees(root, head, later) as folders:
         pythons = worktrees.environments(root, folders, ())
         assert {side: python.stat().st_ctime_ns for side, python in pythons.items()} == built
+
+
+def test_an_environment_is_built_anew_where_the_project_file_changed(root: Path) -> None:
+    base = git(root, "rev-parse", "HEAD")
+    with worktrees.worktrees(root, base, base) as folders:
+        worktrees.environments(root, folders, ())
+    head = commit(root, pyproject_toml=PROJECT + "[tool.backend]\nfails = true\n")
+    with (
+        worktrees.worktrees(root, base, head) as folders,
+        pytest.raises(NoAnswer, match="the environment of head could not be built"),
+    ):
+        worktrees.environments(root, folders, ())
 
 
 def test_a_commit_whose_install_fails_gives_no_answer_and_is_tried_again(root: Path) -> None:
