@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Only click is imported up here: --help must answer at once, and without the extra.
 
 DEFAULT = Path(".gradrace") / "history.sqlite"
+COUNT = click.IntRange(min=1, max=2**31 - 1)
+"""A whole number as every database can hold it."""
+
 NEEDS = ("sqlalchemy", "alembic", "psycopg", "ruptures")
 
 
@@ -95,7 +98,7 @@ def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) 
 
 
 @history.command()
-@click.argument("run", type=int, required=False)
+@click.argument("run", type=COUNT, required=False)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Runs to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print the file that RUN came from.")
 @db_option
@@ -118,9 +121,9 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 @click.option("--workload", help="Only this workload.")
 @click.option("--phase", help="Only this phase.")
 @click.option("--implementation", "--impl", help="Only this racer.")
-@click.option("--batch-size", type=int, help="Only this batch size.")
+@click.option("--batch-size", type=COUNT, help="Only this batch size.")
 @click.option("--dtype", help="Only this dtype.")
-@click.option("--threads", type=int, help="Only this number of threads.")
+@click.option("--threads", type=COUNT, help="Only this number of threads.")
 @click.option("--how", type=click.Choice(["race", "pairs"]), help="Only what came from this kind of file.")
 @click.option("--branch", help="Branch to follow.  [default: that with the most commits]")
 @click.option("--machine", help="Machine to follow, by the start of its key.  [default: likewise]")
@@ -160,7 +163,7 @@ def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend],
 @history.command()
 @click.option("--before", help="Drop runs made before this date, like 2025-01-02.")
 @click.option("--branch", help="Drop runs of this branch.")
-@click.option("--run", "run_ids", type=int, multiple=True, help="Drop this run; repeatable.")
+@click.option("--run", "run_ids", type=COUNT, multiple=True, help="Drop this run; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Only say how many runs would go.")
 @db_option
 def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_run: bool, db: str) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 
 import sqlalchemy as sa
 
+from reports.history.runs import HistoryError
 from reports.history.schema import documents, machines, measurements, runs, series
 from reports.history.store import Store
 
@@ -52,14 +53,23 @@ def prune(store: Store, choice: Choice) -> int:
         ):
             used = sa.exists().where(user == column)
             connection.execute(table.delete().where(~used))
-    _shrink(store)
+    shrink(store)
     return dropped
 
 
-def _shrink(store: Store) -> None:
-    """Give the room of dropped rows back: SQLite's file keeps it otherwise. PostgreSQL does so by itself."""
+def shrink(store: Store) -> None:
+    """Give the room of dropped rows back: SQLite's file keeps it otherwise. PostgreSQL does so by itself.
+
+    Raises HistoryError where that cannot be done now.
+    """
     if store.engine.dialect.name == "sqlite":
         with store.engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
-            driver.execute("VACUUM")
+            try:
+                driver.execute("VACUUM")
+            except sqlite3.Error as error:
+                raise HistoryError(
+                    f"{store.place}: what was chosen is dropped, but the file keeps its size: {error}; "
+                    "the next prune tries again"
+                ) from error

@@ -57,7 +57,7 @@ class Sample:
 
     @classmethod
     def of(cls, series: Series, process: int, seconds: Sequence[float]) -> Sample:
-        """The sample of these rounds; `quartile` is the statistic that the gate decides by, too."""
+        """The sample of these rounds."""
         ordered = sorted(seconds)
         quartile = ordered[len(ordered) // 4]
         return cls(series, process, ordered[0], quartile, statistics.median(ordered), len(ordered))
@@ -131,4 +131,5 @@ def moment(text: str) -> datetime.datetime:
         raise HistoryError(
             f"expected an ISO 8601 date, like 2025-01-02T03:04:05+00:00, got {text!r}"
         ) from error
-    return found.astimezone(datetime.UTC).replace(tzinfo=None)
+    zoned = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+    return zoned.astimezone(datetime.UTC).replace(tzinfo=None)

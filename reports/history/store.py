@@ -69,7 +69,8 @@ class Store:
         from alembic.util import CommandError
 
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        folder = str(Path(__file__).parent / "migrations")
+        config.set_main_option("script_location", folder.replace("%", "%%"))  # % interpolates there
         with self.writing() as connection:
             config.attributes["connection"] = connection
             try:
@@ -112,6 +113,8 @@ class Store:
     def reading(self) -> Iterator[sa.Connection]:
         """A connection to read by."""
         with self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":  # all that is read is of one moment, as with SQLite
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextlib.contextmanager
@@ -176,10 +179,13 @@ def _url(db: str) -> sa.URL:
     try:
         url = sa.make_url(db)
     except (sa.exc.ArgumentError, ValueError):
-        # `from None`, and no word of what was given: there may be a password in it.
+        url = None
+    if url is None or "@" in (url.host or ""):
+        # No word of what was given: there may be a password in it.
         raise HistoryError(
-            f"--db: expected postgresql://USER@HOST/DATABASE, got something after {kind}:// that is no URL"
-        ) from None
+            f"--db: expected postgresql://USER@HOST/DATABASE, got something after {kind}:// that is no URL; "
+            "an @ in a password is written %40"
+        )
     if kind in ("postgresql", "postgres", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
     raise HistoryError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from click.testing import CliRunner, Result
 from benchmarks import checkout, pairs_file, results
 from reports.history import commits
 from reports.history.commands import history
+from reports.history.runs import moment
 from tests.reports.history import made
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
 
@@ -159,6 +162,27 @@ def test_trend_tells_the_step_and_draws_the_page(db: str, tmp_path: Path) -> Non
 def test_trend_of_what_is_not_there_is_refused(db: str, record: Path) -> None:
     fine("add", record, "--db", db)
     assert "expected series with {'dtype': 'float16'}" in refused("trend", "--dtype", "float16", "--db", db)
+
+
+def test_a_date_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert moment("2025-01-02") == datetime.datetime(2025, 1, 2)
+        assert moment("2025-01-02T03:00:00+02:00") == datetime.datetime(2025, 1, 2, 1)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("command", [["show"], ["prune", "--run"]])
+@pytest.mark.parametrize("number", ["0", "99999999999999999999"])
+def test_a_number_that_no_run_can_have_is_refused(
+    command: list[str], number: str, tmp_path: Path, record: Path
+) -> None:
+    db = tmp_path / "h"
+    fine("add", record, "--db", db)
+    assert "is not in the range" in refused(*command, number, "--db", db)
 
 
 def test_prune_drops_what_it_is_told(db: str, record: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +43,20 @@ def test_what_is_chosen_goes_with_what_only_it_needed(db: str, choice: dict[str,
     assert pruning.chosen(store, pruning.Choice(**choice)) == 2
     assert pruning.prune(store, pruning.Choice(**choice)) == 2
     assert counts(db) == {"run": 2, "document": 2, "machine": 1, "series": 1, "measurement": 4}
+
+
+def test_a_file_that_cannot_shrink_now_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reports.history import pruning
+    from reports.history.runs import HistoryError
+
+    monkeypatch.setattr("reports.history.store.BUSY_SECONDS", 0.01)
+    db = tmp_path / "history.sqlite"
+    store = opened(str(db))
+    store.add([run()])
+    with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(HistoryError, match=r"is dropped, but the file keeps its size: .*locked"):
+            pruning.shrink(store)
 
 
 def test_a_pruned_run_can_be_added_again(db: str) -> None:

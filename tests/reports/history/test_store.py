@@ -201,7 +201,13 @@ def test_the_migrations_build_the_tables_that_are_used(db: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://a:secret@h/d", "postgresql://a:secret@h:port/d", "postgresql+asyncpg://a:secret@h/d"]
+    "url",
+    [
+        "mysql://a:secret@h/d",
+        "postgresql://a:secret@h:port/d",
+        "postgresql+asyncpg://a:secret@h/d",
+        "postgresql://a:not@secret@h/d",  # an @ that is not written as %40
+    ],
 )
 def test_another_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(HistoryError, match="expected") as caught:
