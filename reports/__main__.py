@@ -1,4 +1,4 @@
-"""`python -m reports`: what a record says, as pictures, tables and pages."""
+"""`python -m reports`: what a record says, as pictures, tables and pages; what pairs say of a change."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def chosen(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Draw what a record of a race says; everything comes from the record alone."""
+    """Draw what the record of a race says, from it alone; judge a change; keep the history of runs."""
 
 
 main.add_command(gate)
@@ -154,15 +154,15 @@ def export(record: Path, out: Path, baseline: str | None, kind: str) -> None:
         raise Failure(f"{record}: {error}") from error
     writers = {"csv": exports.csv, "parquet": exports.parquet, "action": exports.action}
     names = {"csv": "cells.csv", "parquet": "cells.parquet", "action": "action.json"}
-    for each in writers if kind == "all" else [kind]:
-        try:
-            content = writers[each](table)
-        except ImportError as error:
-            raise Failure(
-                f"{names[each]}: expected pyarrow to write Parquet with, got none; pip install -e '.[page]', "
-                "or choose --format csv"
-            ) from error
-        click.echo(files.write(out / names[each], content))
+    try:
+        made = {names[each]: writers[each](table) for each in (writers if kind == "all" else [kind])}
+    except ImportError as error:
+        raise Failure(
+            f"{names['parquet']}: expected pyarrow to write Parquet with, got none; "
+            "pip install -e '.[page]', or choose --format csv or --format action"
+        ) from error
+    for name, content in made.items():
+        click.echo(files.write(out / name, content))
 
 
 @main.command()

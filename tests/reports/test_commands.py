@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks import results
+from reports import exports
 from reports.__main__ import main
 from tests.reports.records import LADDER, cell, race, record
 
@@ -162,6 +163,19 @@ def other(folder: Path) -> Path:
     """The record of another workload."""
     results.write(race(LADDER[:2], processes=1, workloads=("xor",)), folder / "xor.json")
     return folder / "xor.json"
+
+
+def test_an_export_that_lacks_a_library_writes_nothing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(table: object) -> bytes:
+        raise ImportError("pyarrow")
+
+    monkeypatch.setattr(exports, "parquet", lacking)
+    text = refused("export", path, "--out", tmp_path / "out")
+    assert "pip install -e '.[page]', or choose --format csv" in text
+    assert list((tmp_path / "out").iterdir()) == []
+    assert run("export", path, "--out", tmp_path / "out", "--format", "action").exit_code == 0
 
 
 def test_warnings_of_the_race_are_shown(tmp_path: Path) -> None:
