@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -113,11 +114,13 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
         "",
         f"{len(trial.same.pairs)} recorded pairs of one commit ({trial.same.head.commit[:10]}), "
         f"{sum(b.implementation != 'control' for b in trial.same.benchmarks)} gated benchmarks, on "
-        f"{machine.get('cpu', 'an unknown machine')} with {machine.get('cores', '?')} cores. Shares with "
-        "95 % binomial intervals. A replay draws whole pairs in blocks of neighbours. `named`: failed, and "
-        "for nothing but what was slowed. pytest-benchmark and Welch see one process of each side, asv two, "
-        "from different pairs, as they come from different times. Gates end after 30 pairs at the latest, "
-        "those that were run also at their budget.",
+        f"{machine.get('cpu', 'an unknown machine')} with {machine.get('cores', '?')} cores. A replay draws "
+        "whole pairs in blocks of neighbours, and the slowed benchmarks of a recorded injection from its own "
+        "pairs. `named`: failed, and for nothing but what was slowed (of several, one is enough). "
+        "pytest-benchmark and Welch see one process of each side, asv two, from different pairs, as they "
+        "come from different times. Gates end after 30 pairs at the latest, those that were run also at "
+        "their budget. Shares come with 95 % binomial intervals: of gates that were run they are those of "
+        "the gate; of replays they are the error of the replaying alone, as all come from the same pairs.",
     ]
     lines += ["", *overview([result for result in found if not result.real])]
     for real, title in ((False, "Replayed gates"), (True, "Gates that were run")):
@@ -135,11 +138,26 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
             t = result.tally
             lines.append(
                 f"| {result.kind} | {result.rule} | {share(t.alarms, t.gates)} | {share(t.named, t.gates)} "
-                f"| {share(t.unknown, t.gates)} | {t.pairs:g} |"
+                f"| {share(t.unknown, t.gates)} | {f'{t.pairs:g}' if result.rule == OURS else ''} |"
             )
     if trial.runs:
         lines += ["", *costs(trial.runs)]
+    if trial.injected:
+        lines += ["", "## What was injected", "", *sizes(trial.injected)]
     return "\n".join(lines) + "\n"
+
+
+def sizes(injected: Mapping[str, Pairs]) -> list[str]:
+    """By how much each injection slows which benchmark: a table."""
+    from reports import replays as replay
+
+    lines = ["| injection | benchmark | pairs | head / base, median |", "| --- | --- | --- | --- |"]
+    for kind, pairs in injected.items():
+        recording = replay.Recording(pairs)
+        for name in recording.gated:
+            found = [row[name] for row in recording.differences if name in row]
+            lines.append(f"| {kind} | {name} | {len(found)} | {math.exp(statistics.median(found)):.3f} |")
+    return lines
 
 
 def overview(replayed: Sequence[Result]) -> list[str]:

@@ -7,6 +7,7 @@ by making head's turns longer, or by drawing the slowed benchmarks from a record
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
 import random
@@ -15,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.decision import MOST_PAIRS, Rule, decide
+from benchmarks.decision import MOST_PAIRS, Decision, Rule, decide
 from benchmarks.pairs_file import CONTROL, Pairs, differences
 from reports import rivals
 from reports.floors import redrawn
@@ -116,7 +117,16 @@ class _Verdict:
 
 
 def _judged(recording: Recording, rows: Sequence[Mapping[str, float]], hurt: Collection[str]) -> _Verdict:
-    decision = decide(rows, recording.gated, recording.controls, recording.rule)
+    def decided(pairs: int) -> Decision:
+        return decide(rows[:pairs], recording.gated, recording.controls, recording.rule)
+
+    def ended(pairs: int) -> bool:
+        decision = decided(pairs)
+        return decision.controls_settled and not decision.to_measure
+
+    # A gate ends where nothing is left to find out, and does not see the pairs after that.
+    end = bisect.bisect_left(range(len(rows)), True, key=ended)
+    decision = decided(end)
     outcomes = {name: finding.outcome for name, finding in decision.findings.items()}
     code, _ = conclude(outcomes, decision.controls)
     slower = {name for name, outcome in outcomes.items() if outcome == "slower"}

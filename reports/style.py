@@ -36,6 +36,7 @@ LOOKS = {
     "autograd": Look("#2a9aa8", ">", "-."),
     # The rules of gates, in the chart of their trial.
     "this gate": Look("#d55e00", "D", "-"),
+    "pytest-benchmark, min:3%": Look("#c48600", "o", "--"),
     "pytest-benchmark, min:5%": Look("#2f6fd0", "^", "--"),
     "pytest-benchmark, median:5%": Look("#4a90c8", "v", "--"),
     "pytest-benchmark, mean:5%": Look("#7a6fe0", "s", "--"),

@@ -97,6 +97,26 @@ def test_a_control_that_moves_is_counted_as_unknown() -> None:
     assert (tally.alarms, tally.unknown) == (0, 1)
 
 
+def test_a_replay_ends_where_a_gate_would_have_ended() -> None:
+    """A control that moves later on changes nothing: no gate would have seen it."""
+    quiet = recorded()
+    control = by_hand.CONTROLS[0].name
+    pairs = tuple(
+        dataclasses.replace(
+            pair,
+            readings=tuple(
+                dataclasses.replace(r, head=tuple(1.5 * t for t in r.head))
+                if i >= 8 and r.benchmark == control
+                else r
+                for r in pair.readings
+            ),
+        )
+        for i, pair in enumerate(quiet.pairs)
+    )
+    tally = replays.whole([replays.Recording(dataclasses.replace(quiet, pairs=pairs))], [])
+    assert (tally.pairs, tally.unknown) == (6, 0)
+
+
 @pytest.mark.parametrize("name", rules())
 def test_rivals_are_replayed_on_the_same_pairs(name: str) -> None:
     same = replays.Recording(recorded(0.001))
@@ -138,7 +158,10 @@ def test_the_trial_is_told_in_a_table_and_a_chart(tmp_path: Path) -> None:
     assert told["spin-10, recorded", "this gate"].startswith("20 of 20")
     assert told["same", "this gate"].startswith("0 of 1:")
     assert told["spin-10", "this gate"].startswith("1 of 1:")
-    costs = [row for row in rows if len(row) == 4][2:]  # without its head
+    of_four = [row for row in rows if len(row) == 4 and row[1] not in ("gates", "---", "benchmark")]
+    costs, sizes = of_four[:3], of_four[3:]
+    assert [row[:3] for row in sizes] == [["spin-10", name, "30"] for name in by_hand.names()]
+    assert [1.095 < float(row[3]) < 1.105 for row in sizes] == [name == NUMPY for name in by_hand.names()]
     assert [row[:2] for row in costs] == [["same", "1"], ["spin-10", "1"], ["all", "2"]]
     assert costs[-1][2:] == ["300", "300"]
     assert (tmp_path / "out" / "gate-trial.svg").stat().st_size > 1000
