@@ -1,4 +1,4 @@
-"""`python -m benchmarks race` and `merge`: the command line of whole races."""
+"""`python -m benchmarks race`, `merge` and `trial`: the command line of whole races."""
 
 from __future__ import annotations
 

@@ -92,8 +92,9 @@ class Measurement:
     """One cell (workload, phase, batch size, dtype, threads) of one racer, as one process saw it.
 
     `seconds` holds one value a round: the time of one call, averaged over the round's `iterations` calls.
-    They are those of the rounds that began and ended in quiet moments, if any did: when the probe (a loop of
-    some 30 us) took no longer than usual. `probe` is what it took around them, as a median, in seconds.
+    They are those of the rounds that began and ended in quiet moments, if three or more did: when the probe
+    (a loop of some 30 us) took no longer than usual. `probe` is what it took around them, as a median, in
+    seconds.
 
     In the phase "headline" a call is one step of training. Where a racer's rounds hold all of
     `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its

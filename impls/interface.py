@@ -214,7 +214,7 @@ class Result:
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What a racer is: a class with these facts, this constructor and these six methods.
+    """What a racer is: a class with these facts, this constructor and these five methods.
 
     Construction owns everything that is not the algorithm: it converts the problem into the racer's native
     form, allocates, compiles, and ends with one `gradients()` on the first batch, so that everything is warm

@@ -52,7 +52,7 @@ def redraw(docs: Path = DOCS) -> list[Path]:
     opening = [
         "# Gallery",
         "",
-        "Every picture is drawn from the two records in this folder by `nox -s gallery`; none by hand.",
+        "Every picture is drawn from the two records in `gallery/` by `nox -s gallery`; none by hand.",
         "",
     ]
     written.append(files.write(docs / "gallery.md", "\n".join([*opening, *sections]).encode()))
