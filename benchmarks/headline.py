@@ -196,15 +196,16 @@ def record(
 
 def clock_time(seconds: float) -> str:
     """Hours, minutes and seconds as a reader says them: 9 h 12 min, 1 min 3 s, 4.21 s."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.3g} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
-    return f"{int(seconds // 3600)} h {seconds % 3600 / 60:.0f} min"
+    if round(seconds) < 3600:
+        return "{} min {} s".format(*divmod(round(seconds), 60))
+    return "{} h {} min".format(*divmod(round(seconds / 60), 60))
 
 
 def main(names: tuple[str, ...], experiment: Experiment, path: Path, command: str) -> None:
-    """Run the experiment, print its table, write its record."""
+    """Run the experiment, print its table, write its record; what there is so far is kept beside it."""
+    partial = results.partial_of(path)
     import rich.console
     import rich.table
 
@@ -217,8 +218,9 @@ def main(names: tuple[str, ...], experiment: Experiment, path: Path, command: st
         say(f"{names[0]} ...")
         for finding in findings(names, experiment):
             found.append(finding)
+            results.write(record(found, experiment, names, command), partial)
             say(f"{finding.measurement.implementation}: {finding.process.seconds:.3g} s")
-    results.write(record(found, experiment, names, command), path)
+    partial.replace(path)
     by_name: dict[str, list[results.Measurement]] = {name: [] for name in names}
     for finding in found:
         by_name[finding.measurement.implementation].append(finding.measurement)

@@ -28,6 +28,15 @@ def must_agree(what: str, one: Mapping[str, Any], other: Mapping[str, Any], free
             )
 
 
+def check_source(name: str, one: results.Facts, other: results.Facts) -> None:
+    """Raise ValueError where two races of the racer `name` ran different code."""
+    if one.source != other.source:
+        raise ValueError(
+            f"{name}: its code changed between one process and another; only races of the same code belong "
+            "together: race it anew, without --resume"
+        )
+
+
 def merge(records: Sequence[results.Record]) -> results.Record:
     """All the processes of several races as one race."""
     first = records[0]
@@ -45,6 +54,14 @@ def merge(records: Sequence[results.Record]) -> results.Record:
                 f"workloads {name}",
                 dataclasses.asdict(workloads[name]),
                 dataclasses.asdict(record.workloads[name]),
+            )
+        for name in facts.keys() & record.implementations.keys():
+            check_source(name, facts[name], record.implementations[name])
+        again = {(p.started, p.seed) for p in processes} & {(p.started, p.seed) for p in record.processes}
+        if again:
+            raise ValueError(
+                f"expected races that have no process in common, got one of {min(again)[0]} twice; "
+                "merge the records that they came from"
             )
         offset = len(processes)
         processes += record.processes

@@ -83,6 +83,8 @@ def number(option: str, value: str) -> float:
 
 def check_writable(option: str, path: Path) -> None:
     """Fail before the race, not after it, where the file `path` could not be written."""
+    if path.is_dir():
+        raise ValueError(f"{option}: expected a file that can be written, got the folder {path}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.parent / f".{path.name}.probe"

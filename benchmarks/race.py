@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import impls
 from benchmarks import checkout, environment, results, stopping
 from benchmarks.cells import Cell
 from benchmarks.intervals import Interval
-from benchmarks.merging import must_agree
+from benchmarks.merging import check_source, must_agree
 from benchmarks.options import Settings
 from benchmarks.request import Request
 from benchmarks.worker import Hung, Worker, WorkerError
@@ -34,11 +35,6 @@ SAVE_EVERY = 5.0
 def counted(number: int, noun: str) -> str:
     """1 process, 2 processes."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}es"
-
-
-def partial_of(path: Path) -> Path:
-    """Where the race so far is kept whose record will be at `path`."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 class RaceError(RuntimeError):
@@ -69,6 +65,11 @@ class Plan:
             for phase in self.phases
             for name in settings.implementations
         ]
+
+    def over(self) -> str:
+        """The racer that speedups are over, as in reports: the lowest on the ladder, `loops` if it races."""
+        ladder = [name for name in impls.names() if name in self.settings.implementations]
+        return [*ladder, *self.settings.implementations][0]
 
     def described(self) -> dict[str, Any]:
         """As the record has it."""
@@ -104,7 +105,7 @@ class Race:
     @property
     def partial(self) -> Path:
         """Where the race so far is kept."""
-        return partial_of(self.path)
+        return results.partial_of(self.path)
 
     @property
     def seconds(self) -> float:
@@ -122,17 +123,23 @@ class Race:
         self.spent = sum(process.seconds for process in record.processes)
 
     def run(self) -> None:
-        """Race until it is enough; the record is at `path` when it is."""
+        """Race until it is enough; the record is at `path` when it is.
+
+        What an interrupted race kept, and this one does not go on from, is put aside.
+        """
+        if not self.measurements and self.partial.exists():
+            self.partial.replace(self.partial.with_name(f"{self.partial.name}.previous"))
         try:
             with tempfile.TemporaryDirectory() as compiled:
                 for cells in self._turns():
                     self._run_process(cells, compiled)
             if self.plan.survey:
                 self._survey()
+            results.write(self.record(), self.path)
         except BaseException:
-            self.save(last=True)
+            if self.measurements:
+                self.save(last=True)
             raise
-        results.write(self.record(), self.path)
         self.partial.unlink(missing_ok=True)
 
     def _turns(self) -> Iterator[list[Cell]]:
@@ -140,7 +147,9 @@ class Race:
         while True:
             overhead = self.costs.get(STARTUP, 0.0)
             left = plan.budget - self.seconds - overhead
-            cells = stopping.next_cells(plan.cells(), self.measurements, plan.target, self.costs, left)
+            cells = stopping.next_cells(
+                plan.cells(), self.measurements, plan.target, self.costs, left, plan.over()
+            )
             if not cells:
                 return
             yield cells
@@ -179,7 +188,8 @@ class Race:
                         flight = None
                         self.save()
                     elif "facts" in message:
-                        self.facts[message["of"]] = results.parse(results.Facts, message["facts"], "facts")
+                        facts = results.parse(results.Facts, message["facts"], "facts")
+                        check_source(message["of"], self.facts.setdefault(message["of"], facts), facts)
                     elif "versions" in message:
                         self._check_same(message)
                     elif "end" in message:
@@ -233,7 +243,7 @@ class Race:
 
     def speedups(self) -> dict[Cell, Interval]:
         """Every speedup that can be quoted so far."""
-        return stopping.speedups(self.measurements)
+        return stopping.speedups(self.measurements, self.plan.over())
 
     def verdict(self) -> str:
         """How well every speedup is known, and which are not."""

@@ -92,9 +92,8 @@ def race(
         with progress:
             running.run()
     except KeyboardInterrupt:
-        click.echo(
-            f"interrupted; the race so far is kept in {running.partial}: go on with --resume", err=True
-        )
+        kept = f"the race so far is kept in {running.partial}: go on with --resume"
+        click.echo(f"interrupted; {kept if running.measurements else 'nothing was measured yet'}", err=True)
         raise SystemExit(130) from None
     except RaceError as error:
         raise click.ClickException(str(error)) from error
@@ -105,14 +104,12 @@ def race(
 
 def _earlier(path: Path) -> results.Record:
     from benchmarks import results
-    from benchmarks.race import partial_of
 
-    for place in (partial_of(path), path):
+    partial = results.partial_of(path)
+    for place in (partial, path):
         if place.exists():
             return results.read(place)
-    raise ValueError(
-        f"--resume: expected a race at {path} or {partial_of(path)}, found none; race without it"
-    )
+    raise ValueError(f"--resume: expected a race at {path} or {partial}, found none; race without it")
 
 
 @click.command()

@@ -176,6 +176,11 @@ def counting(measurements: Sequence[Measurement]) -> list[bool]:
     ]
 
 
+def partial_of(path: Path) -> Path:
+    """Where what there is so far is kept, while it is measured whose record will be at `path`."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
 def write(record: Record, path: Path) -> None:
     """Write `record` as JSON: all of it or nothing, by way of a temporary file beside `path`."""
     write_document(record, path, FORMAT, SCHEMA)

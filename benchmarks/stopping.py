@@ -12,8 +12,8 @@ from benchmarks.cells import Cell
 from benchmarks.intervals import Interval, interval
 
 FEWEST = 5
-"""Processes before an interval is believed: looking early, and stopping when it happens to be narrow, would
-make narrow intervals of luck."""
+"""Processes, and pairs of a cell, before an interval is believed: looking early, and stopping when it
+happens to be narrow, would make narrow intervals of luck."""
 
 
 def cell_of(measurement: results.Measurement) -> Cell:
@@ -22,12 +22,22 @@ def cell_of(measurement: results.Measurement) -> Cell:
 
 
 def lost(measurements: Iterable[results.Measurement]) -> set[Cell]:
-    """Cells that were not timed in some process, for whatever reason: they are not tried again."""
-    return {cell_of(m) for m in measurements if m.status != "measured"}
+    """Cells that were not timed in some process, for whatever reason: they are not tried again.
+
+    But for those that one process timed and another one predicted to be too slow: they are near the limit.
+    """
+    measurements = list(measurements)
+    timed = {cell_of(m) for m in measurements if m.status == "measured"}
+    faults = {cell_of(m) for m in measurements if m.status not in ("measured", "skipped")}
+    return faults | {cell_of(m) for m in measurements if m.status == "skipped"} - timed
 
 
-def speedups(measurements: Sequence[results.Measurement], over: str = "loops") -> dict[Cell, Interval]:
+def speedups(measurements: Sequence[results.Measurement], over: str) -> dict[Cell, Interval]:
     """Of every measured cell but its baseline's, the ratio to the baseline, paired within each process."""
+    return {cell: interval(ratios) for cell, ratios in _ratios(measurements, over).items()}
+
+
+def _ratios(measurements: Sequence[results.Measurement], over: str) -> dict[Cell, list[float]]:
     seconds: dict[Cell, dict[int, float]] = collections.defaultdict(dict)
     for m in itertools.compress(measurements, results.counting(measurements)):
         seconds[cell_of(m)][m.process] = m.fastest
@@ -36,11 +46,11 @@ def speedups(measurements: Sequence[results.Measurement], over: str = "loops") -
         base = baseline(cell, seconds, over)
         ratios = [seconds[base][k] / value for k, value in of_cell.items() if k in seconds[base]]
         if ratios and base != cell:
-            found[cell] = interval(ratios)
+            found[cell] = ratios
     return found
 
 
-def baseline(cell: Cell, among: Iterable[Cell], over: str = "loops") -> Cell:
+def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
     """The cell whose time `cell` is compared with: of the racer `over`, if need be in another dtype.
 
     Where that is not `among` those measured, it is the first that is.
@@ -61,12 +71,14 @@ def next_cells(
     target: float,
     costs: Mapping[Cell, float],
     budget: float,
+    over: str,
 ) -> list[Cell]:
     """What the next process shall race: nothing once every interval is narrow or the budget is spent.
 
     At first everything, as far as `budget` seconds go at the `costs` of the processes before, the cheapest
-    first; then the cells whose speedups are wider than `target` (0.05 is +-5 %), the widest first. Every cell
-    comes with its baseline.
+    first; then the cells whose speedups over the racer `over` are wider than `target` (0.05 is +-5 %), or
+    rest on fewer pairs than FEWEST, the widest first. Every cell comes with its baseline; one whose baseline
+    was lost can become no narrower.
     """
     gone = lost(measurements)
     left = [cell for cell in cells if cell not in gone]
@@ -76,12 +88,18 @@ def next_cells(
     if 1 + max(m.process for m in measurements) < FEWEST:
         wanted = sorted(left, key=lambda cell: costs.get(cell, 0.0))
     else:
-        found = speedups(measurements)
-        wide = [cell for cell in left if cell in found and found[cell].half_width > target]
+        ratios = _ratios(measurements, over)
+        found = {cell: interval(ratios[cell]) for cell in left if cell in ratios}
+        wide = [
+            cell
+            for cell, known in found.items()
+            if (known.half_width > target or len(ratios[cell]) < FEWEST)
+            and baseline(cell, measured, over) not in gone
+        ]
         wanted = sorted(wide, key=lambda cell: -found[cell].half_width)
     chosen: set[Cell] = set()
     for cell in wanted:
-        with_baseline = {cell, baseline(cell, [*measured, cell])}
+        with_baseline = {cell, baseline(cell, [*measured, cell], over)}
         if sum(costs.get(c, 0.0) for c in chosen | with_baseline) <= budget:
             chosen |= with_baseline
     return [cell for cell in left if cell in chosen]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,31 @@ def test_a_racer_that_cannot_is_on_record_with_its_reason(tmp_path: Path) -> Non
 )
 def test_times_are_told_in_hours_minutes_and_seconds(seconds: float, said: str) -> None:
     assert headline.clock_time(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((4.213, "4.21 s"), (59.96, "1 min 0 s"), (119.7, "2 min 0 s"), (63.0, "1 min 3 s")),
+        *((3599.7, "1 h 0 min"), (7190.0, "2 h 0 min"), (9.2 * 3600, "9 h 12 min")),
+    ],
+)
+def test_a_time_is_rounded_before_it_is_taken_apart(seconds: float, words: str) -> None:
+    assert headline.clock_time(seconds) == words
+
+
+def test_an_experiment_that_is_interrupted_keeps_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+
+    def findings(names: tuple[str, ...], experiment: headline.Experiment) -> Iterator[headline.Finding]:
+        yield headline.run("numpy", experiment, 0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(headline, "findings", findings)
+    with pytest.raises(KeyboardInterrupt):
+        headline.main(("numpy", "loops"), TINY, path, "headline")
+    assert not path.exists()
+    (kept,) = results.read(results.partial_of(path)).measurements
+    assert kept.implementation == "numpy"

@@ -33,11 +33,25 @@ def record(name: str, **changes: Any) -> results.Record:
 
 
 def test_the_processes_of_all_races_are_those_of_one() -> None:
-    merged = merging.merge([record("loops"), record("numpy", settings={"threads": 1, "seed": 2})])
+    later = (results.Process(seed=2, started="later", seconds=1.0),)
+    merged = merging.merge(
+        [record("loops"), record("numpy", settings={"threads": 1, "seed": 2}, processes=later)]
+    )
     assert len(merged.processes) == 2
     assert [(m.implementation, m.process) for m in merged.measurements] == [("loops", 0), ("numpy", 1)]
     assert set(merged.implementations) == {"loops", "numpy"}
     assert merged.command == "race loops; race numpy"
+
+
+def test_a_process_counts_once() -> None:
+    with pytest.raises(ValueError, match="expected races that have no process in common, got one of then"):
+        merging.merge([record("loops"), record("loops")])
+
+
+def test_other_code_under_the_same_name_is_refused() -> None:
+    changed = {"loops": dataclasses.replace(FACTS, source="something else")}
+    with pytest.raises(ValueError, match="loops: its code changed"):
+        merging.merge([record("loops"), record("loops", implementations=changed)])
 
 
 @pytest.mark.parametrize(

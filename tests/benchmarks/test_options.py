@@ -50,6 +50,11 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_race(tmp_path: 
         options.check_writable("--record", file / "record.json")
 
 
+def test_a_folder_is_no_place_for_a_record(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--record: expected a file that can be written, got the folder"):
+        options.check_writable("--record", tmp_path)
+
+
 def test_checking_a_place_leaves_nothing_there(tmp_path: Path) -> None:
     options.check_writable("--record", tmp_path / "new" / "record.json")
     assert list((tmp_path / "new").iterdir()) == []

@@ -186,7 +186,7 @@ def test_a_race_killed_anywhere_resumes_and_ends_with_the_same_cells(
         assert cells(record) == whole
         # Nothing that was kept is raced again; the process that was killed counts with what it had.
         assert len(record.measurements) == 4 * 6 + point % 6 + (0 if point % 6 else 6)
-        assert not race.partial_of(path).exists()
+        assert not results.partial_of(path).exists()
 
 
 def test_an_interrupted_race_keeps_all_that_it_had(player: Player, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_an_interrupted_race_keeps_all_that_it_had(player: Player, tmp_path: Pat
     player.kill_after = 8
     with pytest.raises(Killed):
         run(path)
-    kept = results.read(race.partial_of(path))
+    kept = results.read(results.partial_of(path))
     assert len(kept.measurements) == 8
     player.kill_after = None
     assert run(path, resume=True).measurements[:8] == kept.measurements
