@@ -111,10 +111,11 @@ def leads(field: list[Course]) -> list[Lead]:
 def growth(record: Record, panel: Panel) -> dict[str, tuple[Slope, Slope]]:
     """How time grows with the batch: for each racer the exponents over its smaller and its larger batches.
 
-    For racers with four batch sizes or more. Each process gives an exponent; the interval is over those.
+    For racers with four batch sizes or more. Each process that ran all of a half gives an exponent; the
+    interval is over those.
     """
     frame = of_panel(measurements(record), panel)
-    frame = frame[frame["status"] == "measured"]
+    frame = frame[frame["counts"]]
     found = {}
     for name in racers(record):
         rows = frame[frame["implementation"] == name]
@@ -138,7 +139,7 @@ def width_growth(record: Record, panel: Panel) -> tuple[int, dict[str, Slope]]:
     }
     frame = measurements(record)
     same = (frame["phase"] == panel.phase) & (frame["dtype"] == panel.dtype)
-    frame = frame[same & (frame["threads"] == panel.threads) & (frame["status"] == "measured")]
+    frame = frame[same & (frame["threads"] == panel.threads) & frame["counts"]]
     frame = frame.assign(weights=frame["workload"].map(weights))
     for size in sorted(frame["batch_size"].unique(), reverse=True):
         here = dict(list(frame[frame["batch_size"] == size].groupby("implementation")))
@@ -153,11 +154,15 @@ def width_growth(record: Record, panel: Panel) -> tuple[int, dict[str, Slope]]:
 
 
 def _slope(rows: pd.DataFrame, over: str) -> Slope:
-    """The exponent of time over a column, fitted in each process that has several points of it."""
+    """The exponent of time over a column, fitted in each process that has most points of it.
+
+    Others are left out: over fewer points it is another quantity, as time is no power of the column.
+    """
+    most = rows.groupby("process")[over].nunique().max()
     fits = [
         exponent(one[over].to_numpy(dtype=float), one["fastest"].to_numpy(dtype=float))
         for _, one in rows.groupby("process")
-        if one[over].nunique() >= 2
+        if one[over].nunique() == most >= 2
     ]
     return mean_slope(np.array(fits))
 
@@ -197,14 +202,16 @@ def totals(record: Record, panel: Panel) -> list[Total]:
     """Every measured racer's time for the steps of a headline, slowest first.
 
     Of a run in full, the sum of its rounds; otherwise projected from each process's mean, with an interval
-    over processes.
+    over processes (NaN of one alone). A racer that any process found at fault has none.
     """
     steps = record.settings.get("steps")
     if panel.phase != "headline" or not isinstance(steps, int):
         return []
     runs: dict[str, list[tuple[float, bool]]] = {}
-    for one in record.measurements:
-        if Panel(one.workload, one.phase, one.dtype, one.threads) == panel and one.status == "measured":
+    here = [m for m in record.measurements if Panel(m.workload, m.phase, m.dtype, m.threads) == panel]
+    faulty = {m.implementation for m in here if m.status != "measured"}
+    for one in here:
+        if one.implementation not in faulty:
             mean = float(np.mean(one.seconds))
             whole = len(one.seconds) * one.iterations >= steps
             runs.setdefault(one.implementation, []).append((mean * steps, whole))
@@ -212,11 +219,11 @@ def totals(record: Record, panel: Panel) -> list[Total]:
     for name, several in runs.items():
         logs = np.log([seconds for seconds, _ in several])
         mean = float(np.exp(logs.mean()))
-        half = 0.0
+        whole = all(done for _, done in several)
+        half = 0.0 if whole else math.nan
         if len(logs) > 1:
             freedom = np.array(float(len(logs) - 1))
             half = float(t_quantile(freedom) * logs.std(ddof=1) / math.sqrt(len(logs)))
-        whole = all(done for _, done in several)
         found.append(Total(name, mean, mean * math.exp(-half), mean * math.exp(half), whole))
     return sorted(found, key=lambda total: -total.seconds)
 

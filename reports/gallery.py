@@ -96,6 +96,7 @@ def _time(record: Record, panel: Panel, arguments: Sequence[str]) -> str:
 
 def _of_cell(record: Record, panel: Panel, column: str, name: str, size: str, below: str) -> float:
     rows = of_panel(speedups(record, below), panel)
+    rows = rows[rows["basis"] != "projected"]
     found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))][column].dropna()
     if found.empty:
         raise UnknownFigure(f"expected {column} of {name} over {below} at m = {size} in the gallery's record")

@@ -76,10 +76,9 @@ def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
     for key in FIGURES:
         columns[key] = [_short(value) for value in table[key]]
     for key in ("process", "fastest", "median"):
-        keep = measured & ((table["processes"] == 1) | (key != "median"))
         columns[key] = [
             [_short(value) for value in found] if use else []
-            for found, use in zip(values[key], keep, strict=True)
+            for found, use in zip(values[key], measured, strict=True)
         ]
     labels = distinct(names)
     return {

@@ -22,14 +22,15 @@ SEAT = [*PANEL, "batch_size"]
 class Standing(NamedTuple):
     """One cell: the ladder's fastest racer and the fastest off the ladder; NaN or "" where there is none.
 
-    `speedup` is over the baseline, `share` of the measured gemm rate; `lead` says how many times as fast as
-    `rival` the best is, paired within a process, with its 95 % interval.
+    `speedup` is over the baseline, whose time may be `projected`, `share` of the measured gemm rate; `lead`
+    says how many times as fast as `rival` the best is, paired within a process, with its 95 % interval.
     """
 
     cell: str
     best: str
     seconds: float
     speedup: float
+    projected: bool
     share: float
     rival: str
     lead: float
@@ -38,7 +39,11 @@ class Standing(NamedTuple):
 
 
 def rivals(implementations: Mapping[str, Facts], ground: str) -> set[str]:
-    """The racers off the ladder: those that stand on no other, `ground` apart, and what stands on them."""
+    """The racers off the ladder of `ground`: those that stand on no other, its lowest apart, and theirs."""
+    for _ in implementations:  # so many at most: a record may name racers in a circle
+        below = implementations[ground].differs_from if ground in implementations else None
+        if below is not None and below in implementations:
+            ground = below
     found = {name for name, facts in implementations.items() if facts.differs_from is None} - {ground}
     while True:
         above = {name for name, facts in implementations.items() if facts.differs_from in found} - found
@@ -75,6 +80,7 @@ def standings(record: Record, baseline: str) -> list[Standing]:
                 str(best["implementation"]),
                 float(best["seconds"]),
                 float(best["speedup"]),
+                bool(best["basis"] == "projected"),
                 float(best["flops"] / best["seconds"] / top.flops) if top else math.nan,
                 rival,
                 *(float(value) for value in lead),
@@ -111,7 +117,8 @@ def grid(found: list[Standing]) -> tuple[list[str], list[list[str]]]:
     head = ["cell", "best", "time", "over baseline", "of gemm", "rival", "lead", "95 % interval"]
     body = [
         [
-            *(one.cell, one.best, duration(one.seconds), times(one.speedup)),
+            *(one.cell, one.best, duration(one.seconds)),
+            ("~" if one.projected else "") + times(one.speedup),
             f"{one.share:.0%}" if math.isfinite(one.share) else "-",
             *(one.rival or "-", times(one.lead), times(one.low, one.high)),
         ]

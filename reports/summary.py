@@ -57,11 +57,19 @@ def _headline(record: Record, panel: pd.DataFrame, found: list[Total], shape: st
             plain(total.implementation),
             duration(total.seconds),
             factor(slowest.seconds / total.seconds),
-            "run in full" if total.in_full else f"projected: {duration(total.low)} to {duration(total.high)}",
+            _how(total),
         ]
         for total in found
     ]
     return Story(words, ["", "time", "factor", "how"], rows, _common(panel))
+
+
+def _how(total: Total) -> str:
+    if total.in_full:
+        return "run in full"
+    if not np.isfinite(total.low):
+        return "projected from one process"
+    return f"projected: {duration(total.low)} to {duration(total.high)}"
 
 
 def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
@@ -70,10 +78,15 @@ def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
     others = timed[timed["implementation"] != baseline]
     if others.empty:
         return f"No racer was measured beside {plain(baseline)} here: {describe(panel, shape)}."
-    best = others.loc[others["speedup"].idxmax()]
+    known = others[others["basis"] != "projected"]
+    ranked = (
+        others if known.empty else known
+    )  # what rests on a prediction is told where there is nothing else
+    best = ranked.loc[ranked["speedup"].idxmax()]
+    projected = " (projected)" if best["basis"] == "projected" else ""
     words = (
-        f"{plain(best['implementation'])} is {factor(best['speedup'])} as fast as {plain(baseline)} "
-        f"at m = {best['batch_size']}{_between(best)} ({describe(panel, shape)})"
+        f"{plain(best['implementation'])} is {factor(best['speedup'])} as fast as {plain(baseline)}"
+        f"{projected} at m = {best['batch_size']}{_between(best)} ({describe(panel, shape)})"
     )
     ranks = timed.sort_values("seconds").groupby("batch_size", sort=True)["implementation"].first()
     leaders = [f"{plain(name)} from m = {size}" for size, name in ranks[ranks != ranks.shift()].items()]
@@ -83,7 +96,8 @@ def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
 def _between(row: pd.Series) -> str:
     if not np.isfinite(row["speedup_low"]):
         return ""
-    kind = "95 % interval" if row["spread"] == "interval" else "rounds of one process"
+    one = row["pairs"] == 1 or row["spread"] == "rounds"
+    kind = "rounds of one process" if one else "95 % interval"
     return f", {kind} {factor(row['speedup_low'])} to {factor(row['speedup_high'])}"
 
 

@@ -277,7 +277,7 @@ def _project(table: pd.DataFrame) -> None:
     table["speedup"] = base / own
     known = table["speedup"].notna()
     table.loc[known, "basis"] = np.where((guess | base_guess)[known], "projected", "unpaired")
-    # Half-widths of logarithms, NaN where one process leaves no interval.
+    # Half-widths of logarithms; of one process's rounds, where it is alone.
     own_half = np.log(table["high"] / table["low"]) / 2
     base_half = np.log(table["base_high"] / table["base_low"]) / 2
     half = np.sqrt(own_half**2 + base_half**2)

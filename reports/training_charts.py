@@ -116,7 +116,7 @@ def headline_chart(found: Sequence[Total], steps: int, where: str) -> Figure:
         return figure
     slowest = found[0].seconds
     values, low, high = (np.array([total[k] for total in found]) for k in (1, 2, 3))
-    least = float(np.nanmin(low)) / 3
+    least = float(np.nanmin([*low, *values])) / 3
     words = [f"{duration(total.seconds)}   {factor(slowest / total.seconds)}" for total in found]
     projected = [not total.in_full for total in found]
     bars(axes, [total.implementation for total in found], values, low, high, words, projected, origin=least)

@@ -76,9 +76,10 @@
       return { value, low: value * Math.exp(-half), high: value * Math.exp(half), pairs: 0, guess: false };
     }
     const found = mean(pairs.map(([i, j]) => cells.fastest[base][i] / cells.fastest[own][j]));
-    if (pairs.length === 1 && cells.fastest[base].length && cells.fastest[own].length) {
-      found.low = cells.fastest[base][0] / cells.median[own][0];
-      found.high = cells.median[base][0] / cells.fastest[own][0];
+    if (pairs.length === 1) {
+      const [[i, j]] = pairs;
+      found.low = cells.fastest[base][i] / cells.median[own][j];
+      found.high = cells.median[base][i] / cells.fastest[own][j];
     }
     return { ...found, pairs: pairs.length, guess: false };
   };

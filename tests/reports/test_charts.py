@@ -196,6 +196,18 @@ def test_crossovers_are_ringed_and_labelled_with_their_batch_size() -> None:
         assert f"m ≈ {style.digits(crossing.batch_size, 2)}" in [words for words, _ in drawn_texts(figure)]
 
 
+def test_a_crossover_is_ringed_where_it_is_though_the_baseline_was_too_slow_to_run() -> None:
+    sizes = (1, 16)
+    times = {"numpy": (1e-6, 1e-4), "numba": (1e-5, 1e-5)}
+    made = [cell(name, m, 0, (t,)) for name, both in times.items() for m, t in zip(sizes, both, strict=True)]
+    made += [cell("loops", m, status="skipped", predicted_seconds=1.0 * m) for m in sizes]
+    shown = record(made)
+    figure = charts.speedup_chart(
+        tables.of_panel(tables.speedups(shown, "loops"), tables.choose(shown)), "loops"
+    )
+    assert "m ≈ 4.0" in [words for words, _ in drawn_texts(figure)]
+
+
 def test_every_known_racer_has_a_look_of_its_own() -> None:
     assert len({(look.colour, look.marker) for look in style.LOOKS.values()}) == len(style.LOOKS)
     for one, other in itertools.pairwise(style.LOOKS.values()):

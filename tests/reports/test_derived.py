@@ -73,6 +73,13 @@ def test_growth_tells_a_fixed_cost_from_a_proportional_one() -> None:
     assert derived.growth(race(sizes=(1, 2, 3)), PANEL) == {}
 
 
+def test_growth_is_not_averaged_with_that_over_fewer_sizes() -> None:
+    sizes = (1, 4, 16, 64)
+    cells = [cell("torch", m, k, (max(1.0, m / 16),)) for m in sizes for k in range(2)]
+    few = [cell("torch", m, 2, (max(1.0, m / 16),)) for m in (16, 64)]  # a process that was asked for these
+    assert derived.growth(record([*cells, *few]), PANEL) == derived.growth(record(cells), PANEL)
+
+
 def test_growth_with_width_needs_three_networks() -> None:
     widths = {"a": (10, 10), "b": (20, 20), "c": (40, 40)}
     shapes = {name: Workload(w, ("relu",), "mean_squared_error", "random") for name, w in widths.items()}
@@ -114,6 +121,19 @@ def test_a_run_in_full_is_summed_and_a_sample_projected() -> None:
     assert found["loops"].seconds == pytest.approx(100 * math.sqrt(1.2))
     assert found["loops"].low < 100 < found["loops"].high
     assert derived.totals(race(), PANEL) == []
+
+
+def test_one_process_projects_without_an_interval_and_a_fault_is_not_averaged_away() -> None:
+    panel = PANEL._replace(phase="headline")
+    made = headline()
+    alone = dataclasses.replace(made, measurements=made.measurements[:2])
+    loops = derived.totals(alone, panel)[1]
+    assert loops.implementation == "loops"
+    assert math.isnan(loops.low)
+    assert math.isnan(loops.high)
+    crashed = cell("loops", 64, 2, phase="headline", status="failed")
+    faulty = dataclasses.replace(made, measurements=(*made.measurements[:2], crashed))
+    assert [total.implementation for total in derived.totals(faulty, panel)] == ["numpy"]
 
 
 def test_losses_stand_beside_the_seconds_until_then() -> None:

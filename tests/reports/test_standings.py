@@ -17,7 +17,19 @@ def of(*measurements: Measurement) -> Record:
 
 def test_a_peer_and_what_stands_on_it_are_rivals_of_the_ladder() -> None:
     race = of(*(records.cell(name, 1) for name in ("loops", "numpy", "torch", "torch-compile")))
-    assert rivals(race.implementations, "loops") == {"torch", "torch-compile"}
+    for ground in ("loops", "numpy"):
+        assert rivals(race.implementations, ground) == {"torch", "torch-compile"}
+
+
+def test_a_speedup_over_a_predicted_time_is_marked() -> None:
+    race = of(
+        records.cell("loops", 1, seconds=(8.0,)),
+        records.cell("numpy", 1, seconds=(1.0,)),
+        records.cell("loops", 4, status="skipped", predicted_seconds=32.0),
+        records.cell("numpy", 4, seconds=(1.0,)),
+    )
+    _, rows = grid(standings(race, "loops"))
+    assert [row[3] for row in rows] == ["8.00x", "~32.0x"]
 
 
 def test_the_lead_is_the_ratio_within_a_process() -> None:

@@ -35,3 +35,18 @@ def test_of_many_such_speedups_only_the_widest_are_named() -> None:
     found = next(each for each in words(made) if each.startswith("Not known"))
     assert found.count(" at m = ") == summary.LONGEST
     assert "more." in found
+
+
+def test_the_answer_rests_on_what_was_measured_where_it_can() -> None:
+    made = [
+        cell("loops", 1, seconds=(8.0,)),
+        cell("numpy", 1, seconds=(1.0,)),
+        cell("numpy", 4, seconds=(1.0,)),
+    ]
+    made.append(cell("loops", 4, status="skipped", predicted_seconds=32.0))
+
+    def answer(shown: Record) -> str:
+        return summary.answer(tables.of_panel(tables.speedups(shown, "loops"), tables.choose(shown)), "loops")
+
+    assert answer(record(made)).startswith("numpy is 8.00x as fast as loops at m = 1, rounds of one process")
+    assert answer(record(made[2:])).startswith("numpy is 32.0x as fast as loops (projected) at m = 4 ")
