@@ -58,9 +58,13 @@ def list_() -> None:
             ideas.add_row(sheet.name, "", "", f"no: {escape(sheet.unavailable)}", "")
             continue
         racer, measured = sheet.racer, found[sheet.name]
-        ideas.add_row(sheet.name, racer.idea, racer.differs_from or "-", "yes", str(sheet.lines))
+        ideas.add_row(
+            sheet.name, escape(racer.idea), escape(racer.differs_from or "-"), "yes", str(sheet.lines)
+        )
         order = "that of loops" if racer.same_order else "its own"
-        ways.add_row(sheet.name, ", ".join(racer.dtypes), order, racer.fast_math, racer.layout)
+        ways.add_row(
+            sheet.name, ", ".join(racer.dtypes), order, escape(racer.fast_math), escape(racer.layout)
+        )
         if isinstance(measured, str):
             force.add_row(sheet.name, escape(measured), "", "")
         else:
@@ -95,7 +99,7 @@ def check(target: str) -> None:
     if count["failed"]:
         sys.exit(1)
     if not count["passed"]:
-        console.print(f"{target} supports nothing that it was asked: there is nothing to race")
+        console.print(f"{target} supports nothing that it was asked: there is nothing to race", markup=False)
         sys.exit(1)
 
 

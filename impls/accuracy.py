@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from impls import referee, registry
+from impls import conformance, referee, registry
 from impls.interface import DTYPES, LOSSES, Implementation, Network, Problem, Unavailable, Unsupported
 
 BATCH_SIZES = (1, 64, 1024)
@@ -58,17 +58,21 @@ def row(name: str, problem: Problem, dtype: str) -> Row:
     """One racer, judged and timed."""
     empty = Row(name, dtype, problem.batch_size)
     try:
-        racer = registry.load(name)(problem, dtype=dtype, threads=1)
-    except (Unavailable, Unsupported) as reason:
+        racer_class = registry.load(name)
+    except Unavailable as reason:
         return dataclasses.replace(empty, reason=str(reason))
-    verdict = referee.check(racer, problem, dtype)
-    if not verdict.passed:
-        return dataclasses.replace(empty, reason=verdict.message)
+    try:
+        racer = racer_class(problem, dtype=dtype, threads=1)
+        verdict = referee.check(racer, problem, dtype)
+        if not verdict.passed:
+            return dataclasses.replace(empty, reason=verdict.message)
+        seconds = fastest(racer)
+    except Unsupported as reason:
+        return dataclasses.replace(empty, reason=str(reason))
+    except Exception as error:  # noqa: BLE001 - a racer from outside may raise anything, and costs its row alone
+        return dataclasses.replace(empty, reason=conformance.blame(racer_class, error))
     return dataclasses.replace(
-        empty,
-        error_ulp=verdict.error_ulp,
-        error_ulp_median=verdict.error_ulp_median,
-        seconds=fastest(racer),
+        empty, error_ulp=verdict.error_ulp, error_ulp_median=verdict.error_ulp_median, seconds=seconds
     )
 
 

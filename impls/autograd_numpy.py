@@ -33,12 +33,12 @@ def forward(activations: tuple[str, ...], parameters: Parameters, x: Array) -> t
     return z, a
 
 
-def cost(activations: tuple[str, ...], loss: str, parameters: Parameters, x: Array, y: Array) -> Array:
+def cost(loss: str, z: Array, a: Array, y: Array) -> Array:
     """J; the cross-entropies from z, where no logarithm meets a zero."""
-    z, a = forward(activations, parameters, x)
     m = y.shape[1]
     if loss == "mean_squared_error":
-        return anp.sum((a - y) ** 2) / (2 * m)
+        distance = a - y
+        return anp.sum(distance * distance) / (2 * m)  # the derivative of ** is another power, in float64
     if loss == "binary_cross_entropy":
         # -(y ln a + (1 - y) ln(1 - a)) = ln(1 + e^z) - z y
         return anp.sum(anp.logaddexp(0, z) - z * y) / m
@@ -72,7 +72,7 @@ class AutogradNumpy:
             for w, b in zip(problem.weights, problem.biases, strict=True)
         ]
         self.gradient = autograd.grad(
-            lambda parameters, x, y: cost(self.activations, self.loss, parameters, x, y)
+            lambda parameters, x, y: cost(self.loss, *forward(self.activations, parameters, x), y)
         )
         self.batch = 0  # of the next pass
         self.compile_seconds = 0.0
@@ -80,11 +80,12 @@ class AutogradNumpy:
 
     def begin_pass(self) -> tuple[Array, Array]:
         self.last = self.parameters, self.X[self.batch], self.Y[self.batch]
+        self.passed: tuple[Array, Array] | None = None
         return self.last[1:]
 
-    def forward(self) -> Array:
+    def forward(self) -> None:
         x, _ = self.begin_pass()
-        return forward(self.activations, self.parameters, x)[1]
+        self.passed = forward(self.activations, self.parameters, x)
 
     def gradients(self) -> None:
         with np.errstate(over="ignore"):  # autograd has tanh' = 1 / cosh^2, and 1 / inf is 0 as it should be
@@ -103,11 +104,13 @@ class AutogradNumpy:
             self.step(learning_rate)
 
     def export(self) -> Result:
-        parameters, x, _ = self.last  # of the last pass: autograd's grad keeps neither output nor cost
+        parameters, x, y = self.last
+        # of the last pass: autograd's grad keeps neither output nor cost
+        z, a = self.passed or forward(self.activations, parameters, x)
         wide = np.float64
         return Result(
-            loss=float(cost(self.activations, self.loss, *self.last)),
-            output=np.array(forward(self.activations, parameters, x)[1], wide),
+            loss=float(cost(self.loss, z, a, y)),
+            output=np.array(a, wide),
             dw=tuple(np.array(dw, wide) for dw, _ in self.d),
             db=tuple(np.array(db, wide) for _, db in self.d),
             weights=tuple(np.array(w, wide) for w, _ in self.parameters),

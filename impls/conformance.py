@@ -67,7 +67,7 @@ def examine(racer: Racer) -> Iterator[Finding]:
                     yield Finding(law, dtype, case, "not supported", str(reason))
                 except BrokenLawError as reason:
                     yield Finding(law, dtype, case, "failed", str(reason))
-                except Exception as error:  # noqa: BLE001 - the code under test may raise anything
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - the code under test may raise anything
                     yield Finding(law, dtype, case, "failed", blame(racer, error))
                 else:
                     yield Finding(law, dtype, case, "passed")
@@ -78,7 +78,7 @@ def size() -> int:
     return len(DTYPES) * sum(len(cases) for cases in LAWS.values())
 
 
-def blame(racer: Racer, error: Exception) -> str:
+def blame(racer: Racer, error: BaseException) -> str:
     """An exception in a sentence, with the line of the racer's file that it came through."""
     own = inspect.getfile(racer)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
@@ -262,9 +262,11 @@ def _inputs_survive(racer: Racer, dtype: str, problem: Problem) -> None:
     for name, a, bits in zip(names, arrays, before, strict=True):
         if a.tobytes() != bits:
             raise BrokenLawError(f"it writes to {name}, which belongs to the caller")
+    race.gradients()
     result = race.export()
     for array in arrays:
         array += 1.0
+    race.gradients()
     _same("after the caller changed its own arrays", result, race.export())
 
 
@@ -295,7 +297,8 @@ def _same_order(racer: Racer, dtype: str, problem: Problem) -> None:
 
 
 def _refusals(racer: Racer, dtype: str, problem: Problem) -> None:
-    racer(problem, dtype)  # a racer that cannot run the problem at all refuses for another reason
+    # As races construct it; a racer that cannot run the problem at all refuses for another reason.
+    racer(problem, dtype=dtype, threads=1)
     for asked, threads in (("float16", 1), (dtype, 0)):
         try:
             racer(problem, asked, threads)

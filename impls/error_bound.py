@@ -131,8 +131,8 @@ class Rounding:
         self.eta = UNDERFLOW * float(info.smallest_normal)
 
     def gamma(self, k: int) -> float:
-        """k u / (1 - k u), Higham (2002), lemma 3.1."""
-        return k * self.u / (1 - k * self.u)
+        """k u / (1 - k u), Higham (2002), lemma 3.1; infinite for sums that are too long for it."""
+        return k * self.u / (1 - k * self.u) if k * self.u < 1 else np.inf
 
 
 def softmax_drift(a: Reals, E: Reals) -> Reals:
@@ -244,6 +244,13 @@ class ErrorBound:
             # dz = a - y where the targets sum to 1; a racer that differentiates J has a sum(y) - y
             drift = np.abs(Y.sum(axis=0) - 1) + gamma(len(Y) + FREE)
             local = local + drift * (as_[last] + output.E)
+        if self.network.loss == "binary_cross_entropy":
+            # a racer that differentiates ln(1 + e^z) has e^(z - ln(1 + e^z)) for a: its exponent is rounded
+            # at the size of z, though by no more than ln(1 + e^z) differs from max(z, 0)
+            z, a, E = np.abs(zs[last]), as_[last], moved[last].E
+            exponent = np.minimum(gamma(2) * (z + E + 1), np.exp(np.minimum(E - z, HUGE)))
+            # J is the same of -z and 1 - y: one that has (1 - y) - (1 - a) rounds what is near 1 for small a
+            local = local + (a + output.E) * np.expm1(exponent) + gamma(ELEMENTARY + FREE) * (1 - a)
         error = output.plus(local)
         dw: list[Reals] = []
         db: list[Reals] = []

@@ -88,7 +88,9 @@ class JaxJit:
     differs_from = None
     dtypes = ("float64", "float32")
     same_order = False
-    fast_math = "fma"  # XLA contracts products and sums; its fast-math flag is off unless XLA_FLAGS sets it
+    # XLA contracts products and sums, and has its threads flush denormals (https://github.com/jax-ml/jax/issues/16200);
+    # its fast-math flag is off unless XLA_FLAGS sets it.
+    fast_math = "fma, denormals flushed to zero"
     layout = "matrices, samples in columns; the compiler chooses strides"
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:

@@ -142,7 +142,8 @@ class NumbaParallel(NumbaFused):
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         if dtype not in self.dtypes:
             raise Unsupported(f"numba-parallel computes in {' or '.join(self.dtypes)}, got {dtype}")
-        available = min(config.NUMBA_NUM_THREADS, len(os.sched_getaffinity(0)))
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        available = min(config.NUMBA_NUM_THREADS, cpus)
         if not 1 <= threads <= available:
             raise Unsupported(f"numba-parallel has 1 to {available} threads here, got threads={threads}")
         self.threads = threads

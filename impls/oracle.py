@@ -130,7 +130,7 @@ def cost(loss: str, z: Number, a: Number, y: Reals, doubled: bool) -> Number:
     elif loss == "binary_cross_entropy":
         # -ln a = ln(1 + e^-|z|) + max(-z, 0), and -ln(1 - a) the same of -z
         hi = high(z)
-        terms = log(exp(-abs(z)) + 1.0) + where(hi >= 0, z * (1 - y), z * -y)
+        terms = log(exp(-abs(z)) + 1.0) + where(hi >= 0, z - z * y, z * -y)  # 1 - y would be rounded
     else:
         s = shifted(z)
         terms = (log(down(exp(s), doubled)) - s) * y

@@ -165,10 +165,10 @@ class _Worst:
         error = np.abs((got - exact.hi) - exact.lo)
         if ulps:
             self.ulps.append((error / self.ulp(exact.hi)).ravel())
-        if not np.isfinite(E).all():
+        if not (np.isfinite(E) & (E >= 0)).all():
             raise _FoulError(
                 f"{name} {when}: no finite error bound, the numbers come too near to the end of the dtype's "
-                "range; scale the problem down"
+                "range, or too many of them are added up; scale the problem down, or take smaller batches"
             )
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(error == 0, 0.0, error / E)

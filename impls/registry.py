@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -62,7 +63,10 @@ def load(name: str) -> type[Implementation]:
         return _load_own(name, REGISTRY[name])
     brought = _brought()
     if name in brought:
-        return _load_outside(name, brought[name])
+        try:
+            return _load_outside(name, brought[name])
+        except ValueError as error:  # what a distribution says of itself is no mistake of whoever asks
+            raise Unavailable(f"{name}: its distribution is to be mended: {error}") from error
     if ":" in name:
         return _load_outside(name, name)
     raise ValueError(
@@ -79,14 +83,16 @@ def _brought() -> dict[str, str]:
     )  # here, because it takes a third of the time of `import impls`
 
     points = entry_points(group=ENTRY_POINTS)
-    return {point.name: point.value for point in sorted(points, key=lambda point: point.name)}
+    found = sorted(points, key=lambda point: point.name)
+    return {point.name: f"{point.module}:{point.attr or ''}" for point in found}
 
 
 def _load_own(name: str, entry: Entry) -> type[Implementation]:
     module, _, attribute = entry.target.partition(":")
     try:
         return cast("type[Implementation]", getattr(importlib.import_module(module), attribute))
-    except (ImportError, OSError) as error:  # OSError: a shared library of a backend does not load
+    # A backend that is installed wrongly raises whatever it likes, and must not stop the other racers.
+    except Exception as error:
         remedy = f"pip install -e '.[{entry.extra}]'" if entry.extra else "pip install -e ."
         raise Unavailable(f"{name} cannot be loaded ({error}); install what it needs: {remedy}") from error
 
@@ -98,7 +104,7 @@ def _load_outside(name: str, target: str) -> type[Implementation]:
             f"implementation: expected path/to/file.py:Class or package.module:Class, got {target!r}"
         )
     path = Path(place) if place.endswith(".py") else None
-    if path and not path.is_file():
+    if path and not _is_file(path):
         raise Unavailable(f"{name}: there is no file {path}")
     try:
         module = _import_file(path) if path else importlib.import_module(place)
@@ -120,6 +126,13 @@ def _load_outside(name: str, target: str) -> type[Implementation]:
     if faults:
         raise Unavailable(f"{name}: {attribute} is no implementation: {'; '.join(faults)}")
     return cast("type[Implementation]", found)
+
+
+def _is_file(path: Path) -> bool:
+    """Not where nobody may look, either, which is an error before Python 3.14."""
+    with contextlib.suppress(OSError):
+        return path.is_file()
+    return False
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -155,7 +168,13 @@ def faults_of(found: object) -> list[str]:
     dtypes = getattr(found, "dtypes", DTYPES)
     if not (isinstance(dtypes, tuple) and dtypes and all(d in DTYPES for d in dtypes)):
         faults.append(f"dtypes: expected a tuple of {' and '.join(DTYPES)}, got {dtypes!r}")
-    for fact, kinds in (("idea", str), ("same_order", bool), ("fast_math", str), ("layout", str)):
+    for fact, kinds, words in (
+        ("idea", str, "str"),
+        ("differs_from", str | None, "str or None"),
+        ("same_order", bool, "bool"),
+        ("fast_math", str, "str"),
+        ("layout", str, "str"),
+    ):
         if hasattr(found, fact) and not isinstance(getattr(found, fact), kinds):
-            faults.append(f"{fact}: expected {kinds.__name__}, got {getattr(found, fact)!r}")
+            faults.append(f"{fact}: expected {words}, got {getattr(found, fact)!r}")
     return faults

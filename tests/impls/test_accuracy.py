@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -66,3 +68,14 @@ def test_bad_options_are_refused(options: list[str], message: str) -> None:
     done = CliRunner().invoke(accuracy.accuracy, options)
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_a_racer_that_raises_costs_its_row_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from impls.numpy_batch import NumpyBatch\n\n"
+        "class Mine(NumpyBatch):\n    def step(self, learning_rate):\n        raise KeyError('momentum')\n"
+    )
+    network = Network((3, 2), ("sigmoid",), "mean_squared_error")
+    mine, honest = accuracy.rows(network, [f"{tmp_path / 'mine.py'}:Mine", "numpy"], ["float64"], [4])
+    assert "it raised KeyError: 'momentum'" in mine.reason
+    assert honest.error_ulp is not None

@@ -50,6 +50,26 @@ class KeepsTheCallersArrays(NumpyBatch):
         return result if np.array_equal(self.source, self.given) else dataclasses.replace(result, loss=-1.0)
 
 
+class LooksAtTheCallersArrays(NumpyBatch):
+    """Its batches are views of what the caller gave."""
+
+    def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
+        super().__init__(problem, dtype, threads)
+        m = problem.batch_size
+        if dtype == "float64":
+            self.X = [problem.X[:, k : k + m] for k in range(0, problem.samples, m)]
+
+
+class KnowsNoThreads(NumpyBatch):
+    def __init__(self, problem: Problem, dtype: str = "float64") -> None:
+        super().__init__(problem, dtype)
+
+
+class Quits(NumpyBatch):
+    def gradients(self) -> None:
+        raise SystemExit(0)
+
+
 class SharesState(NumpyBatch):
     """Every instance works on the layers of the newest."""
 
@@ -167,6 +187,9 @@ def test_loops_pass_and_do_not_claim_float32() -> None:
         (WritesToX, "every activation and cost", r"read-only \(line \d+ of .*\); it must not write"),
         (WritesBehindTheView, "inputs are never written to", r"it writes to weights\[0\], which belongs to"),
         (KeepsTheCallersArrays, "inputs are never written to", "after the caller changed its own arrays"),
+        (LooksAtTheCallersArrays, "inputs are never written to", "after the caller changed its own arrays"),
+        (KnowsNoThreads, "wrong arguments are refused", "unexpected keyword argument 'threads'"),
+        (Quits, "every activation and cost", "it raised SystemExit"),
         (SharesState, "racers are independent", "another problem's race"),
         (AnotherNetworksGradients, "every activation and cost", r"dw\[\d\] at .* times its bound"),
         (TrainsItsOwnWay, "train(n) is n steps", r"train\(5\) and five steps: .*"),

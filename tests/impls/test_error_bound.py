@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from impls import Network, Problem
+from impls import Network, Problem, Unavailable, Unsupported, load
 from impls.error_bound import ErrorBound, Linear, Rounding, Spread, column_norms, resolution
 from impls.interface import LOSSES
 from impls.oracle import Oracle, product
@@ -174,3 +174,25 @@ def test_bounds_of_a_part_are_positive_where_anything_is_computed() -> None:
     assert dataclasses.is_dataclass(E)
     assert E.cost > 0
     assert all((part > 0).all() for part in (E.output, *E.dw, *E.db))
+
+
+def test_a_sum_too_long_for_its_dtype_has_no_bound() -> None:
+    single = Rounding("float32")
+    assert 0 < single.gamma(2**24 - 1) < np.inf
+    assert single.gamma(2**24) == np.inf
+    assert single.gamma(2**24 + 1) == np.inf
+
+
+@pytest.mark.parametrize("x", [30.1, 32.0, 33.3, -30.1, -700.0])
+def test_binary_cross_entropy_may_be_differentiated_far_out(racer_name: str, x: float) -> None:
+    """Where e^(z - ln(1 + e^z)) rounds its exponent at the size of z, and a - y is next to nothing."""
+    network = Network((1, 1), ("sigmoid",), "binary_cross_entropy")
+    for y in (0.0, 1.0):
+        given = [np.array([[value]]) for value in (1.0, 0.2, x, y)]
+        problem = Problem(network, (given[0],), (given[1],), given[2], given[3], 1)
+        try:
+            racer = load(racer_name)(problem)
+        except (Unavailable, Unsupported) as reason:
+            pytest.skip(str(reason))
+        verdict = check(racer, problem, "float64")
+        assert verdict.passed, verdict.message

@@ -32,8 +32,8 @@ DOUBLED = 2.0**-66
 
 def problem(hidden: str, loss: str, last: str, scale: float = 1.0, seed: int = 3) -> Problem:
     given = Problem.random(Network((3, 4, 3), (hidden, last), loss), 4, 4, seed=seed, scale=scale)
-    # targets in 64ths: those that should sum to 1 do so exactly, as dz = a - y assumes
-    Y = np.rint(given.Y * 64) / 64
+    # targets in 64ths, where they should sum to 1: they do so exactly, as dz = a - y assumes
+    Y = given.Y if loss == "binary_cross_entropy" else np.rint(given.Y * 64) / 64
     if loss == "softmax_cross_entropy":
         Y[-1] = 1 - Y[:-1].sum(axis=0)
     return dataclasses.replace(given, Y=Y)

@@ -108,6 +108,15 @@ def test_a_library_that_does_not_load_is_unavailable_too(monkeypatch: pytest.Mon
         impls.load("torch")
 
 
+def test_a_backend_that_is_installed_wrongly_is_unavailable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise RuntimeError("jaxlib version 0.1 is incompatible with jax version 0.9")
+
+    monkeypatch.setattr("importlib.import_module", broken)
+    with pytest.raises(impls.Unavailable, match=r"jax cannot be loaded \(jaxlib version"):
+        impls.load("jax")
+
+
 def test_a_file_brings_its_class(tmp_path: Path) -> None:
     assert impls.load(written(tmp_path, RACER)).idea == "mine"
 
@@ -140,6 +149,18 @@ def test_a_broken_distribution_stops_nobody(brought: dict[str, str]) -> None:
     with pytest.raises(impls.Unavailable, match="theirs: importing no_such_package failed"):
         impls.load("theirs")
     assert impls.load("loops") is LOOPS
+
+
+def test_an_entry_point_that_names_no_class_stops_nobody(brought: dict[str, str]) -> None:
+    for target in ("impls.loops", "impls.loops:Loops.forward"):
+        brought["theirs"] = target
+        registry._brought.cache_clear()
+        assert impls.load("loops") is LOOPS
+        with pytest.raises(impls.Unavailable, match="theirs: its distribution is to be mended"):
+            impls.load("theirs")
+    brought["theirs"] = "impls.loops : Loops [extra]"
+    registry._brought.cache_clear()
+    assert impls.load("theirs") is LOOPS
 
 
 @pytest.mark.parametrize("target", [":Mine", "racer.py:", "racer.py:not a name", "impls.loops:"])
