@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 import impls
 from benchmarks import checkout, clock, contest, environment, isolation, report, results, workloads
 from benchmarks.cells import Cell
@@ -23,6 +25,9 @@ PHASE = "headline"
 
 PROCESSES = 5
 """Fresh processes that a projection is made from."""
+
+CHECKED_STEPS = 3
+"""What a racer's own loop of steps is held against its steps by, bit for bit."""
 
 ROUNDS = 100
 """A run in full is put on record in so many rounds, at most."""
@@ -102,6 +107,7 @@ def _measure(
     verdict = referee.check(racer, problem, cell.dtype)
     if not verdict.passed:
         raise contest.CellError("wrong", f"{cell.implementation}: {verdict.message}")
+    _check_train(racer_class, problem, cell, workload.learning_rate)
     racer.train(1, workload.learning_rate)
     plan = rounds(
         experiment.steps, clock.settle(lambda: racer.train(1, workload.learning_rate)), experiment.budget
@@ -128,6 +134,22 @@ def _measure(
         error_ulp=verdict.error_ulp,
         error_ulp_median=verdict.error_ulp_median,
     )
+
+
+def _check_train(
+    racer_class: type[impls.Implementation], problem: impls.Problem, cell: Cell, rate: float
+) -> None:
+    """The referee has judged the racer's step; what is timed here is its train. Raises CellError."""
+    trained, stepped = (racer_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2))
+    trained.train(CHECKED_STEPS, rate)
+    for _ in range(CHECKED_STEPS):
+        stepped.step(rate)
+    pairs = zip(referee.quantities(trained.export()), referee.quantities(stepped.export()), strict=True)
+    for (what, one), (_, other) in pairs:
+        if not np.array_equal(one, other):
+            raise contest.CellError(
+                "wrong", f"{what}: expected train({CHECKED_STEPS}) to be as many steps, got other numbers"
+            )
 
 
 def _loss(problem: impls.Problem, trained: impls.Result) -> float:

@@ -206,13 +206,17 @@ class Race:
         self.say(self)
 
     def _survey(self) -> None:
-        """Memory and compilation at the largest batch size; they go with the cell's first measurement."""
+        """Memory and compilation at the largest batch size; they go with the cell's first measurement.
+
+        Of one phase, as neither depends on it: of gradients, where they are raced.
+        """
         from benchmarks import survey
 
+        phase = "gradients" if "gradients" in self.plan.phases else self.plan.phases[0]
         first = {stopping.cell_of(m): k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
         largest = max((cell.batch_size for cell in first), default=0)
         for cell, k in first.items():
-            if cell.batch_size == largest and cell.phase == "gradients":
+            if cell.batch_size == largest and cell.phase == phase:
                 found = survey.of(cell, self.plan.request.workloads()[cell.workload])
                 self.measurements[k] = dataclasses.replace(self.measurements[k], **found)
 

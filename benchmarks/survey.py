@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from benchmarks import isolation, memory, workloads
+from benchmarks import environment, isolation, memory, workloads
 from benchmarks.cells import Cell
 from benchmarks.contest import CellError, guard, load
+
+T = TypeVar("T")
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
 """Where compilers keep what they compiled."""
@@ -27,14 +30,20 @@ def construction(cell: Cell, workload: workloads.Workload) -> tuple[float, float
         return time.perf_counter() - start, racer.compile_seconds
 
 
+def _limited(call: Callable[[Cell, workloads.Workload], T], cell: Cell, workload: workloads.Workload) -> T:
+    environment.limit_threads(cell.threads)
+    return call(cell, workload)
+
+
 def of(cell: Cell, workload: workloads.Workload) -> dict[str, Any]:
     """Fields of a `Measurement`; none where the racer cannot, or dies: the race has said so already."""
+    threads = dict.fromkeys(environment.THREAD_VARIABLES, str(cell.threads))  # before NumPy is loaded there
     try:
-        peaks = isolation.fresh(memory.measure, cell, workload)
+        peaks = isolation.fresh(_limited, memory.measure, cell, workload, variables=threads)
         with tempfile.TemporaryDirectory() as folder:
-            variables = dict.fromkeys(CACHES, folder)
+            variables = threads | dict.fromkeys(CACHES, folder)
             cold, cached = (
-                isolation.fresh(construction, cell, workload, variables=variables) for _ in range(2)
+                isolation.fresh(_limited, construction, cell, workload, variables=variables) for _ in range(2)
             )
     except (CellError, isolation.Died):
         return {}

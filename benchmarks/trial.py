@@ -8,6 +8,7 @@ of pyperf, which measures the same calls in processes of its own.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import statistics
@@ -176,6 +177,8 @@ def within(found: Mapping[Cell, float], share: float) -> Share:
 
 def main(number: int, batch_sizes: Sequence[str], parts: Sequence[str], say: Callable[[str], None]) -> str:
     """Run the parts of the trial; returns its result as a Markdown table."""
+    if "pyperf" in parts and importlib.util.find_spec("pyperf") is None:
+        raise ValueError("--part pyperf: expected pyperf, got none; pip install pyperf, or name other parts")
     request = Request(batch_sizes=batch_sizes)
     rows = []
     if "aa" in parts:

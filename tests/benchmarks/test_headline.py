@@ -112,3 +112,10 @@ def test_an_experiment_that_is_interrupted_keeps_what_it_found(
     assert not path.exists()
     (kept,) = results.read(results.partial_of(path)).measurements
     assert kept.implementation == "numpy"
+
+
+def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:
+    name = "tests.impls.test_conformance:ForgetsAStep"
+    measurement = headline.run(name, TINY, 0).measurement
+    assert measurement.status == "wrong"
+    assert "expected train(3) to be as many steps" in measurement.reason
