@@ -326,3 +326,21 @@ def test_a_poor_record_gives_a_page_without_errors(
     assert visit.messages == []
     assert len(visit.cells("cells")) == len(cells)
     visit.context.close()
+
+
+def test_a_cell_with_one_pair_and_more_processes_has_the_interval_of_that_pair(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """A baseline that was lost after one process: its rounds there, and the racer's beside them."""
+    made = record(
+        [
+            *(cell("numpy", m, k, (1e-5 * m, 1.2e-5 * m)) for m in (1, 16) for k in range(3)),
+            *(cell("loops", m, 1, (8e-5 * m, 9e-5 * m)) for m in (1, 16)),
+        ]
+    )
+    visit = Visit(browser, written(made, tmp_path)).drawn()
+    assert visit.messages == []
+    row = next(row for row in visit.cells("cells") if row[:2] == ["numpy", "1"])
+    assert row[5] == factor(8.0)
+    assert row[6] == f"{factor(8e-5 / 1.1e-5)} to {factor(8.5e-5 / 1e-5)}"
+    visit.context.close()
