@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import errno
 import itertools
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import environment, race, results
+from benchmarks import environment, race, results, stopping
 from benchmarks.cells import Cell
 from benchmarks.race import Plan, Race, RaceError
 from benchmarks.request import Request
@@ -182,10 +183,16 @@ def test_a_race_killed_anywhere_resumes_and_ends_with_the_same_cells(
         with pytest.raises(Killed):
             run(path)
         player.kill_after = None
-        record = run(path, resume=True)
+        partial = results.partial_of(path)
+        kept = results.read(partial).measurements if partial.exists() else ()
+        assert len(kept) == point
+        record = run(path, resume=bool(kept))
         assert cells(record) == whole
-        # Nothing that was kept is raced again; the process that was killed counts with what it had.
-        assert len(record.measurements) == 4 * 6 + point % 6 + (0 if point % 6 else 6)
+        # What was kept counts; only what lacks its fifth pair for the kill is raced once more.
+        assert record.measurements[:point] == kept
+        counts = collections.Counter(stopping.cell_of(m) for m in record.measurements)
+        assert set(counts.values()) <= {5, 6}
+        assert len(record.processes) == 5 + (point % 6 > 0)
         assert not results.partial_of(path).exists()
 
 
