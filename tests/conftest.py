@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import hypothesis
 import pytest
 
@@ -10,6 +12,16 @@ import impls
 # deadline: a first call may compile. derandomize: a run of the tests says the same about the same code.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=12, database=None)
 hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Programs that tests start can be interrupted, though a shell has its background ignore that.
+
+    Set here, and not in a child before it runs its program, which takes a fork: JAX's threads bear none.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=impls.names(), scope="session")

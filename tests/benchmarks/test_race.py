@@ -115,8 +115,6 @@ def test_an_interrupted_race_leaves_the_record_that_was_there(tmp_path: Path) ->
     with subprocess.Popen(
         [*command, "-v", "--capture=no"],
         cwd=ROOT,
-        # what runs in the background of a shell may have been told to ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
