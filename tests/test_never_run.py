@@ -32,6 +32,16 @@ def test_a_racer_that_ran_one_of_its_cells_has_run():
     assert never_run([both]) == {}
 
 
+def test_a_file_has_run_where_a_test_of_it_has():
+    skipped = (
+        '<testsuites><testcase classname="" name="tests.laws"><skipped message="no jax"/></testcase>'
+        "</testsuites>"
+    )
+    assert never_run([skipped]) == {("tests.laws", ""): "no jax"}
+    assert never_run([skipped, report(test_a=False)]) == {}
+    assert never_run([skipped, report(test_a=True)]) != {}
+
+
 def test_the_command_fails_where_a_test_never_ran(tmp_path, capsys):
     path = tmp_path / "tests.xml"
     path.write_text(report(**{"test_a[jax]": True}))

@@ -11,13 +11,14 @@ from benchmarks import training
 from impls.reference import reference
 
 
-def test_equal_seeds_give_losses_that_agree_step_by_step(racer: Any) -> None:
+@pytest.mark.parametrize("workload", ["digits", "digits-softmax"])
+def test_equal_seeds_give_losses_that_agree_step_by_step(racer: Any, workload: str) -> None:
     """|J_a - J_b| is within both rounding bounds and what the parameters' own difference explains.
 
     That is sum |dw| |w_a - w_b| to first order; the second order, quadratic in a difference of a few ulp, is
     below half of it.
     """
-    course = training.Course(steps=12, batch_size=16)
+    course = training.Course(workload=workload, steps=12, batch_size=16)
     problem = course.problem()
     try:
         racers = [racer(problem), impls.load("loops")(problem)]
