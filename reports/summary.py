@@ -79,9 +79,8 @@ def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
     if others.empty:
         return f"No racer was measured beside {plain(baseline)} here: {describe(panel, shape)}."
     known = others[others["basis"] != "projected"]
-    ranked = (
-        others if known.empty else known
-    )  # what rests on a prediction is told where there is nothing else
+    # What rests on a prediction is told where there is nothing else.
+    ranked = others if known.empty else known
     best = ranked.loc[ranked["speedup"].idxmax()]
     projected = " (projected)" if best["basis"] == "projected" else ""
     words = (

@@ -99,22 +99,22 @@ def test_a_missing_extra_is_named_with_what_to_install(monkeypatch: pytest.Monke
     assert impls.load("loops") is LOOPS
 
 
-def test_a_library_that_does_not_load_is_unavailable_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(name: str) -> None:
-        raise OSError("libgomp.so.1: cannot open shared object file")
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("torch", OSError("libgomp.so.1: cannot open shared object file")),
+        ("jax", RuntimeError("jaxlib version 0.1 is incompatible with jax version 0.9")),
+    ],
+)
+def test_a_library_that_does_not_load_is_unavailable_too(
+    name: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        raise error
 
     monkeypatch.setattr("importlib.import_module", broken)
-    with pytest.raises(impls.Unavailable, match=r"torch cannot be loaded \(libgomp.* '\.\[torch\]'"):
-        impls.load("torch")
-
-
-def test_a_backend_that_is_installed_wrongly_is_unavailable_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(name: str) -> None:
-        raise RuntimeError("jaxlib version 0.1 is incompatible with jax version 0.9")
-
-    monkeypatch.setattr("importlib.import_module", broken)
-    with pytest.raises(impls.Unavailable, match=r"jax cannot be loaded \(jaxlib version"):
-        impls.load("jax")
+    with pytest.raises(impls.Unavailable, match=rf"{name} cannot be loaded \({error}\).* '\.\[{name}\]'"):
+        impls.load(name)
 
 
 def test_a_file_brings_its_class(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,21 @@ MACHINE = {"cpu": "a CPU", "cores": 2}
 
 def names() -> list[str]:
     return [racer.name for racer in RACERS]
+
+
+def control_moved(measured: Pairs, factor: float, since: int = 0) -> Pairs:
+    """The pairs, but head's first control takes so many times as long from the pair `since` on."""
+
+    def moved(reading: Reading) -> Reading:
+        if reading.benchmark != CONTROLS[0].name:
+            return reading
+        return dataclasses.replace(reading, head=tuple(factor * t for t in reading.head))
+
+    pairs = [
+        dataclasses.replace(pair, readings=tuple(map(moved, pair.readings)))
+        for pair in measured.pairs[since:]
+    ]
+    return dataclasses.replace(measured, pairs=(*measured.pairs[:since], *pairs))
 
 
 def made(

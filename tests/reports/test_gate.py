@@ -104,19 +104,8 @@ def test_floors_of_a_like_machine_are_used(judge: Judge, tmp_path: Path) -> None
 
 
 def test_floors_from_a_machine_that_was_not_steady_are_not_used(judge: Judge, tmp_path: Path) -> None:
-    moved = same()
+    pairs_file.write(by_hand.control_moved(same(), 1.1), tmp_path / "same.json")
     control = by_hand.CONTROLS[0].name
-    pairs = tuple(
-        dataclasses.replace(
-            pair,
-            readings=tuple(
-                dataclasses.replace(r, head=(1.1 * r.base[0],)) if r.benchmark == control else r
-                for r in pair.readings
-            ),
-        )
-        for pair in moved.pairs
-    )
-    pairs_file.write(dataclasses.replace(moved, pairs=pairs), tmp_path / "same.json")
     result = judge(by_hand.made(SLOWER), "--floors", "same.json")
     assert result.exit_code == 1
     assert f"floors: unknown, {control} was not steady in same.json" in result.output

@@ -81,39 +81,15 @@ def test_an_alarm_for_another_benchmark_is_not_named() -> None:
 
 
 def test_a_control_that_moves_is_counted_as_unknown() -> None:
-    same = recorded()
-    control = by_hand.CONTROLS[0].name
-    pairs = tuple(
-        dataclasses.replace(
-            pair,
-            readings=tuple(
-                dataclasses.replace(r, head=tuple(1.1 * t for t in r.head)) if r.benchmark == control else r
-                for r in pair.readings
-            ),
-        )
-        for pair in same.pairs
-    )
-    tally = replays.whole([replays.Recording(dataclasses.replace(same, pairs=pairs))], [])
+    moved = by_hand.control_moved(recorded(), 1.1)
+    tally = replays.whole([replays.Recording(moved)], [])
     assert (tally.alarms, tally.unknown) == (0, 1)
 
 
 def test_a_replay_ends_where_a_gate_would_have_ended() -> None:
     """A control that moves later on changes nothing: no gate would have seen it."""
-    quiet = recorded()
-    control = by_hand.CONTROLS[0].name
-    pairs = tuple(
-        dataclasses.replace(
-            pair,
-            readings=tuple(
-                dataclasses.replace(r, head=tuple(1.5 * t for t in r.head))
-                if i >= 8 and r.benchmark == control
-                else r
-                for r in pair.readings
-            ),
-        )
-        for i, pair in enumerate(quiet.pairs)
-    )
-    tally = replays.whole([replays.Recording(dataclasses.replace(quiet, pairs=pairs))], [])
+    moved = by_hand.control_moved(recorded(), 1.5, since=8)
+    tally = replays.whole([replays.Recording(moved)], [])
     assert (tally.pairs, tally.unknown) == (6, 0)
 
 
