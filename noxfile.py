@@ -24,7 +24,7 @@ JUNIT = Path("reports/out/junit")
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Race every available racer on the digits, prove their gradients equal, draw the report."""
+    """Race every available implementation on the digits, prove their gradients equal, draw the report."""
     session.install("-e", ".")
     session.run("python", "-m", "benchmarks", "race", *session.posargs)
 
@@ -38,7 +38,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """The tests again, with every optional racer and every optional report installed."""
+    """The tests again, with every optional implementation and every optional report installed."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(OPTIONAL)}]", *TESTS)
     session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/peers.xml", *session.posargs)
@@ -58,12 +58,12 @@ def skips(session: nox.Session) -> None:
     )
 
 
-@nox.session(name="referee-trial")
-def referee_trial(session: nox.Session) -> None:
+@nox.session(name="referee-study")
+def referee_study(session: nox.Session) -> None:
     """Thousands of random problems, the tightness of the bound, equality of bits, the mutants: figures."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]", *TESTS)
-    session.run("python", "-m", "tests.impls.trial", *session.posargs)
+    session.run("python", "-m", "tests.studies.referee", *session.posargs)
 
 
 @nox.session
@@ -97,11 +97,11 @@ def figures(session: nox.Session) -> None:
     session.run("python", "-m", "reports", "standings", merged, "--baseline", "numba")
 
 
-@nox.session(name="timing-trial")
-def timing_trial(session: nox.Session) -> None:
+@nox.session(name="timing-study")
+def timing_study(session: nox.Session) -> None:
     """The race against itself and against known extra costs, its predictions, and pyperf: figures."""
-    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "timing-trial"))
-    session.run("python", "-m", "benchmarks", "trial", *session.posargs)
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "timing-study"))
+    session.run("python", "-m", "tests.studies.timing", *session.posargs)
 
 
 @nox.session
@@ -109,7 +109,7 @@ def history(session: nox.Session) -> None:
     """The history on SQLite and PostgreSQL: its tests, then its figures, printed as Markdown."""
     session.install("-e", ".[history]", *TESTS)
     session.run("python", "-m", "pytest", "tests/reports/history", *session.posargs)
-    session.run("python", "-c", "from tests.reports.history import trials; trials.main()")
+    session.run("python", "-m", "tests.studies.history")
 
 
 @nox.session
@@ -144,13 +144,13 @@ def gate(session: nox.Session) -> None:
     session.run("python", "-m", "reports", "gate", out)
 
 
-@nox.session(name="gate-trial")
-def gate_trial(session: nox.Session) -> None:
+@nox.session(name="gate-study")
+def gate_study(session: nox.Session) -> None:
     """Measure the gate itself, for hours; it goes on where it was stopped. Its report is drawn at the end."""
     session.install("-e", ".")
     folder = ".gradrace/trial"
-    session.run("python", "-m", "benchmarks", "gate-trial", *session.posargs, "--folder", folder)
-    session.run("python", "-m", "reports", "gate-trial", folder)
+    session.run("python", "-m", "tests.studies.gate", *session.posargs, "--folder", folder)
+    session.run("python", "-m", "tests.studies.gate_report", folder)
 
 
 @nox.session
@@ -160,14 +160,14 @@ def browser(session: nox.Session) -> None:
     if shutil.which("chromium") is None:
         session.run("apt-get", "update", external=True)
         session.run("apt-get", "install", "--yes", "chromium", external=True)
-    session.run("python", "-m", "pytest", "tests/reports/browser.py", *session.posargs)
+    session.run("python", "-m", "pytest", "tests/reports/page/browser.py", *session.posargs)
 
 
 @nox.session
 def scale(session: nox.Session) -> None:
     """What drawing a record of 20,000 measurements costs; fails at 20 s or 1 GiB."""
     session.install("-e", ".[page]", *TESTS)
-    session.run("python", "-m", "tests.reports.scale")
+    session.run("python", "-m", "tests.studies.scale")
 
 
 @nox.session

@@ -10,15 +10,15 @@ import pytest
 from benchmarks.plugin import CONTEST
 
 if TYPE_CHECKING:
-    from benchmarks.cells import Cell
-    from benchmarks.contest import Contest
+    from benchmarks.measure.session import Contest
+    from benchmarks.record.cells import Cell
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One benchmark for each cell, in the shuffled order of the racers."""
+    """One benchmark for each cell, in the shuffled order of the implementations."""
     if "lane" not in metafunc.fixturenames:
         return
-    from benchmarks.cells import Cell
+    from benchmarks.record.cells import Cell
 
     phase = metafunc.function.__name__.removeprefix("test_")
     cells = list(metafunc.config.stash[CONTEST].cells(phase))
@@ -28,7 +28,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """All phases of a cell one after the other, so that its racers are verified and constructed once.
+    """All phases of a cell one after the other, so that its implementations are verified and constructed
+    once.
 
     They are timed by the contest's own stopwatch.
     """
@@ -46,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Lane:
-    """One racer in one cell: made ready, then timed."""
+    """One implementation in one cell: made ready, then timed."""
 
     def __init__(self, contest: Contest, cell: Cell, benchmark: Any) -> None:
         self.contest = contest
@@ -54,8 +55,10 @@ class Lane:
         self.benchmark = benchmark
 
     def time(self) -> None:
-        """Verify the racer, warm it up and time the phase's method; anything but a timing goes on record."""
-        from benchmarks.contest import CellError, guard
+        """Verify the implementation, warm it up and time the phase's method; anything but a timing goes on
+        record.
+        """
+        from benchmarks.measure.session import CellError, guard
 
         self.contest.tell(begin=dataclasses.asdict(self.cell))
         lost: CellError | None = None
@@ -74,12 +77,12 @@ class Lane:
         pytest.skip(lost.reason)
 
     def _time(self) -> None:
-        from benchmarks import clock
-        from benchmarks.contest import CellError, method
+        from benchmarks.measure import clock
+        from benchmarks.measure.session import CellError, method
 
         cell, benchmark = self.cell, self.benchmark
         starter = self.contest.starter(cell)
-        call = method(starter.racer, cell.phase)
+        call = method(starter.implementation, cell.phase)
         if not benchmark.enabled:
             benchmark.pedantic(call)
             return
@@ -108,7 +111,7 @@ def lane(
     implementation: str,
 ) -> Lane:
     """The lane of this test's cell; the phase is that of the test's name."""
-    from benchmarks.cells import Cell
+    from benchmarks.record.cells import Cell
 
     phase = request.function.__name__.removeprefix("test_")
     cell = Cell(workload, phase, batch_size, dtype, threads, implementation)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """A checked request: which racers run which cells, on how many threads, in which shuffled order."""
+    """A checked request: which implementations run which cells, on how many threads, in which shuffled
+    order.
+    """
 
     implementations: tuple[str, ...]
     workloads: tuple[str, ...]
@@ -41,7 +43,9 @@ def choices(option: str, values: Sequence[str], known: Sequence[str]) -> tuple[s
 
 
 def implementations(option: str, values: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Racers by name, or as a target (`path/to/file.py:Class`); all that are known where there are none."""
+    """Implementations by name, or as a target (`path/to/file.py:Class`); all that are known where there are
+    none.
+    """
     asked = items(values)
     choices(option, [name for name in asked if ":" not in name], known)
     return tuple(asked) or tuple(known)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks import environment, options
+from benchmarks import options
+from benchmarks.measure import environment
 
 if TYPE_CHECKING:
     # Imported only once the threads are limited: they import NumPy.
-    from benchmarks.contest import Contest
+    from benchmarks.measure.session import Contest
 
 RECORD = "reports/out/record.json"
 
@@ -37,11 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     def listed(name: str, meaning: str) -> None:
         group.addoption(name, action="append", default=[], metavar="LIST", help=f"{meaning}; repeatable")
 
-    listed("--impl", "racers: names with commas between them, path/to/file.py:Class, package.module:Class")
+    listed(
+        "--impl",
+        "implementations: names with commas between them, path/to/file.py:Class, package.module:Class",
+    )
     listed("--workload", "workloads, with commas between them (default: digits)")
     listed("--batch-sizes", "batch sizes, with commas between them (default: 1,4,16,64,256,1024)")
     listed("--dtype", "float64, float32 or both (default: float64)")
-    group.addoption("--threads", default="1", help="threads and CPUs of every racer (default: 1)")
+    group.addoption("--threads", default="1", help="threads and CPUs of every implementation (default: 1)")
     group.addoption("--network", metavar="WIDTHS", help="race a network like 784-128-10 on random data")
     group.addoption("--activation", help="of --network: one for all layers, or one each (default: sigmoid)")
     group.addoption("--loss", help="of --network (default: mean_squared_error)")
@@ -52,8 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"the record, with =: --record=PATH (default: {RECORD})",
     )
     group.addoption("--no-report", action="store_true", help="write the record, but draw nothing")
-    group.addoption("--seed", help="shuffles the racers within each cell (default: drawn, and recorded)")
-    group.addoption("--conductor", type=int, help=argparse.SUPPRESS)  # a socket: see benchmarks/channel.py
+    group.addoption(
+        "--seed", help="shuffles the implementations within each cell (default: drawn, and recorded)"
+    )
+    group.addoption(
+        "--conductor", type=int, help=argparse.SUPPRESS
+    )  # a socket: benchmarks/measure/channel.py
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,15 +85,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _contest(config: pytest.Config, cpus: Sequence[int]) -> Contest:
-    from benchmarks.contest import Contest
-    from benchmarks.request import Request
+    from benchmarks.measure.session import Contest
+    from benchmarks.race.request import Request
 
     fields = [field.name for field in dataclasses.fields(Request)]
     request = Request(**{name: config.getoption(name) for name in fields})
     contest = Contest(request.settings(), request.workloads(), cpus)
     conductor = config.getoption("conductor")
     if conductor is not None:
-        from benchmarks.channel import Channel
+        from benchmarks.measure.channel import Channel
 
         channel = Channel(socket.socket(fileno=conductor))
         contest.conduct(channel)
@@ -113,7 +121,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if session.config.getoption("conductor") is not None:
         contest.tell(end=dataclasses.asdict(contest.process()))
         return
-    from benchmarks import report, results
+    from benchmarks.race import report
+    from benchmarks.record import results
 
     path = Path(session.config.getoption("--record"))
     command = shlex.join(["pytest", *session.config.invocation_params.args])

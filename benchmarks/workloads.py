@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import results
+from benchmarks.record import results
 from impls import Network, Problem
 from impls.interface import LOSSES
 

@@ -1,4 +1,4 @@
-"""`python -m impls`: list the racers, check one of them, show how accurate they are."""
+"""`python -m impls`: list the implementations, check one of them, show how accurate they are."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from impls import conformance, facts, registry
-from impls.accuracy import accuracy
+from impls import facts, registry
 from impls.interface import DTYPES, Unavailable
+from impls.referee import conformance
+from impls.referee.accuracy import accuracy
 
 if TYPE_CHECKING:
-    from impls.conformance import Finding, Status
+    from impls.referee.conformance import Finding, Status
 
 STATUSES: tuple[Status, ...] = ("passed", "failed", "not supported")
 
@@ -33,16 +34,16 @@ def main() -> None:
 
 @main.command("list")
 def list_() -> None:
-    """The fairness sheet: what each racer is, and what is really in force where it runs."""
+    """The fairness sheet: what each implementation is, and what is really in force where it runs."""
     sheets = [facts.sheet(name) for name in registry.names()]
-    ready = [sheet.name for sheet in sheets if sheet.racer]
+    ready = [sheet.name for sheet in sheets if sheet.implementation]
     with (
-        console.status(f"running each of {len(ready)} racers for a moment, in a process of its own"),
+        console.status(f"running each of {len(ready)} implementations for a moment, in a process of its own"),
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         found = dict(zip(ready, pool.map(facts.in_force, ready), strict=True))
 
-    ideas = Table(_names(), "idea", "differs from", "available", title="Racers")
+    ideas = Table(_names(), "idea", "differs from", "available", title="Implementations")
     ideas.add_column("lines of code", justify="right")
     ways = Table(_names(), "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
     force = Table(
@@ -54,16 +55,24 @@ def list_() -> None:
     )
     force.add_column("cores busy", justify="right")
     for sheet in sheets:
-        if sheet.racer is None:
+        if sheet.implementation is None:
             ideas.add_row(sheet.name, "", "", f"no: {escape(sheet.unavailable)}", "")
             continue
-        racer, measured = sheet.racer, found[sheet.name]
+        implementation, measured = sheet.implementation, found[sheet.name]
         ideas.add_row(
-            sheet.name, escape(racer.idea), escape(racer.differs_from or "-"), "yes", str(sheet.lines)
+            sheet.name,
+            escape(implementation.idea),
+            escape(implementation.differs_from or "-"),
+            "yes",
+            str(sheet.lines),
         )
-        order = "that of loops" if racer.same_order else "its own"
+        order = "that of loops" if implementation.same_order else "its own"
         ways.add_row(
-            sheet.name, ", ".join(racer.dtypes), order, escape(racer.fast_math), escape(racer.layout)
+            sheet.name,
+            ", ".join(implementation.dtypes),
+            order,
+            escape(implementation.fast_math),
+            escape(implementation.layout),
         )
         if isinstance(measured, str):
             force.add_row(sheet.name, escape(measured), "", "")
@@ -77,18 +86,19 @@ def list_() -> None:
 @main.command()
 @click.argument("target")
 def check(target: str) -> None:
-    """Put TARGET through the conformance test: a racer's name, path/to/file.py:Class or package.module:Class.
+    """Put TARGET through the conformance test: an implementation's name, path/to/file.py:Class or
+    package.module:Class.
 
     Exits with 1 where it fails any law, and with 2 where it cannot be loaded.
     """
     try:
-        racer = registry.load(target)
+        implementation = registry.load(target)
     except (ValueError, Unavailable) as error:
         raise click.UsageError(str(error)) from error
     findings = []
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(f"checking {target}", total=conformance.size())
-        for finding in conformance.examine(racer):
+        for finding in conformance.examine(implementation):
             findings.append(finding)
             progress.update(task, advance=1, description=finding.law)
     console.print(_table(target, findings))

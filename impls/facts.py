@@ -1,4 +1,4 @@
-"""The fairness sheet: what each racer is, and what is really in force where it runs."""
+"""The fairness sheet: what each implementation is, and what is really in force where it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEASURED_SECONDS = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class InForce:
-    """What was found in a process that ran this racer alone, asked for one thread.
+    """What was found in a process that ran this implementation alone, asked for one thread.
 
     `threads` is the size of each pool of threads, as the libraries tell; `busy` is CPU time by elapsed time
     while it ran: no more than 1 where one thread is really in force, whatever the libraries tell. `blas` are
@@ -35,21 +35,27 @@ class InForce:
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """A racer's line of the fairness sheet; `unavailable` says what to install, and is empty otherwise."""
+    """An implementation's line of the fairness sheet; `unavailable` says what to install, and is empty
+    otherwise.
+    """
 
     name: str
     unavailable: str = ""
-    racer: type[Implementation] | None = None
+    implementation: type[Implementation] | None = None
     lines: int = 0
 
 
 def sheet(name: str) -> Sheet:
-    """The line of the racer `name`, which may be a target outside the registry."""
+    """The line of the implementation `name`, which may be a target outside the registry."""
     try:
-        racer = registry.load(name)
+        implementation = registry.load(name)
     except Unavailable as missing:
         return Sheet(name, unavailable=str(missing))
-    return Sheet(name, racer=racer, lines=lines_of_code(Path(inspect.getfile(racer)).read_text("utf-8")))
+    return Sheet(
+        name,
+        implementation=implementation,
+        lines=lines_of_code(Path(inspect.getfile(implementation)).read_text("utf-8")),
+    )
 
 
 def lines_of_code(source: str) -> int:
@@ -67,7 +73,9 @@ def lines_of_code(source: str) -> int:
 
 
 def in_force(name: str) -> InForce | str:
-    """What is in force for the racer `name`, measured in a process of its own; or why it cannot be told."""
+    """What is in force for the implementation `name`, measured in a process of its own; or why it cannot be
+    told.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "impls.facts", name], capture_output=True, text=True, check=False
     )
@@ -79,11 +87,12 @@ def in_force(name: str) -> InForce | str:
 def _measure(name: str) -> InForce:
     import threadpoolctl
 
-    racer = registry.load(name)
-    # A network that every racer can run, and a batch wide enough for a library to want all its threads.
+    implementation = registry.load(name)
+    # A network that every implementation can run, and a batch wide enough for a library to want all its
+    # threads.
     network = Network((256, 128, 10), ("tanh", "softmax"), "softmax_cross_entropy")
-    m = 8 if racer.same_order else 512
-    race = racer(Problem.random(network, m, m), threads=1)
+    m = 8 if implementation.same_order else 512
+    race = implementation(Problem.random(network, m, m), threads=1)
     begun, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - begun < MEASURED_SECONDS:
         race.gradients()
@@ -108,13 +117,13 @@ def _measure(name: str) -> InForce:
         tasks = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
         threads["XLA"] = tasks.count("tf_XLAEigen")
         blas = [f"XLA's own, of jaxlib {jaxlib.version.__version__}"]
-    elif torch is None and not _multiplies_matrices(Path(inspect.getfile(racer)).read_text("utf-8")):
+    elif torch is None and not _multiplies_matrices(Path(inspect.getfile(implementation)).read_text("utf-8")):
         blas = ["none: its own loops"]
     return InForce(threads, busy, ", ".join(blas))
 
 
 def _multiplies_matrices(source: str) -> bool:
-    """Whether a racer's file asks a library for a product of matrices anywhere."""
+    """Whether an implementation's file asks a library for a product of matrices anywhere."""
     return any(
         isinstance(node, ast.MatMult) or (isinstance(node, ast.Attribute) and node.attr in {"dot", "matmul"})
         for node in ast.walk(ast.parse(source))

@@ -33,11 +33,11 @@ DTYPES = ("float64", "float32")
 
 
 class Unavailable(ImportError):
-    """A racer that cannot be loaded here; the message says what to install or mend."""
+    """An implementation that cannot be loaded here; the message says what to install or mend."""
 
 
 class Unsupported(ValueError):
-    """A racer that cannot run this problem, dtype or thread count; the message says why."""
+    """An implementation that cannot run this problem, dtype or thread count; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """A network with its parameters and data: what a racer is given, and never writes to.
+    """A network with its parameters and data: what an implementation is given, and never writes to.
 
     `weights[l]` (n_{l+1}, n_l) and `biases[l]` (n_{l+1}, 1) for l = 0 ... L-1; X (n_0, M), Y (n_L, M);
     M is a multiple of `batch_size`, batch k being the columns k m ... (k+1) m. Everything is float64 (any
@@ -198,7 +198,7 @@ def _check_targets(loss: str, Y: NDArray[np.float64]) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
-    """What a racer computed, as float64 NumPy copies in the shapes of the notation.
+    """What an implementation computed, as float64 NumPy copies in the shapes of the notation.
 
     `output` (n_L, m) is that of the last pass; `loss` is J of that pass's batch; `dw` and `db` are those of
     the last gradients; `weights` and `biases` are the parameters now.
@@ -214,19 +214,20 @@ class Result:
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What a racer is: a class with these facts, this constructor and these five methods.
+    """What an implementation is: a class with these facts, this constructor and these five methods.
 
-    Construction owns everything that is not the algorithm: it converts the problem into the racer's native
-    form, allocates, compiles, and ends with one `gradients()` on the first batch, so that everything is warm
-    at this very shape and `export()` is valid at once. It raises `Unsupported` for what the racer cannot run.
+    Construction owns everything that is not the algorithm: it converts the problem into the implementation's
+    native form, allocates, compiles, and ends with one `gradients()` on the first batch, so that everything
+    is warm at this very shape and `export()` is valid at once. It raises `Unsupported` for what the
+    implementation cannot run.
 
     A timed method returns only once the numbers exist (asynchronous backends wait).
     """
 
     idea: ClassVar[str]
-    """The one idea that this racer adds, in a few words."""
+    """The one idea that this implementation adds, in a few words."""
     differs_from: ClassVar[str | None]
-    """The name of the racer that it adds the idea to."""
+    """The name of the implementation that it adds the idea to."""
     dtypes: ClassVar[tuple[str, ...]]
     """Those it computes in, of `DTYPES`."""
     same_order: ClassVar[bool]

@@ -1,7 +1,8 @@
 """`loops`: pure Python, sample by sample, neuron by neuron, connection by connection.
 
-The executable specification: every other racer computes what these loops compute. All sums run in the order
-in which they are written here; a racer that keeps this order is equal to this one bit for bit.
+The executable specification: every other implementation computes what these loops compute. All sums run in
+the order in which they are written here; an implementation that keeps this order is equal to this one bit for
+bit.
 """
 
 from __future__ import annotations

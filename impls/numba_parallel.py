@@ -21,7 +21,8 @@ import numpy as np
 from numba import njit, prange
 
 from impls.interface import Problem, Unsupported
-from impls.numba_fused import (
+from impls.kernels.simd import Array, Int, compiled
+from impls.numba_blocked import (
     BATCH,
     FIRST,
     GRADIENTS,
@@ -40,7 +41,6 @@ from impls.numba_fused import (
     source_stamp,
     update,
 )
-from impls.numba_simd import Array, Int, compiled
 
 # What numba would try first, TBB, shares work out anew on each call, and is seldom there. This takes effect
 # where nothing in this process has run in parallel before.

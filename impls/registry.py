@@ -17,11 +17,11 @@ from typing import ClassVar, NamedTuple, cast
 from impls.interface import DTYPES, Implementation, Unavailable
 
 ENTRY_POINTS = "gradrace.implementations"
-"""The entry-point group in which an installed distribution names racers of its own."""
+"""The entry-point group in which an installed distribution names implementations of its own."""
 
 
 class Entry(NamedTuple):
-    """Where a racer is (`module:Class`), and the extra of this project that brings what it needs."""
+    """Where an implementation is (`module:Class`), and the extra that brings what it needs."""
 
     target: str
     extra: str | None = None
@@ -35,7 +35,7 @@ REGISTRY: dict[str, Entry] = {
     "numpy": Entry("impls.numpy_batch:NumpyBatch"),
     "numpy-inplace": Entry("impls.numpy_inplace:NumpyInplace"),
     "numba-loops": Entry("impls.numba_loops:NumbaLoops"),
-    "numba": Entry("impls.numba_fused:NumbaFused"),
+    "numba": Entry("impls.numba_blocked:NumbaFused"),
     "numba-parallel": Entry("impls.numba_parallel:NumbaParallel"),
     "jax": Entry("impls.jax_jit:JaxJit", extra="jax"),
     "torch": Entry("impls.torch_eager:TorchEager", extra="torch"),
@@ -77,7 +77,7 @@ def load(name: str) -> type[Implementation]:
 
 @functools.cache
 def _brought() -> dict[str, str]:
-    """Name -> target of the racers that installed distributions bring."""
+    """Name -> target of the implementations that installed distributions bring."""
     from importlib.metadata import (
         entry_points,
     )  # here, because it takes a third of the time of `import impls`
@@ -91,7 +91,8 @@ def _load_own(name: str, entry: Entry) -> type[Implementation]:
     module, _, attribute = entry.target.partition(":")
     try:
         return cast("type[Implementation]", getattr(importlib.import_module(module), attribute))
-    # A backend that is installed wrongly raises whatever it likes, and must not stop the other racers.
+    # A backend that is installed wrongly raises whatever it likes, and must not stop the other
+    # implementations.
     except Exception as error:
         remedy = f"pip install -e '.[{entry.extra}]'" if entry.extra else "pip install -e ."
         raise Unavailable(f"{name} cannot be loaded ({error}); install what it needs: {remedy}") from error
@@ -108,7 +109,8 @@ def _load_outside(name: str, target: str) -> type[Implementation]:
         raise Unavailable(f"{name}: there is no file {path}")
     try:
         module = _import_file(path) if path else importlib.import_module(place)
-    # Code of others is run here: whatever it raises is its own fault, and must not stop the other racers.
+    # Code of others is run here: whatever it raises is its own fault, and must not stop the other
+    # implementations.
     except (Exception, SystemExit) as error:
         raise Unavailable(
             f"{name}: importing {place} failed with {type(error).__name__}: {error}; "

@@ -22,8 +22,8 @@ from impls.torch_eager import ACTIVATIONS, Tensor, TorchEager, cost, forward
 def compiled(function: Any) -> Any:
     """`function`, compiled for fixed shapes.
 
-    Dynamo keeps what it compiled with the code object, and gives up after eight versions: so each racer of a
-    process gets a code object of its own.
+    Dynamo keeps what it compiled with the code object, and gives up after eight versions: so each
+    implementation of a process gets a code object of its own.
     """
     function.__code__ = function.__code__.replace()
     return torch.compile(function, fullgraph=True, dynamic=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from reports.canvas import settings
+from reports.charts.canvas import settings
 
 DPI = 160
 

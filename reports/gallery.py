@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import results
-from benchmarks.results import Record
-from reports import files, render, summary
-from reports.derived import totals
+from benchmarks.record import results
+from benchmarks.record.results import Record
+from reports import files, render, text
 from reports.style import duration, factor
-from reports.tables import Panel, choose, choose_baseline, of_panel, quantile, speedups
+from reports.tables.derived import totals
+from reports.tables.frames import Panel, choose, choose_baseline, of_panel, quantile, speedups
 
 DOCS = Path(__file__).parents[1] / "docs"
 RACE, HEADLINE = "race.json", "headline.json"
@@ -36,11 +36,11 @@ def redraw(docs: Path = DOCS) -> list[Path]:
         baseline = choose_baseline(record, None)
         table = speedups(record, baseline)
         rows = of_panel(table, panel)
-        told = summary.story(record, rows, baseline)
+        told = text.story(record, rows, baseline)
         sections += [
             f"## {heading}",
             "",
-            summary.escape(told.answer),
+            text.escape(told.answer),
             "",
             f"Raced by `{record.command}`.",
             "",
@@ -48,7 +48,7 @@ def redraw(docs: Path = DOCS) -> list[Path]:
         for title, file, figure in render.figures(record, table, panel, baseline):
             written += files.picture(figure, folder / file, kinds=("svg",))
             sections += [f"### {title}", "", f"![{title}](gallery/{file}.svg)", ""]
-        sections += [*summary.lines_of_table(told), "", summary.escape(summary.machine(record)), ""]
+        sections += [*text.lines_of_table(told), "", text.escape(text.machine(record)), ""]
     opening = [
         "# Gallery",
         "",

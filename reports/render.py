@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.results import Record
-from reports import charts, derived, files, machine_charts, summary, training_charts
-from reports.canvas import describe
+from benchmarks.record.results import Record
+from reports import files, text
+from reports.charts import machine, speed, training
+from reports.charts.canvas import describe
 from reports.style import plain
-from reports.tables import Panel, of_panel, speedups
+from reports.tables import derived
+from reports.tables.frames import Panel, of_panel, speedups
 
 
 def render(record: Record, panel: Panel, baseline: str, out: Path) -> list[Path]:
@@ -32,11 +34,11 @@ def render(record: Record, panel: Panel, baseline: str, out: Path) -> list[Path]
         rows = of_panel(table, panel._replace(workload=workload))
         if workload == panel.workload or rows.empty:
             continue
-        shape = summary.shape_of(record, workload)
+        shape = text.shape_of(record, workload)
         end = slug(workload, list(record.workloads))
-        written += files.picture(charts.speedup_chart(rows, baseline, shape), out / f"speedup-{end}")
-    text = summary.markdown(record, of_panel(table, panel), baseline, pictures)
-    written.append(files.write(out / "summary.md", text.encode()))
+        written += files.picture(speed.speedup_chart(rows, baseline, shape), out / f"speedup-{end}")
+    summary = text.markdown(record, of_panel(table, panel), baseline, pictures)
+    written.append(files.write(out / "summary.md", summary.encode()))
     return written
 
 
@@ -45,46 +47,46 @@ def figures(
 ) -> Iterator[tuple[str, str, Figure]]:
     """Title, file name and figure of every picture of a panel that the record has something to draw for."""
     rows = of_panel(table, panel)
-    shape = summary.shape_of(record, panel.workload)
+    shape = text.shape_of(record, panel.workload)
     where = describe(rows, shape)
     if panel.phase == "headline":
         totals = derived.totals(record, panel)
         steps = record.settings.get("steps")
         if isinstance(steps, int):
             where += f", m = {', '.join(map(str, sorted(rows['batch_size'].unique())))}"
-            yield "The whole experiment", "headline", training_charts.headline_chart(totals, steps, where)
+            yield "The whole experiment", "headline", training.headline_chart(totals, steps, where)
         curves = derived.losses(record, panel)
         if curves:
-            yield "Loss against time", "training", training_charts.training_chart(curves, where)
+            yield "Loss against time", "training", training.training_chart(curves, where)
         return
-    yield "Time against batch size", "time", charts.time_chart(rows, baseline, shape)
-    yield "Speedup against batch size", "speedup", charts.speedup_chart(rows, baseline, shape)
-    yield "Table of speedups", "heat", charts.heat_chart(rows, baseline, shape)
+    yield "Time against batch size", "time", speed.time_chart(rows, baseline, shape)
+    yield "Speedup against batch size", "speedup", speed.speedup_chart(rows, baseline, shape)
+    yield "Table of speedups", "heat", speed.heat_chart(rows, baseline, shape)
     sizes = derived.three_sizes(rows)
     rungs = derived.ladder(record, panel)
     if len(rungs) and sizes:
-        yield "What each idea buys", "ladder", charts.ladder_chart(rungs, sizes, where)
+        yield "What each idea buys", "ladder", speed.ladder_chart(rungs, sizes, where)
     if not sizes:
         return
     steps = of_panel(table, panel._replace(phase="step"))
     field = derived.courses(steps if len(steps) else rows, sizes[-1])
     if field:
         at = f"{describe(steps if len(steps) else rows, shape)}, m = {sizes[-1]}"
-        yield "Break-even", "break-even", training_charts.break_even_chart(field, at)
+        yield "Break-even", "break-even", training.break_even_chart(field, at)
     if rows["flops"].notna().any():
         roof = derived.roof(record, panel.dtype, panel.threads)
-        yield "Roofline", "roofline", machine_charts.roofline_chart(rows, roof, shape)
+        yield "Roofline", "roofline", machine.roofline_chart(rows, roof, shape)
     alike = (table["workload"] == panel.workload) & (table["phase"] == panel.phase)
     alike &= (table["threads"] == panel.threads) & (table["batch_size"] == sizes[-1])
     if table.loc[alike, "error_ulp"].notna().any():
         words = f"{plain(panel.workload)} {shape}, {plain(panel.phase)}, m = {sizes[-1]}"
-        yield "Accuracy against speed", "accuracy", machine_charts.accuracy_chart(table[alike], words)
+        yield "Accuracy against speed", "accuracy", machine.accuracy_chart(table[alike], words)
     if np.nan_to_num(rows["peak_bytes"]).any():
-        yield "Memory", "memory", machine_charts.memory_chart(rows, shape)
+        yield "Memory", "memory", machine.memory_chart(rows, shape)
     batch = derived.growth(record, panel)
     size, width = derived.width_growth(record, panel)
     if batch or width:
-        yield "Growth", "growth", machine_charts.growth_chart(batch, width, where, f"m = {size}")
+        yield "Growth", "growth", machine.growth_chart(batch, width, where, f"m = {size}")
 
 
 def slug(name: str, names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""How a racer, a status and a number look: the same in every chart and table."""
+"""How an implementation, a status and a number look: the same in every chart and table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Look(NamedTuple):
-    """A racer's colour, matplotlib marker and line style."""
+    """An implementation's colour, matplotlib marker and line style."""
 
     colour: str
     marker: str
@@ -44,14 +44,15 @@ LOOKS = {
     "Welch on rounds, p < 0.05": Look("#6e6e6e", "X", ":"),
 }
 
-# An unknown racer gets one of each by a digest of its name: the same in every chart, whoever else is there.
+# An unknown implementation gets one of each by a digest of its name: the same in every chart, whoever else is
+# there.
 SPARE_COLOURS = ("#c0504d", "#5f8a3a", "#3f7fa6", "#a3609b", "#a87a2a", "#4f8f86", "#8670c8", "#7d7d55")
 SPARE_MARKERS = ("*", "d", "8", "H", "s", "^", "v", "D", "P", "X", "<", ">")
 SPARE_DASHES = (":", "-.", "--")
 
 
 def look(name: str) -> Look:
-    """The one look of the racer called `name`."""
+    """The one look of the implementation called `name`."""
     if name in LOOKS:
         return LOOKS[name]
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
@@ -80,7 +81,7 @@ MARKS = {
 
 MEANINGS = {
     "skipped": "predicted too slow, not run",
-    "unsupported": "not supported by the racer",
+    "unsupported": "not supported by the implementation",
     "unavailable": "a package is not installed",
     "wrong": "did not pass the referee, not timed",
     "failed": "raised or crashed",

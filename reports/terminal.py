@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.results import Record
-from reports import compare, summary
+from benchmarks.record.results import Record
+from reports import text
 from reports.style import plain
-from reports.tables import Panel, of_panel, speedups
+from reports.tables import compare
+from reports.tables.frames import Panel, of_panel, speedups
 
 PLAIN_WIDTH = 200
 """Columns where the output is no terminal: a log is scrolled, not wrapped."""
@@ -39,12 +40,12 @@ def show(record: Record, panel: Panel, baseline: str) -> None:
     """Print the sentence, the table, what to know beside it, and the record's warnings."""
     out = console()
     rows = of_panel(speedups(record, baseline), panel)
-    told = summary.story(record, rows, baseline)
+    told = text.story(record, rows, baseline)
     out.print(told.answer)
     print_table(out, told.head, told.rows)
     for words in told.remarks:
         out.print(words)
-    for words in summary.warnings(record):
+    for words in text.warnings(record):
         out.print(f"warning: {words}", style="yellow")
 
 

@@ -1,4 +1,4 @@
-"""Hypothesis profiles, and every racer that can be had here."""
+"""Hypothesis profiles, and every implementation that can be had here."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _interruptible() -> None:
 
 
 @pytest.fixture(params=impls.names(), scope="session")
-def racer_name(request: pytest.FixtureRequest) -> str:
-    """Every registered racer; skipped, with the reason, where it cannot be loaded."""
+def implementation_name(request: pytest.FixtureRequest) -> str:
+    """Every registered implementation; skipped, with the reason, where it cannot be loaded."""
     name: str = request.param
     try:
         impls.load(name)
@@ -36,6 +36,6 @@ def racer_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def racer(racer_name: str) -> type[impls.Implementation]:
-    """The class of every racer that can be loaded."""
-    return impls.load(racer_name)
+def implementation(implementation_name: str) -> type[impls.Implementation]:
+    """The class of every implementation that can be loaded."""
+    return impls.load(implementation_name)

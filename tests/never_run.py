@@ -1,8 +1,9 @@
 """`python -m tests.never_run REPORT...`: tests that every session skipped, by the sessions' JUnit reports.
 
 A test that needs an optional backend is skipped where that is absent; skipped everywhere, it tests nothing.
-Tests are told apart by their function and, where they have one, their racer: a racer may well refuse one
-network, as long as it ran another. A file that was skipped as a whole has run where any test of it has.
+Tests are told apart by their function and, where they have one, their implementation: an implementation may
+well refuse one network, as long as it ran another. A file that was skipped as a whole has run where any test
+of it has.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from xml.etree import ElementTree
 import impls
 
 
-def racer_of(parameters: str) -> str:
-    """The racer among a test's parameters, "" where there is none; the longest name that fits."""
+def implementation_of(parameters: str) -> str:
+    """The implementation among a test's parameters, "" where there is none; the longest name that fits."""
     words = f"-{parameters}-"
     return max((name for name in impls.names() if f"-{name}-" in words), key=len, default="")
 
 
 def never_run(reports: Iterable[str]) -> dict[tuple[str, str], str]:
-    """Function and racer of every test that no report ran, with a reason that was given for it."""
+    """Function and implementation of every test that no report ran, with a reason that was given for it."""
     skipped: dict[tuple[str, str], str] = {}
     ran = set()
     for report in reports:
         for case in ElementTree.fromstring(report).iter("testcase"):
             name, _, parameters = case.attrib["name"].partition("[")
             function = f"{case.attrib['classname']}.{name}".lstrip(".")  # a file has no class name
-            key = (function, racer_of(parameters.rstrip("]")))
+            key = (function, implementation_of(parameters.rstrip("]")))
             skip = case.find("skipped")
             if skip is None:
                 ran.add(key)
@@ -45,8 +46,8 @@ def main(paths: list[str]) -> int:
     if not paths:
         sys.exit("expected the JUnit reports of the sessions, got none; run the sessions first")
     found = never_run(Path(path).read_text(encoding="utf-8") for path in paths)
-    for (function, racer), reason in sorted(found.items()):
-        print(f"never run: {function} {racer}: {reason}")
+    for (function, implementation), reason in sorted(found.items()):
+        print(f"never run: {function} {implementation}: {reason}")
     print(f"{len(found)} tests were skipped in each of {len(paths)} sessions")
     return 1 if found else 0
 

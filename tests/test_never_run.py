@@ -1,6 +1,6 @@
 import pytest
 
-from tests.never_run import main, never_run, racer_of
+from tests.never_run import implementation_of, main, never_run
 
 
 def report(**outcomes):
@@ -13,10 +13,10 @@ def report(**outcomes):
     return f"<testsuites><testsuite>{cases}</testsuite></testsuites>"
 
 
-def test_a_test_is_told_apart_by_its_racer():
-    assert racer_of("digits-16-float64-1-torch-compile") == "torch-compile"
-    assert racer_of("jax-float32") == "jax"
-    assert racer_of("float32") == ""
+def test_a_test_is_told_apart_by_its_implementation():
+    assert implementation_of("digits-16-float64-1-torch-compile") == "torch-compile"
+    assert implementation_of("jax-float32") == "jax"
+    assert implementation_of("float32") == ""
 
 
 def test_skipped_everywhere_is_found_and_skipped_once_is_not():
@@ -25,7 +25,7 @@ def test_skipped_everywhere_is_found_and_skipped_once_is_not():
     assert never_run([first, second]) == {("tests.laws.test_b", "jax"): "jax is not here"}
 
 
-def test_a_racer_that_ran_one_of_its_cells_has_run():
+def test_a_implementation_that_ran_one_of_its_cells_has_run():
     both = report(
         **{"test_gradients[digits-1-sklearn]": True, "test_gradients[digits-softmax-1-sklearn]": False}
     )

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from reports.canvas import FAINT, INK, canvas, settings
+from reports.charts.canvas import FAINT, INK, canvas, settings
 from reports.history.reading import Point
 from reports.history.trends import Trend
 from reports.style import darker, duration, look, plain

@@ -120,7 +120,7 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 @history.command()
 @click.option("--workload", help="Only this workload.")
 @click.option("--phase", help="Only this phase.")
-@click.option("--implementation", "--impl", help="Only this racer.")
+@click.option("--implementation", "--impl", help="Only this implementation.")
 @click.option("--batch-size", type=COUNT, help="Only this batch size.")
 @click.option("--dtype", help="Only this dtype.")
 @click.option("--threads", type=COUNT, help="Only this number of threads.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from reports.canvas import settings
+from reports.charts.canvas import settings
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
 from reports.history.reading import Lane, Point
@@ -18,12 +18,14 @@ from reports.history.trends import Step, Trend, by_commit, changed_versions
 from reports.style import duration, plain
 
 MOST_CHARTS = 12
-"""Charts on a page: each takes a third of a second. The others are had by naming their racer or phase."""
+"""Charts on a page: each takes a third of a second. The others are had by naming their implementation or
+phase.
+"""
 
 STEPS_OF_A_COMMIT = 12
 """Rows of one commit in the table of steps; a commit that changes all of them needs no more to say so."""
 
-SHEET = Path(__file__).parent.parent / "assets" / "page.css"
+SHEET = Path(__file__).parents[1] / "page" / "assets" / "page.css"
 """The look of every page of ours."""
 
 STYLE = """

@@ -18,10 +18,12 @@ class HistoryError(Exception):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Series:
-    """What is followed from commit to commit: one benchmark of one racer."""
+    """What is followed from commit to commit: one benchmark of one implementation."""
 
     how: str
-    """The kind of file: a race times its racers one by one, pairs take turns, which is not the same time."""
+    """The kind of file: a race times its implementations one by one, pairs take turns, which is not the same
+    time.
+    """
     workload: str
     shape: str
     """The network behind the name, where the file tells: a workload that is defined anew is a new series."""

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import pairs_file, results
+from benchmarks.record import pairs_file, results
 from reports.history import commits
 from reports.history.commits import Named
 from reports.history.runs import HistoryError, Run, Sample, Series, canonical, moment

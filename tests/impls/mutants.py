@@ -1,4 +1,4 @@
-"""A small correct racer, and wrong ones that differ from it in one place each.
+"""A small correct implementation, and wrong ones that differ from it in one place each.
 
 Every mutant is a mistake that somebody has made: in a backward pass, in a tile loop, in a copy that went
 stale, in an export. The referee has to see each of them.
@@ -14,7 +14,7 @@ import numpy as np
 
 from impls.interface import Network, Problem, Result
 
-Array: TypeAlias = Any  # of the racer's dtype
+Array: TypeAlias = Any  # of the implementation's dtype
 
 
 class Sound:
@@ -392,7 +392,7 @@ class LastUnitForgotten(Sound):
 
 
 class SinglePrecisionInside(Sound):
-    """Sums in float32 inside a float64 racer."""
+    """Sums in float32 inside a float64 implementation."""
 
     def layer_dw(self, k: int, dz: Array) -> Array:
         return self.average((dz.astype("f4") @ self.x[k].T.astype("f4")).astype(dz.dtype))

@@ -33,14 +33,14 @@ def test_check_passes_the_example_and_says_what_it_does_not_support() -> None:
     assert "sigmoid and mean_squared_error, float64 or float32, one thread only" in result.output
 
 
-def test_check_fails_a_wrong_racer_with_the_law_and_the_reason() -> None:
+def test_check_fails_a_wrong_implementation_with_the_law_and_the_reason() -> None:
     result = run("check", "tests.impls.mutants:AverageLeftOut")
     assert result.exit_code == 1
     assert "every activation and cost" in result.output
     assert re.search(r"times its bound", result.output)
 
 
-def test_check_fails_a_racer_that_supports_nothing(tmp_path: Path) -> None:
+def test_check_fails_a_implementation_that_supports_nothing(tmp_path: Path) -> None:
     path = tmp_path / "idle.py"
     path.write_text(
         "import impls\nfrom impls.numpy_batch import NumpyBatch\n"
@@ -70,7 +70,7 @@ def test_check_of_what_cannot_be_loaded_says_why(target: str, words: str) -> Non
     assert "Traceback" not in result.output
 
 
-def test_list_has_every_racer_and_every_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_has_every_implementation_and_every_fact(monkeypatch: pytest.MonkeyPatch) -> None:
     table = {name: registry.REGISTRY[name] for name in ("loops", "numpy")}
     table["absent"] = registry.Entry("no_such_package:Absent", extra="absent")
     monkeypatch.setattr(registry, "REGISTRY", table)
@@ -92,7 +92,7 @@ def test_what_is_in_force_is_one_thread_where_one_was_asked_for() -> None:
     assert re.match(r"\w+ \d+\.\d+", found.blas)
 
 
-def test_loops_use_no_blas_and_a_broken_racer_is_told() -> None:
+def test_loops_use_no_blas_and_a_broken_implementation_is_told() -> None:
     found = facts.in_force("loops")
     assert isinstance(found, facts.InForce), found
     assert found.blas == "none: its own loops"

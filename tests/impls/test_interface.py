@@ -1,4 +1,4 @@
-"""The contract refuses what no racer could run: with what was expected, what was got, and where."""
+"""The contract refuses what no implementation could run: with what was expected, what was got, and where."""
 
 from __future__ import annotations
 
@@ -153,8 +153,10 @@ def test_random_problems_have_curved_activations_and_no_zero_bias() -> None:
     assert np.array_equal(problem.X, Problem.random(problem.network, 512, 512).X)
 
 
-def test_every_racer_refuses_wrong_arguments_before_any_work(racer: type[impls.Implementation]) -> None:
+def test_every_implementation_refuses_wrong_arguments_before_any_work(
+    implementation: type[impls.Implementation],
+) -> None:
     with pytest.raises(ValueError, match="float16"):
-        racer(PROBLEM, "float16")
+        implementation(PROBLEM, "float16")
     with pytest.raises(ValueError, match="threads"):
-        racer(PROBLEM, racer.dtypes[0], threads=0)
+        implementation(PROBLEM, implementation.dtypes[0], threads=0)

@@ -1,4 +1,4 @@
-"""The laws of backpropagation, over every racer, with hypothesis choosing the problems."""
+"""The laws of backpropagation, over every implementation, with hypothesis choosing the problems."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 import impls
 from impls import Implementation, Network, Problem, Result, Unsupported, referee
 from impls.interface import ACTIVATIONS
-from impls.reference import Reference, reference
+from impls.referee.reference import Reference, reference
 from tests.impls.problems import SMALL, Sizes, one_hot, problems
 
 EXAMPLES = {"jax": 1, "torch-compile": 1, "loops-ndarray": 6}
 """Fewer examples where each one compiles for seconds, or runs for long."""
 
 SAME_ORDER = ("loops-ndarray", "numba-loops")
-"""The racers that sum in the order of `loops`."""
+"""The implementations that sum in the order of `loops`."""
 
 RATE = 0.05
 
@@ -28,18 +28,22 @@ Law = Callable[[type[Implementation], Problem, str], None]
 
 
 def hold(
-    law: Law, racer: type[Implementation], name: str, sizes: Sizes = SMALL, activations: Sequence[str] = ()
+    law: Law,
+    implementation: type[Implementation],
+    name: str,
+    sizes: Sizes = SMALL,
+    activations: Sequence[str] = (),
 ) -> None:
-    """Let hypothesis look for a problem at which a racer breaks a law, in each of its dtypes."""
+    """Let hypothesis look for a problem at which an implementation breaks a law, in each of its dtypes."""
     found = problems(sizes, activations or ACTIVATIONS[:-1])
     usual = hypothesis.settings.default
     assert usual is not None
 
     @hypothesis.settings(usual, max_examples=EXAMPLES.get(name, usual.max_examples))
-    @hypothesis.given(found, hypothesis.strategies.sampled_from(racer.dtypes))
+    @hypothesis.given(found, hypothesis.strategies.sampled_from(implementation.dtypes))
     def holds(problem: Problem, dtype: str) -> None:
         try:
-            law(racer, problem, dtype)
+            law(implementation, problem, dtype)
         except Unsupported as reason:
             hypothesis.event(f"unsupported: {reason}")
 
@@ -72,17 +76,19 @@ def bits(result: Result) -> list[bytes]:
     return [np.float64(result.loss).tobytes(), *(array.tobytes() for _, array in referee.quantities(result))]
 
 
-def test_the_referee_passes_every_problem(racer: type[Implementation], racer_name: str) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
-        assert referee.check(racer(problem, dtype), problem, dtype).message == ""
+def test_the_referee_passes_every_problem(
+    implementation: type[Implementation], implementation_name: str
+) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
+        assert referee.check(implementation(problem, dtype), problem, dtype).message == ""
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
 def test_the_gradient_is_the_derivative_of_the_returned_cost(
-    racer: type[Implementation], racer_name: str
+    implementation: type[Implementation], implementation_name: str
 ) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
         rng = np.random.default_rng(0)
         v = [rng.standard_normal(w.shape) * np.abs(w).mean() for w in problem.weights]
         h = 2.0**-9
@@ -90,13 +96,13 @@ def test_the_gradient_is_the_derivative_of_the_returned_cost(
         def cost(t: float) -> tuple[float, float]:
             weights = tuple(w + t * h * v_k for w, v_k in zip(problem.weights, v, strict=True))
             moved = dataclasses.replace(problem, weights=weights)
-            return racer(moved, "float64").export().loss, float(exact(moved, "float64").loss.bound)
+            return implementation(moved, "float64").export().loss, float(exact(moved, "float64").loss.bound)
 
         (a, E_a), (b, E_b), (c, E_c), (d, E_d) = cost(-2), cost(-1), cost(1), cost(2)
         crude = (c - b) / (2 * h)
         fine = (a - 8 * b + 8 * c - d) / (12 * h)
         rounding = (E_a + 8 * E_b + 8 * E_c + E_d) / (12 * h)
-        result = racer(problem, "float64").export()
+        result = implementation(problem, "float64").export()
         slope = sum(float((dw * v_k).sum()) for dw, v_k in zip(result.dw, v, strict=True))
         own = sum(
             float((part.bound * np.abs(v_k)).sum())
@@ -106,16 +112,16 @@ def test_the_gradient_is_the_derivative_of_the_returned_cost(
         assert abs(fine - slope) <= abs(fine - crude) + rounding + own
 
     # relu has a kink that a difference may straddle; the referee sees to relu
-    hold(law, racer, racer_name, Sizes(3, 9, 9), ("sigmoid", "tanh", "identity"))
+    hold(law, implementation, implementation_name, Sizes(3, 9, 9), ("sigmoid", "tanh", "identity"))
 
 
 def test_the_batch_gradient_is_the_mean_of_single_sample_gradients(
-    racer: type[Implementation], racer_name: str
+    implementation: type[Implementation], implementation_name: str
 ) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
         m = problem.batch_size
         single = dataclasses.replace(problem, X=problem.X[:, :m], Y=problem.Y[:, :m], batch_size=1)
-        one = racer(single, dtype)
+        one = implementation(single, dtype)
         found, allowed = [], []
         for s in range(m):
             one.step(0.0)
@@ -132,29 +138,31 @@ def test_the_batch_gradient_is_the_mean_of_single_sample_gradients(
                 strict=True,
             )
         ]
-        assert within(gradients(racer(problem, dtype).export()), means, limits)
+        assert within(gradients(implementation(problem, dtype).export()), means, limits)
 
-    hold(law, racer, racer_name, Sizes(3, 12, 9))
+    hold(law, implementation, implementation_name, Sizes(3, 12, 9))
 
 
 def test_permuting_samples_changes_nothing_beyond_the_bound(
-    racer: type[Implementation], racer_name: str
+    implementation: type[Implementation], implementation_name: str
 ) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
         m = problem.batch_size
         order = np.random.default_rng(0).permutation(m)
         first = dataclasses.replace(problem, X=problem.X[:, :m], Y=problem.Y[:, :m])
         permuted = dataclasses.replace(first, X=first.X[:, order], Y=first.Y[:, order])
         limits = [2 * E for E in bounds(exact(first, dtype))]
-        one, other = racer(first, dtype).export(), racer(permuted, dtype).export()
+        one, other = implementation(first, dtype).export(), implementation(permuted, dtype).export()
         assert within(gradients(one), gradients(other), limits)
         assert within([one.output[:, order]], [other.output], [2 * exact(permuted, dtype).output.bound])
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
-def test_duplicating_the_batch_leaves_the_averages(racer: type[Implementation], racer_name: str) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
+def test_duplicating_the_batch_leaves_the_averages(
+    implementation: type[Implementation], implementation_name: str
+) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
         m = problem.batch_size
         first = dataclasses.replace(problem, X=problem.X[:, :m], Y=problem.Y[:, :m])
         doubled = Problem(
@@ -163,14 +171,14 @@ def test_duplicating_the_batch_leaves_the_averages(racer: type[Implementation], 
         limits = [
             E + E_2 for E, E_2 in zip(bounds(exact(first, dtype)), bounds(exact(doubled, dtype)), strict=True)
         ]
-        one, other = racer(first, dtype).export(), racer(doubled, dtype).export()
+        one, other = implementation(first, dtype).export(), implementation(doubled, dtype).export()
         assert within(gradients(one), gradients(other), limits)
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
 @pytest.mark.parametrize("shift", [-1000.0, 1000.0])
-def test_softmax_is_shift_invariant(racer: type[Implementation], shift: float) -> None:
+def test_softmax_is_shift_invariant(implementation: type[Implementation], shift: float) -> None:
     network = Network((4, 6), ("softmax",), "softmax_cross_entropy")
     given = Problem.random(network, 9, 9)
 
@@ -178,7 +186,7 @@ def test_softmax_is_shift_invariant(racer: type[Implementation], shift: float) -
         """Multiples of 2^-6: so that z and z + 1000 are exact in either dtype."""
         return np.rint(array * 64) / 64
 
-    for dtype in racer.dtypes:
+    for dtype in implementation.dtypes:
         near = Problem(
             network,
             tuple(map(coarse, given.weights)),
@@ -189,7 +197,7 @@ def test_softmax_is_shift_invariant(racer: type[Implementation], shift: float) -
         )
         far = dataclasses.replace(near, biases=(near.biases[0] + shift,))
         try:
-            one, other = racer(near, dtype).export(), racer(far, dtype).export()
+            one, other = implementation(near, dtype).export(), implementation(far, dtype).export()
         except Unsupported as reason:
             pytest.skip(str(reason))
         E, E_far = exact(near, dtype), exact(far, dtype)
@@ -199,21 +207,25 @@ def test_softmax_is_shift_invariant(racer: type[Implementation], shift: float) -
         assert abs(one.loss - other.loss) <= E.loss.bound + E_far.loss.bound
 
 
-def test_a_step_with_rate_0_changes_no_bit(racer: type[Implementation], racer_name: str) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
-        race = racer(problem, dtype)
+def test_a_step_with_rate_0_changes_no_bit(
+    implementation: type[Implementation], implementation_name: str
+) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
+        race = implementation(problem, dtype)
         before = race.export()
         race.step(0.0)
         after = race.export()
         for old, new in zip(before.weights + before.biases, after.weights + after.biases, strict=True):
             assert old.tobytes() == new.tobytes()
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
-def test_train_equals_as_many_steps_bit_for_bit(racer: type[Implementation], racer_name: str) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
-        trained, stepped = racer(problem, dtype), racer(problem, dtype)
+def test_train_equals_as_many_steps_bit_for_bit(
+    implementation: type[Implementation], implementation_name: str
+) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
+        trained, stepped = implementation(problem, dtype), implementation(problem, dtype)
         steps = problem.batches + 1
         trained.train(steps, RATE)
         for _ in range(steps):
@@ -222,29 +234,31 @@ def test_train_equals_as_many_steps_bit_for_bit(racer: type[Implementation], rac
         hypothesis.assume(all(np.isfinite(w).all() for w in one.weights))
         assert bits(one) == bits(other)
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
-def test_two_calls_agree(racer: type[Implementation], racer_name: str) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
-        race = racer(problem, dtype)
+def test_two_calls_agree(implementation: type[Implementation], implementation_name: str) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
+        race = implementation(problem, dtype)
         first = race.export()
         race.gradients()
         assert bits(race.export()) == bits(first)
         assert bits(race.export()) == bits(first)
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
-def test_two_constructions_agree(racer: type[Implementation], racer_name: str) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
-        assert bits(racer(problem, dtype).export()) == bits(racer(problem, dtype).export())
+def test_two_constructions_agree(implementation: type[Implementation], implementation_name: str) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
+        assert bits(implementation(problem, dtype).export()) == bits(implementation(problem, dtype).export())
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
-def test_read_only_and_non_contiguous_inputs_survive(racer: type[Implementation], racer_name: str) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
+def test_read_only_and_non_contiguous_inputs_survive(
+    implementation: type[Implementation], implementation_name: str
+) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
         def strided(array: Any) -> Any:
             wide = np.full((2 * array.shape[0], 3 * array.shape[1]), np.nan)
             wide[::2, ::3] = array
@@ -253,7 +267,7 @@ def test_read_only_and_non_contiguous_inputs_survive(racer: type[Implementation]
         def fortran(array: Any) -> Any:
             return np.asfortranarray(array)
 
-        plain = racer(problem, dtype).export()
+        plain = implementation(problem, dtype).export()
         for layout in (strided, fortran):
             given = [layout(a) for a in (*problem.weights, *problem.biases, problem.X, problem.Y)]
             for array in given:
@@ -264,18 +278,18 @@ def test_read_only_and_non_contiguous_inputs_survive(racer: type[Implementation]
                 problem.network, tuple(parameters[:L]), tuple(parameters[L:]), X, Y, problem.batch_size
             )
             before = [array.tobytes() for array in given]
-            race = racer(other, dtype)
+            race = implementation(other, dtype)
             race.step(RATE)
             assert [array.tobytes() for array in given] == before
-            assert bits(racer(other, dtype).export()) == bits(plain)
+            assert bits(implementation(other, dtype).export()) == bits(plain)
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
 def test_denormals_signed_zeros_and_empty_classes_do_no_harm(
-    racer: type[Implementation], racer_name: str
+    implementation: type[Implementation], implementation_name: str
 ) -> None:
-    def law(racer: type[Implementation], problem: Problem, dtype: str) -> None:
+    def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
         info = np.finfo(dtype)
         specks = np.array(
             [0.0, -0.0, info.smallest_subnormal, -info.smallest_normal / 4, info.smallest_normal]
@@ -297,20 +311,22 @@ def test_denormals_signed_zeros_and_empty_classes_do_no_harm(
             Y,
             problem.batch_size,
         )
-        assert referee.check(racer(given, dtype), given, dtype).message == ""
+        assert referee.check(implementation(given, dtype), given, dtype).message == ""
 
-    hold(law, racer, racer_name)
+    hold(law, implementation, implementation_name)
 
 
-def test_those_that_sum_in_the_same_order_are_known(racer: type[Implementation], racer_name: str) -> None:
-    assert racer.same_order == (racer_name in ("loops", *SAME_ORDER))
+def test_those_that_sum_in_the_same_order_are_known(
+    implementation: type[Implementation], implementation_name: str
+) -> None:
+    assert implementation.same_order == (implementation_name in ("loops", *SAME_ORDER))
 
 
 @pytest.mark.parametrize("name", SAME_ORDER)
 @pytest.mark.parametrize("g", [*ACTIVATIONS, "sigmoid and its cross-entropy"])
 def test_sums_in_the_same_order_are_equal_bit_for_bit(name: str, g: str) -> None:
     """One activation at a time: where a platform breaks this, the failing case names the function."""
-    loops, racer = impls.load("loops"), impls.load(name)
+    loops, implementation = impls.load("loops"), impls.load(name)
     loss, hidden, last = "mean_squared_error", g, g
     if g == "softmax":
         loss, hidden = "softmax_cross_entropy", "identity"
@@ -322,7 +338,7 @@ def test_sums_in_the_same_order_are_equal_bit_for_bit(name: str, g: str) -> None
         m = int(rng.integers(1, 30))
         scale = (1.0, 5.0, 300.0)[seed % 3]
         problem = Problem.random(Network(widths, (hidden, hidden, last), loss), 2 * m, m, seed, scale)
-        one, other = loops(problem), racer(problem)
+        one, other = loops(problem), implementation(problem)
         for _ in range(2):
             assert bits(one.export()) == bits(other.export()), f"{g}, {problem.network}"
             one.step(RATE)

@@ -32,10 +32,10 @@ def peer(name: str) -> type[impls.Implementation]:
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_passes_the_referee_in_each_dtype(name: str) -> None:
-    racer = peer(name)
-    for dtype in racer.dtypes:
+    implementation = peer(name)
+    for dtype in implementation.dtypes:
         problem = Problem.random(SOFTMAX, 15, 5, seed=1)
-        assert referee.check(racer(problem, dtype), problem, dtype).message == ""
+        assert referee.check(implementation(problem, dtype), problem, dtype).message == ""
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -52,15 +52,15 @@ def test_a_second_round_of_batches_is_the_first_again(name: str) -> None:
 
 
 def test_jax_leaves_its_default_of_32_bits_to_others() -> None:
-    racer = peer("jax")
+    implementation = peer("jax")
     import jax.numpy as jnp
 
     problem = Problem.random(SIGMOID, 6, 3)
-    wide: Any = racer(problem, "float64")
+    wide: Any = implementation(problem, "float64")
     assert {array.dtype for pair in wide.d for array in pair} == {np.dtype("f8")}
     wide.step(0.1)
     assert jnp.ones(3).dtype == jnp.float32
-    narrow: Any = racer(problem, "float32")
+    narrow: Any = implementation(problem, "float32")
     wide.step(0.2)
     narrow.step(0.2)
     assert {array.dtype for pair in narrow.parameters for array in pair} == {np.dtype("f4")}
@@ -73,37 +73,37 @@ def test_jax_tells_how_long_it_compiled() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not tell threads by name")
 def test_jax_keeps_to_the_threads_that_its_process_began_with() -> None:
-    racer = peer("jax")
+    implementation = peer("jax")
     problem = Problem.random(SIGMOID, 3, 3)
-    racer(problem, threads=1)
+    implementation(problem, threads=1)
     with pytest.raises(impls.Unsupported, match=r"already runs with 1 threads .* cannot change to 2"):
-        racer(problem, threads=2)
+        implementation(problem, threads=2)
 
 
 def test_torch_runs_with_the_threads_asked_for() -> None:
-    racer = peer("torch")
+    implementation = peer("torch")
     import torch
 
     problem = Problem.random(SIGMOID, 3, 3)
     try:
-        racer(problem, threads=2)
+        implementation(problem, threads=2)
         assert torch.get_num_threads() == 2
     finally:
-        racer(problem, threads=1)
+        implementation(problem, threads=1)
     assert torch.get_num_threads() == 1
 
 
 def test_torch_compile_says_what_is_missing_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    racer = peer("torch-compile")
+    implementation = peer("torch-compile")
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(impls.Unsupported, match=r"needs a C\+\+ compiler .* there is no no-such-compiler"):
-        racer(Problem.random(SIGMOID, 3, 3))
+        implementation(Problem.random(SIGMOID, 3, 3))
 
 
 def test_torch_compile_races_of_one_process_do_not_recompile_each_other() -> None:
-    racer = peer("torch-compile")
-    one: Any = racer(Problem.random(SIGMOID, 6, 3, seed=1))
-    racer(Problem.random(SIGMOID, 10, 5, seed=2))
+    implementation = peer("torch-compile")
+    one: Any = implementation(Problem.random(SIGMOID, 6, 3, seed=1))
+    implementation(Problem.random(SIGMOID, 10, 5, seed=2))
     import torch
 
     with torch.compiler.set_stance("fail_on_recompile"):
@@ -130,12 +130,12 @@ def test_sklearn_says_which_networks_it_cannot_run(network: Network, reason: str
 
 @pytest.mark.parametrize("name", PEERS)
 def test_large_pre_activations_warn_of_nothing(name: str) -> None:
-    racer = peer(name)
+    implementation = peer(name)
     last, loss = ("identity", "mean_squared_error") if name == "sklearn" else ("tanh", "mean_squared_error")
     problem = Problem.random(Network((5, 7, 3), ("tanh", last), loss), 5, 5, scale=1000.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        race = racer(problem, "float32")
+        race = implementation(problem, "float32")
         race.forward()
         race.step(1e-9)
     assert np.isfinite(race.export().loss)

@@ -54,7 +54,7 @@ def brought(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 
 
 def written(tmp_path: Path, source: str) -> str:
-    path = tmp_path / "racer.py"
+    path = tmp_path / "implementation.py"
     path.write_text(source)
     return f"{path}:Mine"
 
@@ -163,7 +163,9 @@ def test_an_entry_point_that_names_no_class_stops_nobody(brought: dict[str, str]
     assert impls.load("theirs") is LOOPS
 
 
-@pytest.mark.parametrize("target", [":Mine", "racer.py:", "racer.py:not a name", "impls.loops:"])
+@pytest.mark.parametrize(
+    "target", [":Mine", "implementation.py:", "implementation.py:not a name", "impls.loops:"]
+)
 def test_a_target_that_is_none_is_refused(target: str) -> None:
     with pytest.raises(ValueError, match=r"expected path/to/file\.py:Class or package\.module:Class, got"):
         impls.load(target)
@@ -187,9 +189,9 @@ def test_a_file_that_fails_to_import_is_named_with_its_error(
     tmp_path: Path, source: str, message: str
 ) -> None:
     before = set(sys.modules)
-    with pytest.raises(impls.Unavailable, match=rf"racer\.py failed with {message}"):
+    with pytest.raises(impls.Unavailable, match=rf"implementation\.py failed with {message}"):
         impls.load(written(tmp_path, source))
-    assert not [name for name in set(sys.modules) - before if "outside_racer" in name]
+    assert not [name for name in set(sys.modules) - before if "outside_implementation" in name]
     assert impls.load("loops") is LOOPS
 
 

@@ -1,4 +1,4 @@
-"""Records made up for tests: plausible times, any number of racers, every status."""
+"""Records made up for tests: plausible times, any number of implementations, every status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results import Facts, Measurement, Process, Record, Workload
+from benchmarks.record.results import Facts, Measurement, Process, Record, Workload
 
 LADDER = (
     *("loops", "loops-ndarray", "numpy-sample", "numpy", "numpy-inplace", "numba-loops", "numba"),

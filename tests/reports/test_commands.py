@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks import results
-from reports import exports
-from reports.__main__ import main
+from benchmarks.record import results
+from reports.cli import main
+from reports.tables import exports
 from tests.reports.records import LADDER, cell, race, record
 
 VERBS = ("render", "export", "page")
@@ -31,7 +31,7 @@ def refused(*arguments: str | Path) -> str:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A record of three racers in a file."""
+    """A record of three implementations in a file."""
     place = tmp_path / "record.json"
     results.write(race(LADDER[:3], processes=2), place)
     return place
@@ -192,7 +192,7 @@ def test_warnings_of_the_race_are_shown(tmp_path: Path) -> None:
 
 def test_help_answers_without_pandas_or_matplotlib() -> None:
     code = (
-        "import sys; from reports.__main__ import main; main(['--help'], standalone_mode=False);"
+        "import sys; from reports.cli import main; main(['--help'], standalone_mode=False);"
         "assert not {'pandas', 'matplotlib', 'numpy', 'scipy', 'altair'} & set(sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import results
-from reports import gallery, tables
+from benchmarks.record import results
+from reports import gallery
+from reports.tables import frames
 from tests.reports.records import LADDER, cell, race, record
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -71,11 +72,11 @@ def test_adopting_a_race_keeps_every_statistic(tmp_path: Path) -> None:
     kept = results.read(path)
     assert kept.command == "race --quiet"
     assert max(len(m.seconds) for m in kept.measurements) == 3
-    before, after = (tables.measurements(each) for each in (made, kept))
+    before, after = (frames.measurements(each) for each in (made, kept))
     for column in ("fastest", "median"):
         assert after[column].tolist() == pytest.approx(before[column].tolist(), rel=1e-5)
-    assert tables.speedups(kept, "loops")["speedup"].tolist() == pytest.approx(
-        tables.speedups(made, "loops")["speedup"].tolist(), rel=1e-5
+    assert frames.speedups(kept, "loops")["speedup"].tolist() == pytest.approx(
+        frames.speedups(made, "loops")["speedup"].tolist(), rel=1e-5
     )
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.decision import Rule
-from benchmarks.pairs_file import Benchmark, Pair, Pairs, Reading
-from benchmarks.pairs_file import Commit as SideCommit
-from benchmarks.results import Record
+from benchmarks.gate.decision import Rule
+from benchmarks.record.pairs_file import Benchmark, Pair, Pairs, Reading
+from benchmarks.record.pairs_file import Commit as SideCommit
+from benchmarks.record.results import Record
 from reports.history.runs import Commit, Run, Sample, Series
 from reports.history.sources import of_record
 from tests.reports import records

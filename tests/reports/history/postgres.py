@@ -46,7 +46,7 @@ class Server:
                 "-D",
                 "data",
                 "-U",
-                "racer",
+                "implementation",
                 "-A",
                 "scram-sha-256",
                 "--pwfile=secret",
@@ -61,7 +61,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"postgresql://racer:{ESCAPED}@/postgres?host={self.folder}"
+        return f"postgresql://implementation:{ESCAPED}@/postgres?host={self.folder}"
 
     def start(self) -> None:
         options = f"-c listen_addresses= -c unix_socket_directories={self.folder} -c fsync=off"

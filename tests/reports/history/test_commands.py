@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks import checkout, pairs_file, results
+from benchmarks.record import checkout, pairs_file, results
 from reports.history import commits
 from reports.history.commands import history
 from reports.history.runs import moment
@@ -201,7 +201,7 @@ def test_no_command_prints_the_password(
     db: str, wrong: bool, record: Path, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("reports.history.store.PAUSES", (0.01,))
-    url = db.replace("racer:", "nobody:") if wrong else db
+    url = db.replace("implementation:", "nobody:") if wrong else db
     page = tmp_path / "page.html"
     commands: list[list[Any]] = [["add", record], ["show"], ["show", 1], ["trend", "--page", page], ["prune"]]
     for command in commands:
@@ -211,7 +211,7 @@ def test_no_command_prints_the_password(
         assert PASSWORD not in text
         assert ESCAPED not in text
     if not wrong:
-        assert "postgresql+psycopg://racer:***@" in page.read_text()
+        assert "postgresql+psycopg://implementation:***@" in page.read_text()
         assert PASSWORD not in page.read_text()
 
 

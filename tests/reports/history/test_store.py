@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks import results
+from benchmarks.record import results
 from reports.history.runs import HistoryError
 from tests.reports.history.made import opened, run
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server

@@ -1,0 +1,183 @@
+"""Two commits side by side: a worktree and an environment for each, under `.gradrace/`.
+
+.gradrace/lock                              held while a gate runs; the system lets go of a dead one's
+.gradrace/base, .gradrace/head              the worktrees: paths of equal length, made anew each time
+.gradrace/environments/KEY/base, .../head   their environments, kept as long as the project files stay
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from benchmarks.record.pairs_file import Side
+
+FOLDER = ".gradrace"
+
+SIDES: tuple[Side, Side] = ("base", "head")
+
+# What Git allows in a ref or a revision, less what could be taken for an option, a path or a shell's word.
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}~^+-]*")
+
+
+class Refusal(click.ClickException):
+    """A gate that was asked for in a way in which it cannot run."""
+
+    exit_code = 3
+
+
+class NoAnswer(click.ClickException):
+    """A gate that was asked for rightly, and cannot tell."""
+
+    exit_code = 2
+
+
+def repository(folder: Path) -> Path:
+    """The root of the Git repository that `folder` is in; raises Refusal where there is none."""
+    try:
+        return Path(_git(folder, "rev-parse", "--show-toplevel"))
+    except FileNotFoundError as error:
+        raise Refusal("expected Git to be installed, got no command `git`") from error
+    except subprocess.CalledProcessError as error:
+        raise Refusal(f"expected a Git repository, got {folder}: {error.stderr.strip()}") from error
+
+
+def commit(root: Path, option: str, ref: str) -> str:
+    """The full hash of the commit that `ref` names; raises Refusal for a name that is none, or unsafe."""
+    if not _REVISION.fullmatch(ref) or ".." in ref:
+        raise Refusal(f"{option}: expected a branch, a tag or a commit, got {ref!r}")
+    try:
+        return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    except subprocess.CalledProcessError as error:
+        raise Refusal(
+            f"{option}: expected a branch, a tag or a commit of this repository, got {ref!r}; "
+            "fetch it first where it is on a remote"
+        ) from error
+
+
+def check_clean(root: Path, besides: Path | None = None) -> None:
+    """Raises Refusal where files differ from the last commit: the gate compares commits.
+
+    `besides` is the gate's own file of pairs, which may lie anywhere, and may have a predecessor beside it.
+    """
+    own = []
+    if besides is not None and besides.resolve().is_relative_to(root.resolve()):
+        name = besides.resolve().relative_to(root.resolve()).as_posix()
+        own = [f":(top,exclude,literal){name}{ending}" for ending in ("", ".previous")]
+    dirty = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *own).splitlines()
+    if dirty:
+        shown = ", ".join(line[3:] for line in dirty[:3]) + (", ..." if len(dirty) > 3 else "")
+        raise Refusal(
+            f"--head: expected a clean working tree, got changes that are not committed ({shown}); "
+            "commit them, or name the commit to compare with --head"
+        )
+
+
+@contextlib.contextmanager
+def lock(root: Path) -> Iterator[None]:
+    """One gate at a time in this repository; raises Refusal where another one runs."""
+    import fcntl
+
+    folder = root / FOLDER
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise Refusal(
+                f"expected no other gate in {root}, got one with the process id {file.read().strip()}; "
+                "wait until it has ended"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def worktrees(root: Path, base: str, head: str) -> Iterator[dict[Side, Path]]:
+    """Worktrees of both commits, with head's benchmark files in both; removed in the end.
+
+    Those that a killed gate left are removed first.
+    """
+    found: dict[Side, Path] = {side: root / FOLDER / side for side in SIDES}
+    try:
+        try:
+            for side, checked_out in zip(SIDES, (base, head), strict=True):
+                _remove(root, found[side])
+                _git(root, "worktree", "add", "--force", "--detach", str(found[side]), checked_out)
+            _git(found["base"], "rm", "-r", "--quiet", "--ignore-unmatch", "benchmarks")
+            _git(found["base"], "checkout", "--quiet", head, "--", "benchmarks")
+        except subprocess.CalledProcessError as error:
+            raise NoAnswer(f"git could not check the commits out: {error.stderr.strip()}") from error
+        yield found
+    finally:
+        for folder in found.values():
+            _remove(root, folder)
+
+
+def _remove(root: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _git(root, "worktree", "prune")
+
+
+def environments(root: Path, folders: dict[Side, Path], extras: tuple[str, ...]) -> dict[Side, Path]:
+    """The Python of each side, with its worktree installed; built where a project file is new.
+
+    The key is made from both sides' project files, so that both are always built on one day, from one
+    index: a release in between would look like a change of head. Raises NoAnswer where an install fails.
+    """
+    projects = [_project(folders[side]) for side in SIDES]
+    key = hashlib.sha256(json.dumps([sys.version, extras, projects]).encode()).hexdigest()[:16]
+    store = root / FOLDER / "environments"
+    for old in store.glob("*"):
+        if old.name != key:
+            shutil.rmtree(old)
+    return {side: _environment(store / key / side, folders[side], side, extras) for side in SIDES}
+
+
+def _project(folder: Path) -> str:
+    """What decides which packages an install brings, and whether it works at all."""
+    try:
+        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+        tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise NoAnswer(f"{folder.name}: expected a pyproject.toml that can be read, got: {error}") from error
+    return text
+
+
+def _environment(folder: Path, worktree: Path, side: Side, extras: tuple[str, ...]) -> Path:
+    python = folder / "bin" / "python"
+    complete = folder / "complete"
+    if complete.exists():
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    wanted = str(worktree) + (f"[{','.join(extras)}]" if extras else "")
+    for command in (
+        [sys.executable, "-m", "venv", "--without-pip", str(folder)],
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--editable", wanted],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+            raise NoAnswer(f"the environment of {side} could not be built:\n{tail}")
+    complete.touch()
+    return python
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # A repository's hooks are somebody's programs: a checkout of ours is no reason to run them.
+    command = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip("\n")

@@ -1,0 +1,98 @@
+"""What the machine can do, measured in the process that races: the ceilings that an implementation is held
+against.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+GEMM_SIZE = 640
+"""Large: 5e8 operations amortise every call and every edge; three matrices of it are beyond an L2 cache."""
+
+TRIAD_BYTES = 1 << 24
+"""Of each of the three arrays of the triad: beyond most last-level caches that one core gets."""
+
+LOOP = 20_000
+REPEATS = 5
+
+
+def calibrate(ready: Callable[[], Any] = lambda: None) -> dict[str, float]:
+    """The best of a few repeats of each, in operations or bytes a second, or in seconds.
+
+    `ready` is called before each repeat: it may wait until the machine is.
+
+    gemm_float64, gemm_float32: multiplications and additions a second of a large product, on as many
+    threads as are in force. triad: bytes a second of a = b + s c (McCalpin's STREAM counts three arrays).
+    interpreter: seconds of one iteration of `for i in range(n): t += i * 0.5`. timer: the least difference
+    that `perf_counter` shows, in seconds. call: seconds of an empty call, which every timed call carries.
+    """
+    return {
+        "gemm_float64": _gemm("float64", ready),
+        "gemm_float32": _gemm("float32", ready),
+        "triad": _triad(ready),
+        "interpreter": _best(_loop, ready) / LOOP,
+        "timer": _timer_resolution(),
+        "call": _best(_calls, ready) / LOOP,
+    }
+
+
+def _best(work: Callable[[], Any], ready: Callable[[], Any]) -> float:
+    found = []
+    for _ in range(REPEATS):
+        ready()
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def _gemm(dtype: str, ready: Callable[[], Any]) -> float:
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((GEMM_SIZE, GEMM_SIZE)).astype(dtype) for _ in range(2))
+    out = np.empty_like(a)
+    np.matmul(a, b, out=out)
+    return 2 * GEMM_SIZE**3 / _best(lambda: np.matmul(a, b, out=out), ready)
+
+
+def _triad(ready: Callable[[], Any]) -> float:
+    n = TRIAD_BYTES // 8
+    b, c, a = np.ones(n), np.ones(n), np.empty(n)
+
+    def triad() -> None:
+        # Two passes of NumPy, in blocks that stay in cache between them: one pass over memory.
+        for k in range(0, n, 4096):
+            part = slice(k, k + 4096)
+            np.multiply(c[part], 3.0, out=a[part])
+            np.add(a[part], b[part], out=a[part])
+
+    triad()
+    return 3 * TRIAD_BYTES / _best(triad, ready)
+
+
+def _loop() -> None:
+    t = 0.0
+    for i in range(LOOP):
+        t += i * 0.5
+
+
+def _nothing() -> None:
+    pass
+
+
+def _calls() -> None:
+    for _ in range(LOOP):
+        _nothing()
+
+
+def _timer_resolution() -> float:
+    steps = []
+    for _ in range(100):
+        start = now = time.perf_counter()
+        while now == start:
+            now = time.perf_counter()
+        steps.append(now - start)
+    return min(steps)

@@ -1,0 +1,73 @@
+"""How a race is shown while it runs: live in a terminal, a line a process elsewhere, or not at all."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import rich.console
+import rich.progress
+
+if TYPE_CHECKING:
+    from benchmarks.race.conductor import Race
+
+
+class Progress:
+    """Call it with the race whenever something happened; use it as a context manager."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.console = rich.console.Console(stderr=True)
+        self._told = 0
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(bar_width=20),
+            rich.progress.TextColumn("{task.fields[state]}"),
+            console=self.console,
+            disable=quiet or not self.console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("race", state="")
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, race: Race) -> None:
+        """Show where the race stands."""
+        if self.quiet:
+            return
+        if self.console.is_terminal:
+            left = max(0.0, race.plan.budget - race.seconds)
+            self._bar.update(
+                self._task,
+                description=f"process {len(race.processes)}",
+                completed=race.done,
+                total=len(race.current),
+                state=f"cell {race.done}/{len(race.current)}  {state(race)}  {left:.0f} s left at most",
+            )
+        elif race.processes[-1].seconds and len(race.processes) > self._told:
+            self._told = len(race.processes)
+            self.console.print(
+                f"process {self._told}: {race.done} cells in {race.processes[-1].seconds:.1f} s; "
+                f"{state(race)}",
+                soft_wrap=True,
+            )
+
+
+def state(race: Race) -> str:
+    """How well the speedups are known by now."""
+    found = race.speedups()
+    known = {cell: each.half_width for cell, each in found.items() if each.half_width < math.inf}
+    if not known:
+        return f"{len(found)} speedups, no interval yet" if found else "no speedup yet"
+    within = sum(width <= race.plan.target for width in known.values())
+    cell = max(known, key=lambda c: known[c])
+    widest = f"the widest ±{known[cell]:.1%}, {cell.implementation} at m = {cell.batch_size}"
+    return f"{within} of {len(found)} speedups within ±{race.plan.target:.0%}, {widest}"

@@ -1,0 +1,1 @@
+"""The record of a race and of pairs: read and written here only, with the statistics over it."""

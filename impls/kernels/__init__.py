@@ -1,0 +1,1 @@
+"""Products and exponentials that `numba-blocked` stands on."""

@@ -1,0 +1,158 @@
+"""How accurate each implementation is, beside what it takes: the errors of its gradients in ulp, and its
+time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Iterator
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from impls import referee, registry
+from impls.interface import DTYPES, LOSSES, Implementation, Network, Problem, Unavailable, Unsupported
+from impls.referee import conformance
+
+BATCH_SIZES = (1, 64, 1024)
+
+LEAST_SECONDS = 0.05
+"""How long a call is repeated at least, for its time: the fastest of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One implementation at one dtype and batch size.
+
+    `error_ulp` and `error_ulp_median` are those of a `referee.Verdict`; `seconds` is the time of one
+    `gradients()`. Where there are none, `reason` says why.
+    """
+
+    implementation: str
+    dtype: str
+    batch_size: int
+    error_ulp: float | None = None
+    error_ulp_median: float | None = None
+    seconds: float | None = None
+    reason: str = ""
+
+
+def rows(
+    network: Network, implementations: Iterable[str], dtypes: Iterable[str], batch_sizes: Iterable[int]
+) -> Iterator[Row]:
+    """Every implementation that can be had, on random problems, all implementations of a dtype and batch size
+    on the same one.
+
+    Raises ValueError for an implementation that nobody knows.
+    """
+    names, kinds = tuple(implementations), tuple(dtypes)
+    for m in batch_sizes:
+        problem = Problem.random(network, 2 * m, m)
+        for dtype in kinds:
+            for name in names:
+                yield row(name, problem, dtype)
+
+
+def row(name: str, problem: Problem, dtype: str) -> Row:
+    """One implementation, judged and timed."""
+    empty = Row(name, dtype, problem.batch_size)
+    try:
+        implementation_class = registry.load(name)
+    except Unavailable as reason:
+        return dataclasses.replace(empty, reason=str(reason))
+    try:
+        implementation = implementation_class(problem, dtype=dtype, threads=1)
+        verdict = referee.check(implementation, problem, dtype)
+        if not verdict.passed:
+            return dataclasses.replace(empty, reason=verdict.message)
+        seconds = fastest(implementation)
+    except Unsupported as reason:
+        return dataclasses.replace(empty, reason=str(reason))
+    except Exception as error:  # noqa: BLE001 - an implementation from outside may raise anything, and costs its row alone
+        return dataclasses.replace(empty, reason=conformance.blame(implementation_class, error))
+    return dataclasses.replace(
+        empty, error_ulp=verdict.error_ulp, error_ulp_median=verdict.error_ulp_median, seconds=seconds
+    )
+
+
+def fastest(implementation: Implementation) -> float:
+    """Seconds of the fastest of several `gradients()`: enough to stand beside an error, no race."""
+    best, start = math.inf, time.perf_counter()
+    while time.perf_counter() - start < LEAST_SECONDS:
+        before = time.perf_counter()
+        implementation.gradients()
+        best = min(best, time.perf_counter() - before)
+    return best
+
+
+def table(found: Iterable[Row]) -> Table:
+    """The rows as a table for the terminal."""
+    shown = Table("name", "dtype", title="Errors of the gradients against the exact ones, and time")
+    for heading in ("batch", "largest, ulp", "median, ulp", "one gradients(), us"):
+        shown.add_column(heading, justify="right")
+    shown.add_column("", overflow="fold")
+    for one in found:
+        shown.add_row(
+            one.implementation,
+            one.dtype,
+            str(one.batch_size),
+            *("" if x is None else f"{x:.3g}" for x in (one.error_ulp, one.error_ulp_median)),
+            "" if one.seconds is None else f"{1e6 * one.seconds:.4g}",
+            escape(one.reason),
+        )
+    return shown
+
+
+@click.command()
+@click.option(
+    "--impl", "names", multiple=True, metavar="NAME", help="An implementation; repeat it for more. [all]"
+)
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="[both]")
+@click.option(
+    "--batch-size",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(1),
+    help=f"[{', '.join(map(str, BATCH_SIZES))}]",
+)
+@click.option("--network", "widths", default="64-32-10", show_default=True, metavar="N0-...-NL")
+@click.option("--activation", default="sigmoid", show_default=True, help="Of the hidden layers.")
+@click.option("--loss", default="mean_squared_error", show_default=True, type=click.Choice(list(LOSSES)))
+def accuracy(
+    names: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    sizes: tuple[int, ...],
+    widths: str,
+    activation: str,
+    loss: str,
+) -> None:
+    """Each implementation's errors in ulp against the exact gradients, beside its time."""
+    try:
+        layers = tuple(int(n) for n in widths.split("-"))
+    except ValueError:
+        raise click.UsageError(f"--network: expected widths like 64-32-10, got {widths!r}") from None
+    names = names or registry.names()
+    sizes, dtypes = sizes or BATCH_SIZES, dtypes or DTYPES
+    try:
+        hidden = (activation,) * (len(layers) - 2)
+        network = Network(layers, (*hidden, LOSSES[loss] or activation), loss)
+        found = list(
+            track(
+                rows(network, names, dtypes, sizes),
+                total=len(names) * len(dtypes) * len(sizes),
+                description="judging",
+                transient=True,
+                console=Console(stderr=True),
+            )
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    # as wide as it is, where nobody's terminal has a width
+    Console(width=None if Console().is_terminal else 160).print(table(found))
+    if not any(one.seconds for one in found):
+        raise click.ClickException("no implementation could be judged")

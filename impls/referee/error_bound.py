@@ -1,0 +1,286 @@
+"""The error bound: how far an implementation's loss, output and gradients may lie from the exact ones.
+
+The derivation is in docs/error-bound.md. In short: each quantity q of a pass carries `E`, an array of bounds
+on |q_computed - q|, element by element, and `r` (m,), a bound on the 2-norm of that error in each column. A
+layer hands them on by |w| E and by ||w|| r, whichever is smaller, and adds its own roundings: gamma(k) =
+k u / (1 - k u) times the magnitudes that are summed, for sums of k terms in any order.
+Source: N. J. Higham (2002), Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM, chapter 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.interface import Network
+from impls.referee.double_double import high
+from impls.referee.oracle import Pass, head_bits
+
+Reals = NDArray[np.float64]
+
+ELEMENTARY = 8
+"""Relative error, in units of u, granted to one exp, tanh, log or log1p: 4 ulp, an ulp being at most 2 u.
+
+NumPy's own are within 4 ulp ("max ULP error" in the SIMD loops of numpy/_core/src/umath), glibc's within 1
+or 2 ("Errors in math functions" in the GNU C Library manual), SLEEF's, which torch uses, within 1 to 3.5.
+"""
+
+FREE = 8
+"""Roundings granted to an element beside those of a sum: scalings by 1/m, the factors of g', a conversion."""
+
+UNDERFLOW = 4
+"""Absolute error of one operation below the normal range, in units of the smallest normal number: room for
+hardware that flushes denormals to zero, and for exponentials that stop at it."""
+
+GUARD = 1 + 2.0**-10
+"""Covers the roundings of this very computation, and of a float64 oracle under a float32 implementation
+(2^-29).
+"""
+
+HUGE = 700.0
+"""Exponents of e are cut here, below overflow; a bound that large holds anything."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bounds:
+    """The largest |computed - exact| that rounding can explain: `output` (n_L, m), and of the sums over the
+    batch `cost`, `dw` and `db`, not yet averaged, so that those of parts add up.
+    """
+
+    cost: float
+    output: Reals
+    dw: list[Reals]
+    db: list[Reals]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spread:
+    """An error: element by element at most `E` (n, m), and at most `r` (m,) in the 2-norm of each column."""
+
+    E: Reals
+    r: Reals
+
+    @classmethod
+    def alone(cls, E: Reals) -> Spread:
+        """Of which nothing else is known."""
+        return cls(E, column_norms(E))
+
+    @classmethod
+    def of(cls, E: Reals, r: Reals) -> Spread:
+        """The norm is bounded by that of E too."""
+        return cls(E, np.minimum(column_norms(E), r))
+
+    def plus(self, local: Reals) -> Spread:
+        """With further, local errors on top."""
+        return Spread.of(self.E + local, self.r + column_norms(local))
+
+    def with_another(self, other: Spread) -> Spread:
+        """The sum of two errors."""
+        return Spread.of(self.E + other.E, self.r + other.r)
+
+    def times(self, factor: Reals) -> Spread:
+        """After multiplication by `factor`, element by element."""
+        return Spread.of(factor * self.E, factor.max(axis=0) * self.r)
+
+
+def column_norms(E: Reals) -> Reals:
+    """The 2-norm of each column, (m,), without overflow or underflow on the way."""
+    top = E.max(axis=0)
+    part = E / np.where(top > 0, top, 1.0)
+    norms: Reals = top * np.sqrt(np.einsum("is,is->s", part, part))
+    return norms
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Linear:
+    """What a matrix can make of magnitudes and of errors."""
+
+    size: Reals  # |w|
+    rows: Reals  # 2-norm of each row, (n, 1)
+    norm: float  # of the matrix
+    top: Reals  # largest |w| of each row, (n, 1)
+
+    @classmethod
+    def of(cls, w: Reals, norm: float) -> Linear:
+        """`norm` is at least the 2-norm of w."""
+        size = np.abs(w)
+        return cls(size, column_norms(size.T)[:, None], norm, size.max(axis=1, keepdims=True))
+
+    def __call__(self, error: Spread) -> Spread:
+        """What w makes of an error in its input."""
+        return Spread.of(np.minimum(self.size @ error.E, self.rows * error.r), self.norm * error.r)
+
+
+def resolution(p_top: Reals, q: Reals) -> Reals:
+    """The error of the oracle's split products, sum_k p_ik q_kj; `p_top` (i, 1) is max_k |p_ik|, q >= 0.
+
+    Two products of n terms, in float64, of factors of which one is a tail: below 2^-head_bits of its top.
+    """
+    n = len(q)
+    small = 4.0 * n * (n + 2) * 2.0 ** (-53 - head_bits(n))
+    error: Reals = small * p_top * q.max(axis=0)
+    return error
+
+
+class Rounding:
+    """The arithmetic of a dtype: its unit roundoff, and what follows from it."""
+
+    def __init__(self, dtype: str) -> None:
+        info = np.finfo(dtype)
+        self.u = float(info.eps) / 2
+        self.eta = UNDERFLOW * float(info.smallest_normal)
+
+    def gamma(self, k: int) -> float:
+        """k u / (1 - k u), Higham (2002), lemma 3.1; infinite for sums that are too long for it."""
+        return k * self.u / (1 - k * self.u) if k * self.u < 1 else np.inf
+
+
+def softmax_drift(a: Reals, E: Reals) -> Reals:
+    """How far log(sum(e^z)) moves, at most, when each z moves by E: log(sum(a e^E)), (m,)."""
+    drift: Reals = np.log1p((a * np.expm1(np.minimum(E, HUGE))).sum(axis=0))
+    return drift
+
+
+def log_softmax_size(z: Reals) -> Reals:
+    """The numbers that are added up on the way to log(a): the shift, the logarithm, 1."""
+    top = z.max(axis=0)
+    size: Reals = np.log(np.exp(z - top).sum(axis=0)) + (top - z) + 1
+    return size
+
+
+class ErrorBound:
+    """The bounds of a network whose parameters an implementation of `dtype` holds exactly; batches are of m
+    samples.
+    """
+
+    def __init__(
+        self, network: Network, weights: tuple[Reals, ...], biases: tuple[Reals, ...], m: int, dtype: str
+    ) -> None:
+        self.network = network
+        # no error ever reaches the first layer from below, or leaves it downwards
+        norms = [np.inf] + [float(np.linalg.norm(w, 2)) for w in weights[1:]]
+        self.forth = [Linear.of(w, norm) for w, norm in zip(weights, norms, strict=True)]
+        self.back = [Linear.of(w.T, norm) for w, norm in zip(weights, norms, strict=True)]
+        self.biases = biases
+        self.m = m
+        self.rounding = Rounding(dtype)
+
+    def activation(
+        self, g: str, z: Reals, a: Reals, slope: Reals | None, error: Spread
+    ) -> tuple[Spread, Spread | None]:
+        """From the error of z, that of a = g(z) and, where there is a g', that of g'(z)."""
+        E, gamma, eta = error.E, self.rounding.gamma, self.rounding.eta
+        if g == "softmax":
+            # a = e^(z - log sum e^z)
+            exponent = E + softmax_drift(a, E) + gamma(FREE) * log_softmax_size(z)
+            relative = np.expm1(np.minimum(exponent + gamma(len(z) + 2 * ELEMENTARY + FREE), HUGE))
+            return Spread.alone(np.minimum(a * relative, 1) + eta), None
+        assert slope is not None  # every other activation has one
+        if g == "identity":
+            return error, Spread.alone(np.zeros_like(z))
+        if g == "relu":
+            # within E of the kink either derivative is right; a sum without any rounding has no such doubt
+            unsure = (np.abs(z) <= E) & (E > 0)
+            return Spread.of(np.clip(z + E, 0, E), error.r), Spread.alone(unsure.astype(np.float64))
+        # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh): so g' within E of z is at most g'(z) e^E, e^2E
+        steepness, top = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
+        moved = error.times(np.minimum(slope * np.exp(np.minimum(steepness * E, HUGE)), top))
+        a_error = moved.plus(gamma(ELEMENTARY + FREE) * (np.abs(a) + moved.E) + eta)
+        if g == "sigmoid":  # a (1 - a), whose derivative by a is 1 - 2 a
+            doubt = a_error.times(np.abs(1 - 2 * a) + a_error.E)
+            return a_error, doubt.plus(gamma(FREE) * (slope + doubt.E))
+        doubt = a_error.times(2 * np.abs(a) + a_error.E)  # 1 - a^2
+        return a_error, doubt.plus(gamma(FREE) * (1 + doubt.E))
+
+    def cost(self, z: Reals, a: Reals, y: Reals, z_error: Spread, a_error: Spread) -> float:
+        """The error of m J, a sum over n_L m terms."""
+        loss = self.network.loss
+        terms = len(z) * self.m
+        if loss == "mean_squared_error":
+            distance, E = np.abs(a - y), a_error.E
+            moved = distance * E + E**2 / 2
+            size = (distance + E) ** 2 / 2
+        elif loss == "binary_cross_entropy":
+            # the derivative by z is a - y, and the second one at most 1/4
+            E = z_error.E
+            moved = np.abs(a - y) * E + E**2 / 8
+            size = (1 + y) * (np.abs(z) + E) + 1
+        else:
+            E = z_error.E
+            moved = y * (E + softmax_drift(a, E))
+            size = y * (log_softmax_size(z) + 2 * E.max(axis=0))
+        gamma = self.rounding.gamma(terms + FREE + 2 * ELEMENTARY)
+        return float((moved + gamma * size).sum()) + self.rounding.eta * self.m * z.size
+
+    def of(self, exact: Pass, Y: Reals) -> Bounds:
+        """The bounds of a part of a batch, given the oracle's pass on it."""
+        gamma, eta, m = self.rounding.gamma, self.rounding.eta, self.m
+        last = self.network.layers - 1
+        zs, as_, dzs = ([high(q) for q in qs] for qs in (exact.z, exact.a, exact.dz))
+        slopes, das = ([None if q is None else high(q) for q in qs] for qs in (exact.slope, exact.da))
+        samples = Y.shape[1]
+
+        moved: list[Spread] = []  # the errors of z
+        x_errors: list[Spread | None] = []
+        doubts: list[Spread | None] = []
+        reaches: list[Reals] = []  # the largest |x| that an implementation may have
+        error: Spread | None = None  # an implementation holds X exactly
+        for k, (w, b, g) in enumerate(zip(self.forth, self.biases, self.network.activations, strict=True)):
+            x = np.abs(high(exact.x[k]))
+            reach = x if error is None else x + error.E
+            n = len(x)
+            summed = w.size @ reach + np.abs(b)
+            # a sum of zeros alone is exact: there relu'(0) = 0 is a law and no matter of rounding
+            local = (gamma(n + 1) * summed + resolution(w.top, x) + (n + 1) * eta) * (summed > 0)
+            z_error = Spread.alone(local) if error is None else w(error).plus(local)
+            moved.append(z_error)
+            x_errors.append(error)
+            reaches.append(reach)
+            error, doubt = self.activation(g, zs[k], as_[k], slopes[k], z_error)
+            doubts.append(doubt)
+        assert error is not None  # a network has a layer at least
+
+        output = error
+        local = gamma(FREE) * (np.abs(as_[last] - Y) + output.E) + m * eta
+        if self.network.loss == "softmax_cross_entropy":
+            # dz = a - y where the targets sum to 1; an implementation that differentiates J has a sum(y) - y
+            drift = np.abs(Y.sum(axis=0) - 1) + gamma(len(Y) + FREE)
+            local = local + drift * (as_[last] + output.E)
+        if self.network.loss == "binary_cross_entropy":
+            # an implementation that differentiates ln(1 + e^z) has e^(z - ln(1 + e^z)) for a: its exponent is
+            # rounded at the size of z, though by no more than ln(1 + e^z) differs from max(z, 0)
+            z, a, E = np.abs(zs[last]), as_[last], moved[last].E
+            exponent = np.minimum(gamma(2) * (z + E + 1), np.exp(np.minimum(E - z, HUGE)))
+            # J is the same of -z and 1 - y: one that has (1 - y) - (1 - a) rounds what is near 1 for small a
+            local = local + (a + output.E) * np.expm1(exponent) + gamma(ELEMENTARY + FREE) * (1 - a)
+        error = output.plus(local)
+        dw: list[Reals] = []
+        db: list[Reals] = []
+        sum_gamma = gamma(m + FREE)
+        for k in range(last, -1, -1):
+            slope, doubt, da = slopes[k], doubts[k], das[k]
+            if slope is not None and doubt is not None and da is not None:
+                steepest = np.minimum(slope + doubt.E, 1)  # every g' is at most 1
+                size = np.abs(da)
+                local = gamma(FREE) * (size + error.E) * steepest + m * eta
+                error = error.times(steepest).with_another(doubt.times(size)).plus(local)
+            dz, reach, x_error = np.abs(dzs[k]), reaches[k], x_errors[k]
+            own = error.E * (1 + sum_gamma) + sum_gamma * dz
+            E = own @ reach.T + resolution(dz.max(axis=1, keepdims=True), reach.T)
+            if x_error is not None:
+                E += dz @ x_error.E.T
+            dw.insert(0, GUARD * E + m * eta * (reach.sum(axis=1) + samples))
+            db.insert(0, GUARD * own.sum(axis=1, keepdims=True) + m * eta * samples)
+            if k:
+                w = self.back[k]
+                n = len(dz)
+                local = gamma(n + FREE) * (w.size @ (dz + error.E)) + resolution(w.top, dz) + n * m * eta
+                error = w(error).plus(local)
+        return Bounds(
+            cost=GUARD * self.cost(zs[last], as_[last], Y, moved[last], output),
+            output=GUARD * output.E,
+            dw=dw,
+            db=db,
+        )

@@ -1,0 +1,98 @@
+"""What the referee compares with: the exact value of each quantity of a batch, and the bound of its error."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.interface import Problem
+from impls.referee.double_double import Number, halves
+from impls.referee.error_bound import ErrorBound
+from impls.referee.oracle import Oracle
+
+Reals = NDArray[np.float64]
+
+TILE = 2**16
+"""Numbers in the widest layer of one part of a batch: a few such arrays stay in a core's cache."""
+
+ELEMENT = 400
+"""What an activation and its derivative cost the doubled oracle, in multiplications of its products."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Exact:
+    """A quantity as hi + lo, two float64 arrays, and the largest error that rounding explains."""
+
+    hi: Reals
+    lo: Reals
+    bound: Reals
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reference:
+    """The exact quantities of a batch, in the shapes of a `Result`.
+
+    `wider` tells whether they were computed in arithmetic wider than the implementation's. If not, their own
+    error, which keeps to the same bound, is in the bounds: they judge half as strictly, and measure no ulp.
+    """
+
+    loss: Exact
+    output: Exact
+    dw: tuple[Exact, ...]
+    db: tuple[Exact, ...]
+    wider: bool
+
+
+def reference(
+    problem: Problem,
+    weights: tuple[Reals, ...],
+    biases: tuple[Reals, ...],
+    batch: int,
+    dtype: str,
+    affordable: float,
+) -> Reference:
+    """The reference of one batch of a problem, at these parameters, for an implementation of `dtype` that
+    holds them.
+
+    The oracle computes in float64 for float32 implementations; for float64 implementations in doubled
+    arithmetic, or, where that would cost more than `affordable` multiplications (about 0.5 ns each), in
+    float64 too.
+    """
+    m = problem.batch_size
+    size = m * (sum(w.size for w in weights) + ELEMENT * sum(problem.network.widths[1:]))
+    doubled = dtype == "float64" and size <= affordable
+    wider = dtype != "float64" or doubled
+    slack = 1.0 if wider else 2.0
+    oracle = Oracle(problem.network, weights, biases, doubled)
+    bound = ErrorBound(problem.network, weights, biases, m, dtype)
+    width = int(np.clip(TILE // max(problem.network.widths), 64, 4096))
+    start = batch * m
+    cost: tuple[Number, float] | None = None
+    outputs: list[tuple[Reals, Reals, Reals]] = []
+    sums: list[tuple[Number, Reals]] = []
+    for left in range(start, start + m, width):
+        columns = slice(left, min(left + width, start + m))
+        Y = problem.Y[:, columns]
+        exact = oracle.propagate(problem.X[:, columns], Y)
+        E = bound.of(exact, Y)
+        part = list(zip(exact.dw + exact.db, E.dw + E.db, strict=True))
+        if cost is None:
+            cost, sums = (exact.cost, E.cost), part
+        else:
+            cost = (cost[0] + exact.cost, cost[1] + E.cost)
+            sums = [(p + q, p_E + q_E) for (p, p_E), (q, q_E) in zip(sums, part, strict=True)]
+        outputs.append((*halves(exact.a[-1]), E.output))
+    assert cost is not None  # a batch has a sample at least
+    averages = [Exact(*halves(p / float(m)), slack / m * E) for p, E in sums]
+    loss_hi, loss_lo = (half.reshape(()) for half in halves(cost[0] / float(m)))
+    hi, lo, E_output = (np.concatenate(arrays, axis=1) for arrays in zip(*outputs, strict=True))
+    L = problem.network.layers
+    return Reference(
+        loss=Exact(loss_hi, loss_lo, np.array(slack * cost[1] / m)),
+        output=Exact(hi, lo, slack * E_output),
+        dw=tuple(averages[:L]),
+        db=tuple(averages[L:]),
+        wider=wider,
+    )

@@ -1,0 +1,1 @@
+"""The gate's report: verdicts on a change, and the minimum detectable effects."""

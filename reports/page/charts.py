@@ -1,0 +1,181 @@
+"""The page's interactive charts: written in Vega-Altair, compiled to Vega, fed by the page's own script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+HEIGHT = 400
+LABELS = 120
+"""Pixels at most for the names at the ends of lines."""
+
+TIME_LABEL = (
+    "datum.value >= 0.9995 ? format(datum.value, ',~r') + ' s' : datum.value >= 0.0009995 ? "
+    "format(datum.value * 1e3, '~r') + ' ms' : datum.value >= 9.995e-7 ? format(datum.value * 1e6, '~r') "
+    "+ ' µs' : format(datum.value * 1e9, '~r') + ' ns'"
+)
+FACTOR_LABEL = "format(datum.value, ',~r') + 'x'"
+
+# The script sets these with the data: where the axes are ticked.
+TICKS = ("xticks", "yticks")
+
+
+def _axis(name: str, **more: Any) -> alt.Axis:
+    return alt.Axis(values=alt.ExprRef(name), labelOverlap="greedy", labelSeparation=4, **more)
+
+
+def _ticked(chart: Any) -> Any:
+    return chart.add_params(*(alt.param(name=name, value=[]) for name in TICKS))
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    fields = ("implementation", "batch size", "time", "speedup", "interval", "error", "note")
+    return [alt.Tooltip(f"{field}:N") for field in fields]
+
+
+def _colour() -> alt.Color:
+    return alt.Color("colour:N", scale=None, legend=None)
+
+
+def against_batch_size(description: str, label: str, unit_line: bool) -> Any:
+    """Lines with whiskers and names, of datasets `rows`, `names`, `frame` (the corners) and `unit`."""
+    scale = alt.Scale(type="log", base=2, nice=False)
+    x = alt.X(
+        "m:Q", title="batch size m (samples)", scale=scale, axis=_axis("xticks", format="d", grid=False)
+    )
+    log = alt.Scale(type="log", nice=False)
+    y = alt.Y("value:Q", scale=log, axis=_axis("yticks", labelExpr=label, title=None))
+    rows = alt.Chart(alt.NamedData(name="rows"))
+    measured = rows.transform_filter("!datum.guess")
+    corners = alt.Chart(alt.NamedData(name="frame")).mark_point(opacity=0, tooltip=None).encode(x, y)
+    unit = alt.Chart(alt.NamedData(name="unit")).mark_rule(opacity=0.6, color="currentColor").encode(y=y)
+    guesses = rows.mark_line(strokeWidth=1, strokeDash=[2, 3]).encode(
+        x, y, _colour(), detail="implementation:N"
+    )
+    dash = alt.StrokeDash("dash:N", scale=None)
+    lines = measured.mark_line(strokeWidth=2).encode(x, y, _colour(), dash, detail="implementation:N")
+    bars = measured.mark_rule().encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), _colour())
+    shape = alt.Shape("shape:N", scale=None)
+    fill = alt.condition("datum.guess", alt.value("transparent"), alt.Fill("colour:N", scale=None))
+    points = rows.mark_point(size=60, opacity=1).encode(x, y, _colour(), shape, fill=fill, tooltip=_tooltip())
+    ends = alt.Chart(alt.NamedData(name="names"))
+    at = (alt.X("m:Q"), alt.Y("value:Q"))
+    signs = ends.mark_point(xOffset=10, size=60, opacity=1).encode(
+        *at, _colour(), shape, fill=alt.Fill("colour:N", scale=None)
+    )
+    texts = ends.mark_text(align="left", dx=18, fontSize=12, limit=LABELS - 20, color="currentColor").encode(
+        *at, text="implementation:N"
+    )
+    layers = [corners, *([unit] if unit_line else []), guesses, bars, lines, points, signs, texts]
+    return _ticked(alt.layer(*layers)).properties(
+        width="container",
+        height=HEIGHT,
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        description=description,
+    )
+
+
+def ladder() -> Any:
+    """Each rung's factor over the one that it stands on, at a small, a middle and a large batch."""
+    rows = alt.Chart(alt.NamedData(name="rungs"))
+    y = alt.Y("rung:N", sort=None, title=None, axis=alt.Axis(labelLimit=180, grid=True))
+    scale = alt.Scale(type="log", nice=True)
+    x = alt.X("factor:Q", scale=scale, title=None, axis=_axis("xticks", labelExpr=FACTOR_LABEL))
+    shape = alt.Shape("size:N", title="m", sort=None, legend=alt.Legend(orient="top", symbolFillColor="gray"))
+    one = alt.Chart(alt.NamedData(name="unit")).mark_rule(color="currentColor").encode(x=x)
+    bars = rows.mark_rule().encode(y, alt.X("low:Q"), alt.X2("high:Q"), _colour())
+    fields = [alt.Tooltip(f"{field}:N") for field in ("rung", "idea", "batch size", "speedup", "interval")]
+    points = rows.mark_point(size=80, filled=True, opacity=1).encode(x, y, _colour(), shape, tooltip=fields)
+    return _ticked(alt.layer(one, bars, points)).properties(
+        width="container", height=alt.Step(26), description="What each idea multiplies"
+    )
+
+
+def accuracy() -> Any:
+    """Largest error in ulp against speedup, at the largest batch size."""
+    rows = alt.Chart(alt.NamedData(name="rows")).transform_filter("datum.largest && datum.ulp > 0")
+    x = alt.X(
+        "speedup_value:Q",
+        scale=alt.Scale(type="log", padding=40),
+        title="times as fast as the baseline",
+        axis=_axis("xticks", labelExpr=FACTOR_LABEL),
+    )
+    y = alt.Y(
+        "ulp:Q",
+        scale=alt.Scale(type="log", padding=20),
+        title="largest error (ulp)",
+        axis=_axis("yticks"),
+    )
+    shape = alt.Shape("shape:N", scale=None)
+    points = rows.mark_point(size=80, filled=True, opacity=1).encode(
+        x, y, _colour(), shape, tooltip=_tooltip()
+    )
+    texts = rows.mark_text(fontSize=11, limit=110).encode(text="implementation:N")
+    return _ticked(alt.layer(points, texts)).properties(
+        width="container", height=300, description="Error against speed"
+    )
+
+
+def _labelled(vega: dict[str, Any]) -> dict[str, Any]:
+    """The texts of a chart put near its points by Vega's label transform, which Vega-Lite does not reach."""
+    points, texts = (
+        next(mark for mark in vega["marks"] if mark["type"] == kind) for kind in ("symbol", "text")
+    )
+    texts["from"] = {"data": points["name"]}
+    texts["encode"] = {
+        "enter": {
+            "text": {"field": "datum.implementation"},
+            "fill": {"value": "currentColor"},
+            "fontSize": {"value": 11},
+            "limit": {"value": 110},
+        }
+    }
+    texts["transform"] = [
+        {"type": "label", "size": {"signal": "[max(width, 1), max(height, 1)]"}, "offset": [4]}
+    ]
+    return vega
+
+
+CONFIG = {
+    "background": None,
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        **dict.fromkeys(
+            ("labelColor", "titleColor", "domainColor", "tickColor", "gridColor"), "currentColor"
+        ),
+        "gridOpacity": 0.15,
+        "domainOpacity": 0.5,
+        "tickOpacity": 0.5,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12},
+}
+"""Text and lines in the page's own colour, so that light, dark and print follow its style sheet."""
+
+
+def specifications() -> dict[str, Any]:
+    """The Vega specification of each chart, by the id of its place in the page."""
+    charts = {
+        "time": against_batch_size("Time of one call against batch size", TIME_LABEL, False),
+        "speedup": against_batch_size("Speedup over the baseline against batch size", FACTOR_LABEL, True),
+        "ladder": ladder(),
+        "accuracy": accuracy(),
+    }
+    compiled = {
+        name: vl_convert.vegalite_to_vega({**chart.to_dict(), "config": CONFIG}, vl_version=VEGA_LITE)
+        for name, chart in charts.items()
+    }
+    return {**compiled, "accuracy": _labelled(compiled["accuracy"])}
+
+
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
+
+def library() -> str:
+    """Vega and vega-embed as one script, which leaves `vegaEmbed` behind."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))

@@ -1,0 +1,1 @@
+"""Tables: what follows from a record, as tidy frames."""

@@ -1,0 +1,216 @@
+"""The answer in a sentence, and the table behind it, for a terminal and for Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.record.results import Record
+from reports.charts.canvas import describe, whiskers
+from reports.charts.speed import cell_words
+from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
+from reports.tables.derived import Total, totals
+from reports.tables.frames import PANEL, Panel, notable_crossovers
+
+
+def shape_of(record: Record, workload: str) -> str:
+    """The widths of a workload: `64-32-10`."""
+    known = record.workloads.get(workload)
+    return "-".join(map(str, known.widths)) if known else ""
+
+
+class Story(NamedTuple):
+    """What a panel says: in a sentence, in a table, and what to know beside it."""
+
+    answer: str
+    head: list[str]
+    rows: list[list[str]]
+    remarks: list[str]
+
+
+def story(record: Record, panel: pd.DataFrame, baseline: str) -> Story:
+    """The story of one panel of `tables.speedups`; of a headline, that of all its steps."""
+    first = panel.iloc[0]
+    found = totals(record, Panel(*(first[key] for key in PANEL)))
+    shape = shape_of(record, first["workload"])
+    if found:
+        return _headline(record, panel, found, shape)
+    words = [*remarks(panel, baseline), *wide(panel, record.settings.get("target"))]
+    return Story(answer(panel, baseline, shape), *grid(panel, baseline), words)
+
+
+def _headline(record: Record, panel: pd.DataFrame, found: list[Total], shape: str) -> Story:
+    slowest, fastest = found[0], found[-1]
+    steps = f"{record.settings['steps']:,} steps of {panel['batch_size'].max()} samples"
+    words = (
+        f"{steps} take {plain(fastest.implementation)} {duration(fastest.seconds)} and "
+        f"{plain(slowest.implementation)} {duration(slowest.seconds)}"
+        f"{'' if slowest.in_full else ' (projected)'}: {factor(slowest.seconds / fastest.seconds)} "
+        f"({describe(panel, shape)})."
+    )
+    rows = [
+        [
+            plain(total.implementation),
+            duration(total.seconds),
+            factor(slowest.seconds / total.seconds),
+            _how(total),
+        ]
+        for total in found
+    ]
+    return Story(words, ["", "time", "factor", "how"], rows, _common(panel))
+
+
+def _how(total: Total) -> str:
+    if total.in_full:
+        return "run in full"
+    if not np.isfinite(total.low):
+        return "projected from one process"
+    return f"projected: {duration(total.low)} to {duration(total.high)}"
+
+
+def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
+    """One sentence: how much faster, with its interval, and from which batch size on."""
+    timed = panel[np.isfinite(panel["speedup"]) & (panel["status"] == "measured")]
+    others = timed[timed["implementation"] != baseline]
+    if others.empty:
+        return f"No implementation was measured beside {plain(baseline)} here: {describe(panel, shape)}."
+    known = others[others["basis"] != "projected"]
+    # What rests on a prediction is told where there is nothing else.
+    ranked = others if known.empty else known
+    best = ranked.loc[ranked["speedup"].idxmax()]
+    projected = " (projected)" if best["basis"] == "projected" else ""
+    words = (
+        f"{plain(best['implementation'])} is {factor(best['speedup'])} as fast as {plain(baseline)}"
+        f"{projected} at m = {best['batch_size']}{_between(best)} ({describe(panel, shape)})"
+    )
+    ranks = timed.sort_values("seconds").groupby("batch_size", sort=True)["implementation"].first()
+    leaders = [f"{plain(name)} from m = {size}" for size, name in ranks[ranks != ranks.shift()].items()]
+    return f"{words}. Fastest: {', '.join(leaders)}."
+
+
+def _between(row: pd.Series) -> str:
+    if not np.isfinite(row["speedup_low"]):
+        return ""
+    one = row["pairs"] == 1 or row["spread"] == "rounds"
+    kind = "rounds of one process" if one else "95 % interval"
+    return f", {kind} {factor(row['speedup_low'])} to {factor(row['speedup_high'])}"
+
+
+def grid(panel: pd.DataFrame, baseline: str) -> tuple[list[str], list[list[str]]]:
+    """The table: a row an implementation, a column a batch size; the baseline in time, the others in
+    factors.
+    """
+    sizes = sorted(panel["batch_size"].unique())
+    cell = panel.set_index(["implementation", "batch_size"])
+    names = list(dict.fromkeys(panel["implementation"]))
+    names.sort(key=lambda name: name != baseline)
+    rows = [
+        [
+            plain(name),
+            *(entry(cell.loc[(name, m)], name == baseline) if (name, m) in cell.index else "" for m in sizes),
+        ]
+        for name in names
+    ]
+    return ["", *(f"m = {size}" for size in sizes)], rows
+
+
+def entry(cell: pd.Series, absolute: bool) -> str:
+    """What the table says of one cell: factor and half-width, time, or mark and prediction."""
+    return " ".join(words for words in cell_words(cell, absolute) if words)
+
+
+def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
+    """What to know beside the table: the spread, the marks in it, crossovers, the referee's word."""
+    words = [f"{plain(baseline)}: time of one call; the others: times as fast; {whiskers(panel)}."]
+    words += [
+        f"{plain(row.passer)} passes {plain(row.passed)} at m ≈ {digits(row.batch_size, 2)}."
+        for row in notable_crossovers(panel, baseline)
+    ]
+    return words + _common(panel)
+
+
+LONGEST = 8
+"""Cells that are named one by one."""
+
+
+def wide(panel: pd.DataFrame, target: object) -> list[str]:
+    """Which speedups the race did not get to know as well as its target, a half-width (0.05 is +-5 %)."""
+    if not isinstance(target, float):
+        return []
+    half = panel["speedup_high"] / panel["speedup"] - 1
+    rows = panel.assign(half=half)[(panel["pairs"] > 1) & (half > target)].sort_values(
+        "half", ascending=False
+    )
+    if rows.empty:
+        return []
+    named = [
+        f"{plain(row['implementation'])} at m = {row['batch_size']} (±{row['half']:.1%})"
+        for row in rows.head(LONGEST).to_dict("records")
+    ]
+    more = f", and {len(rows) - LONGEST} more" if len(rows) > LONGEST else ""
+    return [f"Not known to ±{target:.0%}: {', '.join(named)}{more}."]
+
+
+def _common(panel: pd.DataFrame) -> list[str]:
+    """What to know whatever the phase: which statuses stand for what, and the referee's word."""
+    used = [status for status in MARKS if (panel["status"] == status).any()]
+    words = ["; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + "."] if used else []
+    errors = panel["error_of_bound"].max()
+    if np.isfinite(errors):
+        words.append(f"Every timed cell passed the referee: largest error {digits(errors)} of its bound.")
+    return words
+
+
+def warnings(record: Record) -> list[str]:
+    """Every distinct warning of the record's processes, with how many of them gave it."""
+    counts: dict[str, int] = {}
+    for process in record.processes:
+        for words in dict.fromkeys(process.warnings):
+            counts[words] = counts.get(words, 0) + 1
+    total = len(record.processes)
+    return [f"{plain(words, 300)} ({count} of {total} processes)" for words, count in counts.items()]
+
+
+def escape(text: str) -> str:
+    """`text` for Markdown, shown as it is: no markup, no HTML, no new table cell."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@-])", r"\\\1", text).replace("\\-", "-")
+
+
+def markdown(
+    record: Record, panel: pd.DataFrame, baseline: str, pictures: Sequence[tuple[str, str]] = ()
+) -> str:
+    """summary.md: the sentence, the pictures (title, file name), the table, what to know, the machine."""
+    told = story(record, panel, baseline)
+    lines = ["# gradrace", "", escape(told.answer), ""]
+    for title, name in pictures:
+        lines += [f"![{title}]({name})", ""]
+    lines += [
+        *lines_of_table(told),
+        "",
+        *(f"- {escape(words)}" for words in told.remarks),
+        *(f"- Warning: {escape(words)}" for words in warnings(record)),
+        "",
+        escape(machine(record)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def lines_of_table(told: Story) -> list[str]:
+    """The table in Markdown."""
+    return [
+        "| " + " | ".join(told.head) + " |",
+        "|" + "---|" + "---:|" * (len(told.head) - 1),
+        *("| " + " | ".join(escape(words) for words in row) + " |" for row in told.rows),
+    ]
+
+
+def machine(record: Record) -> str:
+    """Where, when and with what, in a line."""
+    facts = [*record.machine.items(), *record.versions.items()]
+    words = ", ".join(f"{plain(str(key), 30)} {plain(str(value), 60)}" for key, value in facts)
+    return f"Raced {plain(record.created, 40)} by {plain(record.command, 200)} on: {words}."

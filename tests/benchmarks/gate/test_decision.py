@@ -1,0 +1,206 @@
+"""The gate's decision: what each outcome needs, and how often it errs."""
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.gate.decision import BOUND, FLAG, Finding, Rule, decide, interval
+
+RULE = Rule()
+NAMES = tuple(f"b{k}" for k in range(12))
+
+
+def slowdown(share: float) -> float:
+    return math.log1p(share)
+
+
+def rows(*columns: Sequence[float]) -> list[dict[str, float]]:
+    """Pairs of the first benchmarks, from a list of differences each."""
+    return [dict(zip(NAMES, row, strict=False)) for row in zip(*columns, strict=True)]
+
+
+def finding(differences: Sequence[float], gated: tuple[str, ...] = NAMES) -> Finding:
+    return decide(rows(differences), gated, (), RULE).findings["b0"]
+
+
+def test_without_pairs_nothing_is_known() -> None:
+    decision = decide([], NAMES, ("c",), RULE)
+    assert {f.outcome for f in decision.findings.values()} == {"inconclusive"}
+    assert decision.to_measure == NAMES
+    assert decision.controls == {"c": "inconclusive"}
+    assert not decision.controls_settled
+
+
+def test_an_unchanged_benchmark_passes_after_six_quiet_pairs() -> None:
+    assert finding([0.0] * 5).outcome == "inconclusive"
+    passed = finding([0.0] * 9)
+    assert (passed.outcome, passed.open, passed.flagged, passed.first, passed.last) == (
+        "same",
+        False,
+        False,
+        0,
+        6,
+    )
+
+
+def test_a_slowdown_is_confirmed_on_pairs_that_did_not_flag_it() -> None:
+    flagged = finding([slowdown(0.1)] * 6)
+    assert (flagged.outcome, flagged.open, flagged.flagged, flagged.first, flagged.last) == (
+        "inconclusive",
+        True,
+        True,
+        6,
+        6,
+    )
+    confirmed = finding([slowdown(0.1)] * 12)
+    assert (confirmed.outcome, confirmed.open, confirmed.first, confirmed.last) == ("slower", False, 6, 12)
+
+
+def test_a_flag_that_the_second_stage_does_not_confirm_passes() -> None:
+    assert finding([slowdown(0.1)] * 6 + [0.0] * 6).outcome == "same"
+
+
+def test_a_speedup_is_faster() -> None:
+    assert finding([-slowdown(0.1)] * 6).outcome == "faster"
+
+
+def test_a_slowdown_at_the_minimum_effect_is_none() -> None:
+    assert not finding([slowdown(0.02)] * 200).flagged
+
+
+def test_one_outlier_does_not_decide() -> None:
+    assert finding([slowdown(9)] + [0.0] * 20).outcome == "same"
+    assert finding([-9.0] + [slowdown(0.08)] * 25).outcome == "slower"
+
+
+def test_the_more_is_gated_the_more_it_takes_to_flag() -> None:
+    steps = [slowdown(0.05)] * 4
+    assert finding(steps, gated=NAMES[:1]).flagged
+    assert not finding(steps).flagged
+
+
+def test_a_confirmed_slowdown_lowers_the_bar_of_the_others() -> None:
+    # b1 is flagged at 12 / FLAG = 30 alone, and at 11 / FLAG = 27.5 once b0 is confirmed.
+    share = [slowdown(0.1)] * 12
+    wealth = (1 + 0.9) ** 5 * 1.15  # 28.5
+    bet = RULE.width * 0.15 / 0.9
+    other = [slowdown(0.1)] * 5 + [slowdown(0.02) + bet] + [slowdown(0.02)] * 6
+    assert 11 / FLAG < wealth < 12 / FLAG
+    assert not decide(rows(share[:11], other[:11]), NAMES, (), RULE).findings["b1"].flagged
+    assert decide(rows(share, other), NAMES, (), RULE).findings["b1"].flagged
+
+
+def test_a_control_that_moves_ends_the_gate_whatever_the_benchmarks_say() -> None:
+    pairs = [{"b0": slowdown(0.1), "c": -slowdown(0.1)} for _ in range(20)]
+    decision = decide(pairs, ("b0",), ("c",), RULE)
+    assert decision.controls == {"c": "moved"}
+    assert decision.controls_settled
+    assert decision.to_measure == ()
+    assert decision.findings["b0"].outcome == "inconclusive"
+
+
+def test_a_steady_control_is_still_watched() -> None:
+    pairs = [{"c": 0.0}] * 6
+    assert decide(pairs, (), ("c",), RULE).controls == {"c": "steady"}
+    assert decide(pairs + [{"c": 0.2}] * 20, (), ("c",), RULE).controls == {"c": "moved"}
+
+
+def test_a_benchmark_without_readings_stays_open() -> None:
+    decision = decide(rows([0.0] * 10), NAMES[:2], (), RULE)
+    assert decision.to_measure == ("b1",)
+
+
+@pytest.mark.parametrize(("least", "most"), [(-0.01, 0.05), (0.05, 0.05), (0.1, 0.05), (math.nan, 0.05)])
+def test_a_rule_that_is_none_is_refused(least: float, most: float) -> None:
+    with pytest.raises(ValueError, match="minimum effect"):
+        Rule(least, most)
+
+
+differences = st.lists(st.floats(-0.2, 0.2, allow_nan=False), min_size=1, max_size=60)
+
+
+@given(differences, st.integers(0, 60))
+def test_more_pairs_never_change_what_was_decided(series: list[float], length: int) -> None:
+    before, after = finding(series[:length]), finding(series)
+    if not before.open:
+        assert after == before
+
+
+@given(differences)
+def test_the_verdict_agrees_with_the_printed_interval(series: list[float]) -> None:
+    found = finding(series)
+    low, high = interval(series[found.first : found.last], RULE)
+    if found.outcome == "slower":
+        assert low >= 1.02 * (1 - 1e-9)
+    elif found.outcome in ("same", "faster"):
+        assert high <= 1.05 * (1 + 1e-9)
+    assert low <= high
+
+
+@given(differences, st.floats(-0.5, 0.5, allow_nan=False))
+def test_the_interval_moves_with_the_differences(series: list[float], shift: float) -> None:
+    low, high = interval(series, RULE)
+    moved_low, moved_high = interval([d + shift for d in series], RULE)
+    assert moved_low == pytest.approx(low * math.exp(shift), rel=1e-6)
+    assert moved_high == pytest.approx(high * math.exp(shift), rel=1e-6)
+
+
+@given(differences)
+def test_base_and_head_change_places_in_the_interval(series: list[float]) -> None:
+    low, high = interval(series, RULE)
+    swapped_low, swapped_high = interval([-d for d in series], RULE)
+    assert swapped_low == pytest.approx(1 / high, rel=1e-6)
+    assert swapped_high == pytest.approx(1 / low if low else math.inf, rel=1e-6)
+
+
+def student(rng: random.Random) -> float:
+    """Student's t with three degrees of freedom: heavy tails, a deviation of sqrt(3)."""
+    return rng.gauss(0, 1) / math.sqrt(rng.gammavariate(1.5, 2) / 3)
+
+
+def families(count: int, effects: Sequence[float], spread: float, pairs: int, seed: int) -> int:
+    """How many of so many families had any benchmark confirmed; the level of the noise wanders."""
+    rng = random.Random(seed)
+    alarms = 0
+    for _ in range(count):
+        level = 1.0
+        series = []
+        for _ in range(pairs):
+            level = min(3.0, max(0.3, level * math.exp(rng.gauss(0, 0.2))))
+            series.append(
+                {
+                    name: effect + spread * level * student(rng)
+                    for name, effect in zip(NAMES, effects, strict=True)
+                }
+            )
+        found = decide(series, NAMES, (), RULE).findings
+        alarms += any(finding.outcome == "slower" for finding in found.values())
+    return alarms
+
+
+def test_a_family_at_the_very_edge_of_the_minimum_effect_keeps_its_error_rate() -> None:
+    # 12 benchmarks, each with the largest slowdown that is none. Expected 300 * FLAG * BOUND = 3 at most.
+    assert families(300, [slowdown(0.02)] * 12, 0.02, 60, seed=1) <= 8
+
+
+def test_an_unchanged_family_hardly_ever_alarms() -> None:
+    assert families(300, [0.0] * 12, 0.02, 60, seed=2) == 0
+
+
+def test_one_slowdown_of_five_percent_is_found() -> None:
+    assert families(100, [slowdown(0.05)] + [0.0] * 11, 0.008, 60, seed=3) >= 95
+
+
+def test_the_bounds_hold_at_every_moment() -> None:
+    # An interval that is looked at after every pair leaves the centre out, at any time, in 2 * BOUND at most.
+    rng = random.Random(4)
+    missed = 0
+    for _ in range(200):
+        series = [0.01 * student(rng) for _ in range(30)]
+        seen = (interval(series[:n], RULE) for n in range(1, 31))
+        missed += any(not low <= 1 <= high for low, high in seen)
+    assert missed <= 2 * BOUND * 200 + 3 * math.sqrt(2 * BOUND * 200)

@@ -1,0 +1,53 @@
+"""What the machine can do, and what compiles on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.measure import calibration, environment
+from benchmarks.measure.compilers import Compilations
+
+
+def test_the_machine_can_do_something() -> None:
+    found = calibration.calibrate()
+    assert set(found) == {"gemm_float64", "gemm_float32", "triad", "interpreter", "timer", "call"}
+    assert all(value > 0 for value in found.values())
+    # An interpreter's iteration is a call's length; both are far above one operation of a large product.
+    assert found["interpreter"] * found["gemm_float64"] > 1
+
+
+def test_what_numba_compiles_is_counted() -> None:
+    numba = pytest.importorskip("numba")
+    watch = Compilations()
+    before = watch.count()
+    double = numba.njit(lambda x: x + x)
+    assert double(2) == 4
+    compiled = watch.count()
+    assert compiled > before
+    assert double(3) == 6
+    assert watch.count() == compiled
+    assert double(2.5) == 5.0
+    assert watch.count() > compiled
+
+
+def test_what_jax_compiles_is_counted() -> None:
+    jax = pytest.importorskip("jax")
+    from impls.jax_jit import start_with
+
+    start_with(1)  # XLA sizes its pool of threads once in a process: for the tests that come later, too
+    watch = Compilations()
+    before = watch.count()
+    double = jax.jit(lambda x: x * 2 + 1)
+    double(jax.numpy.ones(3)).block_until_ready()
+    compiled = watch.count()
+    assert compiled > before
+    double(jax.numpy.zeros(3)).block_until_ready()
+    assert watch.count() == compiled
+    double(jax.numpy.ones(4)).block_until_ready()
+    assert watch.count() > compiled
+
+
+def test_a_watch_tells_of_threads_that_differ() -> None:
+    cpus = len(environment.cpus())
+    warnings = environment.Watch(cpus + 1).warnings()
+    assert f"cpus: {cpus + 1} asked for, {cpus} in force" in warnings

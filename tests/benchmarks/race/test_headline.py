@@ -1,0 +1,122 @@
+"""The article's experiment: what is run in full, what is projected, and how it is told."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.race import headline
+from benchmarks.record import results
+
+TINY = headline.Experiment(steps=60, batch_size=1, workload="xor", dtype="float64", threads=1, budget=60)
+
+
+@given(steps=st.integers(1, 10**6), seconds=st.floats(1e-7, 10.0), budget=st.integers(1, 1000))
+def test_all_steps_are_run_where_they_fit_the_budget_and_a_sample_elsewhere(
+    steps: int, seconds: float, budget: int
+) -> None:
+    plan = headline.rounds(steps, seconds, budget)
+    if steps * seconds <= budget:
+        assert plan.rounds * plan.iterations == steps
+    else:
+        assert plan.rounds >= 3
+        assert plan.rounds <= headline.ROUNDS
+
+
+def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
+    found = list(headline.findings(("numpy",), TINY))
+    assert len(found) == 1
+    measurement = found[0].measurement
+    assert headline.in_full(measurement, TINY.steps)
+    total = headline.totals([measurement], TINY.steps)
+    assert total.mean == pytest.approx(sum(measurement.seconds) * measurement.iterations)
+    assert total.low == total.mean == total.high
+    record = headline.record(found, TINY, ("numpy",), "a test")
+    assert record.settings["steps"] == 60
+    assert "class NumpyBatch" in record.implementations["numpy"].source
+
+
+def test_every_implementation_starts_anew_and_tells_the_loss_over_all_samples() -> None:
+    experiment = dataclasses.replace(TINY, workload="digits", batch_size=512, steps=20)
+    one, other = (headline.run(name, experiment, 0).measurement for name in ("numpy", "numpy-inplace"))
+    assert headline.in_full(one, 20)
+    assert one.losses[-1] == pytest.approx(other.losses[-1], rel=1e-9)
+    assert one.losses[-1] < one.losses[0]
+
+
+def test_a_projection_comes_from_every_process_with_an_interval() -> None:
+    measurement = headline.run("numpy", TINY, 0).measurement
+    sample = [
+        dataclasses.replace(measurement, seconds=(s, s), iterations=5, process=k)
+        for k, s in enumerate((1.0, 2.0, 4.0))
+    ]
+    assert not headline.in_full(sample[0], 100)
+    total = headline.totals(sample, 100)
+    assert total.mean == pytest.approx(200.0)
+    assert total.low < 200.0 < total.high
+
+
+def dies(name: str, experiment: headline.Experiment, process: int) -> None:
+    os._exit(1)
+
+
+def test_a_process_that_dies_costs_its_implementation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headline, "run", dies)
+    found = list(headline.findings(("numpy", "loops"), TINY))
+    assert [f.measurement.implementation for f in found] == ["numpy", "loops"]
+    assert {f.measurement.status for f in found} == {"failed"}
+    assert "its process died" in found[0].measurement.reason
+
+
+def test_a_implementation_that_cannot_is_on_record_with_its_reason(tmp_path: Path) -> None:
+    found = list(headline.findings(("loops",), dataclasses.replace(TINY, dtype="float32")))
+    assert found[0].measurement.status == "unsupported"
+    path = tmp_path / "record.json"
+    results.write(headline.record(found, TINY, ("loops",), "a test"), path)
+    assert results.read(path).measurements[0].reason == found[0].measurement.reason
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0123, "0.0123 s"), (59.94, "59.9 s"), (63, "1 min 3 s"), (33120, "9 h 12 min")]
+)
+def test_times_are_told_in_hours_minutes_and_seconds(seconds: float, said: str) -> None:
+    assert headline.clock_time(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((4.213, "4.21 s"), (59.96, "1 min 0 s"), (119.7, "2 min 0 s"), (63.0, "1 min 3 s")),
+        *((3599.7, "1 h 0 min"), (7190.0, "2 h 0 min"), (9.2 * 3600, "9 h 12 min")),
+    ],
+)
+def test_a_time_is_rounded_before_it_is_taken_apart(seconds: float, words: str) -> None:
+    assert headline.clock_time(seconds) == words
+
+
+def test_an_experiment_that_is_interrupted_keeps_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+
+    def findings(names: tuple[str, ...], experiment: headline.Experiment) -> Iterator[headline.Finding]:
+        yield headline.run("numpy", experiment, 0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(headline, "findings", findings)
+    with pytest.raises(KeyboardInterrupt):
+        headline.main(("numpy", "loops"), TINY, path, "headline")
+    assert not path.exists()
+    (kept,) = results.read(results.partial_of(path)).measurements
+    assert kept.implementation == "numpy"
+
+
+def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:
+    name = "tests.impls.test_conformance:ForgetsAStep"
+    measurement = headline.run(name, TINY, 0).measurement
+    assert measurement.status == "wrong"
+    assert "expected train(3) to be as many steps" in measurement.reason

@@ -1,0 +1,113 @@
+"""When a race has seen enough."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks.race import stopping
+from benchmarks.record import results
+from benchmarks.record.cells import Cell
+
+
+def measurement(name: str, process: int, seconds: float = 1.0) -> results.Measurement:
+    return results.Measurement(
+        "digits", "gradients", name, 1, "float64", 1, process, "measured", seconds=(seconds,), iterations=1
+    )
+
+
+def cell(name: str, m: int = 1, dtype: str = "float64") -> Cell:
+    return Cell("digits", "gradients", m, dtype, 1, name)
+
+
+def test_speedups_are_paired_within_a_process() -> None:
+    found = stopping.speedups(
+        [
+            *(measurement("loops", k, 8.0 * luck) for k, luck in enumerate((1.0, 3.0, 9.0))),
+            *(measurement("numpy", k, 2.0 * luck) for k, luck in enumerate((1.0, 3.0, 9.0))),
+            measurement("numpy", 3, 1e-9),  # without its pair
+        ],
+        "loops",
+    )
+    assert list(found) == [cell("numpy")]
+    assert found[cell("numpy")].mean == pytest.approx(4.0)
+    assert found[cell("numpy")].half_width == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_baseline_is_loops_if_need_be_in_float64_and_else_who_is_there() -> None:
+    single = cell("numpy", dtype="float32")
+    assert stopping.baseline(single, [single, cell("loops"), cell("numpy")], "loops") == cell("loops")
+    assert stopping.baseline(single, [cell("numpy"), single, cell("loops", m=16)], "loops") == single
+    assert stopping.baseline(cell("numba"), [cell("numpy"), cell("numba")], "loops") == cell("numpy")
+
+
+def test_first_everything_then_what_is_wide_then_nothing() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba")]
+    steady = [measurement(c.implementation, k) for k in range(5) for c in cells]
+    assert stopping.next_cells(cells, [], 0.05, {}, 1.0, "loops") == cells
+    assert stopping.next_cells(cells, steady[:9], 0.05, {}, 1.0, "loops") == cells
+    assert stopping.next_cells(cells, steady, 0.05, {}, 1.0, "loops") == []
+    wide = [
+        m if m.implementation != "numba" else measurement("numba", m.process, 1 + m.process) for m in steady
+    ]
+    assert stopping.next_cells(cells, wide, 0.05, {}, 1.0, "loops") == [cell("loops"), cell("numba")]
+
+
+def test_a_lost_cell_is_not_tried_again() -> None:
+    cells = [cell("loops"), cell("numpy")]
+    gone = dataclasses.replace(measurement("numpy", 0), status="timed out", seconds=())
+    lost = [measurement("loops", 0), gone]
+    assert stopping.next_cells(cells, lost, 0.05, {}, 1.0, "loops") == [cell("loops")]
+
+
+def test_the_budget_buys_the_widest_first() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba")]
+    found = [measurement("loops", k) for k in range(5)]
+    found += [measurement("numpy", k, 1 + k) for k in range(5)]
+    found += [measurement("numba", k, 1 + 10 * k) for k in range(5)]
+    costs = {cell("loops"): 3.0, cell("numpy"): 1.0, cell("numba"): 1.0}
+    assert stopping.next_cells(cells, found, 0.05, costs, 4.5, "loops") == [cell("loops"), cell("numba")]
+    assert stopping.next_cells(cells, found, 0.05, costs, 5.5, "loops") == cells
+    assert stopping.next_cells(cells, found, 0.05, costs, 3.5, "loops") == []
+
+
+def test_a_small_budget_buys_the_cheapest_at_first() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba"), cell("loops", m=16), cell("numpy", m=16)]
+    found = [dataclasses.replace(measurement(c.implementation, 0), batch_size=c.batch_size) for c in cells]
+    costs = {cells[0]: 0.1, cells[1]: 1.0, cells[2]: 5.0, cells[3]: 9.0, cells[4]: 2.0}
+    assert stopping.next_cells(cells, found, 0.05, costs, 1.5, "loops") == cells[:2]
+    assert stopping.next_cells(cells, found, 0.05, costs, 17.1, "loops") == cells
+    assert stopping.next_cells(cells, found, 0.05, costs, 0.05, "loops") == []
+
+
+def test_what_one_process_timed_and_another_predicted_to_be_too_slow_is_tried_again() -> None:
+    skipped = dataclasses.replace(measurement("loops", 1), status="skipped", seconds=())
+    assert stopping.lost([measurement("loops", 0), skipped]) == set()
+    assert stopping.lost([skipped]) == {cell("loops")}
+    hung = dataclasses.replace(skipped, status="timed out")
+    assert stopping.lost([measurement("loops", 0), hung]) == {cell("loops")}
+
+
+def test_without_a_baseline_to_pair_with_a_cell_is_not_raced_on() -> None:
+    cells = [cell("loops"), cell("numpy")]
+    found = [
+        measurement("loops", 0),
+        dataclasses.replace(measurement("loops", 1), status="failed", seconds=()),
+    ]
+    found += [measurement("numpy", k, 1 + k) for k in range(5)]
+    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == []
+
+
+def test_a_narrow_interval_of_few_pairs_is_not_believed() -> None:
+    cells = [cell("loops"), cell("numpy")]
+    found = [measurement("loops", k) for k in range(5)] + [measurement("numpy", k) for k in (0, 1)]
+    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == cells
+    found += [measurement("numpy", k) for k in (2, 3, 4)]
+    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == []
+
+
+def test_without_loops_the_baseline_is_the_implementation_that_is_asked_for() -> None:
+    found = [measurement(name, k, s) for k in range(2) for name, s in (("jax", 1.0), ("numpy", 2.0))]
+    assert stopping.speedups(found, "numpy")[cell("jax")].mean == pytest.approx(2.0)
+    assert list(stopping.speedups(found, "jax")) == [cell("numpy")]

@@ -1,0 +1,63 @@
+"""What the record says of the commit that was measured."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks.record import checkout
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one commit, around a copy of the module."""
+    for folder in ("benchmarks", "docs"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "benchmarks" / "checkout.py").write_text("")
+    (tmp_path / "docs" / "page.md").write_text("")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (["init", "-q", "-b", "topic"], ["add", "."], [*identity, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    for name in checkout.BRANCH_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(checkout, "__file__", str(tmp_path / "benchmarks" / "record" / "checkout.py"))
+    return tmp_path
+
+
+def head(repository: Path) -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_commit_and_its_branch_are_named(repository: Path) -> None:
+    assert checkout.described.__wrapped__() == {"commit": head(repository), "branch": "topic"}
+
+
+def test_only_changes_of_what_is_measured_count(repository: Path) -> None:
+    (repository / "docs" / "page.md").write_text("changed")
+    (repository / "benchmarks" / "new.py").write_text("not of any commit")
+    assert checkout.described.__wrapped__()["commit"] == head(repository)
+    (repository / "benchmarks" / "checkout.py").write_text("changed")
+    assert checkout.described.__wrapped__()["commit"] == head(repository) + "-dirty"
+
+
+def test_where_ci_checked_a_commit_out_it_tells_the_branch(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "checkout", "-q", "--detach"], cwd=repository, check=True)
+    assert "branch" not in checkout.described.__wrapped__()
+    monkeypatch.setenv("GITHUB_HEAD_REF", "")
+    monkeypatch.setenv("GITHUB_REF_NAME", "feature")
+    assert checkout.described.__wrapped__()["branch"] == "feature"
+
+
+def test_without_a_repository_or_git_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkout, "__file__", str(tmp_path / "benchmarks" / "record" / "checkout.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert checkout.described.__wrapped__() == {}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert checkout.described.__wrapped__() == {}

@@ -1,0 +1,133 @@
+"""The pairs file: what is written is read back, and what is damaged is refused."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.gate.decision import Rule
+from benchmarks.record import pairs_file
+from benchmarks.record.pairs_file import CONTROL, Benchmark, Commit, Incident, Pair, Pairs, Reading
+from benchmarks.record.results import RecordError
+
+NUMPY = Benchmark("numpy", "digits", "gradients", 64, "float64")
+BLAS = Benchmark(CONTROL, "", "blas", 0, "float64")
+
+
+def commit(ref: str) -> Commit:
+    return Commit(ref, ref * 40, {"cpu": "a CPU"}, {"numpy": "2.0"}, {"openblas": 1})
+
+
+def pair(ratio: float, *benchmarks: Benchmark) -> Pair:
+    readings = [Reading(b.name, 10, (1e-3,) * 4, (ratio * 1e-3,) * 4) for b in benchmarks]
+    return Pair("2025-01-01T00:00:00+00:00", 5.0, "head", 1, 2, 3, 4, 0.5, tuple(readings))
+
+
+def example(pairs: int = 2) -> Pairs:
+    return Pairs(
+        created="2025-01-01T00:00:00+00:00",
+        command="python -m benchmarks pairs --base main",
+        base=commit("a"),
+        head=commit("b"),
+        settings={"here": True},
+        rule=Rule(),
+        benchmarks=(NUMPY, BLAS),
+        incidents=(Incident(NUMPY.name, "head", "failed", "it raised"),),
+        pairs=tuple(pair(1.1, NUMPY, BLAS) for _ in range(pairs)),
+    )
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.json"
+    pairs_file.write(example(), path)
+    return path
+
+
+def test_what_is_written_is_read_back(written: Path) -> None:
+    assert pairs_file.read(written) == example()
+
+
+def test_a_half_written_file_is_refused(written: Path) -> None:
+    text = written.read_text()
+    for length in range(0, len(text) - 2, len(text) // 20):
+        written.write_text(text[:length])
+        with pytest.raises(RecordError, match=r"pairs\.json"):
+            pairs_file.read(written)
+
+
+def damage(document: dict[str, Any], way: str) -> None:
+    if way == "benchmark twice":
+        document["benchmarks"] *= 2
+    elif way == "reading twice":
+        document["pairs"][0]["readings"] *= 2
+    elif way == "unknown benchmark":
+        document["pairs"][0]["readings"][0]["benchmark"] = "other"
+    elif way == "incident of nothing":
+        document["incidents"][0]["benchmark"] = "other"
+    elif way == "one-sided reading":
+        document["pairs"][1]["readings"][0]["head"].pop()
+    elif way == "no turns":
+        document["pairs"][1]["readings"][0] |= {"base": [], "head": []}
+    elif way == "zero seconds":
+        document["pairs"][1]["readings"][0]["base"][0] = 0.0
+    elif way == "no rule":
+        document["rule"]["target"] = 0.001
+    elif way == "unknown side":
+        document["pairs"][0]["first"] = "left"
+    elif way == "another format":
+        document["format"] = "gradrace-record"
+    elif way == "newer":
+        document["schema"] += 1
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "benchmark twice",
+        "reading twice",
+        "unknown benchmark",
+        "incident of nothing",
+        "one-sided reading",
+        "no turns",
+        "zero seconds",
+        "no rule",
+        "unknown side",
+        "another format",
+        "newer",
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(written: Path, way: str) -> None:
+    document = json.loads(written.read_text())
+    damage(document, way)
+    written.write_text(json.dumps(document))
+    with pytest.raises(RecordError, match=r"pairs\.json"):
+        pairs_file.read(written)
+
+
+def test_a_disturbance_of_both_sides_and_a_spike_of_one_make_no_difference() -> None:
+    base = (1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 1.0)
+    head = (1.1, 1.1, 9.0, 5.5, 5.5, 5.5, 1.1)
+    disturbed = dataclasses.replace(pair(1.0), readings=(Reading(NUMPY.name, 10, base, head),))
+    assert pairs_file.differences(disturbed) == {NUMPY.name: pytest.approx(math.log(1.1))}
+
+
+def test_the_difference_is_the_logarithm_of_head_over_base() -> None:
+    assert pairs_file.differences(pair(1.1, NUMPY)) == {NUMPY.name: pytest.approx(math.log(1.1))}
+
+
+def test_controls_are_watched_and_implementations_are_gated() -> None:
+    quiet = dataclasses.replace(example(), incidents=(), pairs=(pair(1.0, NUMPY, BLAS),) * 6)
+    decision = pairs_file.decision(quiet)
+    assert decision.controls == {BLAS.name: "steady"}
+    assert {name: f.outcome for name, f in decision.findings.items()} == {NUMPY.name: "same"}
+
+
+def test_the_rule_of_the_file_decides() -> None:
+    slow = dataclasses.replace(example(), pairs=(pair(1.1, NUMPY),) * 12)
+    lenient = dataclasses.replace(slow, rule=Rule(0.2, 0.3))
+    assert pairs_file.decision(slow).findings[NUMPY.name].outcome == "slower"
+    assert pairs_file.decision(lenient).findings[NUMPY.name].outcome == "same"

@@ -1,0 +1,200 @@
+"""The error bound: never below an error, and not far above the largest."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from impls import Network, Problem, Unavailable, Unsupported, load
+from impls.interface import LOSSES
+from impls.referee.error_bound import ErrorBound, Linear, Rounding, Spread, column_norms, resolution
+from impls.referee.oracle import Oracle, product
+from impls.referee.reference import Reference, reference
+from impls.referee.verdict import check, held
+from tests.impls.mutants import Sound
+from tests.impls.problems import SMALL, random_problem
+
+TRIALS = 60
+LOOSEST = 1000
+"""The largest error of many problems is at least so small a part of its bound: 1 / LOOSEST."""
+
+
+@pytest.mark.parametrize("dtype", Sound.dtypes)
+def test_the_bound_holds_and_is_tight(dtype: str) -> None:
+    shares = []
+    for seed in range(TRIALS):
+        problem = random_problem(seed, SMALL)
+        found = check(Sound(problem, dtype), problem, dtype)
+        assert found.passed, found.message
+        shares.append(found.error_of_bound)
+    assert 1 / LOOSEST <= max(shares) <= 1
+    assert np.median(shares) >= 1 / LOOSEST
+
+
+def test_the_bound_of_a_sum_is_gamma_times_its_magnitudes() -> None:
+    """Higham (2002), equation 3.5: |fl(w x) - w x| <= gamma_n |w| |x|, the bias being one more term."""
+    network = Network((5, 2), ("identity",), "mean_squared_error")
+    given = Problem.random(network, 3, 3)
+    E = reference(given, given.weights, given.biases, 0, "float64", np.inf).output.bound
+    (w,), (b,) = given.weights, given.biases
+    u = 2.0**-53
+    want = 6 * u / (1 - 6 * u) * (np.abs(w) @ np.abs(given.X) + np.abs(b))
+    assert (want <= E).all()
+    assert (E / want <= 1.01).all()
+
+
+def test_gamma_is_highams() -> None:
+    assert Rounding("float64").u == 2.0**-53
+    assert Rounding("float32").u == 2.0**-24
+    assert Rounding("float32").gamma(10) == 10 * 2.0**-24 / (1 - 10 * 2.0**-24)
+
+
+def kink(x: float) -> Reference:
+    """One relu whose z is 3 x - 3 x + b: 0 but for rounding, unless x is 0."""
+    network = Network((2, 1, 1), ("relu", "identity"), "mean_squared_error")
+    weights = (np.array([[3.0, -3.0]]), np.array([[1.0]]))
+    biases = (np.zeros((1, 1)), np.zeros((1, 1)))
+    given = Problem(network, weights, biases, np.full((2, 1), x), np.ones((1, 1)), 1)
+    return reference(given, given.weights, given.biases, 0, "float64", np.inf)
+
+
+def test_at_the_kink_of_relu_either_derivative_is_right_where_rounding_decides() -> None:
+    found = kink(0.1)
+    assert found.db[0].hi == 0
+    assert found.db[0].bound >= 1  # da = -1: the derivative is 0 or -1
+
+
+def test_at_the_kink_of_relu_a_sum_of_zeros_leaves_no_doubt() -> None:
+    found = kink(0.0)
+    assert found.db[0].hi == 0
+    assert found.db[0].bound < 1e-300
+
+
+def test_far_from_the_kink_the_bound_is_small() -> None:
+    network = Network((1, 1, 1), ("relu", "identity"), "mean_squared_error")
+    one = np.ones((1, 1))
+    for b in (0.5, -1.5):
+        given = Problem(network, (one, one), (b * one, 0 * one), one, 3 * one, 1)
+        found = reference(given, given.weights, given.biases, 0, "float64", np.inf)
+        assert found.db[0].hi == (-1.5 if b > 0 else 0)
+        assert found.db[0].bound < 1e-13
+
+
+def test_norms_keep_the_bound_of_a_deep_network_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network((64,) * 9, ("tanh",) * 8, "mean_squared_error")
+    given = Problem.random(network, 4, 4, seed=1)
+
+    def first_layer() -> float:
+        return float(reference(given, given.weights, given.biases, 0, "float64", np.inf).dw[0].bound.max())
+
+    with_norms = first_layer()
+    monkeypatch.setattr(Linear, "__call__", lambda self, error: Spread.alone(self.size @ error.E))
+    assert 1000 * with_norms < first_layer()
+
+
+def test_a_implementation_that_differentiates_targets_that_miss_1_is_within_the_bound() -> None:
+    """dz = a sum(y) - y, as automatic differentiation has it, instead of a - y."""
+
+    class Differentiated(Sound):
+        def last_dz(self) -> np.ndarray:
+            return np.asarray(self.a[-1] * self.y.sum(axis=0) - self.y)
+
+    given = Problem.random(Network((6, 5, 9), ("relu", "softmax"), "softmax_cross_entropy"), 24, 12)
+    for dtype in Sound.dtypes:
+        assert check(Differentiated(given, dtype), given, dtype).message == ""
+
+
+def test_orders_of_sums_and_of_scaling_are_free() -> None:
+    class Backwards(Sound):
+        def layer_dw(self, k: int, dz: np.ndarray) -> np.ndarray:
+            total = np.zeros_like(self.w[k])
+            for s in reversed(range(self.m)):  # scaled before the sum, sample by sample
+                total = total + (dz[:, s : s + 1] * dz.dtype.type(1 / self.m)) @ self.x[k][:, s : s + 1].T
+            return total
+
+    for seed in range(10):
+        given = random_problem(seed, SMALL)
+        for dtype in Sound.dtypes:
+            assert check(Backwards(given, dtype), given, dtype).message == ""
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_perturbed_inputs_of_the_size_of_a_rounding_stay_within_the_bound(loss: str) -> None:
+    """The oracle at weights moved by less than a rounding: what an implementation's first roundings amount
+    to.
+    """
+    network = Network((7, 9, 8), ("tanh", LOSSES[loss] or "sigmoid"), loss)
+    given = held(Problem.random(network, 15, 15), "float32")
+    exact = reference(given, given.weights, given.biases, 0, "float32", np.inf)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        weights = tuple(w * (1 + 2.0**-24 * rng.uniform(-1, 1, w.shape)) for w in given.weights)
+        moved = reference(given, weights, given.biases, 0, "float64", np.inf)
+        for one, other in zip((*exact.dw, *exact.db), (*moved.dw, *moved.db), strict=True):
+            assert (np.abs(one.hi - other.hi) <= one.bound).all()
+
+
+def test_column_norms_neither_overflow_nor_underflow() -> None:
+    E = np.array([[3e200, 3e-200, 0.0], [4e200, 4e-200, 0.0]])
+    assert np.allclose(column_norms(E), [5e200, 5e-200, 0], rtol=1e-15, atol=0)
+
+
+def test_a_spread_takes_the_smaller_of_two_norms() -> None:
+    E = np.array([[3.0], [4.0]])
+    assert Spread.of(E, np.array([2.0])).r == 2
+    assert Spread.of(E, np.array([9.0])).r == 5
+
+
+def test_what_a_matrix_makes_of_an_error_holds_for_every_such_error() -> None:
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((6, 9))
+    linear = Linear.of(w, float(np.linalg.norm(w, 2)))
+    error = Spread.alone(np.abs(rng.standard_normal((9, 5))))
+    out = linear(error)
+    for _ in range(200):
+        e = error.E * rng.uniform(-1, 1, error.E.shape)
+        assert (np.abs(w @ e) <= out.E * (1 + 1e-12)).all()
+        assert (np.linalg.norm(w @ e, axis=0) <= out.r * (1 + 1e-12)).all()
+
+
+def test_the_resolution_covers_the_error_of_split_products() -> None:
+    rng = np.random.default_rng(0)
+    for n in (3, 200, 3000):
+        p, q = rng.standard_normal((4, n)), rng.standard_normal((n, 3)) ** 15
+        got = product(p, q, doubled=True)
+        rounder = product(p[:, ::-1].copy(), q[::-1].copy(), doubled=True)
+        difference = np.abs((got.hi - rounder.hi) + (got.lo - rounder.lo))
+        assert (difference <= 2 * resolution(np.abs(p).max(axis=1, keepdims=True), np.abs(q))).all()
+
+
+def test_bounds_of_a_part_are_positive_where_anything_is_computed() -> None:
+    given = Problem.random(Network((3, 4, 2), ("sigmoid", "tanh"), "mean_squared_error"), 5, 5)
+    exact = Oracle(given.network, given.weights, given.biases, True).propagate(given.X, given.Y)
+    E = ErrorBound(given.network, given.weights, given.biases, 5, "float64").of(exact, given.Y)
+    assert dataclasses.is_dataclass(E)
+    assert E.cost > 0
+    assert all((part > 0).all() for part in (E.output, *E.dw, *E.db))
+
+
+def test_a_sum_too_long_for_its_dtype_has_no_bound() -> None:
+    single = Rounding("float32")
+    assert 0 < single.gamma(2**24 - 1) < np.inf
+    assert single.gamma(2**24) == np.inf
+    assert single.gamma(2**24 + 1) == np.inf
+
+
+@pytest.mark.parametrize("x", [30.1, 32.0, 33.3, -30.1, -700.0])
+def test_binary_cross_entropy_may_be_differentiated_far_out(implementation_name: str, x: float) -> None:
+    """Where e^(z - ln(1 + e^z)) rounds its exponent at the size of z, and a - y is next to nothing."""
+    network = Network((1, 1), ("sigmoid",), "binary_cross_entropy")
+    for y in (0.0, 1.0):
+        given = [np.array([[value]]) for value in (1.0, 0.2, x, y)]
+        problem = Problem(network, (given[0],), (given[1],), given[2], given[3], 1)
+        try:
+            implementation = load(implementation_name)(problem)
+        except (Unavailable, Unsupported) as reason:
+            pytest.skip(str(reason))
+        verdict = check(implementation, problem, "float64")
+        assert verdict.passed, verdict.message

@@ -1,0 +1,356 @@
+"""What is drawn: nothing overlaps, nothing is cut off, every look is one implementation's, bytes repeat.
+
+Boxes are those of the figure as drawn for saving; a pixel of slack lets glyphs touch their box's edge.
+"""
+
+import hashlib
+import itertools
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from benchmarks.record.results import Record
+from reports import files, render, style
+from reports.charts import layout, machine, speed, training
+from reports.charts.canvas import settings
+from reports.tables import compare, derived, frames
+from tests.reports.records import LADDER, SIZES, cell, race, record
+
+TWELVE = tuple(2**k for k in range(12))
+STATUSES = ("skipped", "unsupported", "unavailable", "wrong", "failed", "timed out")
+
+
+def drawn_texts(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Every text with ink that drawing the figure draws, and its box."""
+    found = []
+    draw: Any = Text.draw
+
+    def record_and_draw(text: Text, renderer: RendererBase, *args: Any, **kwargs: Any) -> None:
+        if text.get_visible() and text.get_text().strip():
+            found.append((text.get_text(), text.get_window_extent(renderer)))
+        draw(text, renderer, *args, **kwargs)
+
+    with settings(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", record_and_draw)
+        FigureCanvasAgg(figure).draw()
+    return found
+
+
+def legible(figure: Figure, rotated: bool = False) -> None:
+    """No text leaves the figure; no two texts overlap (those at a slant overlap in their boxes only)."""
+    texts = drawn_texts(figure)
+    edge = figure.bbox
+    for words, box in texts:
+        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= edge.width + 1 and box.y1 <= edge.height + 1
+        assert inside, f"{words!r} is cut off: {box} of {edge.width} x {edge.height}"
+    if rotated:
+        upright = {text.get_text() for text in figure.findobj(Text) if text.get_rotation() == 0}
+        texts = [(words, box) for words, box in texts if words in upright]
+    for (one, box), (other, its) in itertools.combinations(texts, 2):
+        slim = Bbox.from_extents(box.x0 + 1, box.y0 + 1, box.x1 - 1, box.y1 - 1)
+        assert not slim.overlaps(its), f"{one!r} and {other!r} overlap"
+
+
+def leaders_end_before_names(figure: Figure) -> None:
+    """No line that leads from a line's end to its name runs through a name."""
+    with settings():
+        FigureCanvasAgg(figure).draw()
+    width, height = figure.bbox.size
+    names = [
+        text
+        for text in figure.texts
+        if text.get_horizontalalignment() == "left" and text.get_verticalalignment() == "center"
+    ]
+    boxes = [layout.extent(text, figure) for text in names]
+    for leader in figure.get_children():
+        if isinstance(leader, Line2D) and len(np.asarray(leader.get_xdata())) == 2:
+            ends = np.asarray(leader.get_xydata()) * [width, height]
+            assert all(not Bbox(ends).overlaps(box) for box in boxes)
+            assert ends.min() >= 0
+            assert ends[:, 0].max() <= width
+
+
+def every_figure(made: Record) -> list[tuple[str, str, Figure]]:
+    panel = frames.choose(made)
+    baseline = frames.choose_baseline(made, None)
+    return list(render.figures(made, frames.speedups(made, baseline), panel, baseline))
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 14])
+@pytest.mark.parametrize("sizes", [(16,), TWELVE], ids=["one size", "twelve"])
+def test_labels_do_not_overlap_and_nothing_is_cut_off(count: int, sizes: tuple[int, ...]) -> None:
+    made = race(LADDER[:count], sizes=sizes, processes=2)
+    found = every_figure(made)
+    assert {"time", "speedup", "heat"} <= {name for _, name, _ in found}
+    for _, name, figure in found:
+        legible(figure, rotated=name == "heat")
+        leaders_end_before_names(figure)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 500.0], ids=["from 1 us", "usual", "to 10 minutes"])
+def test_any_length_of_time_is_legible(scale: float) -> None:
+    made = race(LADDER, processes=2, scale=scale)
+    for _, name, figure in every_figure(made):
+        legible(figure, rotated=name == "heat")
+
+
+def test_times_from_a_microsecond_to_ten_minutes_fit_one_chart() -> None:
+    seconds = dict(zip(LADDER, np.geomspace(1e-6, 600, 14), strict=True))
+    made = record(
+        [cell(name, m, 0, (float(s * (1 + m / 64)),)) for name, s in seconds.items() for m in SIZES]
+    )
+    for _, name, figure in every_figure(made):
+        legible(figure, rotated=name == "heat")
+
+
+def test_implementations_of_the_same_speed_keep_their_labels_apart() -> None:
+    made = record([cell(name, m, 0, (1e-3,)) for name in LADDER for m in SIZES])
+    for _, name, figure in every_figure(made):
+        legible(figure, rotated=name == "heat")
+
+
+def test_every_status_has_a_mark_of_its_own_in_the_table_and_the_notes() -> None:
+    cells = [cell("loops", m) for m in (1, 2)]
+    for k, status in enumerate(STATUSES):
+        guess: dict[str, Any] = {"predicted_seconds": 12.0} if status == "skipped" else {}
+        cells += [
+            cell(f"implementation-{k}", m, status=status, reason=f"because of {k}", **guess) for m in (1, 2)
+        ]
+    made = record(cells)
+    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
+    figure = speed.heat_chart(panel, "loops")
+    legible(figure, rotated=True)
+    words = [text for text, _ in drawn_texts(figure)]
+    assert len(set(style.MARKS.values())) == len(STATUSES)
+    for mark in style.MARKS.values():
+        assert words.count(mark) == 2
+    assert "~12.0 s" in words
+    assert len({speed.HEAT_MARKS[status] for status in STATUSES}) == len(STATUSES)
+    notes = " ".join(words)
+    for status in STATUSES:
+        assert style.MEANINGS[status] in notes
+
+
+def test_a_panel_without_one_measured_cell_is_drawn_all_the_same() -> None:
+    made = record([cell("loops", 1, status="failed", reason="why")])
+    found = every_figure(made)
+    words = [text for _, _, figure in found for text, _ in drawn_texts(figure)]
+    assert "nothing to draw: no cell was measured" in words
+    for _, name, figure in found:
+        legible(figure, rotated=name == "heat")
+
+
+def test_a_prediction_is_hollow_and_its_line_dotted() -> None:
+    cells = [cell("loops", m, 0, (m * 1e-3,)) for m in (1, 4, 16)]
+    made = record([*cells, cell("loops", 64, status="skipped", predicted_seconds=0.064)])
+    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
+    axes = speed.time_chart(panel, "loops").axes[0]
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    assert [np.asarray(line.get_xydata())[:, 0].tolist() for line in hollow] == [[64]]
+    assert any(line.get_linestyle() == ":" for line in axes.lines)
+
+
+def test_whiskers_are_the_interval() -> None:
+    made = race(("loops", "numpy"), processes=4)
+    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
+    axes = speed.speedup_chart(panel, "loops").axes[0]
+    reach = sorted(
+        tuple(segment[:, 1])
+        for bars in axes.collections
+        if isinstance(bars, LineCollection)
+        for segment in bars.get_segments()
+        if len(segment) == 2
+    )
+    rows = panel[panel["implementation"] == "numpy"]
+    wanted = sorted(zip(rows["speedup_low"], rows["speedup_high"], strict=True))
+    assert np.allclose([pair for pair in reach if pair[0] > 1.001], wanted)
+
+
+def test_crossovers_are_ringed_and_labelled_with_their_batch_size() -> None:
+    made = race(LADDER, processes=2, noise=0.0)
+    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
+    crossing = frames.notable_crossovers(panel, "loops")[0]
+    for chart in (speed.time_chart, speed.speedup_chart):
+        figure = chart(panel, "loops")
+        rings = [line for line in figure.axes[0].lines if line.get_markersize() == 10]
+        assert [np.asarray(line.get_xydata())[0, 0] for line in rings] == [pytest.approx(crossing.batch_size)]
+        assert f"m ≈ {style.digits(crossing.batch_size, 2)}" in [words for words, _ in drawn_texts(figure)]
+
+
+def test_a_crossover_is_ringed_where_it_is_though_the_baseline_was_too_slow_to_run() -> None:
+    sizes = (1, 16)
+    times = {"numpy": (1e-6, 1e-4), "numba": (1e-5, 1e-5)}
+    made = [cell(name, m, 0, (t,)) for name, both in times.items() for m, t in zip(sizes, both, strict=True)]
+    made += [cell("loops", m, status="skipped", predicted_seconds=1.0 * m) for m in sizes]
+    shown = record(made)
+    figure = speed.speedup_chart(
+        frames.of_panel(frames.speedups(shown, "loops"), frames.choose(shown)), "loops"
+    )
+    assert "m ≈ 4.0" in [words for words, _ in drawn_texts(figure)]
+
+
+def test_every_known_implementation_has_a_look_of_its_own() -> None:
+    assert len({(look.colour, look.marker) for look in style.LOOKS.values()}) == len(style.LOOKS)
+    for one, other in itertools.pairwise(style.LOOKS.values()):
+        assert one.marker != other.marker
+
+
+@hypothesis.given(st.text(max_size=30))
+def test_an_unknown_implementation_looks_the_same_whoever_else_is_there(name: str) -> None:
+    assert style.look(name) == style.look(name)
+    colours = {look.colour for look in style.LOOKS.values()} | set(style.SPARE_COLOURS)
+    assert style.look(name).colour in colours
+
+
+def test_looks_stay_as_they_are() -> None:
+    found = {name: style.look(name) for name in ("mine", "alpha", "beta")}
+    digest = hashlib.sha256(repr(found).encode()).hexdigest()[:12]
+    assert digest == "815a3f4c8dff", "an implementation's look in records already drawn has changed"
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_every_colour_stands_out_from_white_and_from_the_dark_page() -> None:
+    # WCAG 2.2, 1.4.11: 3:1 for graphics; the names beside them, darkened, 4.5:1 on white.
+    dark = luminance("#15181c")
+    for colour in [*(look.colour for look in style.LOOKS.values()), *style.SPARE_COLOURS]:
+        light = luminance(colour)
+        assert 1.05 / (light + 0.05) >= 3, colour
+        assert (light + 0.05) / (dark + 0.05) >= 3, colour
+        assert 1.05 / (luminance(style.darker(colour)) + 0.05) >= 4.5, colour
+
+
+@hypothesis.given(
+    st.lists(st.floats(-50, 450), min_size=1, max_size=20), st.floats(1, 30), st.floats(100, 400)
+)
+def test_spread_positions_are_apart_within_bounds_and_in_order(
+    wanted: list[float], gap: float, most: float
+) -> None:
+    placed = layout.spread(wanted, gap, 0.0, most)
+    ordered = np.sort(placed)
+    least = min(gap, most / max(len(wanted) - 1, 1))
+    assert (np.diff(ordered) >= least - 1e-6).all()
+    assert ordered[0] >= -1e-6
+    assert ordered[-1] <= most + 1e-6
+    order = np.argsort(wanted, kind="stable")
+    assert (np.diff(np.array(placed)[order]) >= 0).all()
+
+
+def test_positions_that_are_apart_already_stay() -> None:
+    assert layout.spread([10.0, 50.0, 90.0], 12, 0, 100) == [10.0, 50.0, 90.0]
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "a" * 10_000,
+    "$\\frac{1}{0}$",
+    "line\nbreak\ttab",
+    "\u202edetrevni\u202c",
+    "emoji \U0001f600 and שלום",
+    "",
+    "%s %d {0} {name}",
+    '\'; DROP TABLE "implementations"; --',
+)
+
+
+@pytest.mark.filterwarnings("error")
+def test_hostile_names_are_drawn_as_text() -> None:
+    cells = [cell(name, m, 0, (1e-3 * (k + 1) * m,)) for k, name in enumerate(HOSTILE) for m in SIZES]
+    cells.append(cell("broken", 1, status="failed", reason=HOSTILE[0] + HOSTILE[3] + HOSTILE[1]))
+    made = record(cells, workloads=("digits",))
+    for _, name, figure in every_figure(made):
+        legible(figure, rotated=name == "heat")
+
+
+def test_two_renderings_are_the_same_bytes_and_valid_svg(tmp_path: Path) -> None:
+    made = race(LADDER[:5], processes=2)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        written = render.render(made, frames.choose(made), "loops", tmp_path / folder)
+    assert len(written) > 15
+    for path in written:
+        assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes(), path.name
+        if path.suffix == ".svg":
+            assert ET.fromstring(path.read_bytes()).tag.endswith("svg")
+
+
+def test_charts_touch_no_global_state() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    every_figure(race(LADDER[:3], processes=2))
+    assert dict(mpl.rcParams) == before
+    import sys
+
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_the_headline_and_the_training_are_legible() -> None:
+    cells = [
+        cell(
+            name,
+            64,
+            k,
+            tuple([10.0 ** -(k / 3)] * 20),
+            phase="headline",
+            iterations=50 if k else 1,
+            losses=tuple(np.geomspace(1, 0.01, 20)),
+        )
+        for k, name in enumerate(LADDER)
+    ]
+    made = record(cells, settings={"steps": 1000})
+    found = every_figure(made)
+    assert [name for _, name, _ in found] == ["headline", "training"]
+    for _, _, figure in found:
+        legible(figure)
+        leaders_end_before_names(figure)
+    words = [words for words, _ in drawn_texts(found[0][2])]
+    assert "1,000 steps of gradient descent" in words
+
+
+def test_records_side_by_side_are_legible() -> None:
+    one, other = race(LADDER, processes=3), race(LADDER, processes=3, scale=0.7)
+    both = compare.factors(one, other, frames.choose(one))
+    assert np.allclose(both["speedup"], 1 / 0.7, rtol=0.01)
+    legible(compare.chart(both, "first" * 30, "other"))
+
+
+def test_charts_without_their_figures_say_so() -> None:
+    bare = record([cell("loops", m) for m in SIZES])
+    panel = frames.of_panel(frames.speedups(bare, "loops"), frames.choose(bare))
+    figures = [
+        machine.roofline_chart(panel, None),
+        machine.accuracy_chart(panel, "here"),
+        machine.memory_chart(panel),
+        machine.growth_chart({}, {}, "here", ""),
+        training.break_even_chart([], "here"),
+        training.training_chart({}, "here"),
+        training.headline_chart([], 10, "here"),
+        speed.ladder_chart(derived.ladder(bare, frames.choose(bare)), [1], "here"),
+    ]
+    for figure in figures:
+        legible(figure)
+        assert any(words.startswith("nothing to draw") for words, _ in drawn_texts(figure))
+
+
+def test_files_are_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "summary.md").mkdir()  # what stands in the way of the rename
+    with pytest.raises(OSError, match="summary"):
+        files.write(tmp_path / "summary.md", b"text")
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.md"]

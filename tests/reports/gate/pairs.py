@@ -1,0 +1,69 @@
+"""Pairs files made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.gate.decision import Rule
+from benchmarks.record.pairs_file import CONTROL, Benchmark, Commit, Incident, Pair, Pairs, Reading
+
+RACERS = tuple(Benchmark(name, "digits", "gradients", 64, "float64") for name in ("loops", "numpy", "numba"))
+CONTROLS = tuple(Benchmark(CONTROL, "", kernel, 0, "float64") for kernel in ("interpreter", "blas"))
+MACHINE = {"cpu": "a CPU", "cores": 2}
+
+
+def names() -> list[str]:
+    return [implementation.name for implementation in RACERS]
+
+
+def control_moved(measured: Pairs, factor: float, since: int = 0) -> Pairs:
+    """The pairs, but head's first control takes so many times as long from the pair `since` on."""
+
+    def moved(reading: Reading) -> Reading:
+        if reading.benchmark != CONTROLS[0].name:
+            return reading
+        return dataclasses.replace(reading, head=tuple(factor * t for t in reading.head))
+
+    pairs = [
+        dataclasses.replace(pair, readings=tuple(map(moved, pair.readings)))
+        for pair in measured.pairs[since:]
+    ]
+    return dataclasses.replace(measured, pairs=(*measured.pairs[:since], *pairs))
+
+
+def made(
+    differences: Mapping[str, Sequence[float]],
+    pairs: int = 12,
+    incidents: Sequence[Incident] = (),
+    head: str = "b" * 40,
+    **changed: Any,
+) -> Pairs:
+    """Pairs whose differences of a benchmark are its column: 0 where it has none, none after its end."""
+    rows = []
+    for i in range(pairs):
+        readings = []
+        for benchmark in (*RACERS, *CONTROLS):
+            column = differences.get(benchmark.name, [0.0] * pairs)
+            if i < len(column):
+                readings.append(Reading(benchmark.name, 10, (1e-3,), (1e-3 * math.exp(column[i]),)))
+        rows.append(Pair("2025-01-01T00:00:00+00:00", 10.0, "base", 1, 2, 3, 4, 0.5, tuple(readings)))
+    facts: dict[str, Any] = {
+        "machine": MACHINE,
+        "versions": {"numpy": "2.0"},
+        "threads_in_force": {"cpus": 1},
+    }
+    given: dict[str, Any] = {
+        "created": "2025-01-01T00:00:00+00:00",
+        "command": "python -m benchmarks pairs --base main",
+        "base": Commit("main", "a" * 40, **facts),
+        "head": Commit("HEAD", head, **facts),
+        "settings": {"budget": 300.0},
+        "rule": Rule(),
+        "benchmarks": (*RACERS, *CONTROLS),
+        "incidents": tuple(incidents),
+        "pairs": tuple(rows),
+    }
+    return Pairs(**(given | changed))

@@ -1,0 +1,204 @@
+"""`python -m reports gate`: exit codes, the table, the page's summary."""
+
+import dataclasses
+import json
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.record import pairs_file
+from benchmarks.record.pairs_file import Incident, Pairs
+from reports.gate import commands, verdicts
+from tests.reports.gate import pairs as by_hand
+
+LOOPS, NUMPY, NUMBA = by_hand.names()
+SLOWER = {NUMPY: [math.log(1.1)] * 12}
+Judge = Callable[..., Result]
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """Judges pairs in an empty folder; returns click's result."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(measured: Pairs, *arguments: str) -> Result:
+        pairs_file.write(measured, tmp_path / "pairs.json")
+        return CliRunner().invoke(commands.gate, ["pairs.json", *arguments])
+
+    return run
+
+
+def same(pairs: int = 40, **changed: Any) -> Pairs:
+    rng = random.Random(0)
+    columns = {name: [rng.gauss(0, 0.004) for _ in range(pairs)] for name in by_hand.names()}
+    columns[NUMBA] = [25 * d for d in columns[NUMBA]]
+    return by_hand.made(columns, pairs, head="a" * 40, **changed)
+
+
+def test_exit_codes(judge: Judge) -> None:
+    assert judge(by_hand.made({})).exit_code == 0
+    assert judge(by_hand.made(SLOWER)).exit_code == 1
+    assert judge(by_hand.made({NUMPY: []})).exit_code == 2
+
+
+def test_the_table_names_every_benchmark_with_its_verdict(judge: Judge) -> None:
+    lines = judge(by_hand.made(SLOWER)).output.splitlines()
+    assert lines[0].split() == [
+        "benchmark",
+        "verdict",
+        "head",
+        "/",
+        "base",
+        "95",
+        "%",
+        "interval",
+        "pairs",
+        "floor",
+    ]
+    row = next(line for line in lines if line.startswith(NUMPY))
+    assert row.removeprefix(NUMPY).split()[:2] == ["slower", "1.100"]
+    assert row.endswith("unknown")
+    assert any(line.startswith("control blas") and "steady" in line for line in lines)
+    assert lines[-1] == f"slower: {NUMPY}"
+
+
+def test_floors_are_printed_beside_the_verdicts(judge: Judge, tmp_path: Path) -> None:
+    pairs_file.write(same(), tmp_path / "same.json")
+    result = judge(by_hand.made(SLOWER), "--floors", "same.json")
+    assert result.exit_code == 1
+    row = {line[:30].split()[0]: line for line in result.output.splitlines() if line}
+    assert row["numpy"].endswith("%")
+    assert row["numba"].endswith("informational")
+    assert "floors: from 40 pairs of one commit" in result.output
+
+
+def test_floors_are_looked_for_in_their_place(judge: Judge, tmp_path: Path) -> None:
+    pairs_file.write(same(), tmp_path / commands.FLOORS)
+    assert "floors: from 40 pairs" in judge(by_hand.made({})).output
+
+
+def on_machine(measured: Pairs, machine: dict[str, Any]) -> Pairs:
+    base, head = (dataclasses.replace(side, machine=machine) for side in (measured.base, measured.head))
+    return dataclasses.replace(measured, base=base, head=head)
+
+
+def test_floors_of_another_machine_are_not_used(judge: Judge, tmp_path: Path) -> None:
+    pairs_file.write(on_machine(same(), {}), tmp_path / "same.json")
+    result = judge(by_hand.made({}), "--floors", "same.json")
+    assert "is from another machine" in result.output
+    assert "informational" not in result.output
+
+
+def test_floors_of_a_like_machine_are_used(judge: Judge, tmp_path: Path) -> None:
+    pairs_file.write(on_machine(same(), {**by_hand.MACHINE, "memory_bytes": 1}), tmp_path / "same.json")
+    assert "floors: from 40 pairs" in judge(by_hand.made({}), "--floors", "same.json").output
+
+
+def test_floors_from_a_machine_that_was_not_steady_are_not_used(judge: Judge, tmp_path: Path) -> None:
+    pairs_file.write(by_hand.control_moved(same(), 1.1), tmp_path / "same.json")
+    control = by_hand.CONTROLS[0].name
+    result = judge(by_hand.made(SLOWER), "--floors", "same.json")
+    assert result.exit_code == 1
+    assert f"floors: unknown, {control} was not steady in same.json" in result.output
+    assert "informational" not in result.output
+
+
+def test_floors_from_two_commits_are_misuse(judge: Judge, tmp_path: Path) -> None:
+    pairs_file.write(by_hand.made({}), tmp_path / "two.json")
+    result = judge(by_hand.made({}), "--floors", "two.json")
+    assert result.exit_code == 3
+    assert "expected pairs of a commit with itself" in result.output
+
+
+def test_the_summary_is_a_table_in_markdown(judge: Judge, tmp_path: Path) -> None:
+    lost = Incident(NUMBA, "head", "failed", "a | b\nc")
+    result = judge(by_hand.made(SLOWER, incidents=[lost]), "--summary", "summary.md")
+    assert result.exit_code == 1
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    assert lines[0] == f"**slower: {NUMPY}**"
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 2 + 3 + 2
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+
+
+def test_the_folder_of_the_summary_is_made(judge: Judge, tmp_path: Path) -> None:
+    assert judge(by_hand.made(SLOWER), "--summary", "out/new/summary.md").exit_code == 1
+    assert (tmp_path / "out/new/summary.md").exists()
+
+
+def test_a_summary_that_cannot_be_written_is_misuse(judge: Judge) -> None:
+    assert judge(by_hand.made({}), "--summary", "/dev/null/summary.md").exit_code == 3
+
+
+def test_versions_that_differ_are_named(judge: Judge) -> None:
+    measured = by_hand.made({})
+    newer = dataclasses.replace(measured.head, versions={"numpy": "2.1", "scipy": "1.14"})
+    output = judge(dataclasses.replace(measured, head=newer)).output
+    assert "versions differ: numpy: base 2.0, head 2.1" in output
+    assert "versions differ: scipy: base none, head 1.14" in output
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": "gradrace-record"}', "\x00\xff" * 40, "[" * 100_000]
+)
+def test_a_damaged_file_is_no_pass(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.json"
+    path.write_text(content)
+    result = CliRunner().invoke(commands.gate, [str(path)])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_half_a_file_is_no_pass(judge: Judge, tmp_path: Path) -> None:
+    judge(by_hand.made({}))
+    text = (tmp_path / "pairs.json").read_text()
+    (tmp_path / "pairs.json").write_text(text[: len(text) // 2])
+    assert CliRunner().invoke(commands.gate, ["pairs.json"]).exit_code == 2
+
+
+def test_a_newer_schema_is_no_pass(judge: Judge, tmp_path: Path) -> None:
+    judge(by_hand.made({}))
+    document = json.loads((tmp_path / "pairs.json").read_text())
+    document["schema"] += 1
+    (tmp_path / "pairs.json").write_text(json.dumps(document))
+    result = CliRunner().invoke(commands.gate, ["pairs.json"])
+    assert result.exit_code == 2
+    assert "update gradrace" in result.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["missing.json"], ["--colour", "pairs.json"], ["a", "b"]])
+def test_misuse_has_a_code_of_its_own(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(commands.gate, arguments)
+    assert result.exit_code == 3
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError, KeyboardInterrupt, BrokenPipeError])
+def test_a_mistake_of_ours_does_not_read_as_a_slowdown(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr(verdicts, "judge", fail)
+    assert judge(by_hand.made({})).exit_code == 2
+
+
+def test_the_command_is_there(tmp_path: Path) -> None:
+    pairs_file.write(by_hand.made(SLOWER), tmp_path / "pairs.json")
+    command = [sys.executable, "-m", "reports", "gate", str(tmp_path / "pairs.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == f"slower: {NUMPY}"

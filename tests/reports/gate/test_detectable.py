@@ -1,0 +1,75 @@
+"""Floors: the noise of a benchmark decides how small a slowdown it can show."""
+
+import math
+import random
+
+import pytest
+
+from benchmarks.gate.decision import Rule, decide
+from benchmarks.record.pairs_file import Pairs
+from reports.gate.detectable import BLOCK, floors, redrawn
+from tests.reports.gate import pairs as by_hand
+
+LOOPS, NUMPY, NUMBA = by_hand.names()
+
+
+def noise(spread: float, pairs: int, seed: str) -> list[float]:
+    rng = random.Random(seed)
+    return [rng.gauss(0, spread) for _ in range(pairs)]
+
+
+def same(pairs: int = 40, **spreads: float) -> Pairs:
+    named = {name: next(n for n in by_hand.names() if n.startswith(name)) for name in spreads}
+    columns = {named[name]: noise(spread, pairs, name) for name, spread in spreads.items()}
+    return by_hand.made(columns, pairs, head="a" * 40)
+
+
+def test_the_noisier_a_benchmark_the_higher_its_floor() -> None:
+    found = floors(same(loops=0.001, numpy=0.02, numba=0.06), by_hand.names(), Rule())
+    assert Rule().minimum_effect < found[LOOPS] < 0.05
+    assert found[LOOPS] < found[NUMPY] < found[NUMBA]
+
+
+def test_more_pairs_lower_the_floor() -> None:
+    record = same(numpy=0.03)
+    few, many = (floors(record, by_hand.names(), Rule(), pairs)[NUMPY] for pairs in (14, 60))
+    assert many < few
+
+
+def test_a_slowdown_of_the_floor_is_detected_and_one_well_below_is_not() -> None:
+    record = same(numpy=0.02)
+    floor = floors(record, by_hand.names(), Rule())[NUMPY]
+    rng = random.Random(1)
+
+    def found(share: float) -> float:
+        count = 0
+        for _ in range(200):
+            series = [{NUMPY: rng.gauss(0, 0.02) + math.log1p(share)} for _ in range(30)]
+            outcome = decide(series, by_hand.names(), (), Rule()).findings[NUMPY].outcome
+            count += outcome == "slower"
+        return count / 200
+
+    assert found(floor) > 0.85
+    assert found(floor - 0.02) < 0.85
+
+
+def test_a_benchmark_that_shows_nothing_has_no_floor() -> None:
+    wild = floors(same(numpy=3.0), by_hand.names(), Rule())
+    assert wild[NUMPY] == math.inf
+    assert floors(same(pairs=19, numpy=0.01), by_hand.names(), Rule()) == {}
+
+
+def test_controls_have_no_floor_and_the_answer_repeats() -> None:
+    record = same(numpy=0.02)
+    found = floors(record, by_hand.names(), Rule())
+    assert set(found) == set(by_hand.names())
+    assert floors(record, by_hand.names(), Rule()) == found
+
+
+@pytest.mark.parametrize("length", [1, BLOCK, 30])
+def test_noise_is_redrawn_in_blocks_of_neighbours(length: int) -> None:
+    drawn = redrawn(list(range(10)), length, random.Random(0))
+    assert len(drawn) == length
+    for k in range(1, length):
+        if k % BLOCK:
+            assert drawn[k] == (drawn[k - 1] + 1) % 10

@@ -1,0 +1,347 @@
+"""The page in a real browser: `nox -s browser`, or pytest on this file where chromium and Playwright are.
+
+Screenshots at 1280 and 390 pixels, light and dark, are left in reports/out/screenshots.
+"""
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from scipy import stats
+
+from benchmarks.record.results import Record
+from reports.page import build
+from reports.style import duration, factor
+from reports.tables import frames
+from tests.reports.charts.test_charts import HOSTILE
+from tests.reports.page.test_page import hostile
+from tests.reports.records import LADDER, cell, race, record
+
+SHOTS = Path(__file__).parents[3] / "reports" / "out" / "screenshots"
+SIZES = {1280: 900, 390: 844}
+
+
+def rich() -> Record:
+    """Two workloads, two phases, two dtypes, two thread counts, every status."""
+    made = race(
+        LADDER[:8],
+        processes=3,
+        workloads=("digits", "deep"),
+        phases=("gradients", "step"),
+        dtypes=("float64", "float32"),
+    )
+    more = [
+        dataclasses.replace(m, threads=2, seconds=tuple(value * 0.6 for value in m.seconds))
+        for m in made.measurements
+        if m.implementation == "numba-parallel" and m.workload == "digits"
+    ]
+    statuses = ("skipped", "unsupported", "unavailable", "wrong", "failed", "timed out")
+    more += [
+        cell(
+            f"implementation-{k}",
+            m,
+            status=status,
+            reason=f"because of {k}",
+            predicted_seconds=2.0 if k == 0 else None,
+        )
+        for k, status in enumerate(statuses)
+        for m in (1, 4, 16, 64, 256, 1024)
+    ]
+    return record([*made.measurements, *more], workloads=("digits", "deep"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    place = shutil.which("chromium")
+    assert place, "expected chromium on the path; apt-get install chromium"
+    with sync_playwright() as playwright:
+        # A browser of root's refuses to start in its sandbox; the page is our own.
+        found = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+class Visit:
+    """A page opened from its file, with everything that it did."""
+
+    def __init__(self, browser: Browser, path: Path, width: int = 1280, scheme: Any = "light") -> None:
+        self.context = browser.new_context(
+            viewport={"width": width, "height": SIZES.get(width, 900)}, color_scheme=scheme
+        )
+        self.page: Page = self.context.new_page()
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.messages.append(f"dialog {dialog.message}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri(), wait_until="load", timeout=120_000)
+
+    def drawn(self) -> "Visit":
+        self.page.wait_for_function("document.body.dataset.drawn !== undefined", timeout=120_000)
+        return self
+
+    def choose(self, control: str, label: str) -> None:
+        self.page.evaluate("delete document.body.dataset.drawn")
+        self.page.select_option(f"#choose-{control}", label=label)
+        self.drawn()
+
+    def cells(self, table: str) -> list[list[str]]:
+        """The words of a table's body."""
+        found: list[list[str]] = self.page.evaluate(
+            "(id) => [...document.querySelectorAll(`#${id} tbody tr`)]"
+            ".map((row) => [...row.children].map((cell) => cell.innerText.trim()))",
+            table,
+        )
+        return found
+
+
+def written(made: Record, folder: Path) -> Path:
+    path = folder / "index.html"
+    path.write_bytes(build.build(made, frames.choose(made), frames.choose_baseline(made, None)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def made() -> Record:
+    return rich()
+
+
+@pytest.fixture(scope="session")
+def path(made: Record, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(made, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture
+def visit(browser: Browser, path: Path) -> Iterator[Visit]:
+    found = Visit(browser, path).drawn()
+    yield found
+    assert found.messages == []
+    found.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", SIZES)
+def test_no_console_error_no_request_no_accessibility_fault_no_sideways_scrolling(
+    browser: Browser, path: Path, width: int, scheme: str
+) -> None:
+    visit = Visit(browser, path, width, scheme).drawn()
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    visit.page.screenshot(path=SHOTS / f"{width}-{scheme}.png", full_page=True)
+    assert visit.messages == []
+    assert visit.requests == [path.as_uri()]
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = Axe().run(visit.page).response
+    faults = {
+        fault["id"]: [node["html"][:200] for node in fault["nodes"]]
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    }
+    assert faults == {}
+    visit.context.close()
+
+
+def expected(made: Record, panel: frames.Panel, baseline: str, name: str, size: int) -> tuple[float, ...]:
+    """Seconds, speedup and its interval, from the record's raw seconds and nothing of the reports."""
+    times: dict[str, dict[int, float]] = {}
+    for m in made.measurements:
+        here = (m.workload, m.phase, m.dtype, m.threads, m.batch_size) == (*panel, size)
+        if here and m.status == "measured":
+            times.setdefault(m.implementation, {})[m.process] = min(m.seconds)
+    own, base = times[name], times[baseline]
+    logs = np.log([base[process] / own[process] for process in own])
+    half = stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs)
+    mean = logs.mean()
+    seconds = math.exp(np.mean(np.log(list(own.values()))))
+    return seconds, math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+
+def test_ten_numbers_are_those_of_the_record(visit: Visit, made: Record) -> None:
+    rng = np.random.default_rng(0)
+    choices = [
+        (workload, phase, dtype)
+        for workload in ("digits", "deep")
+        for phase in ("gradients", "step")
+        for dtype in ("float64", "float32")
+    ]
+    checked = 0
+    for k in rng.permutation(len(choices))[:5]:
+        workload, phase, dtype = choices[k]
+        visit.choose("workload", f"{workload} 64-32-10")
+        visit.choose("phase", phase)
+        visit.choose("dtype", dtype)
+        visit.choose("baseline", "numpy")
+        rows = {(row[0], int(row[1])): row for row in visit.cells("cells")}
+        for name, size in (("numba", int(rng.choice([1, 16, 1024]))), ("numpy-inplace", 64)):
+            seconds, mean, low, high = expected(
+                made, frames.Panel(workload, phase, dtype, 1), "numpy", name, size
+            )
+            row = rows[name, size]
+            assert row[3] == duration(seconds)
+            assert row[5] == factor(mean)
+            assert row[6] == f"{factor(low)} to {factor(high)}"
+            checked += 1
+    assert checked == 10
+
+
+def test_every_control_changes_what_it_says(visit: Visit) -> None:
+    seen = [visit.cells("cells")]
+    for control, label, words in (
+        ("workload", "deep 64-32-10", "deep 64-32-10, gradients, float64, 1 thread"),
+        ("phase", "step", "deep 64-32-10, step, float64, 1 thread"),
+        ("dtype", "float32", "deep 64-32-10, step, float32, 1 thread"),
+        ("baseline", "numpy", "Times as fast as numpy (deep 64-32-10, step, float32, 1 thread)"),
+    ):
+        visit.choose(control, label)
+        assert words in visit.page.inner_text("#speedup-title")
+        seen.append(visit.cells("cells"))
+    visit.choose("workload", "digits 64-32-10")
+    visit.choose("threads", "2")
+    assert "2 threads" in visit.page.inner_text("#time-title")
+    assert {row[0] for row in visit.cells("cells")} == {"numba-parallel"}
+    assert all(one != other for k, one in enumerate(seen) for other in seen[:k])
+
+
+def test_a_baseline_that_has_no_float32_lends_its_float64(visit: Visit) -> None:
+    visit.choose("dtype", "float32")
+    assert "loops in float64" in visit.page.inner_text("#speedup-title")
+    assert any(row[0] == "numpy" and row[5].endswith("x") for row in visit.cells("cells"))
+
+
+def test_a_choice_that_was_not_raced_moves_to_the_nearest_that_was(visit: Visit) -> None:
+    visit.choose("threads", "2")
+    visit.choose("workload", "deep 64-32-10")
+    assert "deep 64-32-10, gradients, float64, 1 thread" in visit.page.inner_text("#time-title")
+    assert visit.page.input_value("#choose-threads") == "0"
+
+
+def test_the_table_sorts_both_ways_and_says_so(visit: Visit) -> None:
+    seconds = {row[3]: k for k, row in enumerate(visit.cells("cells"))}
+    assert len(seconds) > 10
+    for column, name in ((1, "m"), (3, "time"), (5, "speedup")):
+        for order in ("ascending", "descending"):
+            visit.page.get_by_role("button", name=name, exact=True).click()
+            head = visit.page.locator("#cells th").nth(column)
+            assert head.get_attribute("aria-sort") == order
+            if column == 1:
+                values = [int(row[1]) for row in visit.cells("cells")]
+                assert values == sorted(values, reverse=order == "descending")
+    fastest = visit.cells("cells")[0]
+    assert fastest[0] == "numba-parallel"
+    assert visit.cells("cells")[-1][5] == ""  # what has no number comes last, either way
+
+
+def test_tabs_open_by_keyboard(visit: Visit) -> None:
+    visit.page.focus("#tab-0")
+    for key, k in (("ArrowRight", 1), ("End", 13), ("ArrowRight", 0), ("ArrowLeft", 13), ("Home", 0)):
+        visit.page.keyboard.press(key)
+        assert visit.page.evaluate("document.activeElement.id") == f"tab-{k}"
+        assert visit.page.is_visible(f"#code-{k}")
+        assert visit.page.locator('[role="tabpanel"]:visible').count() == 1
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.id") == "code-0"
+
+
+def test_figures_stand_beside_the_code(visit: Visit) -> None:
+    visit.page.click("#tab-3")
+    panel = visit.page.inner_text("#code-3")
+    assert "class Numpy" in panel
+    assert "1024" in panel
+    assert "x" in panel
+
+
+def test_hovering_shows_time_speedup_interval_and_error(visit: Visit) -> None:
+    point = visit.page.locator("#speedup .mark-symbol path[aria-label]").nth(3)
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    visit.page.wait_for_selector("#vg-tooltip-element.visible")
+    words = visit.page.inner_text("#vg-tooltip-element")
+    for field in ("implementation", "batch size", "time", "speedup", "interval", "error"):
+        assert field in words
+
+
+@pytest.mark.parametrize("chart", ["speedup", "time"])
+def test_names_at_line_ends_do_not_overlap(visit: Visit, chart: str) -> None:
+    boxes = visit.page.evaluate(
+        "(id) => [...document.querySelectorAll(`#${id} .mark-text.role-mark text`)]"
+        ".map((text) => text.getBoundingClientRect())"
+        ".map((box) => [box.left, box.top, box.right, box.bottom])",
+        chart,
+    )
+    edge = visit.page.locator(f"#{chart}").bounding_box()
+    assert edge
+    assert len(boxes) >= 8
+    for k, (left, top, right, bottom) in enumerate(boxes):
+        assert left >= edge["x"]
+        assert right <= edge["x"] + edge["width"] + 1
+        for other in boxes[:k]:
+            overlap = min(bottom, other[3]) - max(top, other[1])
+            assert overlap < 4 or right <= other[0] or left >= other[2]  # boxes hold the leading, too
+
+
+def test_every_status_stands_in_the_table(visit: Visit) -> None:
+    heat = visit.page.inner_text("#heat")
+    for mark in ("skipped", "n/s", "absent", "WRONG", "failed", "timeout", "~2.00 s"):
+        assert mark in heat
+
+
+def test_the_page_prints(visit: Visit) -> None:
+    visit.page.emulate_media(media="print")
+    assert not visit.page.is_visible(".tablist")
+    assert visit.page.locator(".tabpanel:visible").count() == 14
+    assert visit.page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_hostile_text_stays_text(browser: Browser, tmp_path: Path) -> None:
+    visit = Visit(browser, written(hostile(), tmp_path)).drawn()
+    assert visit.messages == []
+    assert len(visit.requests) == 1
+    words = visit.page.inner_text("body")
+    assert HOSTILE[0] in words
+    assert "\U0001f600" in words
+    assert visit.page.evaluate("document.scripts.length") == 3
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    visit.context.close()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [cell("loops", 1, status="failed", reason="why")],
+        [cell("loops", 1)],
+        [cell("loops", 1, seconds=(math.nan,)), cell("numpy", 2)],
+    ],
+    ids=["no successful cell", "one cell", "NaN"],
+)
+def test_a_poor_record_gives_a_page_without_errors(
+    browser: Browser, tmp_path: Path, cells: list[Any]
+) -> None:
+    visit = Visit(browser, written(record(cells, implementations={}), tmp_path), 390).drawn()
+    assert visit.messages == []
+    assert len(visit.cells("cells")) == len(cells)
+    visit.context.close()
+
+
+def test_a_cell_with_one_pair_and_more_processes_has_the_interval_of_that_pair(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """A baseline that was lost after one process: its rounds there, and the implementation's beside them."""
+    made = record(
+        [
+            *(cell("numpy", m, k, (1e-5 * m, 1.2e-5 * m)) for m in (1, 16) for k in range(3)),
+            *(cell("loops", m, 1, (8e-5 * m, 9e-5 * m)) for m in (1, 16)),
+        ]
+    )
+    visit = Visit(browser, written(made, tmp_path)).drawn()
+    assert visit.messages == []
+    row = next(row for row in visit.cells("cells") if row[:2] == ["numpy", "1"])
+    assert row[5] == factor(8.0)
+    assert row[6] == f"{factor(8e-5 / 1.1e-5)} to {factor(8.5e-5 / 1e-5)}"
+    visit.context.close()

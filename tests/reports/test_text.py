@@ -1,0 +1,53 @@
+"""What a report says in words."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from benchmarks.record.results import Record
+from reports import text
+from reports.tables import frames
+from tests.reports.records import cell, race, record
+
+
+def words(made: Record) -> list[str]:
+    panel = frames.choose(made)
+    rows = frames.of_panel(frames.speedups(made, "loops"), panel)
+    return text.story(made, rows, "loops").remarks
+
+
+def test_speedups_that_are_not_known_to_the_target_are_named_the_widest_first() -> None:
+    spread = {"numpy": 0.1, "numba": 0.3, "jax": 0.001}
+    cells = [cell("loops", 1, k, (1.0,)) for k in range(3)]
+    for name, width in spread.items():
+        cells += [cell(name, 1, k, (float(np.exp(width * (k - 1))),)) for k in range(3)]
+    made = record(cells, settings={"target": 0.05})
+    found = [each for each in words(made) if each.startswith("Not known to ±5%")]
+    assert len(found) == 1
+    assert found[0].index("numba at m = 1") < found[0].index("numpy at m = 1")
+    assert "jax" not in found[0]
+    assert not any("Not known" in each for each in words(dataclasses.replace(made, settings={})))
+
+
+def test_of_many_such_speedups_only_the_widest_are_named() -> None:
+    made = dataclasses.replace(race(processes=3, noise=0.5), settings={"target": 0.01})
+    found = next(each for each in words(made) if each.startswith("Not known"))
+    assert found.count(" at m = ") == text.LONGEST
+    assert "more." in found
+
+
+def test_the_answer_rests_on_what_was_measured_where_it_can() -> None:
+    made = [
+        cell("loops", 1, seconds=(8.0,)),
+        cell("numpy", 1, seconds=(1.0,)),
+        cell("numpy", 4, seconds=(1.0,)),
+    ]
+    made.append(cell("loops", 4, status="skipped", predicted_seconds=32.0))
+
+    def answer(shown: Record) -> str:
+        return text.answer(frames.of_panel(frames.speedups(shown, "loops"), frames.choose(shown)), "loops")
+
+    assert answer(record(made)).startswith("numpy is 8.00x as fast as loops at m = 1, rounds of one process")
+    assert answer(record(made[2:])).startswith("numpy is 32.0x as fast as loops (projected) at m = 4 ")

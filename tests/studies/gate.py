@@ -1,0 +1,162 @@
+"""The gate is tried itself: pairs of one commit, pairs with known slowdowns, and whole gates on both."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tests.studies.injections import Injection
+
+FOLDER = Path(".gradrace/trial")
+
+SAME = "same"
+"""The kind of a gate that compares a commit with itself."""
+
+_IDENTITY = (
+    "-c",
+    "user.name=gate trial",
+    "-c",
+    "user.email=gate@localhost",
+    "-c",
+    "core.hooksPath=/dev/null",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One command of the trial, and the file that is there once it is done."""
+
+    kind: str
+    arguments: tuple[str, ...]
+    out: Path
+
+
+def prepare(root: Path, folder: Path) -> Path:
+    """A clone of the repository at `root`, with a tag for each injection's base and head; made once."""
+    from tests.studies.injections import INJECTIONS
+
+    clone = folder / "repository"
+    if clone.exists():
+        return clone
+    making = folder / "repository.making"
+    shutil.rmtree(making, ignore_errors=True)
+    making.parent.mkdir(parents=True, exist_ok=True)
+    _run(["git", "clone", "--quiet", str(root), str(making)], root)
+    _git(making, "tag", "trial/start")
+    for kind, injection in INJECTIONS.items():
+        for side in ("base", "head"):
+            _commit(making, injection, side, f"trial/{kind}/{side}")
+    making.rename(clone)
+    return clone
+
+
+def _commit(clone: Path, injection: Injection, side: str, tag: str) -> None:
+    _git(clone, "checkout", "--quiet", "--detach", "trial/start")
+    for edit in getattr(injection, side):
+        edit.apply(clone)
+    _git(clone, "commit", "--quiet", "--all", "--allow-empty", "--message", tag)
+    _git(clone, "tag", tag)
+
+
+def _git(clone: Path, *arguments: str) -> None:
+    _run(["git", *_IDENTITY, *arguments], clone)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    subprocess.run(command, cwd=folder, check=True)
+
+
+def steps(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str] = ()) -> Iterator[Step]:
+    """What the trial consists of, the most telling first; whole gates take turns, kind by kind.
+
+    `kinds` are `SAME` and the names of injections; all of them where none is named.
+    """
+    from tests.studies.injections import INJECTIONS
+
+    refs = {kind: (f"trial/{kind}/base", f"trial/{kind}/head") for kind in INJECTIONS}
+    refs[SAME] = ("trial/start", "trial/start")
+
+    def step(kind: str, out: str, *more: str) -> Step:
+        base, head = refs[kind]
+        return Step(kind, ("--base", base, "--head", head, "--here", *more), folder / out)
+
+    wanted = kinds or list(refs)
+    if SAME in wanted:
+        yield step(SAME, f"{SAME}.json", "--pairs", str(same))
+    for kind, injection in INJECTIONS.items():
+        if kind in wanted:
+            implementations = ",".join(injection.slowed)
+            yield step(kind, f"injected/{kind}.json", "--pairs", str(injected), "--impl", implementations)
+    for run in range(runs):
+        for kind in wanted:
+            yield step(kind, f"runs/{kind}-{run:02}.json")
+
+
+def carry_out(step: Step, clone: Path) -> int:
+    """Do a step, or go on with it; returns the exit code of its gate."""
+    partial = step.out.with_suffix(".partial")
+    command = [sys.executable, "-m", "benchmarks", "pairs", *step.arguments, "--out", str(partial)]
+    if "--pairs" in step.arguments:
+        command.append(
+            "--resume"
+        )  # a whole gate that was killed is begun anew: its time is one of its figures
+    done = subprocess.run(command, cwd=clone, check=False)
+    if done.returncode == 0:
+        partial.replace(step.out)
+    return done.returncode
+
+
+@click.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, show_default=True)
+@click.option(
+    "--same", type=click.IntRange(min=1), default=60, show_default=True, help="Pairs of one commit."
+)
+@click.option(
+    "--injected", type=click.IntRange(min=1), default=24, show_default=True, help="Pairs per injection."
+)
+@click.option(
+    "--runs", type=click.IntRange(min=0), default=20, show_default=True, help="Whole gates per kind."
+)
+@click.option("--kinds", metavar="LIST", help="same, or names of injections; all unless named.")
+@click.option("--hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="When to stop.")
+def main(folder: Path, same: int, injected: int, runs: int, kinds: str | None, hours: float) -> None:
+    """Measure the gate itself; `python -m tests.studies.gate_report` says how often it errs.
+
+    Whatever is done stays done: called again, the trial goes on where it was stopped or killed.
+    """
+    from benchmarks.gate import worktrees
+    from tests.studies.injections import INJECTIONS
+
+    named = kinds.split(",") if kinds else []
+    for kind in named:
+        if kind not in (SAME, *INJECTIONS):
+            raise click.BadParameter(
+                f"expected some of {', '.join((SAME, *INJECTIONS))}, got {kind!r}", param_hint="--kinds"
+            )
+    root = worktrees.repository(Path.cwd())
+    folder = folder.resolve()
+    clone = prepare(root, folder)
+    deadline = time.monotonic() + 3600 * hours
+    todo = [step for step in steps(folder, same, injected, runs, named) if not step.out.exists()]
+    for k, step in enumerate(todo):
+        if time.monotonic() > deadline:
+            break
+        click.echo(f"step {k + 1} of {len(todo)}: {step.out.relative_to(folder)}", err=True)
+        code = carry_out(step, clone)
+        if code:
+            raise click.ClickException(f"{step.out.name}: its gate ended with exit code {code}")
+    left = sum(not step.out.exists() for step in todo)
+    click.echo(f"{folder}: {left} steps left" if left else str(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""`python -m tests.studies.referee`: the long trial of the referee, and its figures.
+
+Random problems of full size (1 to 6 layers, widths 1 to 65, batches of 1 to 257, pre-activations to +-1000)
+before every implementation that can be had here: how many were rejected, and how tight the bound is. Then bit
+for bit equality with `loops`, and the mutants. Exits with 1 where an implementation is rejected, a mutant
+survives, or the bound is loose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import impls
+from benchmarks.measure import clock
+from impls import Implementation, Network, Problem, Unavailable, Unsupported, referee
+from impls.interface import DTYPES
+from tests.impls.mutants import MUTANTS, Sound, battery
+from tests.impls.problems import SMALL, random_problem
+from tests.impls.test_laws import RATE, SAME_ORDER, bits
+
+STRIDE = {"loops": 20, "loops-ndarray": 20, "autograd": 2, "jax": 100, "torch-compile": 500}
+"""Implementations that take long are given each so-manieth problem only."""
+
+COSTLY = (
+    Network((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error"),
+    Network((784, 128, 10), ("relu", "softmax"), "softmax_cross_entropy"),
+    Network((*[64] * 9, 10), (*["tanh"] * 8, "softmax"), "softmax_cross_entropy"),
+)
+LOOSEST = 1000
+"""The largest error of all is at least this small a part of its bound: 1 / LOOSEST."""
+
+console = Console(width=None if sys.stdout.isatty() else 140)
+
+
+@dataclasses.dataclass
+class Tally:
+    """One implementation's problems in one dtype."""
+
+    shares: list[float] = dataclasses.field(default_factory=list)
+    unsupported: int = 0
+    rejected: list[str] = dataclasses.field(default_factory=list)
+
+
+def available(names: tuple[str, ...]) -> dict[str, type[Implementation]]:
+    """The implementations that can be loaded; the others are told."""
+    found = {}
+    for name in names or impls.names():
+        try:
+            found[name] = impls.load(name)
+        except Unavailable as missing:
+            console.print(str(missing), markup=False)
+    return found
+
+
+def judge(
+    implementations: dict[str, type[Implementation]], problems: int, start: int
+) -> dict[tuple[str, str], Tally]:
+    """Each implementation on its share of the seeds `start`, `start` + 1, ...; dtypes by turns."""
+    tallies: dict[tuple[str, str], Tally] = {}
+    with Progress(console=console, transient=True) as progress:
+        for seed in progress.track(range(start, start + problems), description="judging"):
+            problem, dtype = random_problem(seed), DTYPES[seed % len(DTYPES)]
+            for name, implementation in implementations.items():
+                if dtype not in implementation.dtypes or seed // len(DTYPES) % STRIDE.get(name, 1):
+                    continue
+                tally = tallies.setdefault((name, dtype), Tally())
+                try:
+                    verdict = referee.check(implementation(problem, dtype), problem, dtype)
+                except Unsupported:
+                    tally.unsupported += 1
+                    continue
+                tally.shares.append(verdict.error_of_bound)
+                if not verdict.passed:
+                    tally.rejected.append(f"{name}, {dtype}, seed {seed}: {verdict.message}")
+    return tallies
+
+
+def bit_for_bit(implementations: dict[str, type[Implementation]], problems: int) -> dict[str, list[int]]:
+    """The seeds at which an implementation of the same order of sums differs from `loops` in any bit of
+    float64.
+    """
+    loops = impls.load("loops")
+    differ: dict[str, list[int]] = {name: [] for name in SAME_ORDER if name in implementations}
+    with Progress(console=console, transient=True) as progress:
+        for seed in progress.track(range(problems), description="bit for bit"):
+            problem = random_problem(seed, SMALL)
+            spec = loops(problem)
+            before = bits(spec.export())
+            spec.step(RATE)
+            after = bits(spec.export())
+            for name, seeds in differ.items():
+                race = implementations[name](problem)
+                same = bits(race.export()) == before
+                race.step(RATE)
+                if not (same and bits(race.export()) == after):
+                    seeds.append(seed)
+    return differ
+
+
+def survivors() -> list[str]:
+    """The mutants that pass every problem of the battery, in a dtype of theirs."""
+    given = battery()
+    return [
+        f"{mutant.__name__}, {dtype}"
+        for mutant in MUTANTS
+        for dtype in mutant.dtypes
+        if all(referee.check(mutant(problem, dtype), problem, dtype).passed for problem in given)
+    ]
+
+
+def cost() -> Table:
+    """Seconds of process time: a whole check, a second one of the same problem, and the timing they guard.
+
+    The timing is that of one cell, with its warm-up. One check serves three cells of an implementation
+    (forward, gradients, step), and its first reference every implementation.
+    """
+    shown = Table("network", "dtype", title="Seconds to verify numpy, and to time one cell of it")
+    for heading in ("batch", "first check", "further implementations' checks", "timing"):
+        shown.add_column(heading, justify="right")
+    for network, m in itertools.product(COSTLY, (1024, 4096)):
+        problem = Problem.random(network, 2 * m, m)
+        for dtype in DTYPES:
+            implementation, further = (impls.load("numpy")(problem, dtype) for _ in range(2))
+            seconds = []
+            for work in (
+                lambda: referee.check(implementation, problem, dtype),  # noqa: B023 - called at once
+                lambda: referee.check(further, problem, dtype),  # noqa: B023
+                lambda: _time(implementation.gradients),  # noqa: B023
+            ):
+                before = time.process_time()
+                work()
+                seconds.append(time.process_time() - before)
+            shown.add_row(
+                "-".join(map(str, network.widths)),
+                dtype,
+                str(m),
+                *(f"{s:.2f}" for s in seconds),
+            )
+    return shown
+
+
+def _time(call: Callable[[], Any]) -> None:
+    """As a race times a cell."""
+    plan = clock.plan(clock.settle(call))
+    for _ in range(plan.rounds):
+        clock.seconds_of(call, plan.iterations)
+
+
+def table(tallies: dict[tuple[str, str], Tally]) -> Table:
+    """Problems, rejections and the share of the bound that errors took."""
+    shown = Table("name", "dtype", title="Random problems before the referee")
+    for heading in ("problems", "not supported", "rejected", "largest share", "median share"):
+        shown.add_column(heading, justify="right")
+    for (name, dtype), tally in sorted(tallies.items()):
+        shares = (
+            (f"{np.max(tally.shares):.3f}", f"{np.median(tally.shares):.4f}") if tally.shares else ("", "")
+        )
+        counts = len(tally.shares), tally.unsupported, len(tally.rejected)
+        shown.add_row(name, dtype, *map(str, counts), *shares)
+    return shown
+
+
+@click.command()
+@click.option("--problems", default=2000, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--same-order", default=500, show_default=True, type=click.IntRange(1), help="Problems in small."
+)
+@click.option("--start", default=0, show_default=True, help="The first seed.")
+@click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
+def main(problems: int, same_order: int, start: int, names: tuple[str, ...]) -> None:
+    """Put every implementation through random problems, and the referee through every mutant."""
+    began = time.perf_counter()
+    implementations = available(names)
+    tallies = judge(implementations | {"(the mutants' implementation)": Sound}, problems, start)
+    console.print(table(tallies))
+    rejected = [message for tally in tallies.values() for message in tally.rejected]
+    failed = bool(rejected)
+    checks = sum(len(tally.shares) for tally in tallies.values())
+    console.print(
+        f"random problems: {problems}, checks of an implementation: {checks}, rejections: {len(rejected)}"
+    )
+    for message in rejected:
+        console.print(message, markup=False)
+    for dtype in DTYPES:
+        shares = [share for (_, kind), tally in tallies.items() if kind == dtype for share in tally.shares]
+        largest = max(shares)
+        failed |= not 1 / LOOSEST <= largest <= 1
+        console.print(
+            f"tightness, {dtype}: over {len(shares)} checks the largest error is {largest:.3f} of its bound, "
+            f"the median of each check's largest {np.median(shares):.4f}"
+        )
+    for name, seeds in bit_for_bit(implementations, same_order).items():
+        failed |= bool(seeds)
+        equal = same_order - len(seeds)
+        console.print(f"bit for bit: {name} equals loops in {equal} of {same_order} problems {seeds or ''}")
+    alive = survivors()
+    failed |= bool(alive)
+    killed = len(MUTANTS) - len({name.split(",")[0] for name in alive})
+    console.print(f"mutants killed: {killed} of {len(MUTANTS)}, in each of their dtypes", *alive)
+    console.print(cost())
+    console.print(f"{time.perf_counter() - began:.0f} s")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.studies.referee")
