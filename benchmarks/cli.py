@@ -121,10 +121,9 @@ def headline(
     import impls
     from benchmarks import workloads
     from benchmarks.race import headline
-    from impls.interface import DTYPES
 
     workloads.named(workload)
-    options.choices("--dtype", [dtype], DTYPES)
+    options.choices("--dtype", [dtype], impls.DTYPES)
     asked = options.implementations("--impl", names, impls.names())
     options.check_writable("--record", Path(record))
     experiment = headline.Experiment(

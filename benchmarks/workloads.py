@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import results
-from impls import Network, Problem
-from impls.interface import LOSSES
+from impls import LOSSES, Network, Problem
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
 

@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import sys
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar, NamedTuple, cast
@@ -51,6 +52,12 @@ def names() -> tuple[str, ...]:
     Those of installed distributions (entry points of the group `ENTRY_POINTS`) come last.
     """
     return (*REGISTRY, *(name for name in _brought() if name not in REGISTRY))
+
+
+def extras(implementations: Iterable[str]) -> tuple[str, ...]:
+    """The extras of this project that bring what these implementations need, sorted."""
+    needed = {REGISTRY[name].extra for name in implementations if name in REGISTRY}
+    return tuple(sorted(extra for extra in needed if extra is not None))
 
 
 def load(name: str) -> type[Implementation]:

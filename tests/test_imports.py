@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import impls
+
 ROOT = Path(__file__).parent.parent
 
 OURS = ("impls", "benchmarks", "reports", "tests")
@@ -87,6 +89,28 @@ def test_reports_enter_the_race_by_two_doors() -> None:
     for path in files("reports"):
         for name in imported(path):
             assert name.split(".")[0] != "benchmarks" or through_a_door(name), f"{path} imports {name}"
+
+
+def names_of_impls(path: Path) -> Iterator[str]:
+    """Every name below `impls` that a file imports, or reads as an attribute of the package."""
+    yield from (name.removeprefix("impls.") for name in imported(path) if name.startswith("impls."))
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "impls":
+            yield node.attr
+
+
+def test_the_race_uses_what_impls_exports_and_nothing_below() -> None:
+    exported = {*impls.__all__, "__file__"}
+    for path in files("benchmarks"):
+        for name in names_of_impls(path):
+            assert name in exported, f"{path} uses impls.{name}"
+
+
+def test_whatever_impls_exports_is_there() -> None:
+    for name in impls.__all__:
+        assert getattr(impls, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        impls.nothing  # noqa: B018 - the attribute is the test
 
 
 def test_the_decision_needs_the_standard_library_alone() -> None:

@@ -57,6 +57,7 @@ def run(plan: Plan, root: Path, say: Callable[[str], None]) -> Pairs:
 
     Raises Refusal where the plan cannot be followed, and NoAnswer where no pair can be measured.
     """
+    import impls
     from benchmarks.gate import worktrees
     from benchmarks.gate.process import Process
 
@@ -73,7 +74,7 @@ def run(plan: Plan, root: Path, say: Callable[[str], None]) -> Pairs:
         pythons: dict[Side, Path] = dict.fromkeys(worktrees.SIDES, Path(sys.executable))
         if not plan.here:
             say("building the environments of base and head")
-            pythons = worktrees.environments(root, folders, _extras(plan.implementations))
+            pythons = worktrees.environments(root, folders, impls.extras(plan.implementations))
 
         def start(side: Side, hash_seed: int, padding: int) -> Process:
             return Process(side, pythons[side], folders[side], hash_seed, padding)
@@ -234,14 +235,6 @@ def _refuse_resuming(out: Path, what: str, was: Any, now: Any) -> NoReturn:
     from benchmarks.gate.worktrees import Refusal
 
     raise Refusal(f"--resume: {what}: {out} has {was}, got {now}; write to another file with --out")
-
-
-def _extras(implementations: Sequence[str]) -> tuple[str, ...]:
-    """The extras that bring what these implementations need."""
-    from impls.registry import REGISTRY
-
-    extras = {REGISTRY[name].extra for name in implementations if name in REGISTRY}
-    return tuple(sorted(extra for extra in extras if extra is not None))
 
 
 def _check_targets(implementations: Sequence[str]) -> None:

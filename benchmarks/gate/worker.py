@@ -120,7 +120,6 @@ def prepare(benchmark: Benchmark, verify: bool) -> Call:
     from benchmarks.measure.session import CellError, guard, method
     from benchmarks.record.cells import Cell
     from benchmarks.record.pairs_file import CONTROL
-    from impls import referee
 
     if benchmark.implementation == CONTROL:
         return CONTROLS[benchmark.phase]()
@@ -132,7 +131,7 @@ def prepare(benchmark: Benchmark, verify: bool) -> Call:
             raise CellError("unavailable", str(error)) from error
         problem = workloads.problem(workloads.named(cell.workload), cell.batch_size)
         if verify:
-            verdict = referee.check(implementation_class(problem, cell.dtype, 1), problem, cell.dtype)
+            verdict = impls.check(implementation_class(problem, cell.dtype, 1), problem, cell.dtype)
             if not verdict.passed:
                 raise CellError("wrong", verdict.message)
         return method(implementation_class(problem, cell.dtype, 1), cell.phase)

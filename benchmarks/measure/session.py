@@ -25,8 +25,6 @@ from benchmarks.measure.noise import Quiet, Stopwatch
 from benchmarks.options import Settings
 from benchmarks.record import checkout, results
 from benchmarks.record.cells import Cell
-from impls import referee
-from impls.facts import lines_of_code
 
 CELL_LIMIT_SECONDS = 14.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
@@ -63,7 +61,7 @@ class Starter:
 
     implementation: impls.Implementation
     construct_seconds: float
-    verdict: referee.Verdict
+    verdict: impls.Verdict
 
 
 class Contest:
@@ -158,13 +156,13 @@ class Contest:
         implementation_class = self.load(cell.implementation)
         problem = self.problem(cell.workload, cell.batch_size)
         try:
-            referee.held(problem, cell.dtype)
+            impls.held(problem, cell.dtype)
         except ValueError as error:  # no implementation sees a problem that overflows in its dtype
             raise CellError("unsupported", str(error)) from error
         start = time.perf_counter()
         implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
         construct_seconds = time.perf_counter() - start
-        verdict = referee.check(implementation, problem, cell.dtype)
+        verdict = impls.check(implementation, problem, cell.dtype)
         if not verdict.passed:
             raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
         return Starter(implementation, construct_seconds, verdict)
@@ -341,6 +339,6 @@ def facts(implementation: type[impls.Implementation]) -> results.Facts:
         same_order=implementation.same_order,
         fast_math=implementation.fast_math,
         layout=implementation.layout,
-        lines_of_code=lines_of_code(source),
+        lines_of_code=impls.lines_of_code(source),
         source=source,
     )

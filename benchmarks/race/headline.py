@@ -22,7 +22,6 @@ from benchmarks.race import report
 from benchmarks.record import checkout, results
 from benchmarks.record.cells import Cell
 from benchmarks.record.intervals import Interval, interval
-from impls import referee
 
 PHASE = "headline"
 
@@ -109,7 +108,7 @@ def _measure(
     start = time.perf_counter()
     implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
     construct_seconds = time.perf_counter() - start
-    verdict = referee.check(implementation, problem, cell.dtype)
+    verdict = impls.check(implementation, problem, cell.dtype)
     if not verdict.passed:
         raise session.CellError("wrong", f"{cell.implementation}: {verdict.message}")
     _check_train(implementation_class, problem, cell, workload.learning_rate)
@@ -153,7 +152,7 @@ def _check_train(
     trained.train(CHECKED_STEPS, rate)
     for _ in range(CHECKED_STEPS):
         stepped.step(rate)
-    pairs = zip(referee.quantities(trained.export()), referee.quantities(stepped.export()), strict=True)
+    pairs = zip(impls.quantities(trained.export()), impls.quantities(stepped.export()), strict=True)
     for (what, one), (_, other) in pairs:
         if not np.array_equal(one, other):
             raise session.CellError(

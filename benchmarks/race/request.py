@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import impls
 from benchmarks import options, workloads
 from benchmarks.options import Settings
-from impls.interface import DTYPES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Request:
             implementations=options.implementations("--impl", self.impl, impls.names()),
             workloads=tuple(self.workloads()),
             batch_sizes=options.positives("--batch-sizes", sizes),
-            dtypes=options.choices("--dtype", options.items(self.dtype) or ["float64"], DTYPES),
+            dtypes=options.choices("--dtype", options.items(self.dtype) or ["float64"], impls.DTYPES),
             threads=options.positive("--threads", self.threads),
             seed=secrets.randbelow(2**31) if self.seed is None else options.whole("--seed", self.seed),
         )

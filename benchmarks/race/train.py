@@ -10,7 +10,6 @@ import numpy as np
 
 import impls
 from benchmarks import options, workloads
-from impls.interface import DTYPES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Course:
     def __post_init__(self) -> None:
         if workloads.named(self.workload).data != "digits":
             raise ValueError(f"--workload: expected one on the digits, got {self.workload!r}")
-        if self.dtype not in DTYPES:
-            raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.dtype not in impls.DTYPES:
+            raise ValueError(f"--dtype: expected one of {', '.join(impls.DTYPES)}, got {self.dtype!r}")
 
     def problem(self) -> impls.Problem:
         """The network to begin with, and the digits to train on."""
