@@ -116,7 +116,7 @@ def test_an_experiment_that_is_interrupted_keeps_what_it_found(
 
 
 def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:
-    name = "tests.impls.test_conformance:ForgetsAStep"
+    name = "tests.impls.referee.test_conformance:ForgetsAStep"
     measurement = headline.run(name, TINY, 0).measurement
     assert measurement.status == "wrong"
     assert "expected train(3) to be as many steps" in measurement.reason
