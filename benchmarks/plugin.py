@@ -122,12 +122,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         contest.tell(end=dataclasses.asdict(contest.process()))
         return
     from benchmarks.race import report
-    from benchmarks.record import results
+    from benchmarks.record import race_file
 
     path = Path(session.config.getoption("--record"))
     command = shlex.join(["pytest", *session.config.invocation_params.args])
     try:
-        results.write(contest.record(command), path)
+        race_file.write(contest.record(command), path)
     except OSError as error:
         session.config.stash[OUTCOME] = f"the record could not be written: {path}: {error}"
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR

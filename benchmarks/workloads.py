@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 from impls import LOSSES, Network, Problem
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
@@ -26,10 +26,10 @@ class Workload:
     data: str
     learning_rate: float
 
-    def described(self) -> results.Workload:
+    def described(self) -> race_file.Workload:
         """As a record has it."""
         network = self.network
-        return results.Workload(network.widths, network.activations, network.loss, self.data)
+        return race_file.Workload(network.widths, network.activations, network.loss, self.data)
 
 
 def _network(widths: tuple[int, ...], hidden: str, last: str, loss: str) -> Network:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.record import results
-from benchmarks.record.results import Record
+from benchmarks.record import race_file
+from benchmarks.record.race_file import Record
 from reports import files, render, text
 from reports.style import duration, factor
 from reports.tables.derived import totals
@@ -31,7 +31,7 @@ def redraw(docs: Path = DOCS) -> list[Path]:
     folder = docs / "gallery"
     written, sections = [], []
     for name, heading in ((RACE, "The race"), (HEADLINE, "The article's experiment")):
-        record = results.read(folder / name)
+        record = race_file.read(folder / name)
         panel = choose(record)
         baseline = choose_baseline(record, None)
         table = speedups(record, baseline)
@@ -58,8 +58,8 @@ def redraw(docs: Path = DOCS) -> list[Path]:
     written.append(files.write(docs / "gallery.md", "\n".join([*opening, *sections]).encode()))
     lesson = docs / "lesson.md"
     if lesson.exists():
-        record = results.read(folder / RACE)
-        head = results.read(folder / HEADLINE)
+        record = race_file.read(folder / RACE)
+        head = race_file.read(folder / HEADLINE)
         renewed = renew(lesson.read_text(encoding="utf-8"), record, head)
         written.append(files.write(lesson, renewed.encode()))
     return written
@@ -128,7 +128,7 @@ def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
     command = re.sub(r" --record[ =]\S+", "", record.command)
     kept = dataclasses.replace(record, command=command, measurements=measurements, settings=settings)
     path = docs / "gallery" / name
-    results.write(kept, path)
+    race_file.write(kept, path)
     document = json.loads(path.read_text(encoding="utf-8"))
     document["measurements"] = [
         {key: value for key, value in each.items() if value not in (None, "", [])}

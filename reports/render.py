@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports import files, text
 from reports.charts import machine, speed, training
 from reports.charts.canvas import describe

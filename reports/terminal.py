@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports import text
 from reports.style import plain
 from reports.tables import compare

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports.charts.canvas import describe, whiskers
 from reports.charts.speed import cell_words
 from reports.style import MARKS, MEANINGS, digits, duration, factor, plain

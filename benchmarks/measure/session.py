@@ -23,7 +23,7 @@ from benchmarks.measure import calibration, clock, compilers, costs, environment
 from benchmarks.measure.channel import Channel
 from benchmarks.measure.noise import Quiet, Stopwatch
 from benchmarks.options import Settings
-from benchmarks.record import checkout, results
+from benchmarks.record import checkout, race_file
 from benchmarks.record.cells import Cell
 
 CELL_LIMIT_SECONDS = 14.0
@@ -48,7 +48,7 @@ STEP_LEARNING_RATE = 0.01
 class CellError(Exception):
     """A cell that cannot be timed, with the status that goes on record."""
 
-    def __init__(self, status: results.Status, reason: str, predicted_seconds: float | None = None) -> None:
+    def __init__(self, status: race_file.Status, reason: str, predicted_seconds: float | None = None) -> None:
         super().__init__(status, reason, predicted_seconds)  # all of them, so that it can be pickled
         self.status = status
         self.reason = reason
@@ -82,8 +82,8 @@ class Contest:
         self._watch = environment.Watch(settings.threads)
         self._tell: Callable[..., None] | None = None
         self._wanted: set[Cell] | None = None
-        self.facts: dict[str, results.Facts] = {}
-        self.measurements: list[results.Measurement] = []
+        self.facts: dict[str, race_file.Facts] = {}
+        self.measurements: list[race_file.Measurement] = []
         self.fastest: dict[Cell, float] = {}
         self._starters: dict[tuple[str, int, str, str], Starter | CellError] = {}
         self._problem: tuple[tuple[str, int], impls.Problem] | None = None
@@ -199,7 +199,7 @@ class Contest:
 
     def enter(
         self, cell: Cell, starter: Starter, seconds: tuple[float, ...], iterations: int
-    ) -> results.Measurement:
+    ) -> race_file.Measurement:
         """Put a timed cell on record; of its rounds those that the stopwatch found quiet, if any."""
         probes = self.stopwatch.probes
         within = [self.moments.is_quiet(took) for took in probes]
@@ -228,19 +228,19 @@ class Contest:
             error_ulp_median=starter.verdict.error_ulp_median,
         )
 
-    def enter_failure(self, cell: Cell, error: CellError) -> results.Measurement:
+    def enter_failure(self, cell: Cell, error: CellError) -> race_file.Measurement:
         """Put a cell that was not timed on record, with the reason."""
         return self._record(
             cell, status=error.status, reason=error.reason, predicted_seconds=error.predicted_seconds
         )
 
-    def _record(self, cell: Cell, **found: Any) -> results.Measurement:
-        measurement = results.Measurement(**dataclasses.asdict(cell), process=0, **found)
+    def _record(self, cell: Cell, **found: Any) -> race_file.Measurement:
+        measurement = race_file.Measurement(**dataclasses.asdict(cell), process=0, **found)
         self.measurements.append(measurement)
         self.tell(measurement=dataclasses.asdict(measurement))
         return measurement
 
-    def process(self) -> results.Process:
+    def process(self) -> race_file.Process:
         """This process, at its end: what was in force, and what the machine could do."""
         calibrated = {**calibration.calibrate(self.moments.wait), "probe": self.moments.fastest}
         warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated["call"])]
@@ -249,7 +249,7 @@ class Contest:
                 f"more than {NOISY:.0%} of the cells found no quiet moment: something else kept slowing the "
                 "machine down; race later or elsewhere"
             )
-        return results.Process(
+        return race_file.Process(
             seed=self.settings.seed,
             started=self._started.isoformat(),
             seconds=time.perf_counter() - self._start,
@@ -261,10 +261,10 @@ class Contest:
             waited=self.moments.waited,
         )
 
-    def record(self, command: str) -> results.Record:
+    def record(self, command: str) -> race_file.Record:
         """All of it, as the record of a race of one process."""
         process = self.process()
-        return results.Record(
+        return race_file.Record(
             created=datetime.datetime.now(datetime.UTC).isoformat(),
             command=command,
             machine=environment.machine(),
@@ -277,7 +277,7 @@ class Contest:
         )
 
 
-def clock_warnings(measurements: Iterable[results.Measurement], call: float) -> Iterator[str]:
+def clock_warnings(measurements: Iterable[race_file.Measurement], call: float) -> Iterator[str]:
     """What the times themselves say against them; `call` is what an empty call takes, in seconds."""
     timed = [m for m in measurements if m.seconds]
     wide = [m for m in timed if _quartile_distance(m.seconds) > WIDE * m.fastest]
@@ -329,10 +329,10 @@ def load(name: str) -> type[impls.Implementation]:
         raise CellError("unavailable", str(error)) from error
 
 
-def facts(implementation: type[impls.Implementation]) -> results.Facts:
+def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
     """An implementation's line of the fairness sheet, with its source."""
     source = inspect.getsource(sys.modules[implementation.__module__])
-    return results.Facts(
+    return race_file.Facts(
         idea=implementation.idea,
         differs_from=implementation.differs_from,
         dtypes=tuple(implementation.dtypes),

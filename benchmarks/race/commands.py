@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from benchmarks.record import results
+    from benchmarks.record import race_file
 
 RECORD = "reports/out/record.json"
 
@@ -106,13 +106,13 @@ def race(
         click.echo(f"{report.render(path)}\n{verdict}")
 
 
-def _earlier(path: Path) -> results.Record:
-    from benchmarks.record import results
+def _earlier(path: Path) -> race_file.Record:
+    from benchmarks.record import race_file
 
-    partial = results.partial_of(path)
+    partial = race_file.partial_of(path)
     for place in (partial, path):
         if place.exists():
-            return results.read(place)
+            return race_file.read(place)
     raise ValueError(f"--resume: expected a race at {path} or {partial}, found none; race without it")
 
 
@@ -121,8 +121,8 @@ def _earlier(path: Path) -> results.Record:
 @click.option("--record", default=RECORD, type=click.Path(path_type=Path), help="Where the merged one goes.")
 def merge(records: tuple[Path, ...], record: Path) -> None:
     """Merge the records of races of the same machine, versions and settings into one."""
-    from benchmarks.record import merging, results
+    from benchmarks.record import merging, race_file
 
-    merged = merging.merge([results.read(path) for path in records])
-    results.write(merged, record)
+    merged = merging.merge([race_file.read(path) for path in records])
+    race_file.write(merged, record)
     click.echo(f"{len(merged.processes)} processes, {len(merged.measurements)} measurements: {record}")

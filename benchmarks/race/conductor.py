@@ -22,7 +22,7 @@ from benchmarks.measure.worker import Hung, Worker, WorkerError
 from benchmarks.options import Settings
 from benchmarks.race import stopping
 from benchmarks.race.request import Request
-from benchmarks.record import checkout, results
+from benchmarks.record import checkout, race_file
 from benchmarks.record.cells import Cell
 from benchmarks.record.intervals import Interval
 from benchmarks.record.merging import check_source, must_agree
@@ -93,9 +93,9 @@ class Race:
         self.plan = plan
         self.path = path
         self.say = say
-        self.facts: dict[str, results.Facts] = {}
-        self.processes: list[results.Process] = []
-        self.measurements: list[results.Measurement] = []
+        self.facts: dict[str, race_file.Facts] = {}
+        self.processes: list[race_file.Process] = []
+        self.measurements: list[race_file.Measurement] = []
         self.machine: Mapping[str, Any] = environment.machine()
         self.versions: Mapping[str, str] = {}
         self.costs: dict[Cell, float] = {}
@@ -109,14 +109,14 @@ class Race:
     @property
     def partial(self) -> Path:
         """Where the race so far is kept."""
-        return results.partial_of(self.path)
+        return race_file.partial_of(self.path)
 
     @property
     def seconds(self) -> float:
         """What the race has taken, before it was interrupted and since."""
         return self.spent + time.monotonic() - self.started
 
-    def resume(self, record: results.Record) -> None:
+    def resume(self, record: race_file.Record) -> None:
         """Go on from a record of the same race; raises ValueError naming both values where it is another."""
         must_agree("settings", record.settings, self.plan.described(), free=("target", "budget"))
         must_agree("machine", record.machine, self.machine)
@@ -139,7 +139,7 @@ class Race:
                     self._run_process(cells, compiled)
             if self.plan.survey:
                 self._survey()
-            results.write(self.record(), self.path)
+            race_file.write(self.record(), self.path)
         except BaseException:
             if self.measurements:
                 self.save(last=True)
@@ -163,7 +163,7 @@ class Race:
         seed = self.plan.settings.seed + number
         began = last = time.monotonic()
         self.processes.append(
-            results.Process(seed=seed, started=datetime.datetime.now(datetime.UTC).isoformat(), seconds=0.0)
+            race_file.Process(seed=seed, started=datetime.datetime.now(datetime.UTC).isoformat(), seconds=0.0)
         )
         self.current, self.done = cells, 0
         flight: Cell | None = None
@@ -181,8 +181,8 @@ class Race:
                             self.costs[STARTUP] = now - began
                         flight, last = Cell(**message["begin"]), now
                     elif "measurement" in message:
-                        measurement = results.parse(
-                            results.Measurement, message["measurement"], "measurement"
+                        measurement = race_file.parse(
+                            race_file.Measurement, message["measurement"], "measurement"
                         )
                         self.measurements.append(dataclasses.replace(measurement, process=number))
                         # The first process may compile what the next ones find in caches.
@@ -192,12 +192,12 @@ class Race:
                         flight = None
                         self.save()
                     elif "facts" in message:
-                        facts = results.parse(results.Facts, message["facts"], "facts")
+                        facts = race_file.parse(race_file.Facts, message["facts"], "facts")
                         check_source(message["of"], self.facts.setdefault(message["of"], facts), facts)
                     elif "versions" in message:
                         self._check_same(message)
                     elif "end" in message:
-                        self.processes[number] = results.parse(results.Process, message["end"], "process")
+                        self.processes[number] = race_file.parse(race_file.Process, message["end"], "process")
                     self.say(self)
             except WorkerError as error:
                 if flight is None:
@@ -232,9 +232,11 @@ class Race:
 
     def _lose(self, cell: Cell, number: int, error: WorkerError) -> None:
         """The cell during which a process hung or died is lost, it alone: the others go on in the next."""
-        status: results.Status = "timed out" if isinstance(error, Hung) else "failed"
+        status: race_file.Status = "timed out" if isinstance(error, Hung) else "failed"
         self.measurements.append(
-            results.Measurement(**dataclasses.asdict(cell), process=number, status=status, reason=str(error))
+            race_file.Measurement(
+                **dataclasses.asdict(cell), process=number, status=status, reason=str(error)
+            )
         )
 
     def save(self, last: bool = False) -> None:
@@ -243,7 +245,7 @@ class Race:
             return
         self._saved = time.monotonic()
         try:
-            results.write(self.record(), self.partial)
+            race_file.write(self.record(), self.partial)
         except OSError as error:
             self.trouble = f"the race so far could not be kept: {error}"
         else:
@@ -277,9 +279,9 @@ class Race:
             lines.append(self.trouble)
         return "\n".join(lines)
 
-    def record(self) -> results.Record:
+    def record(self) -> race_file.Record:
         """The race so far, as a record."""
-        return results.Record(
+        return race_file.Record(
             created=datetime.datetime.now(datetime.UTC).isoformat(),
             command=self.plan.command,
             machine=self.machine,

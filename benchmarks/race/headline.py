@@ -19,7 +19,7 @@ import impls
 from benchmarks import workloads
 from benchmarks.measure import clock, environment, isolation, session
 from benchmarks.race import report
-from benchmarks.record import checkout, results
+from benchmarks.record import checkout, race_file
 from benchmarks.record.cells import Cell
 from benchmarks.record.intervals import Interval, interval
 
@@ -51,9 +51,9 @@ class Experiment:
 class Finding:
     """What one process found of one implementation."""
 
-    measurement: results.Measurement
-    process: results.Process
-    facts: results.Facts | None
+    measurement: race_file.Measurement
+    process: race_file.Process
+    facts: race_file.Facts | None
 
 
 def rounds(steps: int, call_seconds: float, budget: float) -> clock.Plan:
@@ -81,13 +81,13 @@ def run(name: str, experiment: Experiment, process: int) -> Finding:
             facts = session.facts(implementation_class)
             measurement = _measure(implementation_class, cell, experiment, process)
     except session.CellError as error:
-        measurement = results.Measurement(
+        measurement = race_file.Measurement(
             **dataclasses.asdict(cell), process=process, status=error.status, reason=error.reason
         )
     threads = environment.threads_in_force()
     return Finding(
         measurement,
-        results.Process(
+        race_file.Process(
             seed=0,
             started=started.isoformat(),
             seconds=time.perf_counter() - start,
@@ -102,7 +102,7 @@ def run(name: str, experiment: Experiment, process: int) -> Finding:
 
 def _measure(
     implementation_class: type[impls.Implementation], cell: Cell, experiment: Experiment, process: int
-) -> results.Measurement:
+) -> race_file.Measurement:
     workload = workloads.named(cell.workload)
     problem = workloads.problem(workload, cell.batch_size)
     start = time.perf_counter()
@@ -127,7 +127,7 @@ def _measure(
         losses.append(_loss(problem, implementation.export()))
         if not math.isfinite(losses[-1]):
             raise session.CellError("failed", f"{cell.implementation}: the loss became {losses[-1]}")
-    return results.Measurement(
+    return race_file.Measurement(
         **dataclasses.asdict(cell),
         process=process,
         status="measured",
@@ -170,7 +170,7 @@ def _loss(problem: impls.Problem, trained: impls.Result) -> float:
     return judge.export().loss
 
 
-def in_full(measurement: results.Measurement, steps: int) -> bool:
+def in_full(measurement: race_file.Measurement, steps: int) -> bool:
     """Whether every step was run, so that nothing is projected."""
     return len(measurement.seconds) * measurement.iterations >= steps
 
@@ -193,13 +193,13 @@ def findings(names: tuple[str, ...], experiment: Experiment) -> Iterator[Finding
 def _crashed(name: str, experiment: Experiment, process: int, reason: str) -> Finding:
     cell = Cell(experiment.workload, PHASE, experiment.batch_size, experiment.dtype, experiment.threads, name)
     return Finding(
-        results.Measurement(**dataclasses.asdict(cell), process=process, status="failed", reason=reason),
-        results.Process(seed=0, started=datetime.datetime.now(datetime.UTC).isoformat(), seconds=0.0),
+        race_file.Measurement(**dataclasses.asdict(cell), process=process, status="failed", reason=reason),
+        race_file.Process(seed=0, started=datetime.datetime.now(datetime.UTC).isoformat(), seconds=0.0),
         None,
     )
 
 
-def totals(measurements: list[results.Measurement], steps: int) -> Interval:
+def totals(measurements: list[race_file.Measurement], steps: int) -> Interval:
     """Seconds of all the steps: as run, or projected from each process's mean."""
     means = [sum(m.seconds) / len(m.seconds) * steps for m in measurements]
     if in_full(measurements[0], steps):
@@ -209,9 +209,9 @@ def totals(measurements: list[results.Measurement], steps: int) -> Interval:
 
 def record(
     found: list[Finding], experiment: Experiment, names: tuple[str, ...], command: str
-) -> results.Record:
+) -> race_file.Record:
     """The experiment as a record: measurements of the phase "headline", whose seconds are those of a step."""
-    return results.Record(
+    return race_file.Record(
         created=datetime.datetime.now(datetime.UTC).isoformat(),
         command=command,
         machine=environment.machine(),
@@ -235,7 +235,7 @@ def clock_time(seconds: float) -> str:
 
 def main(names: tuple[str, ...], experiment: Experiment, path: Path, command: str) -> None:
     """Run the experiment, print its table, write its record; what there is so far is kept beside it."""
-    partial = results.partial_of(path)
+    partial = race_file.partial_of(path)
     import rich.console
     import rich.table
 
@@ -248,10 +248,10 @@ def main(names: tuple[str, ...], experiment: Experiment, path: Path, command: st
         say(f"{names[0]} ...")
         for finding in findings(names, experiment):
             found.append(finding)
-            results.write(record(found, experiment, names, command), partial)
+            race_file.write(record(found, experiment, names, command), partial)
             say(f"{finding.measurement.implementation}: {finding.process.seconds:.3g} s")
     partial.replace(path)
-    by_name: dict[str, list[results.Measurement]] = {name: [] for name in names}
+    by_name: dict[str, list[race_file.Measurement]] = {name: [] for name in names}
     for finding in found:
         by_name[finding.measurement.implementation].append(finding.measurement)
     title = f"{experiment.steps:,} steps of {experiment.batch_size} samples ({experiment.workload})"

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 from benchmarks.record.intervals import Interval, interval
 
@@ -16,12 +16,12 @@ FEWEST = 5
 happens to be narrow, would make narrow intervals of luck."""
 
 
-def cell_of(measurement: results.Measurement) -> Cell:
+def cell_of(measurement: race_file.Measurement) -> Cell:
     """The cell that was measured."""
     return Cell(**{field.name: getattr(measurement, field.name) for field in dataclasses.fields(Cell)})
 
 
-def lost(measurements: Iterable[results.Measurement]) -> set[Cell]:
+def lost(measurements: Iterable[race_file.Measurement]) -> set[Cell]:
     """Cells that were not timed in some process, for whatever reason: they are not tried again.
 
     But for those that one process timed and another one predicted to be too slow: they are near the limit.
@@ -32,14 +32,14 @@ def lost(measurements: Iterable[results.Measurement]) -> set[Cell]:
     return faults | {cell_of(m) for m in measurements if m.status == "skipped"} - timed
 
 
-def speedups(measurements: Sequence[results.Measurement], over: str) -> dict[Cell, Interval]:
+def speedups(measurements: Sequence[race_file.Measurement], over: str) -> dict[Cell, Interval]:
     """Of every measured cell but its baseline's, the ratio to the baseline, paired within each process."""
     return {cell: interval(ratios) for cell, ratios in _ratios(measurements, over).items()}
 
 
-def _ratios(measurements: Sequence[results.Measurement], over: str) -> dict[Cell, list[float]]:
+def _ratios(measurements: Sequence[race_file.Measurement], over: str) -> dict[Cell, list[float]]:
     seconds: dict[Cell, dict[int, float]] = collections.defaultdict(dict)
-    for m in itertools.compress(measurements, results.counting(measurements)):
+    for m in itertools.compress(measurements, race_file.counting(measurements)):
         seconds[cell_of(m)][m.process] = m.fastest
     found = {}
     for cell, of_cell in seconds.items():
@@ -67,7 +67,7 @@ def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
 
 def next_cells(
     cells: Sequence[Cell],
-    measurements: Sequence[results.Measurement],
+    measurements: Sequence[race_file.Measurement],
     target: float,
     costs: Mapping[Cell, float],
     budget: float,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 
 RUN_SETTINGS = (
     *("seed", "target", "budget", "threads"),
@@ -28,7 +28,7 @@ def must_agree(what: str, one: Mapping[str, Any], other: Mapping[str, Any], free
             )
 
 
-def check_source(name: str, one: results.Facts, other: results.Facts) -> None:
+def check_source(name: str, one: race_file.Facts, other: race_file.Facts) -> None:
     """Raise ValueError where two races of the implementation `name` ran different code."""
     if one.source != other.source:
         raise ValueError(
@@ -37,13 +37,13 @@ def check_source(name: str, one: results.Facts, other: results.Facts) -> None:
         )
 
 
-def merge(records: Sequence[results.Record]) -> results.Record:
+def merge(records: Sequence[race_file.Record]) -> race_file.Record:
     """All the processes of several races as one race."""
     first = records[0]
-    processes: list[results.Process] = []
-    measurements: list[results.Measurement] = []
-    workloads: dict[str, results.Workload] = {}
-    facts: dict[str, results.Facts] = {}
+    processes: list[race_file.Process] = []
+    measurements: list[race_file.Measurement] = []
+    workloads: dict[str, race_file.Workload] = {}
+    facts: dict[str, race_file.Facts] = {}
     settings = dict(first.settings)
     for record in records:
         must_agree("machine", first.machine, record.machine)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.gate.decision import Decision, Rule, decide
-from benchmarks.record import results
-from benchmarks.record.results import RecordError
+from benchmarks.record import race_file
+from benchmarks.record.race_file import RecordError
 
 FORMAT = "gradrace-pairs"
 SCHEMA = 1
@@ -61,7 +61,7 @@ class Incident:
 
     benchmark: str
     side: Side
-    status: results.Status
+    status: race_file.Status
     reason: str
 
 
@@ -107,13 +107,13 @@ class Pairs:
 
 def write(pairs: Pairs, path: Path) -> None:
     """Write `pairs` as JSON: all of it or nothing."""
-    results.write_document(pairs, path, FORMAT, SCHEMA)
+    race_file.write_document(pairs, path, FORMAT, SCHEMA)
 
 
 def read(path: Path) -> Pairs:
     """The pairs at `path`; raises RecordError for what is no such file, OSError for what cannot be read."""
     try:
-        pairs = results.read_document(
+        pairs = race_file.read_document(
             Pairs, path, FORMAT, SCHEMA, again="run `python -m benchmarks pairs` again"
         )
     except RecordError:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.record import pairs_file, results
+from benchmarks.record import pairs_file, race_file
 from reports.history import commits
 from reports.history.commits import Named
 from reports.history.runs import HistoryError, Run, Sample, Series, canonical, moment
@@ -27,10 +27,10 @@ def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
     """
     try:
         document = _read(path)
-        if isinstance(document, results.Record):
+        if isinstance(document, race_file.Record):
             return [of_record(document, commit, branch)]
         return of_pairs(document, commit, branch)
-    except results.RecordError as error:
+    except race_file.RecordError as error:
         raise HistoryError(str(error)) from error
     except OSError as error:
         raise HistoryError(
@@ -40,24 +40,24 @@ def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
         raise HistoryError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> results.Record | pairs_file.Pairs:
+def _read(path: Path) -> race_file.Record | pairs_file.Pairs:
     """Whichever of the two the file is; if neither, the complaint of the reader of records."""
     with path.open("rb") as file:
         # The format is the first field of every document that this project writes.
         head = file.read(200)
     if pairs_file.FORMAT.encode() in head:
         return pairs_file.read(path)
-    return results.read(path)
+    return race_file.read(path)
 
 
-def of_record(record: results.Record, commit: str | None, branch: str | None) -> Run:
+def of_record(record: race_file.Record, commit: str | None, branch: str | None) -> Run:
     """The run of a race."""
     named = Named(
         commit or record.settings.get("commit"),
         branch or record.settings.get("branch"),
     )
     created = moment(record.created)
-    content = canonical(record, results.FORMAT, results.SCHEMA)
+    content = canonical(record, race_file.FORMAT, race_file.SCHEMA)
     return Run(
         digest=hashlib.sha256(content).hexdigest(),
         side="",
@@ -71,7 +71,7 @@ def of_record(record: results.Record, commit: str | None, branch: str | None) ->
     )
 
 
-def _samples_of_record(record: results.Record) -> tuple[Sample, ...]:
+def _samples_of_record(record: race_file.Record) -> tuple[Sample, ...]:
     """One sample for each measured cell of each process; raises HistoryError where nothing was measured."""
     found = {}
     for m in record.measurements:

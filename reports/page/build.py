@@ -16,7 +16,7 @@ from typing import Any
 from pygments.lexers.python import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
-from benchmarks.record.results import Facts, Record
+from benchmarks.record.race_file import Facts, Record
 from reports import text
 from reports.page import charts
 from reports.page.data import distinct, neutral, pack, shown

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from benchmarks.record.statistics import t_quantile
 from reports.style import MARKS, look
 from reports.tables.frames import CELL, Panel, cells, implementations, measurements

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports.charts import speed
 from reports.charts.canvas import canvas, describe, factor_axis, settings
 from reports.style import factor, plain

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from benchmarks.record.statistics import Floats, Slope, exponent, geometric_means, mean_slope, t_quantile
 from reports.tables.frames import Panel, implementations, measurements, of_panel
 

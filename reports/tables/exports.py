@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports.tables.frames import speedups
 
 SCHEMA = {

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.results import Record, counting
+from benchmarks.record.race_file import Record, counting
 from benchmarks.record.statistics import geometric_means
 from reports.style import LOOKS
 
@@ -54,7 +54,7 @@ class UnknownChoice(ValueError):
 
 def measurements(record: Record) -> pd.DataFrame:
     """One row a measurement: its facts; `fastest` and `median` of its rounds, in seconds; and `counts`,
-    whether they do (`benchmarks.record.results.counting`).
+    whether they do (`benchmarks.record.race_file.counting`).
 
     A process may hold figures of a cell other than its times (memory is measured apart): its status is
     "untimed".

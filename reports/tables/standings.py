@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.record.results import Facts, Record
+from benchmarks.record.race_file import Facts, Record
 from benchmarks.record.statistics import geometric_means
 from reports.style import duration, factor
 from reports.tables.derived import roof

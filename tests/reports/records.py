@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.results import Facts, Measurement, Process, Record, Workload
+from benchmarks.record.race_file import Facts, Measurement, Process, Record, Workload
 
 LADDER = (
     *("loops", "loops-ndarray", "numpy-sample", "numpy", "numpy-inplace", "numba-loops", "numba"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 from reports.cli import main
 from reports.tables import exports
 from tests.reports.records import LADDER, cell, race, record
@@ -33,7 +33,7 @@ def refused(*arguments: str | Path) -> str:
 def path(tmp_path: Path) -> Path:
     """A record of three implementations in a file."""
     place = tmp_path / "record.json"
-    results.write(race(LADDER[:3], processes=2), place)
+    race_file.write(race(LADDER[:3], processes=2), place)
     return place
 
 
@@ -122,14 +122,14 @@ def test_an_unknown_choice_is_refused_with_those_there_are(path: Path, tmp_path:
 
 
 def test_an_empty_race_is_refused(tmp_path: Path) -> None:
-    results.write(record([]), tmp_path / "record.json")
+    race_file.write(record([]), tmp_path / "record.json")
     for verb in ("render", "page"):
         assert "no measurement" in refused(verb, tmp_path / "record.json", "--out", tmp_path)
 
 
 def test_other_workloads_are_drawn_too_under_names_of_their_own(tmp_path: Path) -> None:
     names = ("digits", "a/b", "a b", "../..", "c")
-    results.write(race(LADDER[:2], processes=1, workloads=names), tmp_path / "record.json")
+    race_file.write(race(LADDER[:2], processes=1, workloads=names), tmp_path / "record.json")
     found = run("render", tmp_path / "record.json", "--out", tmp_path / "out")
     assert found.exit_code == 0, found.output
     pictures = sorted(path.name for path in (tmp_path / "out").glob("speedup*.svg"))
@@ -144,7 +144,7 @@ def test_other_workloads_are_drawn_too_under_names_of_their_own(tmp_path: Path) 
 
 def test_compare_sets_records_side_by_side(path: Path, tmp_path: Path) -> None:
     faster = tmp_path / "faster.json"
-    results.write(
+    race_file.write(
         race(LADDER[:3], processes=2, scale=0.5, versions={"python": "3.13", "numpy": "2.4"}), faster
     )
     found = run("compare", path, faster, "--out", tmp_path)
@@ -161,7 +161,7 @@ def test_compare_sets_records_side_by_side(path: Path, tmp_path: Path) -> None:
 
 def other(folder: Path) -> Path:
     """The record of another workload."""
-    results.write(race(LADDER[:2], processes=1, workloads=("xor",)), folder / "xor.json")
+    race_file.write(race(LADDER[:2], processes=1, workloads=("xor",)), folder / "xor.json")
     return folder / "xor.json"
 
 
@@ -180,9 +180,9 @@ def test_an_export_that_lacks_a_library_writes_nothing(
 
 def test_warnings_of_the_race_are_shown(tmp_path: Path) -> None:
     processes = tuple(
-        results.Process(k, "now", 1.0, warnings=("the machine was busy | <b>",)) for k in range(2)
+        race_file.Process(k, "now", 1.0, warnings=("the machine was busy | <b>",)) for k in range(2)
     )
-    results.write(
+    race_file.write(
         record([cell("loops", 1), cell("loops", 1, 1)], processes=processes), tmp_path / "record.json"
     )
     found = run("render", tmp_path / "record.json", "--out", tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 from reports import gallery
 from reports.tables import frames
 from tests.reports.records import LADDER, cell, race, record
@@ -47,7 +47,7 @@ def test_the_proof_can_fail() -> None:
 
 
 def test_the_figures_of_the_lesson_are_those_of_the_records() -> None:
-    kept = [results.read(DOCS / "gallery" / name) for name in (gallery.RACE, gallery.HEADLINE)]
+    kept = [race_file.read(DOCS / "gallery" / name) for name in (gallery.RACE, gallery.HEADLINE)]
     assert len(gallery.FIGURE.findall(LESSON)) > 20
     assert gallery.renew(LESSON, *kept) == LESSON
     assert "-->?<!--" not in LESSON
@@ -69,7 +69,7 @@ def test_adopting_a_race_keeps_every_statistic(tmp_path: Path) -> None:
     )
     (tmp_path / "gallery").mkdir()
     path = gallery.adopt(made, gallery.RACE, tmp_path)
-    kept = results.read(path)
+    kept = race_file.read(path)
     assert kept.command == "race --quiet"
     assert max(len(m.seconds) for m in kept.measurements) == 3
     before, after = (frames.measurements(each) for each in (made, kept))

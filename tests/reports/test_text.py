@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports import text
 from reports.tables import frames
 from tests.reports.records import cell, race, record

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 from tests.reports import records
 
 SECONDS, BYTES = 20.0, 2**30
@@ -31,7 +31,7 @@ def main() -> int:
     worst = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "record.json"
-        results.write(record, path)
+        race_file.write(record, path)
         for verb in ("render", "page"):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             command = [sys.executable, "-m", "reports", verb, str(path), "--out", f"{folder}/out"]

@@ -26,7 +26,7 @@ from benchmarks.measure.worker import ROOT
 from benchmarks.race import stopping
 from benchmarks.race.conductor import Plan, Race
 from benchmarks.race.request import Request
-from benchmarks.record import results
+from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 from benchmarks.record.intervals import CONFIDENCE, Interval
 
@@ -81,7 +81,7 @@ def judge(found: Sequence[Found], truth: Callable[[str], float]) -> tuple[Share,
     return Share(held, len(found)), statistics.median(off)
 
 
-def predictions(record: results.Record) -> dict[Cell, float]:
+def predictions(record: race_file.Record) -> dict[Cell, float]:
     """Predicted over measured time, of every cell with two smaller batch sizes to predict it from."""
     times: dict[Cell, list[float]] = {}
     for m in record.measurements:
@@ -164,7 +164,7 @@ def pyperf_median(name: str, batch_size: int) -> float:
     return statistics.median(float(value) for run in runs for value in run.get("values", ()))
 
 
-def agreement(record: results.Record, say: Callable[[str], None]) -> dict[Cell, float]:
+def agreement(record: race_file.Record, say: Callable[[str], None]) -> dict[Cell, float]:
     """The race's median over pyperf's, of every cell of the record that was measured."""
     rounds: dict[Cell, list[float]] = {}
     for m in record.measurements:
@@ -206,14 +206,14 @@ def study(number: int, batch_sizes: Sequence[str], parts: Sequence[str], say: Ca
     return "\n".join(["| trial | result |", "|---|---|", *(f"| {what} | {came} |" for what, came in rows)])
 
 
-def _race_of(request: Request, say: Callable[[str], None]) -> results.Record:
+def _race_of(request: Request, say: Callable[[str], None]) -> race_file.Record:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "record.json"
         plan = Plan(request, request.settings(), ("gradients",), TARGET, BUDGET, TIMEOUT, "trial")
         running = Race(plan, path, lambda _: None)
         running.run()
         say(running.verdict())
-        return results.read(path)
+        return race_file.read(path)
 
 
 @click.command()

@@ -13,7 +13,7 @@ from benchmarks import workloads
 from benchmarks.measure import costs, isolation, memory
 from benchmarks.measure.session import CellError
 from benchmarks.race import survey
-from benchmarks.record import results
+from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
 MIB = 1 << 20
@@ -64,7 +64,7 @@ def test_a_survey_finds_what_a_race_cannot_see() -> None:
     found = survey.of(cell, workloads.named("digits"))
     assert found["cold_construct_seconds"] >= found["cold_compile_seconds"] > 0
     assert found["peak_bytes"] >= 0
-    assert set(found) < {field.name for field in dataclasses.fields(results.Measurement)}
+    assert set(found) < {field.name for field in dataclasses.fields(race_file.Measurement)}
 
 
 def test_a_process_that_dies_is_told() -> None:

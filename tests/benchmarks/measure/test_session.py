@@ -9,7 +9,7 @@ import impls
 from benchmarks import workloads
 from benchmarks.measure import session
 from benchmarks.options import Settings
-from benchmarks.record import results
+from benchmarks.record import race_file
 from benchmarks.record.cells import PHASES, Cell
 from impls.numpy_batch import NumpyBatch
 
@@ -134,7 +134,7 @@ def test_a_wrong_implementation_is_not_handed_out(monkeypatch: pytest.MonkeyPatc
 
 def test_times_that_speak_against_themselves_are_told() -> None:
     steady = [
-        results.Measurement("digits", "step", "numpy", 1, "float64", 1, 0, "measured", seconds=(1e-3,) * 9)
+        race_file.Measurement("digits", "step", "numpy", 1, "float64", 1, 0, "measured", seconds=(1e-3,) * 9)
     ]
     spread = [dataclasses.replace(steady[0], seconds=(1e-3, 2e-3, 3e-3))]
     assert list(session.clock_warnings(steady, 1e-8)) == []

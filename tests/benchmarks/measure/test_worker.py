@@ -17,7 +17,7 @@ import pytest
 from benchmarks.measure.channel import ORPHANED, Channel
 from benchmarks.race.conductor import Plan, Race
 from benchmarks.race.request import Request
-from benchmarks.record import results
+from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
 UNRULY = """
@@ -55,7 +55,7 @@ def test_crashes_hangs_and_hoards_cost_their_cells_alone(tmp_path: Path) -> None
         request, request.settings(), ("gradients",), target=1e9, budget=600, timeout=12, command="test"
     )
     Race(plan, tmp_path / "record.json", lambda _: None).run()
-    record = results.read(tmp_path / "record.json")
+    record = race_file.read(tmp_path / "record.json")
     lost = {(m.implementation, m.batch_size): m for m in record.measurements if m.status != "measured"}
     assert set(lost) == {(target, 4) for target in targets.values()}
     assert lost[targets["Crashes"], 4].status == "failed"
@@ -80,10 +80,10 @@ def test_a_killed_race_leaves_no_process_behind_and_resumes(tmp_path: Path) -> N
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGKILL)
     assert not record.exists()
-    kept = results.read(partial)
+    kept = race_file.read(partial)
     assert kept.measurements
     subprocess.run([*command, "--resume"], check=True)
-    resumed = results.read(record)
+    resumed = race_file.read(record)
     assert resumed.measurements[: len(kept.measurements)] == kept.measurements
     assert {(m.implementation, m.batch_size) for m in resumed.measurements} == {
         (name, m) for name in ("numpy", "numpy-inplace") for m in (1, 4)

@@ -19,11 +19,11 @@ from benchmarks.measure.worker import Hung, WorkerError
 from benchmarks.race import stopping
 from benchmarks.race.conductor import Plan, Race, RaceError
 from benchmarks.race.request import Request
-from benchmarks.record import results
+from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
 REQUEST = Request(impl=("loops,numpy,numba",), batch_sizes=("1,16",), seed="5")
-FACTS = results.Facts("an idea", None, ("float64",), True, "none", "lists")
+FACTS = race_file.Facts("an idea", None, ("float64",), True, "none", "lists")
 
 
 def plan(**changes: Any) -> Plan:
@@ -89,14 +89,14 @@ class Played:
             found = {"status": fate} if fate else {"status": "measured", "iterations": 1}
             if not fate:
                 found["seconds"] = (self.player.seconds(cell),)
-            measurement = results.Measurement(**dataclasses.asdict(cell), process=0, **found)
+            measurement = race_file.Measurement(**dataclasses.asdict(cell), process=0, **found)
             if self.player.kill_after is not None:
                 self.player.kill_after -= 1
                 if self.player.kill_after < 0:
                     raise Killed
             yield {"measurement": dataclasses.asdict(measurement)}
         probe = {"probe": float(len(self.player.processes))}
-        process = results.Process(seed=1, started="now", seconds=0.5, calibration=probe)
+        process = race_file.Process(seed=1, started="now", seconds=0.5, calibration=probe)
         yield {"end": dataclasses.asdict(process)}
 
 
@@ -109,15 +109,15 @@ def silent(_: Race) -> None:
     pass
 
 
-def run(path: Path, given: Plan | None = None, resume: bool = False) -> results.Record:
+def run(path: Path, given: Plan | None = None, resume: bool = False) -> race_file.Record:
     running = Race(given or plan(), path, silent)
     if resume and running.partial.exists():
-        running.resume(results.read(running.partial))
+        running.resume(race_file.read(running.partial))
     running.run()
-    return results.read(path)
+    return race_file.read(path)
 
 
-def cells(record: results.Record) -> set[tuple[str, int, str]]:
+def cells(record: race_file.Record) -> set[tuple[str, int, str]]:
     return {(m.implementation, m.batch_size, m.status) for m in record.measurements}
 
 
@@ -185,8 +185,8 @@ def test_a_race_killed_anywhere_resumes_and_ends_with_the_same_cells(
         with pytest.raises(Killed):
             run(path)
         player.kill_after = None
-        partial = results.partial_of(path)
-        kept = results.read(partial).measurements if partial.exists() else ()
+        partial = race_file.partial_of(path)
+        kept = race_file.read(partial).measurements if partial.exists() else ()
         assert len(kept) == point
         record = run(path, resume=bool(kept))
         assert cells(record) == whole
@@ -195,7 +195,7 @@ def test_a_race_killed_anywhere_resumes_and_ends_with_the_same_cells(
         counts = collections.Counter(stopping.cell_of(m) for m in record.measurements)
         assert set(counts.values()) <= {5, 6}
         assert len(record.processes) == 5 + (point % 6 > 0)
-        assert not results.partial_of(path).exists()
+        assert not race_file.partial_of(path).exists()
 
 
 def test_an_interrupted_race_keeps_all_that_it_had(player: Player, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_an_interrupted_race_keeps_all_that_it_had(player: Player, tmp_path: Pat
     player.kill_after = 8
     with pytest.raises(Killed):
         run(path)
-    kept = results.read(results.partial_of(path))
+    kept = race_file.read(race_file.partial_of(path))
     assert len(kept.measurements) == 8
     player.kill_after = None
     assert run(path, resume=True).measurements[:8] == kept.measurements
@@ -259,15 +259,15 @@ def test_a_process_that_dies_outside_any_cell_ends_the_race_with_its_words(
 def test_a_full_disk_costs_nothing_but_what_could_be_kept(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writing = results.write
+    writing = race_file.write
 
-    def full(record: results.Record, path: Path) -> None:
+    def full(record: race_file.Record, path: Path) -> None:
         if "partial" in path.name:
             raise OSError(errno.ENOSPC, "No space left on device")
         writing(record, path)
 
-    monkeypatch.setattr(results, "write", full)
+    monkeypatch.setattr(race_file, "write", full)
     running = Race(plan(), tmp_path / "record.json", silent)
     running.run()
     assert "the race so far could not be kept" in running.verdict()
-    assert len(results.read(tmp_path / "record.json").measurements) == 30
+    assert len(race_file.read(tmp_path / "record.json").measurements) == 30

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.race import headline
-from benchmarks.record import results
+from benchmarks.record import race_file
 
 TINY = headline.Experiment(steps=60, batch_size=1, workload="xor", dtype="float64", threads=1, budget=60)
 
@@ -76,8 +76,8 @@ def test_a_implementation_that_cannot_is_on_record_with_its_reason(tmp_path: Pat
     found = list(headline.findings(("loops",), dataclasses.replace(TINY, dtype="float32")))
     assert found[0].measurement.status == "unsupported"
     path = tmp_path / "record.json"
-    results.write(headline.record(found, TINY, ("loops",), "a test"), path)
-    assert results.read(path).measurements[0].reason == found[0].measurement.reason
+    race_file.write(headline.record(found, TINY, ("loops",), "a test"), path)
+    assert race_file.read(path).measurements[0].reason == found[0].measurement.reason
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_an_experiment_that_is_interrupted_keeps_what_it_found(
     with pytest.raises(KeyboardInterrupt):
         headline.main(("numpy", "loops"), TINY, path, "headline")
     assert not path.exists()
-    (kept,) = results.read(results.partial_of(path)).measurements
+    (kept,) = race_file.read(race_file.partial_of(path)).measurements
     assert kept.implementation == "numpy"
 
 

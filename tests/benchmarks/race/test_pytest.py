@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 
 ROOT = Path(__file__).parents[3]
 
@@ -49,7 +49,7 @@ def test_a_race_leaves_a_record_and_pytest_benchmarks_own(tmp_path: Path) -> Non
         f"--benchmark-json={own}",
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    written = results.read(record)
+    written = race_file.read(record)
     assert written.settings["seed"] == written.processes[0].seed == 7
     assert not any("asked for" in warning for warning in written.processes[0].warnings)
     assert set(written.processes[0].threads_in_force.values()) == {1}
@@ -95,7 +95,7 @@ def test_a_wrong_implementation_fails_its_tests_and_the_others_go_on(tmp_path: P
     )
     assert done.returncode == 1
     assert "times its bound" in done.stdout, done.stdout
-    statuses = {(m.implementation, m.status) for m in results.read(record).measurements}
+    statuses = {(m.implementation, m.status) for m in race_file.read(record).measurements}
     assert statuses == {(target, "wrong"), ("numpy", "measured")}
 
 
@@ -181,7 +181,7 @@ def test_a_network_of_ones_own_is_raced_on_random_data(tmp_path: Path) -> None:
         "--activation", "relu", "--loss", "softmax_cross_entropy", f"--record={record}", "-k", "step",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    (workload,) = results.read(record).workloads.values()
+    (workload,) = race_file.read(record).workloads.values()
     assert (workload.widths, workload.activations, workload.data) == (
         (6, 5, 4),
         ("relu", "softmax"),

@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 
 from benchmarks.race import stopping
-from benchmarks.record import results
+from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
 
-def measurement(name: str, process: int, seconds: float = 1.0) -> results.Measurement:
-    return results.Measurement(
+def measurement(name: str, process: int, seconds: float = 1.0) -> race_file.Measurement:
+    return race_file.Measurement(
         "digits", "gradients", name, 1, "float64", 1, process, "measured", seconds=(seconds,), iterations=1
     )
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.record import merging, results
+from benchmarks.record import merging, race_file
 
-WORKLOAD = results.Workload((2, 1), ("sigmoid",), "mean_squared_error", "xor")
-FACTS = results.Facts("an idea", None, ("float64",), True, "none", "lists")
+WORKLOAD = race_file.Workload((2, 1), ("sigmoid",), "mean_squared_error", "xor")
+FACTS = race_file.Facts("an idea", None, ("float64",), True, "none", "lists")
 
 
-def record(name: str, **changes: Any) -> results.Record:
-    one = results.Record(
+def record(name: str, **changes: Any) -> race_file.Record:
+    one = race_file.Record(
         created="2026-01-01",
         command=f"race {name}",
         machine={"cpu": "a CPU", "cores": 2},
@@ -22,9 +22,9 @@ def record(name: str, **changes: Any) -> results.Record:
         settings={"threads": 1, "seed": 1, "implementations": [name]},
         workloads={"xor": WORKLOAD},
         implementations={name: FACTS},
-        processes=(results.Process(seed=1, started="then", seconds=1.0),),
+        processes=(race_file.Process(seed=1, started="then", seconds=1.0),),
         measurements=(
-            results.Measurement(
+            race_file.Measurement(
                 "xor", "step", name, 1, "float64", 1, 0, "measured", seconds=(1.0,), iterations=1
             ),
         ),
@@ -33,7 +33,7 @@ def record(name: str, **changes: Any) -> results.Record:
 
 
 def test_the_processes_of_all_races_are_those_of_one() -> None:
-    later = (results.Process(seed=2, started="later", seconds=1.0),)
+    later = (race_file.Process(seed=2, started="later", seconds=1.0),)
     merged = merging.merge(
         [record("loops"), record("numpy", settings={"threads": 1, "seed": 2}, processes=later)]
     )

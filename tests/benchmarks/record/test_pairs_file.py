@@ -11,7 +11,7 @@ import pytest
 from benchmarks.gate.decision import Rule
 from benchmarks.record import pairs_file
 from benchmarks.record.pairs_file import CONTROL, Benchmark, Commit, Incident, Pair, Pairs, Reading
-from benchmarks.record.results import RecordError
+from benchmarks.record.race_file import RecordError
 
 NUMPY = Benchmark("numpy", "digits", "gradients", 64, "float64")
 BLAS = Benchmark(CONTROL, "", "blas", 0, "float64")

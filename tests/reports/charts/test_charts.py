@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports import files, render, style
 from reports.charts import layout, machine, speed, training
 from reports.charts.canvas import settings

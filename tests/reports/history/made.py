@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.gate.decision import Rule
 from benchmarks.record.pairs_file import Benchmark, Pair, Pairs, Reading
 from benchmarks.record.pairs_file import Commit as SideCommit
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports.history.runs import Commit, Run, Sample, Series
 from reports.history.sources import of_record
 from tests.reports import records

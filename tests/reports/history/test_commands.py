@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.record import checkout, pairs_file, results
+from benchmarks.record import checkout, pairs_file, race_file
 from reports.history import commits
 from reports.history.commands import history
 from reports.history.runs import moment
@@ -44,7 +44,7 @@ def refused(*arguments: object) -> str:
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
     path = tmp_path / "record.json"
-    results.write(made.race(), path)
+    race_file.write(made.race(), path)
     return path
 
 
@@ -63,7 +63,7 @@ def test_the_file_comes_back(db: str, record: Path, tmp_path: Path) -> None:
     fine("add", record, "--db", db)
     back = tmp_path / "back.json"
     back.write_text(fine("show", 1, "--json", "--db", db))
-    assert results.read(back) == results.read(record)
+    assert race_file.read(back) == race_file.read(record)
 
 
 def test_pairs_are_a_run_for_each_side(db: str, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_pairs_are_a_run_for_each_side(db: str, tmp_path: Path) -> None:
 
 def test_what_the_command_line_says_of_the_commit_counts(db: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    results.write(dataclasses.replace(made.race(), settings={}), path)
+    race_file.write(dataclasses.replace(made.race(), settings={}), path)
     assert "expected the commit that was measured" in refused("add", path, "--db", db)
     assert "on topic" in fine("add", path, "--commit", made.sha(5), "--branch", "topic", "--db", db)
 
@@ -88,7 +88,7 @@ def test_what_the_command_line_says_of_the_commit_counts(db: str, tmp_path: Path
     "name", ["--upload-pack=x", "$(touch x)", "no-such-branch", "HEAD:README.md", "-h", "", "main\nmain"]
 )
 def test_a_name_that_is_no_commit_is_refused(name: str, record: Path, tmp_path: Path) -> None:
-    results.write(dataclasses.replace(made.race(), settings={}), record)
+    race_file.write(dataclasses.replace(made.race(), settings={}), record)
     text = refused("add", record, f"--commit={name}", "--db", tmp_path / "h")
     assert "expected" in text
     assert not Path("x").exists()
@@ -96,7 +96,7 @@ def test_a_name_that_is_no_commit_is_refused(name: str, record: Path, tmp_path: 
 
 def test_a_race_of_a_changed_tree_is_refused(db: str, record: Path) -> None:
     settings = {"commit": made.sha(0) + "-dirty", "branch": "main"}
-    results.write(dataclasses.replace(made.race(), settings=settings), record)
+    race_file.write(dataclasses.replace(made.race(), settings=settings), record)
     assert "with changes on top of it" in refused("add", record, "--db", db)
     assert "run 1" in fine("add", record, "--commit", made.sha(0), "--db", db)
 
@@ -249,4 +249,4 @@ def test_help_needs_no_more_than_click() -> None:
 
 def test_the_kept_content_is_json(db: str, record: Path) -> None:
     fine("add", record, "--db", db)
-    assert json.loads(fine("show", 1, "--json", "--db", db))["format"] == results.FORMAT
+    assert json.loads(fine("show", 1, "--json", "--db", db))["format"] == race_file.FORMAT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.record import results
+from benchmarks.record import race_file
 from reports.history.runs import HistoryError
 from tests.reports.history.made import opened, run
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
@@ -45,7 +45,7 @@ def test_a_run_comes_back_as_it_went_in(db: str) -> None:
     )
     ((content,),) = rows(db, "SELECT content FROM gradrace_document")
     document = json.loads(zlib.decompress(content))
-    assert document["format"] == results.FORMAT
+    assert document["format"] == race_file.FORMAT
     assert len(document["measurements"]) == len(given.samples)
 
 

@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from scipy import stats
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports.page import build
 from reports.style import duration, factor
 from reports.tables import frames

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports.tables import frames
 from tests.reports.charts.test_charts import HOSTILE
 from tests.reports.records import LADDER, cell, race, record

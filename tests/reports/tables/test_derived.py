@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.record.results import Process, Record, Workload
+from benchmarks.record.race_file import Process, Record, Workload
 from reports.tables import derived, frames
 from reports.tables.derived import Course
 from tests.reports.records import LADDER, cell, race, record

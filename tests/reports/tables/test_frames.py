@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.record.results import Record
+from benchmarks.record.race_file import Record
 from reports.tables import frames
 from tests.reports.records import LADDER, cell, race, record
 

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from benchmarks.record.results import Measurement, Record
+from benchmarks.record.race_file import Measurement, Record
 from reports.tables.standings import grid, per_iteration, rivals, standings
 from tests.reports import records
 
