@@ -148,7 +148,7 @@ def gate(session: nox.Session) -> None:
 def gate_study(session: nox.Session) -> None:
     """Measure the gate itself, for hours; it goes on where it was stopped. Its report is drawn at the end."""
     session.install("-e", ".")
-    folder = ".gradrace/trial"
+    folder = ".gradrace/study"
     session.run("python", "-m", "tests.studies.gate", *session.posargs, "--folder", folder)
     session.run("python", "-m", "tests.studies.gate_report", folder)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.record.git import GitError, git
 from benchmarks.record.pairs_file import Side
 
 FOLDER = ".gradrace"
@@ -46,11 +47,9 @@ class NoAnswer(click.ClickException):
 def repository(folder: Path) -> Path:
     """The root of the Git repository that `folder` is in; raises Refusal where there is none."""
     try:
-        return Path(_git(folder, "rev-parse", "--show-toplevel"))
-    except FileNotFoundError as error:
-        raise Refusal("expected Git to be installed, got no command `git`") from error
-    except subprocess.CalledProcessError as error:
-        raise Refusal(f"expected a Git repository, got {folder}: {error.stderr.strip()}") from error
+        return Path(git(folder, "rev-parse", "--show-toplevel"))
+    except GitError as error:
+        raise Refusal(f"expected a Git repository, got {folder}: {error}") from error
 
 
 def commit(root: Path, option: str, ref: str) -> str:
@@ -58,8 +57,8 @@ def commit(root: Path, option: str, ref: str) -> str:
     if not _REVISION.fullmatch(ref) or ".." in ref:
         raise Refusal(f"{option}: expected a branch, a tag or a commit, got {ref!r}")
     try:
-        return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-    except subprocess.CalledProcessError as error:
+        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    except GitError as error:
         raise Refusal(
             f"{option}: expected a branch, a tag or a commit of this repository, got {ref!r}; "
             "fetch it first where it is on a remote"
@@ -75,7 +74,7 @@ def check_clean(root: Path, besides: Path | None = None) -> None:
     if besides is not None and besides.resolve().is_relative_to(root.resolve()):
         name = besides.resolve().relative_to(root.resolve()).as_posix()
         own = [f":(top,exclude,literal){name}{ending}" for ending in ("", ".previous")]
-    dirty = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *own).splitlines()
+    dirty = git(root, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *own).splitlines()
     if dirty:
         shown = ", ".join(line[3:] for line in dirty[:3]) + (", ..." if len(dirty) > 3 else "")
         raise Refusal(
@@ -117,11 +116,11 @@ def worktrees(root: Path, base: str, head: str) -> Iterator[dict[Side, Path]]:
         try:
             for side, checked_out in zip(SIDES, (base, head), strict=True):
                 _remove(root, found[side])
-                _git(root, "worktree", "add", "--force", "--detach", str(found[side]), checked_out)
-            _git(found["base"], "rm", "-r", "--quiet", "--ignore-unmatch", "benchmarks")
-            _git(found["base"], "checkout", "--quiet", head, "--", "benchmarks")
-        except subprocess.CalledProcessError as error:
-            raise NoAnswer(f"git could not check the commits out: {error.stderr.strip()}") from error
+                git(root, "worktree", "add", "--force", "--detach", str(found[side]), checked_out)
+            git(found["base"], "rm", "-r", "--quiet", "--ignore-unmatch", "benchmarks")
+            git(found["base"], "checkout", "--quiet", head, "--", "benchmarks")
+        except GitError as error:
+            raise NoAnswer(f"git could not check the commits out: {error}") from error
         yield found
     finally:
         for folder in found.values():
@@ -130,7 +129,7 @@ def worktrees(root: Path, base: str, head: str) -> Iterator[dict[Side, Path]]:
 
 def _remove(root: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    _git(root, "worktree", "prune")
+    git(root, "worktree", "prune")
 
 
 def environments(root: Path, folders: dict[Side, Path], extras: tuple[str, ...]) -> dict[Side, Path]:
@@ -175,9 +174,3 @@ def _environment(folder: Path, worktree: Path, side: Side, extras: tuple[str, ..
             raise NoAnswer(f"the environment of {side} could not be built:\n{tail}")
     complete.touch()
     return python
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    # A repository's hooks are somebody's programs: a checkout of ours is no reason to run them.
-    command = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip("\n")

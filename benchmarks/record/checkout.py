@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
 from pathlib import Path
+
+from benchmarks.record.git import GitError, git
 
 MEASURED = ("impls", "benchmarks", "pyproject.toml")
 """What a time depends on: changes elsewhere leave the measured commit what it is."""
@@ -20,12 +21,12 @@ BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 @functools.cache
 def described() -> dict[str, str]:
     """The `commit` of these files and, where it is known, the `branch`; nothing where git knows no commit."""
-    commit = _git("rev-parse", "--verify", "HEAD")
+    commit = _answer("rev-parse", "--verify", "HEAD")
     if not commit:
         return {}
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
+    changes = _answer("status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
     found = {"commit": commit + (DIRTY if changes else "")}
-    branch = _git("symbolic-ref", "--short", "--quiet", "HEAD") or _branch_of_ci()
+    branch = _answer("symbolic-ref", "--short", "--quiet", "HEAD") or _branch_of_ci()
     if branch:
         found["branch"] = branch
     return found
@@ -35,12 +36,9 @@ def _branch_of_ci() -> str:
     return next((os.environ[name] for name in BRANCH_VARIABLES if os.environ.get(name)), "")
 
 
-def _git(*arguments: str) -> str:
-    """What git says of these files' repository; nothing where there is none, or no git."""
-    root = Path(__file__).resolve().parents[2]
-    command = ["git", "-C", str(root), *arguments]
+def _answer(*arguments: str) -> str:
+    """Git's answer in these files' repository; empty where there is none, or no Git."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    except FileNotFoundError:
+        return git(Path(__file__).resolve().parents[2], *arguments)
+    except GitError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.record.checkout import DIRTY
+from benchmarks.record.git import GitError, git
 from reports.history.runs import Commit, HistoryError, moment
 
 UNKNOWN_BRANCH = "(detached)"
-
-DIRTY = "-dirty"
-"""What a record puts behind the commit that it was measured in with changes of its own."""
 
 
 class Named(NamedTuple):
@@ -41,8 +40,11 @@ def find(name: Named, created: datetime) -> Commit:
     branch = name.branch or UNKNOWN_BRANCH
     # One record separator a field: a subject may hold anything else. --end-of-options: a name is no option.
     form = "--format=%H%x1e%cI%x1e%s"
-    found = _git("show", "--no-patch", form, "--end-of-options", f"{name.commit}^{{commit}}")
-    if found is not None:
+    try:
+        found = git(Path.cwd(), "show", "--no-patch", form, "--end-of-options", f"{name.commit}^{{commit}}")
+    except GitError:
+        found = ""
+    if found:
         sha, committed, subject = found.split("\x1e")
         return Commit(sha, branch, moment(committed), subject)
     if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name.commit):
@@ -51,13 +53,3 @@ def find(name: Named, created: datetime) -> Commit:
         f"--commit: expected a commit that git finds here, or a full name of 40 hexadecimal digits, "
         f"got {name.commit!r}"
     )
-
-
-def _git(*arguments: str) -> str | None:
-    """What git answers, or None where there is no git, no repository or no such commit."""
-    command = ["git", *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.rstrip("\n") if done.returncode == 0 else None

@@ -13,22 +13,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmarks.record.git import git
+
 if TYPE_CHECKING:
     from tests.studies.injections import Injection
 
-FOLDER = Path(".gradrace/trial")
+FOLDER = Path(".gradrace/study")
 
 SAME = "same"
 """The kind of a gate that compares a commit with itself."""
 
-_IDENTITY = (
-    "-c",
-    "user.name=gate trial",
-    "-c",
-    "user.email=gate@localhost",
-    "-c",
-    "core.hooksPath=/dev/null",
-)
+IDENTITY = ("-c", "user.name=gate study", "-c", "user.email=gate@localhost")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,29 +45,21 @@ def prepare(root: Path, folder: Path) -> Path:
     making = folder / "repository.making"
     shutil.rmtree(making, ignore_errors=True)
     making.parent.mkdir(parents=True, exist_ok=True)
-    _run(["git", "clone", "--quiet", str(root), str(making)], root)
-    _git(making, "tag", "trial/start")
+    git(root, "clone", "--quiet", str(root), str(making))
+    git(making, "tag", "study/start")
     for kind, injection in INJECTIONS.items():
         for side in ("base", "head"):
-            _commit(making, injection, side, f"trial/{kind}/{side}")
+            _commit(making, injection, side, f"study/{kind}/{side}")
     making.rename(clone)
     return clone
 
 
 def _commit(clone: Path, injection: Injection, side: str, tag: str) -> None:
-    _git(clone, "checkout", "--quiet", "--detach", "trial/start")
+    git(clone, "checkout", "--quiet", "--detach", "study/start")
     for edit in getattr(injection, side):
         edit.apply(clone)
-    _git(clone, "commit", "--quiet", "--all", "--allow-empty", "--message", tag)
-    _git(clone, "tag", tag)
-
-
-def _git(clone: Path, *arguments: str) -> None:
-    _run(["git", *_IDENTITY, *arguments], clone)
-
-
-def _run(command: list[str], folder: Path) -> None:
-    subprocess.run(command, cwd=folder, check=True)
+    git(clone, *IDENTITY, "commit", "--quiet", "--all", "--allow-empty", "--message", tag)
+    git(clone, "tag", tag)
 
 
 def steps(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str] = ()) -> Iterator[Step]:
@@ -82,8 +69,8 @@ def steps(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str
     """
     from tests.studies.injections import INJECTIONS
 
-    refs = {kind: (f"trial/{kind}/base", f"trial/{kind}/head") for kind in INJECTIONS}
-    refs[SAME] = ("trial/start", "trial/start")
+    refs = {kind: (f"study/{kind}/base", f"study/{kind}/head") for kind in INJECTIONS}
+    refs[SAME] = ("study/start", "study/start")
 
     def step(kind: str, out: str, *more: str) -> Step:
         base, head = refs[kind]

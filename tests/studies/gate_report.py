@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.record.pairs_file import Pairs
     from tests.studies.replays import Tally
 
-FOLDER = Path(".gradrace/trial")
+FOLDER = Path(".gradrace/study")
 OUT = Path(__file__).parents[2] / "reports" / "out"
 
 SHARES = (0.0, 0.02, 0.05, 0.10, 0.20)

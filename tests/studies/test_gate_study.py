@@ -34,22 +34,22 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_each_injection_is_a_commit_of_a_clone(root: Path, tmp_path: Path) -> None:
-    clone = prepare(root, tmp_path / "trial")
-    assert git(clone, "show", "trial/slower/base:implementation.py") == "speed = 1\n# base"
-    assert git(clone, "show", "trial/slower/head:implementation.py") == "speed = 2"
-    assert git(clone, "rev-parse", "trial/start") == git(root, "rev-parse", "HEAD")
+    clone = prepare(root, tmp_path / "study")
+    assert git(clone, "show", "study/slower/base:implementation.py") == "speed = 1\n# base"
+    assert git(clone, "show", "study/slower/head:implementation.py") == "speed = 2"
+    assert git(clone, "rev-parse", "study/start") == git(root, "rev-parse", "HEAD")
     assert git(root, "tag") == ""
-    made = git(clone, "rev-parse", "trial/slower/head")
-    assert prepare(root, tmp_path / "trial") == clone
-    assert git(clone, "rev-parse", "trial/slower/head") == made
+    made = git(clone, "rev-parse", "study/slower/head")
+    assert prepare(root, tmp_path / "study") == clone
+    assert git(clone, "rev-parse", "study/slower/head") == made
 
 
 def test_a_clone_that_was_half_made_is_made_anew(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "trial" / "repository.making" / "rubble").mkdir(parents=True)
-    assert git(prepare(root, tmp_path / "trial"), "tag", "--list", "trial/*").split() == [
-        "trial/slower/base",
-        "trial/slower/head",
-        "trial/start",
+    (tmp_path / "study" / "repository.making" / "rubble").mkdir(parents=True)
+    assert git(prepare(root, tmp_path / "study"), "tag", "--list", "study/*").split() == [
+        "study/slower/base",
+        "study/slower/head",
+        "study/start",
     ]
 
 

@@ -117,7 +117,7 @@ def test_a_ref_that_names_no_commit_is_refused(root: Path, ref: str, monkeypatch
 def test_git_never_sees_a_ref_that_looks_unsafe(
     root: Path, ref: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worktrees, "_git", lambda *_: pytest.fail("git was called"))
+    monkeypatch.setattr(worktrees, "git", lambda *_: pytest.fail("git was called"))
     with pytest.raises(Refusal):
         worktrees.commit(root, "--base", ref)
 
@@ -141,7 +141,7 @@ def test_a_tree_with_changes_is_refused_by_name(root: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from benchmarks import worktrees
+from benchmarks.gate import worktrees
 with worktrees.lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

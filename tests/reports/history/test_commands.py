@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.record import checkout, pairs_file, race_file
-from reports.history import commits
+from benchmarks.record import pairs_file, race_file
 from reports.history.commands import history
 from reports.history.runs import moment
 from tests.reports.history import made
@@ -137,10 +136,6 @@ def test_a_place_where_no_history_can_be_is_refused(record: Path, tmp_path: Path
         "add", record, "--db", record / "history"
     )
     assert "expected" in refused("show", "--db", record)
-
-
-def test_the_history_knows_the_mark_that_a_record_puts_on_a_changed_tree() -> None:
-    assert commits.DIRTY == checkout.DIRTY
 
 
 def test_trend_tells_the_step_and_draws_the_page(db: str, tmp_path: Path) -> None:
