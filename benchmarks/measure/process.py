@@ -1,0 +1,254 @@
+"""The one way to measure in another process: a fresh interpreter, and typed messages to and from it.
+
+    class Order(Message): ...                    class Answer(Message): ...
+    class Time(Order):                           class Timed(Answer):
+        iterations: int                              seconds: float
+
+    def serve(parent: Parent) -> None:           # runs in the fresh interpreter
+        while order := parent.receive(Order):
+            parent.send(Timed(...))
+
+    with Process(serve, threads=1) as process:
+        process.send(Time(100))
+        answer = process.receive(Answer, timeout=60.0)
+
+A family of messages is a subclass of `Message`, and each of its own subclasses has one meaning; `receive`
+takes the family. Several processes can be given their orders before any answer is awaited. Whatever a process
+does instead of answering (an exception, `sys.exit`, `os._exit`, a signal, silence) raises a `ProcessError`
+whose message says what happened and what the process printed last.
+
+The environment of a process is known: threads are limited before anything is loaded, Python's own variables
+are left out, our packages come first on its path and the user's folder comes last. It has a session of its
+own, so that Ctrl-C reaches the parent alone; it ends with its parent, and what it started ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+from collections.abc import Callable, Mapping
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from benchmarks.measure.environment import THREAD_VARIABLES
+
+ROOT = Path(__file__).parents[2]
+
+ORPHANED = 70
+"""Exit status of a process whose parent is gone."""
+
+END_SECONDS = 5.0
+"""How long a process that has no more orders may take to end by itself."""
+
+POLL_SECONDS = 0.5
+"""How often the end of a process is looked for where the system cannot wait for it beside a message."""
+
+PRINTED = 2000
+"""Bytes that are quoted of what a process printed, its last ones."""
+
+KEPT = {"PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"}
+"""Of Python's own variables those that say where things are; the others change what runs, or how fast."""
+
+_PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl(2)."""
+
+
+class Message(msgspec.Struct, tag=True):
+    """One JSON line, tagged with the name of its class."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+class ProcessError(RuntimeError):
+    """A process that ended, or fell silent, instead of answering; the message says how."""
+
+
+class Silent(ProcessError):
+    """A process that sent nothing within the time that it had."""
+
+
+class Parent:
+    """The parent, as the fresh interpreter sees it."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._lines = end.makefile("rb")
+
+    def receive(self, family: type[M]) -> M | None:
+        """The next order; None where there are no more."""
+        try:
+            line = self._lines.readline()
+        except ConnectionError:
+            return None
+        return _decoder(family).decode(line) if line.endswith(b"\n") else None
+
+    def send(self, message: Message) -> None:
+        """Send one message; ends this process where nobody listens any more."""
+        try:
+            self._end.sendall(msgspec.json.encode(message) + b"\n")
+        except OSError:
+            os._exit(ORPHANED)
+
+
+class Process:
+    """A fresh interpreter that runs `serve`, a function at the top of a module, with its parent.
+
+    The interpreter is `python` (default: this one), our packages are those in the folder `root`, its working
+    folder is `folder` (default: the present one); `variables` stand in its environment beside those that
+    limit the threads. Use it as a context manager: neither it nor what it started outlives the block.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Parent], None],
+        threads: int,
+        *,
+        variables: Mapping[str, str] | None = None,
+        python: Path | str = sys.executable,
+        root: Path = ROOT,
+        folder: Path | None = None,
+    ) -> None:
+        self._socket, its = socket.socketpair()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        boot = "from benchmarks.measure import process; process.boot()"
+        name = f"{serve.__module__}:{serve.__qualname__}"
+        with its:
+            self._popen = subprocess.Popen(
+                [python, "-P", "-u", "-c", boot, str(its.fileno()), name],
+                cwd=folder,
+                env=_environment(root, threads) | dict(variables or {}),
+                pass_fds=[its.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._end = _end_of(self._popen.pid)
+        self._unread = b""
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, message: Message) -> None:
+        """Send an order, without waiting for an answer; raises ProcessError where the process is gone."""
+        try:
+            self._socket.sendall(msgspec.json.encode(message) + b"\n")
+        except OSError:
+            raise ProcessError(self._how_it_ended()) from None
+
+    def receive(self, family: type[M], timeout: float) -> M:
+        """The next answer; raises Silent after `timeout` seconds, ProcessError where none will ever come."""
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._unread:
+            left = deadline - time.monotonic()
+            if self._socket in self._wait(left):
+                received = b""
+                with contextlib.suppress(ConnectionError):
+                    received = self._socket.recv(1 << 16)
+                if not received:
+                    raise ProcessError(self._how_it_ended())
+                self._unread += received
+            elif self._has_ended(0.0):  # what it started may hold its end of the line
+                raise ProcessError(self._how_it_ended())
+            elif left <= 0:
+                raise Silent(f"the process gave no answer within {timeout:g} s{self._printed()}")
+        line, _, self._unread = self._unread.partition(b"\n")
+        try:
+            message: M = _decoder(family).decode(line)
+        except msgspec.DecodeError as error:
+            raise ProcessError(f"expected {family.__name__} as JSON, got {line[:80]!r} ({error})") from error
+        return message
+
+    def close(self, grace: float = 0.0) -> None:
+        """End the process and all that it started: by itself within `grace` seconds, otherwise by force."""
+        if self._output.closed:
+            return
+        with self._socket, self._output:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+            self._has_ended(grace)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._popen.wait()
+        if self._end is not None:
+            os.close(self._end)
+            self._end = None
+
+    def _wait(self, seconds: float) -> list[Any]:
+        """What is ready by then: the line, where a message came or it was closed, and the process's end."""
+        if self._end is None:
+            return connection.wait([self._socket], min(max(0.0, seconds), POLL_SECONDS))
+        return connection.wait([self._socket, self._end], max(0.0, seconds))
+
+    def _has_ended(self, seconds: float) -> bool:
+        """Whether the process ends within so many seconds."""
+        if self._end is not None:
+            return bool(connection.wait([self._end], seconds))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(seconds)
+        return self._popen.returncode is not None
+
+    def _how_it_ended(self) -> str:
+        if not self._has_ended(END_SECONDS):
+            return f"the process closed its connection and went on{self._printed()}"
+        status = self._popen.wait()
+        if status >= 0:
+            return f"the process exited with status {status} instead of answering{self._printed()}"
+        name = signal.Signals(-status).name
+        hint = {"SIGKILL": " (out of memory, as a rule)", "SIGSEGV": " (a fault in compiled code)"}
+        return f"the process was ended by {name}{hint.get(name, '')}{self._printed()}"
+
+    def _printed(self) -> str:
+        file = self._output.fileno()
+        size = os.fstat(file).st_size
+        text = os.pread(file, PRINTED, max(0, size - PRINTED)).decode(errors="replace").strip()
+        return f"; it printed: {text}" if text else ""
+
+
+def boot() -> None:
+    """The fresh interpreter's side: `python -c ... SOCKET MODULE:FUNCTION`."""
+    descriptor, serve = sys.argv[1:]
+    sys.argv[1:] = []
+    if sys.platform == "linux":  # elsewhere it ends at its next message
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    sys.path.append(str(Path.cwd()))  # last: a user's folder shadows nothing of ours
+    with socket.socket(fileno=int(descriptor)) as end:
+        pkgutil.resolve_name(serve)(Parent(end))
+
+
+def _environment(root: Path, threads: int) -> dict[str, str]:
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON") or name in KEPT
+    }
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    return inherited | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": path}
+
+
+def _end_of(pid: int) -> int | None:
+    """A descriptor that is readable once the process has ended; None where there is no such thing."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    return None
+
+
+@functools.cache
+def _decoder(family: type[M]) -> msgspec.json.Decoder[M]:
+    kinds: Any = typing.Union[tuple(family.__subclasses__()) or (family,)]  # noqa: UP007 - of a tuple
+    return msgspec.json.Decoder(kinds)
