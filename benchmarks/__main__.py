@@ -1,6 +1,6 @@
-"""`python -m benchmarks`."""
+"""`python -m benchmarks`: this package's own commands of `gradrace`."""
 
-from benchmarks.cli import main
+from gradrace import main
 
 if __name__ == "__main__":
-    main(prog_name="python -m benchmarks")
+    main("benchmarks")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from typing import Any
-
 import click
 
 from benchmarks.gate.commands import pairs
@@ -14,29 +10,7 @@ from benchmarks.race.commands import merge, race
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 
 
-class _Checked(click.Group):
-    """A wrong value ends in one line that says what was expected and what was got, and in status 2.
-
-    So does, with a traceback, a mistake of ours: 1 would say "slower" to whoever asks the gate.
-    """
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
-            raise _Refused(str(error)) from error
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
-            raise
-        except Exception:  # noqa: BLE001
-            traceback.print_exc()
-            sys.exit(2)
-
-
-class _Refused(click.ClickException):
-    exit_code = 2
-
-
-@click.group(cls=_Checked, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group()
 def main() -> None:
     """Race implementations of forward and back propagation, train with one, or compare two commits."""
 

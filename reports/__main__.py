@@ -1,6 +1,6 @@
-"""`python -m reports`."""
+"""`python -m reports`: this package's own commands of `gradrace`."""
 
-from reports.cli import main
+from gradrace import main
 
 if __name__ == "__main__":
-    main(prog_name="python -m reports")
+    main("reports")

@@ -63,7 +63,7 @@ def chosen(
         raise Failure(f"{path}: {error}") from error
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def main() -> None:
     """Draw what the record of a race says, from it alone; judge a change; keep the history of runs."""
 

@@ -120,9 +120,22 @@ def table(found: Iterable[Row]) -> Table:
     type=click.IntRange(1),
     help=f"[{', '.join(map(str, BATCH_SIZES))}]",
 )
-@click.option("--network", "widths", default="64-32-10", show_default=True, metavar="N0-...-NL")
+@click.option(
+    "--network",
+    "widths",
+    default="64-32-10",
+    show_default=True,
+    metavar="N0-...-NL",
+    help="Widths of layers.",
+)
 @click.option("--activation", default="sigmoid", show_default=True, help="Of the hidden layers.")
-@click.option("--loss", default="mean_squared_error", show_default=True, type=click.Choice(list(LOSSES)))
+@click.option(
+    "--loss",
+    default="mean_squared_error",
+    show_default=True,
+    type=click.Choice(list(LOSSES)),
+    help="The cost.",
+)
 def accuracy(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],

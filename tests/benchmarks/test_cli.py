@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what it answers, and how it refuses."""
+"""The race's commands: what it answers, and how it refuses."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.cli import main
+from gradrace import commands
 
 HELP = """
 import sys
-from benchmarks.__main__ import main
-main({arguments!r}, standalone_mode=False)
+from gradrace import commands
+commands({arguments!r}, standalone_mode=False)
 print(*(name for name in ("numpy", "numba", "scipy", "rich", "impls") if name in sys.modules))
 """
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["race", "--help"], ["train", "--help"], ["headline", "--help"]]
-)
+@pytest.mark.parametrize("arguments", [["race", "--help"], ["train", "--help"], ["headline", "--help"]])
 def test_help_loads_nothing_that_computes(arguments: list[str]) -> None:
     code = HELP.format(arguments=arguments)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -59,7 +57,7 @@ def test_a_wrong_value_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     # Threads are limited in the process that is asked: not in that of the tests.
     monkeypatch.setattr("benchmarks.measure.environment.limit_threads", lambda threads: None)
-    done = CliRunner().invoke(main, arguments.split())
+    done = CliRunner().invoke(commands, arguments.split())
     assert done.exit_code == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -68,6 +66,6 @@ def test_a_wrong_value_is_refused_in_one_line(
 
 def test_what_is_no_record_is_not_merged(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"format": "another"}')
-    done = CliRunner().invoke(main, ["merge", str(tmp_path / "a.json")])
+    done = CliRunner().invoke(commands, ["merge", str(tmp_path / "a.json")])
     assert done.exit_code == 2
     assert "the file of another tool" in done.stderr

@@ -1,0 +1,98 @@
+"""The command `gradrace`: the commands of benchmarks, reports and impls under one name, from any folder."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+CLIS = {"benchmarks": "benchmarks.cli", "reports": "reports.cli", "impls": "impls.__main__"}
+"""Each package's commands. impls comes last: it brings NumPy, and `train` limits its threads before that."""
+
+
+class Checkout:
+    """Finds our packages in this checkout, wherever else packages of these names are on the path."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of one of our packages; None for everything else, which others find."""
+        if path is not None or name not in CLIS:
+            return None
+        return importlib.machinery.PathFinder.find_spec(name, [str(Path(__file__).resolve().parent)], target)
+
+
+class Refused(click.ClickException):
+    """What was asked for cannot be done: one line that says why, and exit status 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """The commands of these packages. A package is imported only where the ones before lack the command."""
+
+    def __init__(self, *packages: str, **attributes: Any) -> None:
+        super().__init__(
+            context_settings={"help_option_names": ["-h", "--help"], "show_default": True}, **attributes
+        )
+        self.packages = packages
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Every command's name, package by package."""
+        return list(dict.fromkeys(name for package in self.packages for name in _group(package).commands))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; a group that is in two packages has the commands of both."""
+        found = (_group(package).get_command(ctx, cmd_name) for package in self.packages)
+        first = next((command for command in found if command), None)
+        groups = [first, *found] if isinstance(first, click.Group) else []
+        sources = [group for group in groups if isinstance(group, click.Group)]
+        if first is None or len(sources) < 2:
+            return first
+        return click.CommandCollection(cmd_name, sources=sources, help=first.help)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a user's mistake ends in one line, and nothing but a command's own answer in 1."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
+            raise Refused(str(error)) from error
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+            sys.exit(2)  # Python's own 1 would say "slower" to whoever asks the gate
+
+
+def _group(package: str) -> click.Group:
+    group: click.Group = importlib.import_module(CLIS[package]).main
+    return group
+
+
+commands = Commands(
+    *CLIS,
+    help="What each step away from a Python loop buys on forward and back propagation: race implementations "
+    "whose gradients are proved equal, and report what came out.",
+)
+commands = click.version_option(package_name="gradrace", message="%(prog)s %(version)s")(commands)
+
+
+def main(package: str | None = None) -> None:
+    """Run the command: that of one package (`python -m PACKAGE`), or `gradrace`, which has them all."""
+    sys.meta_path.insert(0, Checkout)
+    if package is None:
+        commands(prog_name="gradrace")
+    else:
+        Commands(package, help=_group(package).help)(prog_name=f"python -m {package}")
+
+
+if __name__ == "__main__":
+    main()
