@@ -29,10 +29,11 @@ class Failure(click.ClickException):
 def load(path: Path) -> Record:
     """The record at `path`, or a Failure that says what is wrong with it."""
     from benchmarks.record import race_file
+    from benchmarks.record.documents import RecordError
 
     try:
         return race_file.read(path)
-    except race_file.RecordError as error:
+    except RecordError as error:
         raise Failure(str(error)) from error
     except OSError as error:
         raise Failure(f"{path}: expected the record of a race, got: {error.strerror or error}") from error
@@ -224,7 +225,7 @@ def standings(record: Path, baseline: str | None) -> None:
 def gallery(race: Path | None, headline: Path | None) -> None:
     """Redraw the pictures of docs/gallery, and the figures of docs/lesson.md, from the records there."""
     taken = [(name, load(path)) for name, path in (("race.json", race), ("headline.json", headline)) if path]
-    from benchmarks.record.race_file import RecordError
+    from benchmarks.record.documents import RecordError
     from reports import gallery as drawing
 
     prepare(drawing.DOCS / "gallery")

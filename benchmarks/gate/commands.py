@@ -212,7 +212,7 @@ def _resumed(plan: Plan, commits: dict[Side, str]) -> Pairs | None:
     """The pairs that `plan` goes on from, None where there are none yet."""
     from benchmarks.gate import worktrees
     from benchmarks.record import pairs_file
-    from benchmarks.record.race_file import RecordError
+    from benchmarks.record.documents import RecordError
 
     try:
         record = pairs_file.read(plan.out)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.measure import environment
-from benchmarks.record.race_file import SLOWER
+from benchmarks.record.statistics import SLOWER
 
 LISTEN_SECONDS = 1.0
 """How long a process that was told nothing may listen for how fast the probe can be."""

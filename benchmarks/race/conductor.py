@@ -24,8 +24,9 @@ from benchmarks.race import stopping
 from benchmarks.race.request import Request
 from benchmarks.record import checkout, race_file
 from benchmarks.record.cells import Cell
-from benchmarks.record.intervals import Interval
+from benchmarks.record.documents import parse
 from benchmarks.record.merging import check_source, must_agree
+from benchmarks.record.statistics import Speedup, speedups
 
 STARTUP = Cell("", "startup", 0, "", 0, "")
 """The cost of a process before its first cell, among the costs of cells."""
@@ -181,23 +182,21 @@ class Race:
                             self.costs[STARTUP] = now - began
                         flight, last = Cell(**message["begin"]), now
                     elif "measurement" in message:
-                        measurement = race_file.parse(
-                            race_file.Measurement, message["measurement"], "measurement"
-                        )
+                        measurement = parse(race_file.Measurement, message["measurement"], "measurement")
                         self.measurements.append(dataclasses.replace(measurement, process=number))
                         # The first process may compile what the next ones find in caches.
                         once = measurement.compile_seconds or 0.0 if number == 0 else 0.0
-                        self.costs[stopping.cell_of(measurement)] = max(0.0, now - last - once)
+                        self.costs[measurement.cell] = max(0.0, now - last - once)
                         self.done += 1
                         flight = None
                         self.save()
                     elif "facts" in message:
-                        facts = race_file.parse(race_file.Facts, message["facts"], "facts")
+                        facts = parse(race_file.Facts, message["facts"], "facts")
                         check_source(message["of"], self.facts.setdefault(message["of"], facts), facts)
                     elif "versions" in message:
                         self._check_same(message)
                     elif "end" in message:
-                        self.processes[number] = race_file.parse(race_file.Process, message["end"], "process")
+                        self.processes[number] = parse(race_file.Process, message["end"], "process")
                     self.say(self)
             except WorkerError as error:
                 if flight is None:
@@ -217,7 +216,7 @@ class Race:
         from benchmarks.race import survey
 
         phase = "gradients" if "gradients" in self.plan.phases else self.plan.phases[0]
-        first = {stopping.cell_of(m): k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
+        first = {m.cell: k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
         largest = max((cell.batch_size for cell in first), default=0)
         for cell, k in first.items():
             if cell.batch_size == largest and cell.phase == phase:
@@ -251,9 +250,9 @@ class Race:
         else:
             self.trouble = ""
 
-    def speedups(self) -> dict[Cell, Interval]:
+    def speedups(self) -> dict[Cell, Speedup]:
         """Every speedup that can be quoted so far."""
-        return stopping.speedups(self.measurements, self.plan.over())
+        return speedups(self.measurements, self.plan.over())
 
     def verdict(self) -> str:
         """How well every speedup is known, and which are not."""

@@ -21,7 +21,7 @@ from benchmarks.measure import clock, environment, isolation, session
 from benchmarks.race import report
 from benchmarks.record import checkout, race_file
 from benchmarks.record.cells import Cell
-from benchmarks.record.intervals import Interval, interval
+from benchmarks.record.statistics import total
 
 PHASE = "headline"
 
@@ -199,14 +199,6 @@ def _crashed(name: str, experiment: Experiment, process: int, reason: str) -> Fi
     )
 
 
-def totals(measurements: list[race_file.Measurement], steps: int) -> Interval:
-    """Seconds of all the steps: as run, or projected from each process's mean."""
-    means = [sum(m.seconds) / len(m.seconds) * steps for m in measurements]
-    if in_full(measurements[0], steps):
-        return Interval(means[0], means[0], means[0])
-    return interval(means)
-
-
 def record(
     found: list[Finding], experiment: Experiment, names: tuple[str, ...], command: str
 ) -> race_file.Record:
@@ -257,24 +249,24 @@ def main(names: tuple[str, ...], experiment: Experiment, path: Path, command: st
     title = f"{experiment.steps:,} steps of {experiment.batch_size} samples ({experiment.workload})"
     table = rich.table.Table("implementation", "time", "factor", "how", title=title)
     measured = {
-        name: totals(of_it, experiment.steps)
+        name: total(of_it, experiment.steps)
         for name, of_it in by_name.items()
         if all(m.status == "measured" for m in of_it)
     }
-    slowest = max((total.mean for total in measured.values()), default=1.0)
+    slowest = max((each.mean for each in measured.values()), default=1.0)
     for name, of_it in by_name.items():
         if name not in measured:
             table.add_row(name, "", "", f"{of_it[-1].status}: {of_it[-1].reason}")
             continue
-        total = measured[name]
+        taken = measured[name]
         how = "run in full"
         if not in_full(of_it[0], experiment.steps):
             steps = sum(len(m.seconds) * m.iterations for m in of_it)
             how = (
                 f"projected from {steps:,} steps in {len(of_it)} processes: "
-                f"{clock_time(total.low)} to {clock_time(total.high)}"
+                f"{clock_time(taken.low)} to {clock_time(taken.high)}"
             )
-        factor = float(f"{slowest / total.mean:.3g}")  # three digits, and thousands without an exponent
-        table.add_row(name, clock_time(total.mean), f"{factor:,.10g}x", how)
+        factor = float(f"{slowest / taken.mean:.3g}")  # three digits, and thousands without an exponent
+        table.add_row(name, clock_time(taken.mean), f"{factor:,.10g}x", how)
     rich.console.Console().print(table)
     print(report.render(path))

@@ -1,4 +1,4 @@
-"""The record of pairs of processes, base against head: frozen, versioned, with the standard library alone.
+"""The record of pairs of processes, base against head: frozen, versioned, read and written here only.
 
 It keeps what the clock said, turn by turn, so that any statistic can be derived from it later; `differences`
 derives the one that the gate decides by.
@@ -11,11 +11,14 @@ import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from benchmarks.gate.decision import Decision, Rule, decide
-from benchmarks.record import race_file
-from benchmarks.record.race_file import RecordError
+from benchmarks.record import documents
+from benchmarks.record.documents import Positive, RecordError
+from benchmarks.record.race_file import Status
 
 FORMAT = "gradrace-pairs"
 SCHEMA = 1
@@ -24,6 +27,8 @@ CONTROL = "control"
 """What stands for the implementation in a benchmark of code that no change of ours touches."""
 
 Side = Literal["base", "head"]
+
+Turns = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Incident:
 
     benchmark: str
     side: Side
-    status: race_file.Status
+    status: Status
     reason: str
 
 
@@ -71,8 +76,8 @@ class Reading:
 
     benchmark: str
     iterations: int
-    base: tuple[float, ...]
-    head: tuple[float, ...]
+    base: Turns
+    head: Turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,20 +111,13 @@ class Pairs:
 
 
 def write(pairs: Pairs, path: Path) -> None:
-    """Write `pairs` as JSON: all of it or nothing."""
-    race_file.write_document(pairs, path, FORMAT, SCHEMA)
+    """Write `pairs` to `path` as JSON, whole or not at all."""
+    documents.write(pairs, path, FORMAT, SCHEMA)
 
 
 def read(path: Path) -> Pairs:
     """The pairs at `path`; raises RecordError for what is no such file, OSError for what cannot be read."""
-    try:
-        pairs = race_file.read_document(
-            Pairs, path, FORMAT, SCHEMA, again="run `python -m benchmarks pairs` again"
-        )
-    except RecordError:
-        raise
-    except ValueError as error:  # a rule that is none
-        raise RecordError(f"{path}: {error}") from error
+    pairs = documents.read(Pairs, path, FORMAT, SCHEMA, again="run `python -m benchmarks pairs` again")
     names = [benchmark.name for benchmark in pairs.benchmarks]
     if len(set(names)) < len(names):
         raise RecordError(f"{path}: benchmarks: expected each once, got {', '.join(names)}")
@@ -134,13 +132,11 @@ def read(path: Path) -> Pairs:
             place = f"{path}: pairs[{i}] {reading.benchmark}"
             if reading.benchmark not in names:
                 raise RecordError(f"{place}: no such benchmark")
-            if not reading.base or len(reading.base) != len(reading.head):
+            if len(reading.base) != len(reading.head):
                 raise RecordError(
                     f"{place}: expected as many turns of both sides, "
                     f"got {len(reading.base)} of base and {len(reading.head)} of head"
                 )
-            if min(reading.base + reading.head) <= 0:
-                raise RecordError(f"{place}: expected positive seconds")
     return pairs
 
 

@@ -1,69 +1,196 @@
-"""Means and intervals of positive quantities over processes, many cells at a time.
+"""The statistics of a race, for the race itself and for every report: what few processes show of a time.
 
-The unit is a process: each gives one value (its fastest round). A quantity is summed up by its
-geometric mean, since times and their ratios err by factors: the mean of 2x and 1/2x is 1x. The interval is
-Student's t on the logarithms; a bootstrap of the mean covers too little at the few processes of a race
-(about 0.90 instead of 0.95 at ten of them).
+The unit is a process: each gives one value of a cell, its fastest round, since what disturbs a round makes
+it longer, never shorter. Times and their ratios err by factors, so that their logarithms are averaged: the
+mean of 2x and 1/2x is 1x. Intervals are Student's t on the logarithms; a bootstrap of the mean covers too
+little at the few processes of a race (about 0.90 instead of 0.95 at ten of them). A speedup is a ratio of
+times of one process, whose luck both share.
 """
 
 from __future__ import annotations
 
+import collections
+import functools
+import itertools
+import math
+import operator
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from scipy import special
+from benchmarks.record.cells import Cell
+from benchmarks.record.race_file import Measurement
 
 CONFIDENCE = 0.95
 
-Floats = NDArray[np.float64]
+SLOWER = 1.3
+"""A round is undisturbed in which the probe takes no more than so many times its fastest. Work on the other
+thread of the core makes it 1.6 to 2 times; the clock's frequency, interrupts and the like some 1.1 times."""
 
 
-def t_quantile(freedom: Floats) -> Floats:
-    """Student's t at the upper end of a two-sided interval; NaN where no degree of freedom is left."""
-    safe = np.maximum(freedom, 1)
-    quantile: Floats = np.where(freedom > 0, special.stdtrit(safe, (1 + CONFIDENCE) / 2), np.nan)
-    return quantile
+class Interval(NamedTuple):
+    """A mean and its 95 % interval, whose ends are NaN where one value leaves nothing to infer from."""
 
-
-def geometric_means(values: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
-    """One row for each group of `keys`: the geometric mean of `column`, its interval, and the count.
-
-    Columns `mean`, `low`, `high`, `processes`; low and high are NaN where one value leaves nothing to infer
-    from. `column` must be positive.
-    """
-    logs = values[keys].assign(log=np.log(values[column]))
-    summary = logs.groupby(keys, sort=False)["log"].agg(["mean", "std", "count"]).reset_index()
-    count = summary["count"].to_numpy(dtype=float)
-    half = t_quantile(count - 1) * summary["std"] / np.sqrt(count)
-    return summary[keys].assign(
-        mean=np.exp(summary["mean"]),
-        low=np.exp(summary["mean"] - half),
-        high=np.exp(summary["mean"] + half),
-        processes=summary["count"],
-    )
-
-
-class Slope(NamedTuple):
-    """An exponent and its 95 % interval; the ends are NaN where one process leaves nothing to infer from."""
-
-    value: float
+    mean: float
     low: float
     high: float
 
+    @property
+    def half_width(self) -> float:
+        """The relative distance from the mean to the upper end (0.05 is +-5 %), infinite where unknown."""
+        return math.inf if math.isnan(self.high) else self.high / self.mean - 1
 
-def exponent(x: Floats, y: Floats) -> float:
+
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
+
+
+@functools.cache
+def t_quantile(freedom: int) -> float:
+    """Student's t at the upper end of a two-sided interval; NaN where no degree of freedom is left."""
+    from scipy import special  # here: whoever asks which rounds are undisturbed need not load it
+
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) if freedom > 0 else math.nan
+
+
+def arithmetic(values: Sequence[float]) -> Interval:
+    """The mean of the values, one a process, and Student's interval; unknown of none."""
+    if not values:
+        return UNKNOWN
+    n, mean = len(values), statistics.fmean(values)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(n - 1, 1))
+    half = t_quantile(n - 1) * deviation / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half)
+
+
+def interval(values: Iterable[float]) -> Interval:
+    """The geometric mean of positive values, one a process, and its interval; unknown of none."""
+    return Interval(*map(math.exp, arithmetic([math.log(value) for value in values])))
+
+
+def quotient(above: Interval, below: Interval) -> Interval:
+    """The ratio of two means that no process shares: half-widths of logarithms add in quadrature."""
+    half = math.hypot(*(math.log(each.high / each.low) / 2 for each in (above, below)))
+    ratio = above.mean / below.mean
+    return Interval(ratio, ratio * math.exp(-half), ratio * math.exp(half))
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
     """The least-squares slope of log y over log x: y grows as x to that power."""
-    u, v = np.log(x), np.log(y)
-    return float(np.sum((u - u.mean()) * (v - v.mean())) / np.sum((u - u.mean()) ** 2))
+    return statistics.linear_regression([*map(math.log, x)], [*map(math.log, y)]).slope
 
 
-def mean_slope(exponents: Floats) -> Slope:
-    """The mean of the exponents of several processes, and Student's interval."""
-    if not len(exponents):
-        return Slope(np.nan, np.nan, np.nan)
-    mean, count = float(exponents.mean()), len(exponents)
-    deviation = exponents.std(ddof=1) if count > 1 else np.nan
-    half = float(t_quantile(np.array(count - 1.0)) * deviation / np.sqrt(count))
-    return Slope(mean, mean - half, mean + half)
+class Timing(NamedTuple):
+    """What one process measured of a cell: the seconds of its fastest and of its median round."""
+
+    fastest: float
+    median: float
+
+
+Times = Mapping[int, Timing]
+"""The timings of one cell, by process."""
+
+
+def counting(measurements: Sequence[Measurement]) -> list[bool]:
+    """Of each, whether its time counts: an undisturbed one, or any where fewer than two processes had one.
+
+    A time is undisturbed if the probe took no more than `SLOWER` times its fastest of the whole race.
+    """
+    fastest = min((m.probe for m in measurements if m.probe is not None), default=0.0)
+    measured = [m.status == "measured" and bool(m.seconds) for m in measurements]
+    undisturbed = [m.probe is None or m.probe <= SLOWER * fastest for m in measurements]
+    cells = [m.cell for m in measurements]
+    found = collections.Counter(itertools.compress(cells, map(operator.and_, measured, undisturbed)))
+    return [
+        done and (calm or found[cell] < 2)
+        for cell, done, calm in zip(cells, measured, undisturbed, strict=True)
+    ]
+
+
+def times(measurements: Sequence[Measurement]) -> dict[Cell, dict[int, Timing]]:
+    """The timings that count of every cell that was measured."""
+    found: dict[Cell, dict[int, Timing]] = {}
+    for m in itertools.compress(measurements, counting(measurements)):
+        found.setdefault(m.cell, {})[m.process] = Timing(min(m.seconds), statistics.median(m.seconds))
+    return found
+
+
+def time_of(timed: Times) -> Interval:
+    """The mean of the processes' fastest rounds; of one process, low and high are its fastest and median."""
+    found = interval(each.fastest for each in timed.values())
+    return Interval(found.mean, *next(iter(timed.values()))) if len(timed) == 1 else found
+
+
+class Speedup(NamedTuple):
+    """How many times as fast, with its interval, over so many `pairs` of times of one process.
+
+    With one pair, low and high are the rounds, fastest to median, at their widest. Without any it is the
+    ratio of means over different processes.
+    """
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def half_width(self) -> float:
+        """That of the interval; infinite where fewer than two pairs leave none."""
+        return Interval(*self[:3]).half_width if self.pairs > 1 else math.inf
+
+
+def speedup(base: Times, own: Times) -> Speedup:
+    """How many times as fast as `base` the cell is whose times are `own`."""
+    pairs = [(base[process], mine) for process, mine in own.items() if process in base]
+    if not pairs:
+        return Speedup(*quotient(time_of(base), time_of(own)), 0)
+    found = interval(theirs.fastest / mine.fastest for theirs, mine in pairs)
+    if len(pairs) == 1:
+        ((theirs, mine),) = pairs
+        found = Interval(found.mean, theirs.fastest / mine.median, theirs.median / mine.fastest)
+    return Speedup(*found, len(pairs))
+
+
+def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
+    """The cell that `cell` is compared with: of the implementation `over`, or the fallback baseline.
+
+    That is the implementation `over` in another dtype, on other threads, or else the first implementation of
+    those `among` which there are cells of the same workload, phase and batch size.
+    """
+    same = [
+        c
+        for c in among
+        if (c.workload, c.phase, c.batch_size) == (cell.workload, cell.phase, cell.batch_size)
+    ]
+    return min(
+        same,
+        key=lambda c: (c.implementation != over, c.dtype != cell.dtype, c.threads != cell.threads, c.threads),
+    )
+
+
+def speedups(measurements: Sequence[Measurement], over: str) -> dict[Cell, Speedup]:
+    """Of every measured cell that was paired with its baseline, the speedup over it."""
+    timed = times(measurements)
+    found = {}
+    for cell, own in timed.items():
+        base = baseline(cell, timed, over)
+        if base != cell and own.keys() & timed[base].keys():
+            found[cell] = speedup(timed[base], own)
+    return found
+
+
+class Total(NamedTuple):
+    """Seconds of all the steps of a headline, as run `in_full` or projected, with the interval."""
+
+    mean: float
+    low: float
+    high: float
+    in_full: bool
+
+
+def total(measurements: Sequence[Measurement], steps: int) -> Total:
+    """What so many steps take an implementation: as run in full, or projected from each process's mean."""
+    means = [statistics.fmean(m.seconds) * steps for m in measurements]
+    in_full = all(len(m.seconds) * m.iterations >= steps for m in measurements)
+    if in_full and len(means) == 1:
+        return Total(means[0], means[0], means[0], in_full=True)
+    return Total(*interval(means), in_full)

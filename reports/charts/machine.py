@@ -10,7 +10,6 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from benchmarks.record.statistics import Slope
 from reports.charts import layout
 from reports.charts.canvas import (
     FACTORS,
@@ -31,6 +30,7 @@ from reports.charts.canvas import (
 )
 from reports.style import darker, digits, look, plain, size
 from reports.tables.derived import Roof
+from reports.tables.means import Slope
 
 
 @settings()

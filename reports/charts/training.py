@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from benchmarks.record.statistics import Floats
 from reports.charts.canvas import (
     MARGIN,
     SECONDS,
@@ -23,6 +22,7 @@ from reports.charts.canvas import (
 )
 from reports.style import darker, digits, duration, factor, look, plain
 from reports.tables.derived import Course, Total, leads
+from reports.tables.means import Floats
 
 WARM = (
     "Starts are those of the race, which may have found on disk what was compiled before; a race with "

@@ -56,7 +56,7 @@ class _Command(click.Command):
 def load(path: Path) -> Pairs:
     """The pairs at `path`; raises Misuse where there is no file, Unreadable where it is damaged."""
     from benchmarks.record import pairs_file
-    from benchmarks.record.race_file import RecordError
+    from benchmarks.record.documents import RecordError
 
     try:
         return pairs_file.read(path)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.record import pairs_file, race_file
+from benchmarks.record.documents import RecordError
 from reports.history import commits
 from reports.history.commits import Named
 from reports.history.runs import HistoryError, Run, Sample, Series, canonical, moment
@@ -30,7 +31,7 @@ def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
         if isinstance(document, race_file.Record):
             return [of_record(document, commit, branch)]
         return of_pairs(document, commit, branch)
-    except race_file.RecordError as error:
+    except RecordError as error:
         raise HistoryError(str(error)) from error
     except OSError as error:
         raise HistoryError(

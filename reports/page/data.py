@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.record.race_file import Record
-from benchmarks.record.statistics import t_quantile
 from reports.style import MARKS, look
 from reports.tables.frames import CELL, Panel, cells, implementations, measurements
+from reports.tables.means import t_quantile
 
 SHAPES = {
     "o": "circle",

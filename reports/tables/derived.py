@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.record.race_file import Record
-from benchmarks.record.statistics import Floats, Slope, exponent, geometric_means, mean_slope, t_quantile
 from reports.tables.frames import Panel, implementations, measurements, of_panel
+from reports.tables.means import Floats, Slope, exponent, geometric_means, mean_slope, t_quantile
 
 
 def three_sizes(panel: pd.DataFrame) -> list[int]:

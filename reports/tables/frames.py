@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.race_file import Record, counting
-from benchmarks.record.statistics import geometric_means
+from benchmarks.record.race_file import Record
+from benchmarks.record.statistics import counting
 from reports.style import LOOKS
+from reports.tables.means import geometric_means
 
 PANEL = ["workload", "phase", "dtype", "threads"]
 CELL = [*PANEL, "batch_size", "implementation"]
@@ -54,7 +55,7 @@ class UnknownChoice(ValueError):
 
 def measurements(record: Record) -> pd.DataFrame:
     """One row a measurement: its facts; `fastest` and `median` of its rounds, in seconds; and `counts`,
-    whether they do (`benchmarks.record.race_file.counting`).
+    whether they do (`benchmarks.record.statistics.counting`).
 
     A process may hold figures of a cell other than its times (memory is measured apart): its status is
     "untimed".

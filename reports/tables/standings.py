@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.record.race_file import Facts, Record
-from benchmarks.record.statistics import geometric_means
 from reports.style import duration, factor
 from reports.tables.derived import roof
 from reports.tables.frames import CELL, PANEL, cells, measurements, speedups
+from reports.tables.means import geometric_means
 
 SEAT = [*PANEL, "batch_size"]
 

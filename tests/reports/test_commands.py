@@ -76,7 +76,7 @@ def test_the_summary_shows_the_table_and_its_pictures(path: Path, tmp_path: Path
         ('{"machine_info": {}, "benchmarks": []}', "another tool"),
         ("[1, 2]", "another tool"),
         ('{"format": "gradrace-record", "schema": 999}', "update gradrace"),
-        ('{"format": "gradrace-record", "schema": 1}', "is missing"),
+        ('{"format": "gradrace-record", "schema": 1}', "missing required field"),
         (b"\x89PNG\r\n\x1a\n\x00\xff\xfe", "truncated or damaged"),
         ('{"format": "gradrace-record", "schema": 1, "created": NaN}', "damaged"),
     ],
@@ -107,7 +107,7 @@ def test_half_of_a_surrogate_pair_is_refused(path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     verb: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.tables.speedups", None)  # whoever works is found out
+    monkeypatch.setattr("reports.tables.frames.speedups", None)  # whoever works is found out
     for out in (path / "below", Path("/proc/nobody")):
         assert "expected a folder that can be written" in refused(verb, path, "--out", out)
 

@@ -23,12 +23,11 @@ from scipy import stats
 
 from benchmarks.measure import clock
 from benchmarks.measure.worker import ROOT
-from benchmarks.race import stopping
 from benchmarks.race.conductor import Plan, Race
 from benchmarks.race.request import Request
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
-from benchmarks.record.intervals import CONFIDENCE, Interval
+from benchmarks.record.statistics import CONFIDENCE, Interval, speedups
 
 MODULE = "tests.studies.timing_implementations"
 PARTS = ("aa", "ab", "prediction", "pyperf")
@@ -69,7 +68,7 @@ def race_all(
             running = Race(plan, Path(folder) / f"{k}.json", lambda _: None)
             running.run()
             say(f"race {k + 1} of {number}: {len(running.processes)} processes in {running.seconds:.0f} s")
-            for cell, each in stopping.speedups(running.measurements, over=targets[0]).items():
+            for cell, each in speedups(running.measurements, over=targets[0]).items():
                 taken = Interval(1 / each.mean, 1 / each.high, 1 / each.low)
                 yield cell.implementation.rpartition(":")[2], cell.batch_size, taken
 
@@ -86,7 +85,7 @@ def predictions(record: race_file.Record) -> dict[Cell, float]:
     times: dict[Cell, list[float]] = {}
     for m in record.measurements:
         if m.status == "measured":
-            times.setdefault(stopping.cell_of(m), []).append(m.fastest)
+            times.setdefault(m.cell, []).append(m.fastest)
     typical = {cell: statistics.median(values) for cell, values in times.items()}
     found = {}
     for cell, seconds in typical.items():
@@ -169,7 +168,7 @@ def agreement(record: race_file.Record, say: Callable[[str], None]) -> dict[Cell
     rounds: dict[Cell, list[float]] = {}
     for m in record.measurements:
         if m.status == "measured":
-            rounds.setdefault(stopping.cell_of(m), []).append(statistics.median(m.seconds))
+            rounds.setdefault(m.cell, []).append(statistics.median(m.seconds))
     found = {}
     for cell, medians in rounds.items():
         found[cell] = statistics.median(medians) / pyperf_median(cell.implementation, cell.batch_size)

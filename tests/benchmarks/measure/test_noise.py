@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.measure import environment, noise
 from benchmarks.measure.noise import Quiet, Stopwatch
-from benchmarks.record import race_file
 from benchmarks.record.race_file import Measurement
+from benchmarks.record.statistics import counting
 
 PROBE = 4e-5
 
@@ -147,13 +147,13 @@ def measured(process: int, probe: float | None, implementation: str = "numpy") -
 
 def test_disturbed_times_count_only_where_there_are_too_few_others() -> None:
     calm, slow = [measured(k, PROBE) for k in range(2)], measured(2, 2 * PROBE)
-    assert race_file.counting([*calm, slow]) == [True, True, False]
-    assert race_file.counting([*calm[:1], slow]) == [True, True]
+    assert counting([*calm, slow]) == [True, True, False]
+    assert counting([*calm[:1], slow]) == [True, True]
     lost = dataclasses.replace(calm[0], status="failed", seconds=())
-    assert race_file.counting([lost, calm[1], slow]) == [False, True, True]
+    assert counting([lost, calm[1], slow]) == [False, True, True]
     other = measured(0, 2 * PROBE, "numba")
-    assert race_file.counting([*calm, other]) == [True, True, True]
-    assert race_file.counting([measured(k, None) for k in range(3)]) == [True] * 3
+    assert counting([*calm, other]) == [True, True, True]
+    assert counting([measured(k, None) for k in range(3)]) == [True] * 3
 
 
 def test_the_probe_of_this_machine_takes_its_time() -> None:

@@ -16,7 +16,6 @@ import pytest
 
 from benchmarks.measure import environment
 from benchmarks.measure.worker import Hung, WorkerError
-from benchmarks.race import stopping
 from benchmarks.race.conductor import Plan, Race, RaceError
 from benchmarks.race.request import Request
 from benchmarks.record import race_file
@@ -192,7 +191,7 @@ def test_a_race_killed_anywhere_resumes_and_ends_with_the_same_cells(
         assert cells(record) == whole
         # What was kept counts; only what lacks its fifth pair for the kill is raced once more.
         assert record.measurements[:point] == kept
-        counts = collections.Counter(stopping.cell_of(m) for m in record.measurements)
+        counts = collections.Counter(m.cell for m in record.measurements)
         assert set(counts.values()) <= {5, 6}
         assert len(record.processes) == 5 + (point % 6 > 0)
         assert not race_file.partial_of(path).exists()

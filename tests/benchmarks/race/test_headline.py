@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.race import headline
 from benchmarks.record import race_file
+from benchmarks.record.statistics import total
 
 TINY = headline.Experiment(steps=60, batch_size=1, workload="xor", dtype="float64", threads=1, budget=60)
 
@@ -32,9 +33,9 @@ def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
     assert len(found) == 1
     measurement = found[0].measurement
     assert headline.in_full(measurement, TINY.steps)
-    total = headline.totals([measurement], TINY.steps)
-    assert total.mean == pytest.approx(sum(measurement.seconds) * measurement.iterations)
-    assert total.low == total.mean == total.high
+    taken = total([measurement], TINY.steps)
+    assert taken.mean == pytest.approx(sum(measurement.seconds) * measurement.iterations)
+    assert taken.low == taken.mean == taken.high
     record = headline.record(found, TINY, ("numpy",), "a test")
     assert record.settings["steps"] == 60
     assert "class NumpyBatch" in record.implementations["numpy"].source
@@ -55,9 +56,9 @@ def test_a_projection_comes_from_every_process_with_an_interval() -> None:
         for k, s in enumerate((1.0, 2.0, 4.0))
     ]
     assert not headline.in_full(sample[0], 100)
-    total = headline.totals(sample, 100)
-    assert total.mean == pytest.approx(200.0)
-    assert total.low < 200.0 < total.high
+    taken = total(sample, 100)
+    assert taken.mean == pytest.approx(200.0)
+    assert taken.low < 200.0 < taken.high
 
 
 def dies(name: str, experiment: headline.Experiment, process: int) -> None:

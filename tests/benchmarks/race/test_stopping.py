@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
-
 from benchmarks.race import stopping
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
@@ -19,27 +17,6 @@ def measurement(name: str, process: int, seconds: float = 1.0) -> race_file.Meas
 
 def cell(name: str, m: int = 1, dtype: str = "float64") -> Cell:
     return Cell("digits", "gradients", m, dtype, 1, name)
-
-
-def test_speedups_are_paired_within_a_process() -> None:
-    found = stopping.speedups(
-        [
-            *(measurement("loops", k, 8.0 * luck) for k, luck in enumerate((1.0, 3.0, 9.0))),
-            *(measurement("numpy", k, 2.0 * luck) for k, luck in enumerate((1.0, 3.0, 9.0))),
-            measurement("numpy", 3, 1e-9),  # without its pair
-        ],
-        "loops",
-    )
-    assert list(found) == [cell("numpy")]
-    assert found[cell("numpy")].mean == pytest.approx(4.0)
-    assert found[cell("numpy")].half_width == pytest.approx(0.0, abs=1e-12)
-
-
-def test_the_baseline_is_loops_if_need_be_in_float64_and_else_who_is_there() -> None:
-    single = cell("numpy", dtype="float32")
-    assert stopping.baseline(single, [single, cell("loops"), cell("numpy")], "loops") == cell("loops")
-    assert stopping.baseline(single, [cell("numpy"), single, cell("loops", m=16)], "loops") == single
-    assert stopping.baseline(cell("numba"), [cell("numpy"), cell("numba")], "loops") == cell("numpy")
 
 
 def test_first_everything_then_what_is_wide_then_nothing() -> None:
@@ -105,9 +82,3 @@ def test_a_narrow_interval_of_few_pairs_is_not_believed() -> None:
     assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == cells
     found += [measurement("numpy", k) for k in (2, 3, 4)]
     assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == []
-
-
-def test_without_loops_the_baseline_is_the_implementation_that_is_asked_for() -> None:
-    found = [measurement(name, k, s) for k in range(2) for name, s in (("jax", 1.0), ("numpy", 2.0))]
-    assert stopping.speedups(found, "numpy")[cell("jax")].mean == pytest.approx(2.0)
-    assert list(stopping.speedups(found, "jax")) == [cell("numpy")]

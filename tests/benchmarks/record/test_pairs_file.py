@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.gate.decision import Rule
 from benchmarks.record import pairs_file
+from benchmarks.record.documents import RecordError
 from benchmarks.record.pairs_file import CONTROL, Benchmark, Commit, Incident, Pair, Pairs, Reading
-from benchmarks.record.race_file import RecordError
 
 NUMPY = Benchmark("numpy", "digits", "gradients", 64, "float64")
 BLAS = Benchmark(CONTROL, "", "blas", 0, "float64")

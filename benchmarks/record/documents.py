@@ -1,0 +1,83 @@
+"""JSON documents of a named format and schema, as frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from benchmarks.record import files
+
+T = TypeVar("T")
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+"""A float above zero: documents are checked for it."""
+
+DAMAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class RecordError(ValueError):
+    """A file that is no record that this version can read; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Head:
+    format: Any = None
+    schema: Any = None
+
+
+def write(content: Any, path: Path, form: str, schema: int) -> None:
+    """Write the dataclass `content` to `path` as a document of the format `form`, whole or not at all.
+
+    Raises ValueError for NaN and infinity, which are no JSON.
+    """
+    document = {"format": form, "schema": schema, **dataclasses.asdict(content)}
+    # Not by msgspec, which would write NaN as null.
+    files.write(path, f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode())
+
+
+def read(kind: type[T], path: Path, form: str, schema: int, again: str) -> T:
+    """The document of the format `form` at `path`, as the dataclass `kind`.
+
+    Raises RecordError with the place, what was expected, what was got and the remedy (`again` says how a new
+    document is made), and OSError where there is no file.
+    """
+    content = path.read_bytes()
+    if not content.strip():
+        raise RecordError(f"{path}: expected a {form}, got an empty file; {again} to write a new one")
+    try:
+        head = msgspec.json.decode(content, type=_Head)
+    except msgspec.ValidationError:
+        head = _Head()
+    except DAMAGE as error:
+        raise RecordError(
+            f"{path}: expected a {form}, got a truncated or damaged file ({error}); {again} to write another"
+        ) from error
+    if head.format != form:
+        raise RecordError(f"{path}: expected a {form}, got the file of another tool; {again} to write one")
+    if head.schema != schema:
+        newer = isinstance(head.schema, int) and head.schema > schema
+        remedy = "update gradrace to read it" if newer else f"{again} to write a new one"
+        raise RecordError(f"{path}: expected schema {schema}, got {head.schema!r}; {remedy}")
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except DAMAGE as error:
+        raise RecordError(f"{path}: {_placed(error)}; {again} to write a new one") from error
+
+
+def parse(kind: type[T], document: Any, place: str) -> T:
+    """A part of a document, as JSON gave it, as the dataclass `kind`; raises RecordError with the `place`."""
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"{place}: {_placed(error)}") from error
+
+
+def _placed(error: Exception) -> str:
+    """msgspec's words, the place in front: "measurements[0].seconds[1]: Expected `float`, got `str`"."""
+    words, _, place = str(error).partition(" - at ")
+    place = place.strip("`").removeprefix("$").removeprefix(".")
+    return f"{place}: {words}" if place else words

@@ -1,0 +1,49 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+IN_THE_WAY = (errno.EBUSY, errno.EXDEV)
+"""Errors of renaming onto a file that is mounted by itself, as containers do."""
+
+
+def ready(folder: Path) -> None:
+    """Make `folder` and prove that a file can be written there; raises OSError, before any work is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Returns `path`, which holds `content` from now on, or what it held before if an OSError is raised.
+
+    The content goes to a temporary file beside it, which is renamed. A link stays a link, and a file keeps
+    its mode. Devices, pipes and files that are mounted by themselves cannot be replaced: they are written in
+    place.
+    """
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+        return path
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = target.stat().st_mode if target.exists() else 0o644  # mkstemp makes it its owner's alone
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode & 0o777)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            if error.errno not in IN_THE_WAY:
+                raise
+            target.write_bytes(content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
