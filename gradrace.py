@@ -88,6 +88,7 @@ commands = click.version_option(package_name="gradrace", message="%(prog)s %(ver
 def main(package: str | None = None) -> None:
     """Run the command: that of one package (`python -m PACKAGE`), or `gradrace`, which has them all."""
     sys.meta_path.insert(0, Checkout)
+    sys.path.append(str(Path.cwd()))  # last: for package.module:Class of a user's own, which shadows nothing
     if package is None:
         commands(prog_name="gradrace")
     else:

@@ -1,17 +1,24 @@
-"""Hypothesis profiles, and every implementation that can be had here."""
+"""Hypothesis's profile, and every implementation that can be had here."""
 
 from __future__ import annotations
 
 import signal
 
-import hypothesis
 import pytest
 
 import impls
 
-# deadline: a first call may compile. derandomize: a run of the tests says the same about the same code.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=12, database=None)
-hypothesis.settings.load_profile("ci")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis's profile, where it is installed: a race loads this file, too, and needs no laws.
+
+    deadline: a first call may compile. derandomize: the same tests of the same code have the same outcome.
+    """
+    if config.pluginmanager.has_plugin("hypothesispytest"):
+        from hypothesis import settings
+
+        settings.register_profile("ci", derandomize=True, deadline=None, max_examples=12, database=None)
+        settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)
