@@ -26,7 +26,7 @@ JUNIT = Path("reports/out/junit")
 def bench(session: nox.Session) -> None:
     """Race every available implementation on the digits, prove their gradients equal, draw the report."""
     session.install("-e", ".")
-    session.run("python", "-m", "benchmarks", "race", *session.posargs)
+    session.run("gradrace", "race", *session.posargs)
 
 
 @nox.session
@@ -47,6 +47,26 @@ def peers(session: nox.Session) -> None:
         *("python", "-m", "pytest", "benchmarks", "--workload", "digits-softmax", "--impl", "sklearn"),
         *("--batch-sizes", "1,16", f"--junitxml={JUNIT}/sklearn.xml"),
     )
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The tests again, with the lowest version of every dependency that pyproject.toml allows."""
+    session.install("uv")
+    session.run(
+        *("uv", "pip", "install", "--python", f"{session.bin}/python", "--resolution", "lowest-direct"),
+        *("--editable", ".", *TESTS),
+        env={"UV_PYTHON_DOWNLOADS": "never"},
+    )
+    # what they in turn depend on is as new as ever, and deprecates what they use of it
+    session.run("python", "-m", "pytest", "-W", "default::DeprecationWarning", *session.posargs)
+
+
+@nox.session
+def readme(session: nox.Session) -> None:
+    """Every command of README.md, as a reader types it, in a fresh clone and a fresh environment."""
+    session.install("pytest")
+    session.run("python", "-m", "pytest", "tests/test_readme.py", "--fresh-clone", *session.posargs)
 
 
 @nox.session
@@ -73,28 +93,28 @@ def figures(session: nox.Session) -> None:
     session.install("-e", f".[{','.join(PEERS)}]")
     record = "reports/out/figures/record.json"
     session.run(
-        *("python", "-m", "benchmarks", "race", "--record", record, "--workload", "digits,digits-softmax"),
+        *("gradrace", "race", "--record", record, "--workload", "digits,digits-softmax"),
         *("--dtype", "float64,float32", "--batch-sizes", "1,8,64,256,1024,4096", "--budget", "900"),
         *session.posargs,
     )
-    session.run("python", "-m", "reports", "standings", record)
+    session.run("gradrace", "standings", record)
     wide = "reports/out/figures/mnist-shape.json"
     session.run(
-        *("python", "-m", "benchmarks", "race", "--record", wide, "--workload", "mnist-shape"),
+        *("gradrace", "race", "--record", wide, "--workload", "mnist-shape"),
         *("--impl", "numba", "--dtype", "float32", "--batch-sizes", "256", "--budget", "60"),
     )
-    session.run("python", "-m", "reports", "standings", wide, "--baseline", "numba")
+    session.run("gradrace", "standings", wide, "--baseline", "numba")
     # A process races at one number of threads: two races, put together.
     by_threads = [f"reports/out/figures/threads-{threads}.json" for threads in (1, 2)]
     for threads, path in enumerate(by_threads, start=1):
         session.run(
-            *("python", "-m", "benchmarks", "race", "--record", path, "--dtype", "float64,float32"),
+            *("gradrace", "race", "--record", path, "--dtype", "float64,float32"),
             *("--impl", "numba" if threads == 1 else "numba-parallel", "--threads", str(threads)),
             *("--batch-sizes", "4096", "--target", "1", "--budget", "60"),
         )
     merged = "reports/out/figures/threads.json"
-    session.run("python", "-m", "benchmarks", "merge", *by_threads, "--record", merged)
-    session.run("python", "-m", "reports", "standings", merged, "--baseline", "numba")
+    session.run("gradrace", "merge", *by_threads, "--record", merged)
+    session.run("gradrace", "standings", merged, "--baseline", "numba")
 
 
 @nox.session(name="timing-study")
@@ -114,24 +134,28 @@ def history(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting."""
+    """Check style, formatting and spelling; `.pre-commit-config.yaml` runs the same three."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
 
 
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types, strictly."""
     session.install("-e", ".[history,page]", *nox.project.dependency_groups(PROJECT, "typing"))
-    session.run("mypy", "impls", "benchmarks", "reports", "tests", "conftest.py", "noxfile.py")
+    session.run(
+        *("mypy", "gradrace.py", "impls", "benchmarks", "reports", "tests"),
+        *("conftest.py", "hatch_build.py", "noxfile.py"),
+    )
 
 
 @nox.session
 def report(session: nox.Session) -> None:
     """Draw the report of a record again: `nox -s report -- RECORD`."""
     session.install("-e", ".")
-    session.run("python", "-m", "reports", "render", *(session.posargs or ["reports/out/record.json"]))
+    session.run("gradrace", "render", *(session.posargs or ["reports/out/record.json"]))
 
 
 @nox.session
@@ -174,4 +198,4 @@ def scale(session: nox.Session) -> None:
 def gallery(session: nox.Session) -> None:
     """Redraw every picture of docs/gallery; `-- --race RECORD --headline RECORD` takes new ones in."""
     session.install("-e", ".")
-    session.run("python", "-m", "reports", "gallery", *session.posargs)
+    session.run("gradrace", "gallery", *session.posargs)
