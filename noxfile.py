@@ -101,20 +101,20 @@ def figures(session: nox.Session) -> None:
     wide = "reports/out/figures/mnist-shape.json"
     session.run(
         *("gradrace", "race", "--record", wide, "--workload", "mnist-shape"),
-        *("--impl", "numba", "--dtype", "float32", "--batch-sizes", "256", "--budget", "60"),
+        *("--impl", "numba-blocked", "--dtype", "float32", "--batch-sizes", "256", "--budget", "60"),
     )
-    session.run("gradrace", "standings", wide, "--baseline", "numba")
+    session.run("gradrace", "standings", wide, "--baseline", "numba-blocked")
     # A process races at one number of threads: two races, put together.
     by_threads = [f"reports/out/figures/threads-{threads}.json" for threads in (1, 2)]
     for threads, path in enumerate(by_threads, start=1):
         session.run(
             *("gradrace", "race", "--record", path, "--dtype", "float64,float32"),
-            *("--impl", "numba" if threads == 1 else "numba-parallel", "--threads", str(threads)),
+            *("--impl", "numba-blocked" if threads == 1 else "numba-parallel", "--threads", str(threads)),
             *("--batch-sizes", "4096", "--target", "1", "--budget", "60"),
         )
     merged = "reports/out/figures/threads.json"
     session.run("gradrace", "merge", *by_threads, "--record", merged)
-    session.run("gradrace", "standings", merged, "--baseline", "numba")
+    session.run("gradrace", "standings", merged, "--baseline", "numba-blocked")
 
 
 @nox.session(name="timing-study")

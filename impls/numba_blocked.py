@@ -1,4 +1,4 @@
-"""`numba`: the whole pass compiled, fused over tiles of the batch that stay in cache, on hand-blocked
+"""`numba-blocked`: the whole pass compiled, fused over tiles of the batch that stay in cache, on hand-blocked
 products.
 
 **Layout.** Inside, samples stand in *rows*: x is (m, n_{l-1}), z and a are (m, n_l), so that the numbers
@@ -319,7 +319,7 @@ class EntryPoints(NamedTuple):
 
 @functools.cache
 def entry_points(dtype: str) -> EntryPoints:
-    """Those of `numba`."""
+    """Those of `numba-blocked`."""
     real, stamp = np.dtype(dtype).type, STAMP
 
     @njit(cache=True)
@@ -411,11 +411,11 @@ def lay_out(problem: Problem, dtype: str, threads: int) -> tuple[Array, Plan]:
     return memory, plan
 
 
-class NumbaFused:
+class NumbaBlocked:
     """The network in one block of memory."""
 
     idea = "fused over tiles that stay in cache, hand-blocked products, vectorized exponentials"
-    differs_from: str | None = "numba-loops"
+    differs_from: str | None = "numba"
     dtypes = ("float64", "float32")
     same_order = False
     fast_math = "fma"
@@ -423,9 +423,11 @@ class NumbaFused:
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         if dtype not in self.dtypes:
-            raise Unsupported(f"numba computes in {' or '.join(self.dtypes)}, got {dtype}")
+            raise Unsupported(f"numba-blocked computes in {' or '.join(self.dtypes)}, got {dtype}")
         if threads != 1:
-            raise Unsupported(f"numba runs in one thread (numba-parallel in several), got threads={threads}")
+            raise Unsupported(
+                f"numba-blocked runs in one thread (numba-parallel in several), got threads={threads}"
+            )
         self.prepare(problem, dtype, threads, entry_points(dtype))
 
     def prepare(self, problem: Problem, dtype: str, threads: int, compiled: EntryPoints) -> None:

@@ -1,8 +1,8 @@
-"""`numba-parallel`: `numba` over several cores.
+"""`numba-parallel`: `numba-blocked` over several cores.
 
 A batch is cut into one run of samples a thread. Each thread takes its run through the network with scratch
-and gradients of its own, exactly as `numba` would; then the gradients are added up in the order of the
-threads. Who computes what, and the order of the sums, depend on the batch size and the number of threads
+and gradients of its own, exactly as `numba-blocked` would; then the gradients are added up in the order of
+the threads. Who computes what, and the order of the sums, depend on the batch size and the number of threads
 only, so that the bits are the same on every run.
 
 Threads are numba's. Of its threading layers, OpenMP's costs a few microseconds for each parallel call, the
@@ -31,7 +31,7 @@ from impls.numba_blocked import (
     SIZE,
     THREADS,
     EntryPoints,
-    NumbaFused,
+    NumbaBlocked,
     Plan,
     forward_of,
     gradients_of,
@@ -133,11 +133,11 @@ def entry_points(dtype: str) -> EntryPoints:
     return EntryPoints(forward, gradients, train)
 
 
-class NumbaParallel(NumbaFused):
-    """`numba`, with room for the scratch and the gradients of every thread."""
+class NumbaParallel(NumbaBlocked):
+    """`numba-blocked`, with room for the scratch and the gradients of every thread."""
 
     idea = "over several cores: a run of samples each, partial gradients added in a fixed order"
-    differs_from: str | None = "numba"
+    differs_from: str | None = "numba-blocked"
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         if dtype not in self.dtypes:

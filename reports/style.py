@@ -28,6 +28,7 @@ LOOKS = {
     "numpy-inplace": Look("#7a6fe0", "v", "-"),
     "numba-loops": Look("#c48600", "P", "--"),
     "numba": Look("#d55e00", "o", "-"),
+    "numba-blocked": Look("#b0413e", "s", "-"),
     "numba-parallel": Look("#d6406a", "X", "-"),
     "jax": Look("#0e9a78", "^", "-."),
     "torch": Look("#b65fc0", "h", "-."),

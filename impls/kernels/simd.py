@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 - numba passes to a writer of LLVM code what it passes
-"""What `numba` computes with: one register-tiled product, and exponentials that vectorize.
+"""What `numba-blocked` computes with: one register-tiled product, and exponentials that vectorize.
 
 **The product.** `product` is C = scale (init + A B) with A and B read where they lie, in the manner of the
 BLIS micro-kernel [1]: `tile_product` holds ROWS x 2 vectors of C in registers and, for each k, loads two

@@ -61,7 +61,7 @@ def test_the_compiled_exponentials_are_those_of_python():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["numba-loops", "numba", "numba-parallel"])
+@pytest.mark.parametrize("name", ["numba-loops", "numba", "numba-blocked", "numba-parallel"])
 def test_train_is_as_many_steps_bit_for_bit(network, name, dtype):
     problem = Problem.random(network, 3 * 11, 11, seed=1)
     one, other = (impls.load(name)(problem, dtype=dtype) for _ in range(2))
@@ -72,8 +72,8 @@ def test_train_is_as_many_steps_bit_for_bit(network, name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_numba_allocates_no_memory_after_construction(network, dtype):
-    race = impls.load("numba")(Problem.random(network, 600, 300), dtype=dtype)
+def test_numba_blocked_allocates_no_memory_after_construction(network, dtype):
+    race = impls.load("numba-blocked")(Problem.random(network, 600, 300), dtype=dtype)
     race.gradients()
     race.step(0.1)
     runtime = numba.core.runtime._nrt_python
@@ -99,7 +99,7 @@ def test_numba_allocates_no_memory_after_construction(network, dtype):
 
 
 @pytest.mark.parametrize("m", [1, 5, 8, 63, 200, 1000])
-@pytest.mark.parametrize("name", ["numba", "numba-parallel"])
+@pytest.mark.parametrize("name", ["numba-blocked", "numba-parallel"])
 def test_tiles_change_rounding_only(network, name, m):
     problem = Problem.random(network, m, m, seed=2)
     expected, got = (impls.load(n)(problem).export() for n in ("numpy", name))
@@ -107,9 +107,9 @@ def test_tiles_change_rounding_only(network, name, m):
         assert np.all(abs(a - b) <= 1e-12 * np.maximum(1, abs(b)))
 
 
-def test_numba_computes_the_same_bits_on_every_run(network):
+def test_numba_blocked_computes_the_same_bits_on_every_run(network):
     problem = Problem.random(network, 900, 300, seed=3)
-    one, other = (impls.load("numba")(problem, dtype="float32") for _ in range(2))
+    one, other = (impls.load("numba-blocked")(problem, dtype="float32") for _ in range(2))
     for race in (one, other):
         race.train(5, 0.1)
     assert same_bits(one.export(), other.export())
@@ -134,9 +134,9 @@ def test_numba_parallel_computes_the_same_bits_on_every_run(dtype):
     assert same_bits(results[0], results[2])
 
 
-def test_numba_parallel_in_one_thread_is_numba(network):
+def test_numba_parallel_in_one_thread_is_numba_blocked(network):
     problem = Problem.random(network, 800, 400, seed=5)
-    one, other = (impls.load(name)(problem) for name in ("numba", "numba-parallel"))
+    one, other = (impls.load(name)(problem) for name in ("numba-blocked", "numba-parallel"))
     for race in (one, other):
         race.train(3, 0.1)
     assert same_bits(one.export(), other.export())
@@ -161,7 +161,7 @@ def test_too_many_threads_are_refused_with_the_number_there_is():
     with pytest.raises(impls.Unsupported, match=f"1 to {threads_here()} threads"):
         impls.load("numba-parallel")(problem, threads=threads_here() + 1)
     with pytest.raises(impls.Unsupported, match="one thread"):
-        impls.load("numba")(problem, threads=2)
+        impls.load("numba-blocked")(problem, threads=2)
 
 
 def test_a_change_in_any_file_of_compiled_code_compiles_anew(tmp_path):
@@ -195,7 +195,7 @@ def test_softmax_is_shifted_by_the_largest_wherever_it_stands(n, dtype):
     z = np.full((n, n), -1000.0) + 2000.0 * np.eye(n)  # of sample s the s-th is the largest
     Y = np.eye(n)
     problem = Problem(network, (np.eye(n),), (np.zeros((n, 1)),), z, Y, n)
-    output = impls.load("numba")(problem, dtype).export().output
+    output = impls.load("numba-blocked")(problem, dtype).export().output
     # exponentials stop at the smallest normal number
     np.testing.assert_allclose(output, Y, rtol=0, atol=1.01 * np.finfo(dtype).smallest_normal)
 

@@ -23,6 +23,7 @@ LADDER = (
     "numpy-inplace",
     "numba-loops",
     "numba",
+    "numba-blocked",
     "numba-parallel",
     "jax",
     "torch",

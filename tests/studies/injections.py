@@ -96,7 +96,7 @@ def edited(implementation: str, file: str, old: str, new: str) -> Injection:
     return Injection(base=(), head=(Edit(file, old, new),), slowed=(implementation,))
 
 
-GATED_RACERS = ("loops", "numpy-sample", "numpy", "numpy-inplace", "numba")
+GATED_RACERS = ("loops", "numpy-sample", "numpy", "numpy-inplace", "numba-blocked")
 
 INJECTIONS: dict[str, Injection] = {
     "spin-2": spin(0.02, "numpy-sample"),
@@ -118,7 +118,7 @@ INJECTIONS: dict[str, Injection] = {
         "            a[...] = np.exp(a)\n            a[...] = a + self.one\n",
     ),
     "not-vectorized": edited(
-        "numba",
+        "numba-blocked",
         "impls/numba_blocked.py",
         "            a[i] = sigmoid(a[i], one)\n",
         "            a[i] = sigmoid(a[i], one)\n            if a[i] < 0:\n                break\n",
