@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.record.race_file import Record
 from reports import files, text
-from reports.charts import machine, speed, training
-from reports.charts.canvas import describe
-from reports.style import plain
+from reports.charts import heat, machine, speed, training
+from reports.charts.words import describe
+from reports.style import PARALLEL, plain
 from reports.tables import derived
 from reports.tables.frames import Panel, of_panel, speedups
 
@@ -46,6 +46,8 @@ def figures(
     record: Record, table: pd.DataFrame, panel: Panel, baseline: str
 ) -> Iterator[tuple[str, str, Figure]]:
     """Title, file name and figure of every picture of a panel that the record has something to draw for."""
+    if panel.threads == 1:
+        table = table[~table["implementation"].isin(PARALLEL)]
     rows = of_panel(table, panel)
     shape = text.shape_of(record, panel.workload)
     where = describe(rows, shape)
@@ -61,9 +63,10 @@ def figures(
         return
     yield "Time against batch size", "time", speed.time_chart(rows, baseline, shape)
     yield "Speedup against batch size", "speedup", speed.speedup_chart(rows, baseline, shape)
-    yield "Table of speedups", "heat", speed.heat_chart(rows, baseline, shape)
+    yield "Table of speedups", "heat", heat.heat_chart(rows, baseline, shape)
     sizes = derived.three_sizes(rows)
     rungs = derived.ladder(record, panel)
+    rungs = rungs[rungs["implementation"].isin(rows["implementation"])]
     if len(rungs) and sizes:
         yield "What each idea buys", "ladder", speed.ladder_chart(rungs, sizes, where)
     if not sizes:
@@ -83,8 +86,10 @@ def figures(
         yield "Accuracy against speed", "accuracy", machine.accuracy_chart(table[alike], words)
     if np.nan_to_num(rows["peak_bytes"]).any():
         yield "Memory", "memory", machine.memory_chart(rows, shape)
-    batch = derived.growth(record, panel)
-    size, width = derived.width_growth(record, panel)
+    known = set(table["implementation"])
+    batch = {name: both for name, both in derived.growth(record, panel).items() if name in known}
+    size, slopes = derived.width_growth(record, panel)
+    width = {name: slope for name, slope in slopes.items() if name in known}
     if batch or width:
         yield "Growth", "growth", machine.growth_chart(batch, width, where, f"m = {size}")
 

@@ -70,6 +70,9 @@ def darker(colour: str, share: float = 0.3) -> str:
     return "#" + "".join(f"{part:02x}" for part in parts)
 
 
+PARALLEL = ("numba-parallel",)
+"""Implementations whose one idea is several threads: charts of one thread leave them out."""
+
 MARKS = {
     "skipped": "skipped",
     "unsupported": "n/s",

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.record.race_file import Record
-from reports.charts.canvas import describe, whiskers
-from reports.charts.speed import cell_words
+from reports.charts.words import cell_words, describe, whiskers
 from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
 from reports.tables.derived import Total, totals
 from reports.tables.frames import PANEL, Panel, notable_crossovers

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.record.race_file import Record
 from reports.charts import speed
-from reports.charts.canvas import canvas, describe, factor_axis, settings
+from reports.charts.canvas import canvas, settings
+from reports.charts.scales import factor_axis
+from reports.charts.words import describe
 from reports.style import factor, plain
 from reports.tables.frames import CELL, Panel, UnknownChoice, cells, of_panel
 from reports.text import escape

@@ -197,7 +197,7 @@ def chart(trial: Trial, found: Sequence[Result]) -> Figure:
     import numpy as np
     from matplotlib.ticker import PercentFormatter
 
-    from reports.charts import canvas
+    from reports.charts import canvas, labels, marks
 
     with canvas.settings():
         replays = max(result.tally.gates for result in found)
@@ -221,9 +221,9 @@ def chart(trial: Trial, found: Sequence[Result]) -> Figure:
             tallies = {r.kind: r.tally for r in found if r.rule == rule and not r.real}
             y = np.array([tallies[kind].alarms / tallies[kind].gates for kind in kinds])
             bounds = np.array([interval(tallies[kind].alarms, tallies[kind].gates) for kind in kinds])
-            canvas.line(axes, rule, x, y, bounds[:, 0], bounds[:, 1], np.zeros(len(x), bool))
-            ends.append((rule, "", x[-1], y[-1]))
-        canvas.name_lines(axes, ends)
+            none = np.zeros(len(x), bool)
+            ends.append(marks.line(axes, rule, x, y, bounds[:, 0], bounds[:, 1], none))
+        labels.name_lines(axes, ends)
     return figure
 
 

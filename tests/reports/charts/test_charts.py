@@ -3,6 +3,7 @@
 Boxes are those of the figure as drawn for saving; a pixel of slack lets glyphs touch their box's edge.
 """
 
+import dataclasses
 import hashlib
 import itertools
 import xml.etree.ElementTree as ET
@@ -23,8 +24,9 @@ from matplotlib.transforms import Bbox
 
 from benchmarks.record.race_file import Record
 from reports import files, render, style
-from reports.charts import layout, machine, speed, training
-from reports.charts.canvas import settings
+from reports.charts import heat, labels, machine, speed, training
+from reports.charts.canvas import canvas, settings
+from reports.charts.scales import logarithmic
 from reports.tables import compare, derived, frames
 from tests.reports.records import LADDER, SIZES, cell, race, record
 
@@ -34,12 +36,16 @@ STATUSES = ("skipped", "unsupported", "unavailable", "wrong", "failed", "timed o
 
 def drawn_texts(figure: Figure) -> list[tuple[str, Bbox]]:
     """Every text with ink that drawing the figure draws, and its box."""
+    return [(text.get_text(), box) for text, box in drawn(figure)]
+
+
+def drawn(figure: Figure) -> list[tuple[Text, Bbox]]:
     found = []
     draw: Any = Text.draw
 
     def record_and_draw(text: Text, renderer: RendererBase, *args: Any, **kwargs: Any) -> None:
         if text.get_visible() and text.get_text().strip():
-            found.append((text.get_text(), text.get_window_extent(renderer)))
+            found.append((text, text.get_window_extent(renderer)))
         draw(text, renderer, *args, **kwargs)
 
     with settings(), pytest.MonkeyPatch.context() as patch:
@@ -48,19 +54,30 @@ def drawn_texts(figure: Figure) -> list[tuple[str, Bbox]]:
     return found
 
 
-def legible(figure: Figure, rotated: bool = False) -> None:
-    """No text leaves the figure; no two texts overlap (those at a slant overlap in their boxes only)."""
-    texts = drawn_texts(figure)
+def own_frame(text: Text, figure: Figure) -> Bbox:
+    """The box of a slanted text on axes that are turned with it: these boxes overlap where the texts do."""
+    angle = np.radians(text.get_rotation())
+    x, y = text.get_transform().transform(text.get_position())
+    turned = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    text.set_rotation(0)
+    box = labels.extent(text, figure)
+    text.set_rotation(np.degrees(angle))
+    return Bbox.from_bounds(*turned, box.width, box.height)
+
+
+def legible(figure: Figure) -> None:
+    """No text leaves the figure; no two texts overlap, slanted ones compared with those of the same slant."""
+    texts = drawn(figure)
     edge = figure.bbox
-    for words, box in texts:
+    for text, box in texts:
         inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= edge.width + 1 and box.y1 <= edge.height + 1
-        assert inside, f"{words!r} is cut off: {box} of {edge.width} x {edge.height}"
-    if rotated:
-        upright = {text.get_text() for text in figure.findobj(Text) if text.get_rotation() == 0}
-        texts = [(words, box) for words, box in texts if words in upright]
-    for (one, box), (other, its) in itertools.combinations(texts, 2):
-        slim = Bbox.from_extents(box.x0 + 1, box.y0 + 1, box.x1 - 1, box.y1 - 1)
-        assert not slim.overlaps(its), f"{one!r} and {other!r} overlap"
+        assert inside, f"{text.get_text()!r} is cut off: {box} of {edge.width} x {edge.height}"
+    slants = [text.get_rotation() % 90 for text, _ in texts]
+    boxes = [own_frame(text, figure) if text.get_rotation() % 90 else box for text, box in texts]
+    for k, j in itertools.combinations(range(len(texts)), 2):
+        slim = Bbox.from_extents(boxes[k].x0 + 1, boxes[k].y0 + 1, boxes[k].x1 - 1, boxes[k].y1 - 1)
+        words = texts[k][0].get_text(), texts[j][0].get_text()
+        assert slants[k] != slants[j] or not slim.overlaps(boxes[j]), f"{words} overlap"
 
 
 def leaders_end_before_names(figure: Figure) -> None:
@@ -73,7 +90,7 @@ def leaders_end_before_names(figure: Figure) -> None:
         for text in figure.texts
         if text.get_horizontalalignment() == "left" and text.get_verticalalignment() == "center"
     ]
-    boxes = [layout.extent(text, figure) for text in names]
+    boxes = [labels.extent(text, figure) for text in names]
     for leader in figure.get_children():
         if isinstance(leader, Line2D) and len(np.asarray(leader.get_xdata())) == 2:
             ends = np.asarray(leader.get_xydata()) * [width, height]
@@ -94,16 +111,16 @@ def test_labels_do_not_overlap_and_nothing_is_cut_off(count: int, sizes: tuple[i
     made = race(LADDER[:count], sizes=sizes, processes=2)
     found = every_figure(made)
     assert {"time", "speedup", "heat"} <= {name for _, name, _ in found}
-    for _, name, figure in found:
-        legible(figure, rotated=name == "heat")
+    for _, _, figure in found:
+        legible(figure)
         leaders_end_before_names(figure)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 500.0], ids=["from 1 us", "usual", "to 10 minutes"])
 def test_any_length_of_time_is_legible(scale: float) -> None:
     made = race(LADDER, processes=2, scale=scale)
-    for _, name, figure in every_figure(made):
-        legible(figure, rotated=name == "heat")
+    for _, _, figure in every_figure(made):
+        legible(figure)
 
 
 def test_times_from_a_microsecond_to_ten_minutes_fit_one_chart() -> None:
@@ -111,14 +128,14 @@ def test_times_from_a_microsecond_to_ten_minutes_fit_one_chart() -> None:
     made = record(
         [cell(name, m, 0, (float(s * (1 + m / 64)),)) for name, s in seconds.items() for m in SIZES]
     )
-    for _, name, figure in every_figure(made):
-        legible(figure, rotated=name == "heat")
+    for _, _, figure in every_figure(made):
+        legible(figure)
 
 
 def test_implementations_of_the_same_speed_keep_their_labels_apart() -> None:
     made = record([cell(name, m, 0, (1e-3,)) for name in LADDER for m in SIZES])
-    for _, name, figure in every_figure(made):
-        legible(figure, rotated=name == "heat")
+    for _, _, figure in every_figure(made):
+        legible(figure)
 
 
 def test_every_status_has_a_mark_of_its_own_in_the_table_and_the_notes() -> None:
@@ -130,14 +147,14 @@ def test_every_status_has_a_mark_of_its_own_in_the_table_and_the_notes() -> None
         ]
     made = record(cells)
     panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
-    figure = speed.heat_chart(panel, "loops")
-    legible(figure, rotated=True)
+    figure = heat.heat_chart(panel, "loops")
+    legible(figure)
     words = [text for text, _ in drawn_texts(figure)]
     assert len(set(style.MARKS.values())) == len(STATUSES)
     for mark in style.MARKS.values():
         assert words.count(mark) == 2
     assert "~12.0 s" in words
-    assert len({speed.HEAT_MARKS[status] for status in STATUSES}) == len(STATUSES)
+    assert len({heat.HEAT_MARKS[status] for status in STATUSES}) == len(STATUSES)
     notes = " ".join(words)
     for status in STATUSES:
         assert style.MEANINGS[status] in notes
@@ -148,8 +165,8 @@ def test_a_panel_without_one_measured_cell_is_drawn_all_the_same() -> None:
     found = every_figure(made)
     words = [text for _, _, figure in found for text, _ in drawn_texts(figure)]
     assert "nothing to draw: no cell was measured" in words
-    for _, name, figure in found:
-        legible(figure, rotated=name == "heat")
+    for _, _, figure in found:
+        legible(figure)
 
 
 def test_a_prediction_is_hollow_and_its_line_dotted() -> None:
@@ -160,6 +177,16 @@ def test_a_prediction_is_hollow_and_its_line_dotted() -> None:
     hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
     assert [np.asarray(line.get_xydata())[:, 0].tolist() for line in hollow] == [[64]]
     assert any(line.get_linestyle() == ":" for line in axes.lines)
+
+
+def test_an_implementation_of_several_threads_is_not_drawn_at_one() -> None:
+    cells = [cell(name, m, 0, (t,)) for name, t in (("numba", 1e-3), ("numba-parallel", 2e-3)) for m in SIZES]
+    one = record(cells)
+    two = record([dataclasses.replace(m, threads=2) for m in cells])
+    for made, drawn_there in ((one, False), (two, True)):
+        for _, _, figure in every_figure(made):
+            words = " ".join(words for words, _ in drawn_texts(figure))
+            assert ("numba-parallel" in words) == drawn_there
 
 
 def test_whiskers_are_the_interval() -> None:
@@ -242,18 +269,40 @@ def test_every_colour_stands_out_from_white_and_from_the_dark_page() -> None:
 def test_spread_positions_are_apart_within_bounds_and_in_order(
     wanted: list[float], gap: float, most: float
 ) -> None:
-    placed = layout.spread(wanted, gap, 0.0, most)
+    placed = labels.spread(wanted, gap, 0.0, most)
     ordered = np.sort(placed)
     least = min(gap, most / max(len(wanted) - 1, 1))
     assert (np.diff(ordered) >= least - 1e-6).all()
     assert ordered[0] >= -1e-6
     assert ordered[-1] <= most + 1e-6
     order = np.argsort(wanted, kind="stable")
-    assert (np.diff(np.array(placed)[order]) >= 0).all()
+    assert (np.diff(placed[order]) >= 0).all()
+
+
+@hypothesis.given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-1, 1)), min_size=1, max_size=28))
+@hypothesis.settings(deadline=None, max_examples=20)
+def test_names_above_stand_in_the_order_of_their_marks_and_their_lines_never_cross(
+    places: list[tuple[float, float]],
+) -> None:
+    with settings():
+        figure, axes = canvas("", "", above=100, margins=(84, 90))
+        logarithmic(axes, "x", [1e-3, 1e3], "")
+        logarithmic(axes, "y", [0.1, 10], "")
+        marks = [(10.0**x, 10.0**y, str(k)) for k, (x, y) in enumerate(places)]
+        texts = labels.name_above(axes, marks, slant=45)
+        leaders = [np.asarray(one.get_xydata()) for one in figure.get_children() if isinstance(one, Line2D)]
+    assert [text.get_text() for text in texts] == [words for *_, words in marks]
+    ends = axes.transData.transform([mark[:2] for mark in marks])
+    for text, leader, end in zip(texts, leaders, ends, strict=True):
+        assert leader[0, 0] == pytest.approx(text.get_position()[0])
+        assert leader[-1] * figure.bbox.size == pytest.approx(end)
+        assert leader[1, 0] == leader[2, 0]  # straight down on to the mark
+    for one, other in itertools.combinations(leaders, 2):
+        assert (one[0, 0] - other[0, 0]) * (one[1, 0] - other[1, 0]) >= -1e-9
 
 
 def test_positions_that_are_apart_already_stay() -> None:
-    assert layout.spread([10.0, 50.0, 90.0], 12, 0, 100) == [10.0, 50.0, 90.0]
+    assert labels.spread([10.0, 50.0, 90.0], 12, 0, 100).tolist() == [10.0, 50.0, 90.0]
 
 
 HOSTILE = (
@@ -274,8 +323,8 @@ def test_hostile_names_are_drawn_as_text() -> None:
     cells = [cell(name, m, 0, (1e-3 * (k + 1) * m,)) for k, name in enumerate(HOSTILE) for m in SIZES]
     cells.append(cell("broken", 1, status="failed", reason=HOSTILE[0] + HOSTILE[3] + HOSTILE[1]))
     made = record(cells, workloads=("digits",))
-    for _, name, figure in every_figure(made):
-        legible(figure, rotated=name == "heat")
+    for _, _, figure in every_figure(made):
+        legible(figure)
 
 
 def test_two_renderings_are_the_same_bytes_and_valid_svg(tmp_path: Path) -> None:

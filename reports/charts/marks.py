@@ -1,0 +1,105 @@
+"""How an implementation's figures are drawn: as a line, as a line with whiskers, as a row of bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from reports.charts.canvas import FAINT, INK
+from reports.charts.labels import End, name_above
+from reports.style import look
+
+Floats = NDArray[np.float64]
+
+
+def curve(axes: Axes, name: str, x: Floats, y: Floats, words: str = "", every: int = 1) -> End:
+    """Draw the line of an implementation, a marker at every so many points; its end, to be named."""
+    colour, marker, dash = look(name)
+    style: dict[str, Any] = {"ms": 5.5, "mec": "white", "mew": 0.5, "markevery": every}
+    axes.plot(x, y, color=colour, lw=1.6, ls=dash, marker=marker, zorder=3, **style)
+    return End(name, words, float(x[-1]), float(y[-1]))
+
+
+def line(
+    axes: Axes,
+    name: str,
+    x: Floats,
+    y: Floats,
+    low: Floats,
+    high: Floats,
+    guessed: NDArray[np.bool_],
+    words: str = "",
+) -> End:
+    """Draw a line with whiskers, its predicted points hollow and the way to them dotted; its end."""
+    colour, marker, _ = look(name)
+    solid = ~guessed
+    if guessed.any():
+        axes.plot(x, y, color=colour, lw=1.0, ls=":", zorder=2)
+        axes.plot(x[guessed], y[guessed], color=colour, ls="", marker=marker, ms=5.5, mfc="white", zorder=4)
+    if solid.any():
+        curve(axes, name, x[solid], y[solid])
+    held = solid & np.isfinite(low) & np.isfinite(high)
+    arms = [np.maximum(y - low, 0)[held], np.maximum(high - y, 0)[held]]
+    axes.errorbar(x[held], y[held], arms, color=colour, ls="", elinewidth=1.0, capsize=2.5, zorder=3)
+    return End(name, words, float(x[-1]), float(y[-1]))
+
+
+def ring(axes: Axes, places: Sequence[tuple[float, float, str]]) -> None:
+    """Ring each place (x, y in data coordinates), and write its words above the axes."""
+    for x, y, _ in places:
+        axes.plot([x], [y], marker="o", ms=10, mfc="none", mec=INK, mew=1.1, ls="", zorder=5)
+    name_above(axes, sorted(places))
+
+
+def bars(
+    axes: Axes,
+    names: Sequence[str],
+    values: Floats,
+    low: Floats,
+    high: Floats,
+    words: Sequence[str],
+    ticks: Callable[[float], str],
+    hollow: Sequence[bool] = (),
+    origin: float = 1.0,
+) -> None:
+    """Horizontal bars on a logarithmic axis, the first on top, from `origin`, with words at their ends."""
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_xscale("log")
+    _make_room(axes, np.concatenate([values, low, high, [origin]]), origin, max(map(len, words), default=0))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: ticks(value)))
+    for k, (name, value, left, right, text) in enumerate(zip(names, values, low, high, words, strict=True)):
+        colour = look(name).colour
+        projected = bool(hollow) and hollow[k]
+        fill, hatch = ("white", "////") if projected else (colour, None)
+        axes.barh(k, value - origin, 0.62, origin, color=fill, edgecolor=colour, hatch=hatch, alpha=0.9)
+        if np.isfinite(left) and np.isfinite(right):
+            axes.plot([left, right], [k, k], color=INK, lw=1.2, marker="|", ms=6)
+        backwards = value < origin
+        end = np.nanmin([value, left, right]) if backwards else np.nanmax([value, left, right, origin])
+        side: dict[str, Any] = {"xytext": (-5, 0), "ha": "right"} if backwards else {"xytext": (5, 0)}
+        axes.annotate(text, (end, k), textcoords="offset points", va="center", fontsize=8.5, **side)
+    axes.axvline(origin, color=FAINT, lw=1.0)
+
+
+def _make_room(axes: Axes, values: Floats, origin: float, longest: int) -> None:
+    """Limits and ticks of bars: room for words of so many characters beyond the ends, no tick at an edge."""
+    logs = np.log10(values[np.isfinite(values)])
+    pixels = axes.get_window_extent().width
+    share = min(0.4, (6.5 * longest + 12) / pixels)
+    left = share if logs.min() < np.log10(origin) - 1e-3 else 0.0
+    wide = max(np.ptp(logs), 0.3) / (1 - share - left)
+    low = logs.min() - wide * left
+    axes.set_xlim(10**low, 10 ** (low + wide))
+    step = max(1, int(np.ceil(wide * 46 / pixels)))
+    air = wide * 12 / pixels
+    powers = np.arange(np.ceil(low + air), np.floor(low + wide - air) + 1, step)
+    axes.set_xticks(10.0**powers)
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
