@@ -1,18 +1,18 @@
-"""The gate's decision, after every pair of processes: pure arithmetic, with the standard library alone.
+"""The gate's decision after every pair of processes: pure arithmetic, with the standard library alone.
 
-The runner asks it what is left to measure, the judge what was found, the trial how often it errs: one
-function for all three, so that none of them can stop by a rule that another does not know.
+The runner asks it what is left to measure, the judge what was found, and the validation study how often the
+gate errs. All three call one function, so that all of them stop by the same rule.
 
-Each pair gives every benchmark one number, d = ln(head / base). Evidence is the wealth of a gambler who
-starts with 1 and bets, before each pair, that the centre of d lies above (or below) a line:
+Each pair gives every benchmark one number, d = ln(head / base). The evidence that the centre of d lies above
+(or below) a line is an e-process by betting, which starts at 1 and is multiplied with each pair:
 
-    wealth *= 1 + BET * clip((d - line) / width, -1, 1)
+    e *= 1 + BET * clip((d - line) / width, -1, 1)
 
-Where the centre does not lie above the line no bet pays on average, and a wealth of w is reached with a
-probability of 1 / w at most, *at any time* (Ville, 1939): so pairs may be added for as long as it takes.
-Nothing is assumed of the noise but that the clipped distance from the centre is 0 on average, given the
-pairs before: no normal distribution, no constant spread, no independence. See Waudby-Smith and Ramdas,
-"Estimating means of bounded random variables by betting" (2023), https://arxiv.org/abs/2010.09686.
+Where the centre does not lie above the line, the factor is 1 or less on average, and e ever reaches x with a
+probability of at most 1 / x, *at any time* (Ville, 1939): pairs may be added for as long as it takes.
+The noise may have any distribution, spread and dependence, as long as the clipped distance from the centre is
+0 on average, given the pairs before. See Waudby-Smith and Ramdas, "Estimating means of bounded random
+variables by betting" (2023), https://arxiv.org/abs/2010.09686.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ such a bound, on pairs of its own, so that a whole family has a false alarm with
 1 %, at most. A benchmark passes by such a bound, too."""
 
 BET = 0.9
-"""Share of the wealth at stake: near 1 few pairs suffice, below 1 no single pair ruins the evidence."""
+"""Share of the evidence that a pair may cost: near 1 few pairs suffice, below 1 no single pair ruins it."""
 
 MOST_PAIRS = 30
-"""Where a gate ends in any case: what so many pairs do not show is below the floor of this machine."""
+"""Where a gate ends in any case: what so many pairs do not show is below the minimum detectable effect."""
 
 Bet = Callable[[float], float]
 Outcome = Literal["faster", "same", "slower", "inconclusive"]
@@ -69,7 +69,9 @@ class Rule:
         return math.log1p(self.target) - math.log1p(self.minimum_effect)
 
     def bet(self, sign: int, line: float) -> Bet:
-        """What is paid for d by a bet that the centre lies above (sign 1) or below (-1) `line`."""
+        """The factor, as a function of d, of the evidence that the centre lies above (sign 1) or below (-1)
+        `line`.
+        """
         width = self.width
         return lambda d: 1.0 + BET * max(-1.0, min(1.0, sign * (d - line) / width))
 
@@ -110,121 +112,106 @@ class Decision:
         return "moved" in states or all(state == "steady" for state in states)
 
 
-class _Bets:
-    """The four bets that decide, by what each shows."""
+class _Evidence:
+    """The e-processes of one benchmark or control, over its pairs `first` to `last` (exclusive)."""
 
-    def __init__(self, rule: Rule) -> None:
-        least, most = math.log1p(rule.minimum_effect), math.log1p(rule.target)
-        self.slower = rule.bet(1, least)
-        self.not_slower = rule.bet(-1, most)
-        self.faster = rule.bet(-1, -least)
-        self.not_faster = rule.bet(1, -most)
-
-
-class _Track:
-    """The wealths of one benchmark, as pair after pair comes in."""
-
-    def __init__(self, bets: _Bets) -> None:
+    def __init__(self, bets: tuple[Bet, Bet, Bet, Bet], first: int) -> None:
         self.bets = bets
-        self.outcome: Outcome = "inconclusive"
-        self.open = True
-        self.flagged = False
-        self.restart(0)
-
-    def restart(self, pair: int) -> None:
-        """Forget the pairs before `pair`."""
-        self.first = self.last = pair
-        self.slower = self.not_slower = self.faster = 1.0
+        self.first = self.last = first
+        self.slower = self.not_slower = self.faster = self.not_faster = 1.0
 
     def add(self, pair: int, d: float) -> None:
-        self.slower *= self.bets.slower(d)
-        self.not_slower *= self.bets.not_slower(d)
-        self.faster *= self.bets.faster(d)
+        slower, not_slower, faster, not_faster = self.bets
+        self.slower *= slower(d)
+        self.not_slower *= not_slower(d)
+        self.faster *= faster(d)
+        self.not_faster *= not_faster(d)
         self.last = pair + 1
 
-    def close(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        self.open = False
+    @property
+    def moved(self) -> bool:
+        return max(self.slower, self.faster) >= 1 / BOUND
 
-
-class _Watch:
-    """The wealths of one control."""
-
-    def __init__(self, bets: _Bets) -> None:
-        self.bets = (bets.slower, bets.faster, bets.not_slower, bets.not_faster)
-        self.wealth = [1.0] * len(self.bets)
-        self.state: ControlState = "inconclusive"
-
-    def add(self, d: float) -> None:
-        self.wealth = [wealth * bet(d) for wealth, bet in zip(self.wealth, self.bets, strict=True)]
-        slower, faster, not_slower, not_faster = (wealth >= 1 / BOUND for wealth in self.wealth)
-        if slower or faster:
-            self.state = "moved"
-        elif self.state == "inconclusive" and not_slower and not_faster:
-            self.state = "steady"
+    @property
+    def steady(self) -> bool:
+        return min(self.not_slower, self.not_faster) >= 1 / BOUND
 
 
 def decide(
     pairs: Sequence[Mapping[str, float]], gated: Collection[str], controls: Collection[str], rule: Rule
 ) -> Decision:
-    """What the pairs say: `pairs[i]` holds d = ln(head / base) of everything that pair i measured.
+    """What the pairs show: `pairs[i]` holds d = ln(head / base) of everything that pair i measured.
 
-    First stage: a benchmark is flagged once its wealth is (gated - confirmed) / FLAG, which is Holm's
-    correction, stepping down with each slowdown that was *confirmed*. Second stage: a flagged benchmark
-    starts anew, on later pairs only, and is confirmed once its interval lies above the minimum effect. The
-    chance that any benchmark without a slowdown is confirmed is then FLAG * BOUND at most, whenever the pairs
-    end. At each stage a benchmark passes once its interval lies below the target.
+    First stage: a benchmark is flagged once the evidence that it is slower is (gated - confirmed) / FLAG,
+    which is Holm's correction, stepping down with each slowdown that was *confirmed*. Second stage: a flagged
+    benchmark starts anew, on later pairs only, and is confirmed once its interval lies above the minimum
+    effect. The chance that any benchmark without a slowdown is confirmed (the family-wise rate of false
+    alarms) is then FLAG * BOUND at most, whenever the pairs end. At each stage a benchmark passes once its
+    interval lies below the target.
 
     A control has moved once its interval lies beyond the minimum effect, and is steady once it lies within
     the target, on both sides.
     """
-    bets = _Bets(rule)
-    tracks = {name: _Track(bets) for name in gated}
-    watches = {name: _Watch(bets) for name in controls}
-    confirmed = 0
+    least, most = math.log1p(rule.minimum_effect), math.log1p(rule.target)
+    bets = (rule.bet(1, least), rule.bet(-1, most), rule.bet(-1, -least), rule.bet(1, -most))
+    evidence = {name: _Evidence(bets, 0) for name in (*gated, *controls)}
+    outcomes: dict[str, Outcome] = {}
+    flagged: set[str] = set()
+    states: dict[str, ControlState] = dict.fromkeys(controls, "inconclusive")
     for i, pair in enumerate(pairs):
-        for name, watch in watches.items():
-            if name in pair:
-                watch.add(pair[name])
-        if any(watch.state == "moved" for watch in watches.values()):
+        for name in states.keys() & pair:
+            evidence[name].add(i, pair[name])
+            if evidence[name].moved:
+                states[name] = "moved"
+            elif evidence[name].steady:
+                states[name] = "steady"
+        if "moved" in states.values():
             break
-        for name, track in tracks.items():
-            if track.open and name in pair:
-                track.add(i, pair[name])
-                if track.not_slower >= 1 / BOUND:
-                    track.close("faster" if track.faster >= 1 / BOUND else "same")
-                elif track.flagged and track.slower >= 1 / BOUND:
-                    track.close("slower")
-                    confirmed += 1
-        for track in tracks.values():
-            if track.open and not track.flagged and track.slower >= (len(tracks) - confirmed) / FLAG:
-                track.flagged = True
-                track.restart(i + 1)
+        for name in gated:
+            if name in pair and name not in outcomes:
+                e = evidence[name]
+                e.add(i, pair[name])
+                if e.not_slower >= 1 / BOUND:
+                    outcomes[name] = "faster" if e.faster >= 1 / BOUND else "same"
+                elif name in flagged and e.slower >= 1 / BOUND:
+                    outcomes[name] = "slower"
+        confirmed = sum(outcome == "slower" for outcome in outcomes.values())
+        for name in gated:
+            unsettled = name not in outcomes and name not in flagged
+            if unsettled and evidence[name].slower >= (len(gated) - confirmed) / FLAG:
+                flagged.add(name)
+                evidence[name] = _Evidence(bets, i + 1)
     return Decision(
         findings={
-            name: Finding(track.outcome, track.open, track.flagged, track.first, track.last)
-            for name, track in tracks.items()
+            name: Finding(
+                outcomes.get(name, "inconclusive"),
+                name not in outcomes,
+                name in flagged,
+                evidence[name].first,
+                evidence[name].last,
+            )
+            for name in gated
         },
-        controls={name: watch.state for name, watch in watches.items()},
+        controls=states,
     )
 
 
 def interval(differences: Sequence[float], rule: Rule) -> tuple[float, float]:
     """The bounds outside which the centre of d is ruled out, as ratios head / base.
 
-    A bound is the nearest line that a bet on the other side of it has won 1 / BOUND against: 95 % for both
-    together and, as they may be looked at after every pair, for all times together. With too few pairs the
-    bounds are 0 and infinite.
+    A bound is the nearest line against which the evidence has reached 1 / BOUND: 95 % for both together and,
+    as they may be looked at after every pair, for all times together. With too few pairs the bounds are 0 and
+    infinite.
     """
     if (1 + BET) ** len(differences) < 1 / BOUND:
         return 0.0, math.inf
 
-    def won(sign: int, line: float) -> bool:
+    def ruled_out(sign: int, line: float) -> bool:
         return math.prod(map(rule.bet(sign, line), differences)) >= 1 / BOUND
 
     below, above = min(differences) - rule.width, max(differences) + rule.width
-    low = _last(lambda line: won(1, line), below, above)
-    high = _last(lambda line: won(-1, line), above, below)
+    low = _last(lambda line: ruled_out(1, line), below, above)
+    high = _last(lambda line: ruled_out(-1, line), above, below)
     return math.exp(low), math.exp(high)
 
 
