@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks.gate.commands import pairs
+from benchmarks.gate.commands import gate
 from benchmarks.race.commands import merge, race
 
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
@@ -113,4 +113,4 @@ def headline(
 
 main.add_command(race)
 main.add_command(merge)
-main.add_command(pairs)
+main.add_command(gate)

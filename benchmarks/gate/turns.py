@@ -1,24 +1,42 @@
 """One pair: two fresh processes are prepared, and then take turns on one CPU, benchmark by benchmark.
 
-Turns of a few milliseconds put both processes into the same weather: what slows the machine for a second
+Turns of a few milliseconds expose both processes to the same conditions: what slows the machine for a second
 slows both. Which process comes first is drawn for each pair, and alternates from turn to turn.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import math
 import random
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
 
-from benchmarks.gate.process import Crash, Process
-from benchmarks.gate.worker import PROTOCOL
-from benchmarks.gate.worktrees import SIDES, NoAnswer
+from benchmarks.gate.errors import NoAnswer
+from benchmarks.gate.worker import (
+    Answer,
+    Conditions,
+    List,
+    Listed,
+    Order,
+    Prepare,
+    Preparing,
+    Ready,
+    Settle,
+    Time,
+    Timed,
+    serve,
+)
 from benchmarks.measure import environment
+from benchmarks.measure.process import Process, ProcessError, Silent
 from benchmarks.record.pairs_file import Benchmark, Incident, Pair, Reading, Side
+
+SIDES: tuple[Side, Side] = ("base", "head")
 
 TURNS = 80
 """Turns of each process on each benchmark. The process is what counts: more turns buy little."""
@@ -35,14 +53,7 @@ PREPARE_SECONDS = 300.0
 TURN_LIMIT_SECONDS = 60.0
 """A turn that takes longer hangs."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What a process says of itself."""
-
-    machine: Mapping[str, Any]
-    versions: Mapping[str, str]
-    threads_in_force: Mapping[str, int]
+A = TypeVar("A", bound=Answer)
 
 
 class Incidents(Exception):
@@ -53,34 +64,91 @@ class Incidents(Exception):
         self.incidents = tuple(incidents)
 
 
-Start = Callable[[Side, int, int], Process]
-"""Starts a process of a side, with a hash seed and so many bytes of padding."""
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A side: the worktree of its commit, and the Python that runs it."""
+
+    side: Side
+    python: Path
+    worktree: Path
 
 
-def catalogue(start: Start, implementations: Sequence[str]) -> tuple[Benchmark, ...]:
-    """What head's benchmark files have to measure, controls last; raises NoAnswer where they cannot say."""
-    process = start("head", 0, 0)
-    try:
-        process.order(list=list(implementations))
-        found = process.answer(TURN_LIMIT_SECONDS)
-    except Crash as crash:
-        raise NoAnswer(f"head's benchmark files cannot be run: {crash.reason}") from crash
-    finally:
-        process.close()
-    if found["protocol"] != PROTOCOL:
-        raise NoAnswer(
-            f"head's benchmark files: expected protocol {PROTOCOL}, got {found['protocol']}; "
-            "run the gate from a checkout of head"
+class Worker:
+    """A fresh process of a side, in its worktree, with numba's cache empty; a context manager.
+
+    Where it fails the benchmark that it was busy with is lost (Incidents); where it was busy with none, there
+    is no answer (NoAnswer).
+    """
+
+    def __init__(self, place: Place, hash_seed: int, padding: int) -> None:
+        self.place = place
+        self.busy_with: str | None = None
+        self.cache = place.worktree.parent / f"numba-{place.side}"
+        shutil.rmtree(self.cache, ignore_errors=True)
+        self.process = Process(
+            serve,
+            threads=1,
+            python=place.python,
+            root=place.worktree,
+            folder=place.worktree,
+            variables={
+                "PYTHONHASHSEED": str(hash_seed),
+                "GRADRACE_PADDING": "x" * padding,
+                "NUMBA_CACHE_DIR": str(self.cache),
+            },
         )
-    return tuple(Benchmark(**given) for given in found["gated"] + found["controls"])
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.close()
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+    def send(self, order: Order) -> None:
+        """Send an order, without waiting for its answer."""
+        with self._failures():
+            self.process.send(order)
+
+    def receive(self, kind: type[A], seconds: float) -> A:
+        """The next answer, of a kind that the last order allows."""
+        with self._failures():
+            answer = self.process.receive(Answer, seconds)
+        assert isinstance(answer, kind)
+        return answer
+
+    def time(self, order: Settle | Time) -> float:
+        """Seconds of one call, by an order to time it."""
+        self.busy_with = order.benchmark
+        self.send(order)
+        return self.receive(Timed, TURN_LIMIT_SECONDS).seconds
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except ProcessError as error:
+            how, _, printed = str(error).partition("; it printed: ")
+            reason = f"{how}: {printed.splitlines()[-1]}" if printed else how
+            side = self.place.side
+            if self.busy_with is None:
+                raise NoAnswer(
+                    f"{side} cannot be compared, as it cannot run head's benchmark files: {reason}"
+                ) from error
+            status = "timed out" if isinstance(error, Silent) else "failed"
+            raise Incidents([Incident(self.busy_with, side, status, reason)]) from error
+
+
+def catalogue(head: Place, implementations: Sequence[str]) -> tuple[Benchmark, ...]:
+    """What head's benchmark files have to measure, controls last; raises NoAnswer where they cannot say."""
+    with Worker(head, 0, 0) as worker:
+        worker.send(List(tuple(implementations)))
+        return worker.receive(Listed, TURN_LIMIT_SECONDS).benchmarks
 
 
 def measure(
-    start: Start,
-    benchmarks: Sequence[Benchmark],
-    iterations: dict[str, int],
-    verify: bool,
-) -> tuple[Pair, dict[Side, Facts]]:
+    places: Sequence[Place], benchmarks: Sequence[Benchmark], iterations: dict[str, int], verify: bool
+) -> tuple[Pair, dict[Side, Conditions]]:
     """Measure `benchmarks` in a fresh pair.
 
     `iterations` holds the calls of a turn, and gets those of benchmarks that were never measured before.
@@ -91,34 +159,28 @@ def measure(
     load = environment.load_average()
     seeds = {side: rng.randrange(2**32) for side in SIDES}
     paddings = {side: rng.randrange(PADDING_BYTES) for side in SIDES}
-    order = list(SIDES)
-    rng.shuffle(order)
-    processes: dict[Side, Process] = {}
-    try:
-        for side in order:
-            processes[side] = start(side, seeds[side], paddings[side])
-        facts = _prepare(processes, benchmarks, verify)
+    order = rng.sample(places, len(places))
+    with contextlib.ExitStack() as running:
+        workers = {
+            each.side: running.enter_context(Worker(each, seeds[each.side], paddings[each.side]))
+            for each in order
+        }
+        facts = _prepare(workers, benchmarks, verify)
         names = [benchmark.name for benchmark in benchmarks]
         for name in names:
             if name not in iterations:
-                fastest = min(_ask(processes[side], name, settle=name) for side in order)
+                fastest = min(worker.time(Settle(name)) for worker in workers.values())
                 iterations[name] = max(1, math.ceil(TURN_SECONDS / fastest))
         seconds: dict[str, dict[Side, list[float]]] = {name: {side: [] for side in SIDES} for name in names}
         for turn in range(TURNS):
             rng.shuffle(names)
             for name in names:
-                for side in order if turn % 2 == 0 else reversed(order):
-                    spent = _ask(processes[side], name, time=name, iterations=iterations[name])
-                    seconds[name][side].append(spent)
-    except Crash as crash:
-        raise _incident(crash) from crash
-    finally:
-        for process in processes.values():
-            process.close()
+                for side in workers if turn % 2 == 0 else reversed(workers):
+                    seconds[name][side].append(workers[side].time(Time(name, iterations[name])))
     pair = Pair(
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - began,
-        first=order[0],
+        first=order[0].side,
         base_hash_seed=seeds["base"],
         head_hash_seed=seeds["head"],
         base_padding=paddings["base"],
@@ -133,40 +195,25 @@ def measure(
 
 
 def _prepare(
-    processes: Mapping[Side, Process], benchmarks: Sequence[Benchmark], verify: bool
-) -> dict[Side, Facts]:
+    workers: Mapping[Side, Worker], benchmarks: Sequence[Benchmark], verify: bool
+) -> dict[Side, Conditions]:
     """Both at once, where there are CPUs for both: nothing is timed yet."""
-    wanted = [dataclasses.asdict(benchmark) for benchmark in benchmarks]
-    for process in processes.values():
-        process.order(prepare=wanted, verify=verify)
-    facts, incidents = {}, []
-    for side, process in processes.items():
-        answer = process.answer(PREPARE_SECONDS)
-        while "preparing" in answer:
-            process.during = answer["preparing"]
-            answer = process.answer(PREPARE_SECONDS)
-        if answer["source"] != str(process.worktree.resolve()):
+    for worker in workers.values():
+        worker.send(Prepare(tuple(benchmarks), verify))
+    facts: dict[Side, Conditions] = {}
+    incidents = []
+    for side, worker in workers.items():
+        while isinstance(answer := worker.receive(Answer, PREPARE_SECONDS), Preparing):
+            worker.busy_with = answer.benchmark
+        assert isinstance(answer, Ready)
+        worktree = worker.place.worktree
+        if answer.source != str(worktree.resolve()):
             raise NoAnswer(
-                f"{side} runs the implementations in {answer['source']}, expected those of its own worktree, "
-                f"{process.worktree}"
+                f"{side} runs the implementations in {answer.source}, expected those of its own worktree, "
+                f"{worktree}"
             )
-        incidents += [Incident(name, side, **why) for name, why in answer["lost"].items()]
-        facts[side] = Facts(**answer["facts"])
+        incidents += [Incident(name, side, *why) for name, why in answer.lost.items()]
+        facts[side] = answer.facts
     if incidents:
         raise Incidents(incidents)
     return facts
-
-
-def _ask(process: Process, name: str, **order: Any) -> float:
-    process.during = name
-    process.order(**order)
-    seconds: float = process.answer(TURN_LIMIT_SECONDS)["seconds"]
-    return seconds
-
-
-def _incident(crash: Crash) -> Exception:
-    if crash.during is None:
-        return NoAnswer(f"{crash.side} cannot run head's benchmark files: {crash.reason}")
-    return Incidents(
-        [Incident(crash.during, crash.side, "timed out" if crash.timed_out else "failed", crash.reason)]
-    )

@@ -1,151 +1,155 @@
-"""One process of a pair: `python -m benchmarks.gate.worker`, run in a worktree, told what to do line by line.
+"""One process of a pair, which runs in the worktree of its side and does what it is ordered to.
 
-It prepares what it is asked for, and then times one benchmark a turn, when it is asked to; between its turns
-it sleeps, while the other process of the pair has its own. Orders come in on standard input, answers go
-out on standard output, each one line of JSON:
-
-    {"list": [implementations]}                    -> {"protocol": 1, "gated": [...], "controls": [...]}
-    {"prepare": [benchmarks], "verify"}   -> {"preparing": name, at last null} ...,
-                                             {"ready", "lost", "facts", "source"}
-    {"settle": name}                      -> {"seconds": of one warm call}
-    {"time": name, "iterations": n}       -> {"seconds": of one call}
+It prepares the benchmarks that it is given, and then times one of them in each of its turns. Between its turns
+it sleeps, while the other process of the pair has its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from benchmarks.record.pairs_file import Benchmark
-
-PROTOCOL = 1
-"""Runner and worker may come from different commits: they must speak the same."""
+from benchmarks.measure.process import Message, Parent
+from benchmarks.record.pairs_file import Benchmark
+from benchmarks.record.race_file import Status
 
 Call = Callable[[], Any]
 
 
-class Desk:
-    """The orders, and the calls that were prepared for them."""
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What a process runs on: a side's part of the record."""
 
-    def __init__(self, answers: IO[str]) -> None:
-        self.answers = answers
-        self.calls: dict[str, Call] = {}
-
-    def answer(self, **content: Any) -> None:
-        """One line."""
-        print(json.dumps(content), file=self.answers, flush=True)
-
-    def serve(self, orders: IO[str]) -> None:
-        """Do what is ordered until there are no more orders."""
-        for line in orders:
-            order = json.loads(line)
-            if "list" in order:
-                self.catalogue(order["list"])
-            elif "prepare" in order:
-                self.prepare(order["prepare"], order["verify"])
-            elif "settle" in order:
-                self.settle(order["settle"])
-            else:
-                self.time(order["time"], order["iterations"])
-
-    def catalogue(self, implementations: list[str]) -> None:
-        """What there is to measure."""
-        from benchmarks.gate import watched
-
-        self.answer(
-            protocol=PROTOCOL,
-            gated=[dataclasses.asdict(benchmark) for benchmark in watched.gated(implementations)],
-            controls=[dataclasses.asdict(benchmark) for benchmark in watched.STEADY],
-        )
-
-    def prepare(self, benchmarks: list[dict[str, Any]], verify: bool) -> None:
-        """Construct every implementation; then, as nothing is compiled any more, take one CPU and keep it."""
-        from benchmarks.measure import environment
-        from benchmarks.measure.session import CellError
-        from benchmarks.record.pairs_file import Benchmark
-
-        # Before any implementation brings a BLAS of its own: later pairs measure fewer of them, and must say
-        # the same.
-        versions = environment.versions()
-        lost: dict[str, dict[str, str]] = {}
-        for given in benchmarks:
-            benchmark = Benchmark(**given)
-            self.answer(preparing=benchmark.name)
-            try:
-                self.calls[benchmark.name] = prepare(benchmark, verify)
-            except CellError as error:
-                lost[benchmark.name] = {"status": error.status, "reason": error.reason}
-        self.answer(preparing=None)  # no benchmark is to blame for what fails from here on
-        environment.limit_threads(1)
-        facts = {
-            "machine": environment.machine(),
-            "versions": versions,
-            "threads_in_force": environment.threads_in_force(),
-        }
-        self.answer(ready=list(self.calls), lost=lost, facts=facts, source=str(_source()))
-
-    def settle(self, name: str) -> None:
-        """Warm a call up."""
-        from benchmarks.measure import clock
-
-        self.answer(seconds=clock.settle(self.calls[name]))
-
-    def time(self, name: str, iterations: int) -> None:
-        """One turn: a call to fetch back what the other process pushed out of the caches, then the clock."""
-        from benchmarks.measure import clock
-
-        call = self.calls[name]
-        call()
-        self.answer(seconds=clock.seconds_of(call, iterations) / iterations)
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    threads_in_force: Mapping[str, int]
 
 
-def _source() -> Path:
+class Order(Message):
+    """What a process is to do."""
+
+
+class List(Order):
+    """Name the benchmarks of these implementations; answered by `Listed`."""
+
+    implementations: tuple[str, ...]
+
+
+class Prepare(Order):
+    """Get ready to time these benchmarks; answered by a `Preparing` each, one without a name, and `Ready`."""
+
+    benchmarks: tuple[Benchmark, ...]
+    verify: bool
+
+
+class Settle(Order):
+    """Warm a benchmark up; answered by `Timed`."""
+
+    benchmark: str
+
+
+class Time(Order):
+    """Take a turn of so many calls on a benchmark; answered by `Timed`."""
+
+    benchmark: str
+    iterations: int
+
+
+class Answer(Message):
+    """What has been done."""
+
+
+class Listed(Answer):
+    """What there is to measure, controls last."""
+
+    benchmarks: tuple[Benchmark, ...]
+
+
+class Preparing(Answer):
+    """The benchmark that the process turns to now; None for what no benchmark is to blame for."""
+
+    benchmark: str | None
+
+
+class Ready(Answer):
+    """The facts of a process that holds one CPU, the benchmarks that it lost (status and reason), and the
+    folder that its implementations are from.
+    """
+
+    lost: dict[str, tuple[Status, str]]
+    facts: Conditions
+    source: str
+
+
+class Timed(Answer):
+    """Seconds of one call."""
+
+    seconds: float
+
+
+def serve(parent: Parent) -> None:
+    """Do what is ordered until there are no more orders."""
+    from benchmarks.gate import watched
+    from benchmarks.measure import clock
+
+    calls: dict[str, Call] = {}
+    while order := parent.receive(Order):
+        if isinstance(order, List):
+            parent.send(Listed((*watched.gated(order.implementations), *watched.STEADY)))
+        elif isinstance(order, Prepare):
+            parent.send(prepare_all(parent, order, calls))
+        elif isinstance(order, Settle):
+            parent.send(Timed(clock.settle(calls[order.benchmark])))
+        elif isinstance(order, Time):
+            call = calls[order.benchmark]
+            call()  # fetches back what the other process pushed out of the caches
+            parent.send(Timed(clock.seconds_of(call, order.iterations) / order.iterations))
+
+
+def prepare_all(parent: Parent, order: Prepare, calls: dict[str, Call]) -> Ready:
+    """Fill `calls`; then, as nothing is compiled any more, take one CPU and keep it."""
     import impls
+    from benchmarks.measure import environment
+    from benchmarks.measure.session import CellError
 
-    assert impls.__file__ is not None
-    return Path(impls.__file__).resolve().parents[1]
+    # Before any implementation brings a BLAS of its own: later pairs measure fewer of them, and must record
+    # the same.
+    versions = environment.versions()
+    lost = {}
+    for benchmark in order.benchmarks:
+        parent.send(Preparing(benchmark.name))
+        try:
+            calls[benchmark.name] = prepare(benchmark, order.verify)
+        except CellError as error:
+            lost[benchmark.name] = (error.status, error.reason)
+    parent.send(Preparing(None))
+    environment.limit_threads(1)
+    facts = Conditions(environment.machine(), versions, environment.threads_in_force())
+    return Ready(lost, facts, str(Path(str(impls.__file__)).resolve().parents[1]))
 
 
 def prepare(benchmark: Benchmark, verify: bool) -> Call:
     """The call that a benchmark times; raises CellError, with the reason, where there is none."""
-    import impls
     from benchmarks import workloads
     from benchmarks.gate.controls import CONTROLS
     from benchmarks.measure.session import CellError, guard, method
     from benchmarks.record.cells import Cell
     from benchmarks.record.pairs_file import CONTROL
+    from impls import Unavailable, check, load
 
     if benchmark.implementation == CONTROL:
         return CONTROLS[benchmark.phase]()
     cell = Cell(**dataclasses.asdict(benchmark), threads=1)
     with guard(cell):
         try:
-            implementation_class = impls.load(cell.implementation)
-        except (impls.Unavailable, ValueError) as error:  # ValueError: a name that this commit does not know
+            implementation = load(cell.implementation)
+        except (Unavailable, ValueError) as error:  # ValueError: a name that this commit does not know
             raise CellError("unavailable", str(error)) from error
         problem = workloads.problem(workloads.named(cell.workload), cell.batch_size)
         if verify:
-            verdict = impls.check(implementation_class(problem, cell.dtype, 1), problem, cell.dtype)
+            verdict = check(implementation(problem, cell.dtype, 1), problem, cell.dtype)
             if not verdict.passed:
                 raise CellError("wrong", verdict.message)
-        return method(implementation_class(problem, cell.dtype, 1), cell.phase)
-
-
-def main() -> None:
-    """Serve on the standard streams; what an implementation prints goes to standard error."""
-    from benchmarks.measure import environment
-
-    environment.end_with_parent()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    Desk(answers).serve(sys.stdin)
-
-
-if __name__ == "__main__":
-    main()
+        return method(implementation(problem, cell.dtype, 1), cell.phase)

@@ -1,6 +1,6 @@
 """Two commits side by side: a worktree and an environment for each, under `.gradrace/`.
 
-.gradrace/lock                              held while a gate runs; the system lets go of a dead one's
+.gradrace/lock, .gradrace/lock.pid          held while a gate runs, and by whom; a dead one holds nothing
 .gradrace/base, .gradrace/head              the worktrees: paths of equal length, made anew each time
 .gradrace/environments/KEY/base, .../head   their environments, kept as long as the project files stay
 """
@@ -16,32 +16,20 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import click
+from filelock import FileLock, Timeout
 
+from benchmarks.gate.errors import NoAnswer, Refusal
 from benchmarks.record.git import GitError, git
 from benchmarks.record.pairs_file import Side
 
 FOLDER = ".gradrace"
 
-SIDES: tuple[Side, Side] = ("base", "head")
-
 # What Git allows in a ref or a revision, less what could be taken for an option, a path or a shell's word.
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}~^+-]*")
-
-
-class Refusal(click.ClickException):
-    """A gate that was asked for in a way in which it cannot run."""
-
-    exit_code = 3
-
-
-class NoAnswer(click.ClickException):
-    """A gate that was asked for rightly, and cannot tell."""
-
-    exit_code = 2
 
 
 def repository(folder: Path) -> Path:
@@ -86,39 +74,36 @@ def check_clean(root: Path, besides: Path | None = None) -> None:
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
     """One gate at a time in this repository; raises Refusal where another one runs."""
-    import fcntl
-
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise Refusal(
-                f"expected no other gate in {root}, got one with the process id {file.read().strip()}; "
-                "wait until it has ended"
-            ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    holder = folder / "lock.pid"
+    held = FileLock(folder / "lock")
+    try:
+        held.acquire(blocking=False)
+    except Timeout as error:
+        number = holder.read_text().strip() if holder.exists() else "unknown"
+        raise Refusal(
+            f"expected no other gate in {root}, got one with the process id {number}; wait until it has ended"
+        ) from error
+    with held:
+        holder.write_text(f"{os.getpid()}\n")
         yield
 
 
 @contextlib.contextmanager
-def worktrees(root: Path, base: str, head: str) -> Iterator[dict[Side, Path]]:
+def worktrees(root: Path, commits: Mapping[Side, str]) -> Iterator[dict[Side, Path]]:
     """Worktrees of both commits, with head's benchmark files in both; removed in the end.
 
     Those that a killed gate left are removed first.
     """
-    found: dict[Side, Path] = {side: root / FOLDER / side for side in SIDES}
+    found = {side: root / FOLDER / side for side in commits}
     try:
         try:
-            for side, checked_out in zip(SIDES, (base, head), strict=True):
+            for side, commit in commits.items():
                 _remove(root, found[side])
-                git(root, "worktree", "add", "--force", "--detach", str(found[side]), checked_out)
+                git(root, "worktree", "add", "--force", "--detach", str(found[side]), commit)
             git(found["base"], "rm", "-r", "--quiet", "--ignore-unmatch", "benchmarks")
-            git(found["base"], "checkout", "--quiet", head, "--", "benchmarks")
+            git(found["base"], "checkout", "--quiet", commits["head"], "--", "benchmarks")
         except GitError as error:
             raise NoAnswer(f"git could not check the commits out: {error}") from error
         yield found
@@ -132,41 +117,51 @@ def _remove(root: Path, folder: Path) -> None:
     git(root, "worktree", "prune")
 
 
-def environments(root: Path, folders: dict[Side, Path], extras: tuple[str, ...]) -> dict[Side, Path]:
+def environments(root: Path, folders: Mapping[Side, Path], extras: Sequence[str]) -> dict[Side, Path]:
     """The Python of each side, with its worktree installed; built where a project file is new.
 
     The key is made from both sides' project files, so that both are always built on one day, from one
     index: a release in between would look like a change of head. Raises NoAnswer where an install fails.
     """
-    projects = [_project(folders[side]) for side in SIDES]
+    projects = {side: _project(folder) for side, folder in folders.items()}
     key = hashlib.sha256(json.dumps([sys.version, extras, projects]).encode()).hexdigest()[:16]
     store = root / FOLDER / "environments"
     for old in store.glob("*"):
         if old.name != key:
             shutil.rmtree(old)
-    return {side: _environment(store / key / side, folders[side], side, extras) for side in SIDES}
+    project = f"[{','.join(extras)}]" if extras else ""
+    found = {}
+    for side, folder in folders.items():
+        # Head's benchmark files run on both sides, and may need packages that base does not name.
+        own, needed = _requirements(projects[side]), _requirements(projects["head"])
+        more = [requirement for name, requirement in needed.items() if name not in own]
+        found[side] = _environment(store / key / side, side, ["--editable", f"{folder}{project}", *more])
+    return found
 
 
-def _project(folder: Path) -> str:
+def _project(folder: Path) -> dict[str, Any]:
     """What decides which packages an install brings, and whether it works at all."""
     try:
-        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
-        tomllib.loads(text)
+        return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise NoAnswer(f"{folder.name}: expected a pyproject.toml that can be read, got: {error}") from error
-    return text
 
 
-def _environment(folder: Path, worktree: Path, side: Side, extras: tuple[str, ...]) -> Path:
+def _requirements(project: Mapping[str, Any]) -> dict[str, str]:
+    """What a project depends on, by the names of the packages."""
+    requirements: list[str] = project.get("project", {}).get("dependencies", [])
+    return {re.split(r"[^\w.-]", each, maxsplit=1)[0].lower(): each for each in requirements}
+
+
+def _environment(folder: Path, side: Side, wanted: Sequence[str]) -> Path:
     python = folder / "bin" / "python"
     complete = folder / "complete"
     if complete.exists():
         return python
     shutil.rmtree(folder, ignore_errors=True)
-    wanted = str(worktree) + (f"[{','.join(extras)}]" if extras else "")
     for command in (
         [sys.executable, "-m", "venv", "--without-pip", str(folder)],
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--editable", wanted],
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *wanted],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
