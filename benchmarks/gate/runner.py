@@ -16,11 +16,11 @@ import impls
 from benchmarks.gate import turns, worktrees
 from benchmarks.gate.decision import MOST_PAIRS, Rule
 from benchmarks.gate.errors import NoAnswer, Refusal
-from benchmarks.gate.turns import SIDES, Place, Incidents
+from benchmarks.gate.turns import SIDES, Incidents, Place
 from benchmarks.gate.worker import Conditions
 from benchmarks.record import pairs_file
-from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pair, Pairs, Side
 from benchmarks.record.documents import RecordError
+from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pair, Pairs, Side
 
 Say = Callable[[str], None]
 
@@ -100,8 +100,8 @@ class Runner:
             if self.late(elapsed, record):
                 break
             try:
-                pair, facts = turns.measure(self.places, wanted, iterations, verify=record is None)
-                record = self.extended(record, benchmarks, pair, facts)
+                pair, conditions = turns.measure(self.places, wanted, iterations, verify=record is None)
+                record = self.extended(record, benchmarks, pair, conditions)
             except Incidents as lost:
                 self.incidents += lost.incidents
                 for incident in lost.incidents:
@@ -143,7 +143,11 @@ class Runner:
         return gated + controls
 
     def extended(
-        self, record: Pairs | None, benchmarks: tuple[Benchmark, ...], pair: Pair, facts: dict[Side, Conditions]
+        self,
+        record: Pairs | None,
+        benchmarks: tuple[Benchmark, ...],
+        pair: Pair,
+        conditions: dict[Side, Conditions],
     ) -> Pairs:
         """The record with one more pair; raises Refusal where that comes from elsewhere than those before."""
         plan = self.plan
@@ -151,15 +155,15 @@ class Runner:
             return Pairs(
                 created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 command=shlex.join(["gradrace", *sys.argv[1:]]),
-                base=Commit(plan.base, self.commits["base"], **dataclasses.asdict(facts["base"])),
-                head=Commit(plan.head, self.commits["head"], **dataclasses.asdict(facts["head"])),
+                base=Commit(plan.base, self.commits["base"], **dataclasses.asdict(conditions["base"])),
+                head=Commit(plan.head, self.commits["head"], **dataclasses.asdict(conditions["head"])),
                 settings=plan.settings(),
                 rule=plan.rule,
                 benchmarks=benchmarks,
                 incidents=tuple(self.incidents),
                 pairs=(pair,),
             )
-        for was, now in ((record.base, facts["base"]), (record.head, facts["head"])):
+        for was, now in ((record.base, conditions["base"]), (record.head, conditions["head"])):
             _check_resumed(plan, "machine", was.machine, now.machine)
             _check_resumed(plan, "versions", was.versions, now.versions)
         return dataclasses.replace(record, incidents=tuple(self.incidents), pairs=(*record.pairs, pair))

@@ -35,6 +35,7 @@ from benchmarks.gate.worker import (
 from benchmarks.measure import environment
 from benchmarks.measure.process import Process, ProcessError, Silent
 from benchmarks.record.pairs_file import Benchmark, Incident, Pair, Reading, Side
+from benchmarks.record.race_file import Status
 
 SIDES: tuple[Side, Side] = ("base", "head")
 
@@ -135,7 +136,7 @@ class Worker:
                 raise NoAnswer(
                     f"{side} cannot be compared, as it cannot run head's benchmark files: {reason}"
                 ) from error
-            status = "timed out" if isinstance(error, Silent) else "failed"
+            status: Status = "timed out" if isinstance(error, Silent) else "failed"
             raise Incidents([Incident(self.busy_with, side, status, reason)]) from error
 
 
@@ -165,7 +166,7 @@ def measure(
             each.side: running.enter_context(Worker(each, seeds[each.side], paddings[each.side]))
             for each in order
         }
-        facts = _prepare(workers, benchmarks, verify)
+        conditions = _prepare(workers, benchmarks, verify)
         names = [benchmark.name for benchmark in benchmarks]
         for name in names:
             if name not in iterations:
@@ -191,7 +192,7 @@ def measure(
             for name, spent in sorted(seconds.items())
         ),
     )
-    return pair, facts
+    return pair, conditions
 
 
 def _prepare(
@@ -200,7 +201,7 @@ def _prepare(
     """Both at once, where there are CPUs for both: nothing is timed yet."""
     for worker in workers.values():
         worker.send(Prepare(tuple(benchmarks), verify))
-    facts: dict[Side, Conditions] = {}
+    conditions: dict[Side, Conditions] = {}
     incidents = []
     for side, worker in workers.items():
         while isinstance(answer := worker.receive(Answer, PREPARE_SECONDS), Preparing):
@@ -213,7 +214,7 @@ def _prepare(
                 f"{worktree}"
             )
         incidents += [Incident(name, side, *why) for name, why in answer.lost.items()]
-        facts[side] = answer.facts
+        conditions[side] = answer.conditions
     if incidents:
         raise Incidents(incidents)
-    return facts
+    return conditions

@@ -1,13 +1,13 @@
 """One process of a pair, which runs in the worktree of its side and does what it is ordered to.
 
-It prepares the benchmarks that it is given, and then times one of them in each of its turns. Between its turns
-it sleeps, while the other process of the pair has its own.
+It prepares the benchmarks that it is given, and then times one of them in each of its turns. Between its
+turns it sleeps, while the other process of the pair has its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,12 @@ class Preparing(Answer):
 
 
 class Ready(Answer):
-    """The facts of a process that holds one CPU, the benchmarks that it lost (status and reason), and the
+    """What a process runs on that holds one CPU, the benchmarks that it lost (status and reason), and the
     folder that its implementations are from.
     """
 
     lost: dict[str, tuple[Status, str]]
-    facts: Conditions
+    conditions: Conditions
     source: str
 
 
@@ -126,8 +126,8 @@ def prepare_all(parent: Parent, order: Prepare, calls: dict[str, Call]) -> Ready
             lost[benchmark.name] = (error.status, error.reason)
     parent.send(Preparing(None))
     environment.limit_threads(1)
-    facts = Conditions(environment.machine(), versions, environment.threads_in_force())
-    return Ready(lost, facts, str(Path(str(impls.__file__)).resolve().parents[1]))
+    conditions = Conditions(environment.machine(), versions, environment.threads_in_force())
+    return Ready(lost, conditions, str(Path(str(impls.__file__)).resolve().parents[1]))
 
 
 def prepare(benchmark: Benchmark, verify: bool) -> Call:

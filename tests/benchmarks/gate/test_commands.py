@@ -1,4 +1,4 @@
-"""`python -m benchmarks pairs`, in a repository of its own, against what users and machines do to it."""
+"""`gradrace gate run`, in a repository of its own, against what users and machines do to it."""
 
 import dataclasses
 import os
@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.gate.process import Process
 from benchmarks.record import pairs_file
-from benchmarks.record.pairs_file import CONTROL, Benchmark
+from benchmarks.record.pairs_file import CONTROL
 
 ROOT = Path(__file__).parents[3]
 
-RACER = """
+PROBE_FILE = """
 from impls.numpy_batch import NumpyBatch
 
 class Probe(NumpyBatch):
@@ -26,7 +25,7 @@ class Probe(NumpyBatch):
 """
 
 CRASHING = (
-    RACER
+    PROBE_FILE
     + """
     def gradients(self):
         import os
@@ -38,7 +37,7 @@ CRASHING = (
 )
 
 WRONG = (
-    RACER
+    PROBE_FILE
     + """
     def export(self):
         import dataclasses
@@ -48,7 +47,7 @@ WRONG = (
 )
 
 SLOW = (
-    RACER
+    PROBE_FILE
     + """
     def gradients(self):
         super().gradients()
@@ -74,7 +73,7 @@ CONTROLS["blas"] = fails_after_the_first_pair
 """
 
 ENDLESS = (
-    RACER
+    PROBE_FILE
     + """
     def __init__(self, *arguments):
         import os, pathlib
@@ -112,15 +111,16 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     for package in ("impls", "benchmarks"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "gradrace.py", folder)
     (folder / ".gitignore").write_text(".gradrace/\n__pycache__/\n")
     git(folder, "init", "--quiet", "--initial-branch", "main")
-    commit(folder, RACER)
+    commit(folder, PROBE_FILE)
     return folder
 
 
 def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", "pairs", "--here", *arguments],
+        [sys.executable, "-m", "benchmarks", "gate", "run", "--here", *arguments],
         cwd=root,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         stdout=subprocess.PIPE,
@@ -196,9 +196,9 @@ def test_a_budget_that_ends_before_the_first_pair_is_no_answer(root: Path, tmp_p
 
 
 def test_what_is_lost_after_the_first_pair_is_on_record(root: Path, tmp_path: Path) -> None:
-    with (root / "benchmarks" / "controls.py").open("a") as file:
+    with (root / "benchmarks" / "gate" / "controls.py").open("a") as file:
         file.write(LATER.format(mark=tmp_path / "mark"))
-    commit(root, RACER)
+    commit(root, PROBE_FILE)
     out = tmp_path / "pairs.json"
     done = run(root, "--base", "main~1", *PROBE, "--out", str(out))
     assert done.code == 0, done.err
@@ -282,9 +282,9 @@ def test_a_killed_gate_keeps_its_pairs_and_goes_on_from_them(root: Path, tmp_pat
 
 def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
     first = start(root, "--base", "main", *PROBE, "--pairs", "1", "--out", str(tmp_path / "one.json"))
-    lock = root / ".gradrace" / "lock"
+    holder = root / ".gradrace" / "lock.pid"
     deadline = time.monotonic() + 300
-    while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
+    while not (holder.exists() and holder.read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
     second = run(root, "--base", "main", *PROBE, "--out", str(tmp_path / "two.json"))
     assert second.code == 3
@@ -302,8 +302,8 @@ def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
         (("--base", "$(touch x)"), "--base: expected a branch, a tag or a commit"),
         (("--base", "main", "--head", "`touch x`"), "--head: expected a branch, a tag or a commit"),
         (("--base", "main", "--impl", "nump"), "--impl: expected one of"),
-        (("--base", "main", "--budget", "0"), "--budget: expected a positive number"),
-        (("--base", "main", "--budget", "inf"), "--budget: expected a positive number"),
+        (("--base", "main", "--budget", "0"), "'--budget': 0.0 is not in the range"),
+        (("--base", "main", "--budget", "inf"), "'--budget': inf is not in the range"),
         (("--base", "main", "--target", "inf"), "minimum effect and target: expected"),
         (("--base", "main", "--impl", "/probe.py:Probe"), "expected a file of the repository"),
         (("--base", "main", "--impl", "../probe.py:Probe"), "expected a file of the repository"),
@@ -338,14 +338,14 @@ def test_a_gates_own_file_does_not_stop_it_from_going_on(root: Path, out: str) -
 def test_implementations_from_elsewhere_are_no_answer(root: Path) -> None:
     with (root / "impls" / "__init__.py").open("a") as file:
         file.write("\n__file__ = '/elsewhere/impls/__init__.py'\n")
-    commit(root, RACER)
+    commit(root, PROBE_FILE)
     done = run(root, "--base", "main~1", *PROBE)
     assert done.code == 2
     assert "head runs the implementations in /elsewhere" in done.err
 
 
 def test_a_mistake_of_ours_does_not_read_as_a_slowdown(root: Path) -> None:
-    file = root / "benchmarks" / "worktrees.py"
+    file = root / "benchmarks" / "gate" / "worktrees.py"
     file.write_text(file.read_text() + "\n\ndef repository(folder):\n    raise KeyError(folder)\n")
     done = run(root, "--base", "main")
     assert done.code == 2
@@ -354,9 +354,9 @@ def test_a_mistake_of_ours_does_not_read_as_a_slowdown(root: Path) -> None:
 
 def test_a_commit_whose_install_fails_is_no_answer(root: Path) -> None:
     (root / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'nothing_here'\n")
-    commit(root, RACER)
+    commit(root, PROBE_FILE)
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "pairs", "--base", "main"],
+        [sys.executable, "-m", "benchmarks", "gate", "run", "--base", "main"],
         cwd=root,
         capture_output=True,
         text=True,
@@ -368,35 +368,32 @@ def test_a_commit_whose_install_fails_is_no_answer(root: Path) -> None:
 
 
 def test_head_files_that_cannot_be_run_are_no_answer(root: Path) -> None:
-    (root / "benchmarks" / "gated.py").write_text("raise RuntimeError('a benchmark file that fails')\n")
-    commit(root, RACER)
+    (root / "benchmarks" / "gate" / "watched.py").write_text(
+        "raise RuntimeError('a benchmark file that fails')\n"
+    )
+    commit(root, PROBE_FILE)
     done = run(root, "--base", "main~1")
     assert done.code == 2
     assert "a benchmark file that fails" in done.err
 
 
-def test_what_a_process_says_of_itself_does_not_depend_on_what_it_measures(root: Path) -> None:
-    commit(root, "import scipy.linalg  # brings a BLAS of its own\n" + RACER)
-    found = []
-    for implementations in ([], ["probe.py:Probe"]):
-        process = Process("head", Path(sys.executable), root, hash_seed=0, padding=0)
-        try:
-            wanted = [Benchmark(name, "digits", "gradients", 1, "float64") for name in implementations]
-            process.order(prepare=[dataclasses.asdict(b) for b in wanted], verify=False)
-            while "ready" not in (answer := process.answer(60)):
-                pass
-        finally:
-            process.close()
-        assert answer["ready"] == [b.name for b in wanted]
-        found.append(answer["facts"]["versions"])
-    assert found[0] == found[1]
-
-
 def test_no_benchmark_is_blamed_for_what_stops_all_of_them(root: Path) -> None:
-    with (root / "benchmarks" / "environment.py").open("a") as file:
+    with (root / "benchmarks" / "measure" / "environment.py").open("a") as file:
         file.write("\n\ndef threads_in_force():\n    raise RuntimeError('no thread pools')\n")
-    commit(root, RACER)
+    commit(root, PROBE_FILE)
     done = run(root, "--base", "main~1", *PROBE)
     assert done.code == 2
     assert "no thread pools" in done.err
     assert "lost: " not in done.err
+
+
+def test_a_base_that_lacks_what_heads_benchmarks_need_cannot_be_compared(root: Path) -> None:
+    (root / "impls" / "__init__.py").write_text("from impls.registry import load, names\n")
+    commit(root, PROBE_FILE)
+    shutil.copy(ROOT / "impls" / "__init__.py", root / "impls")
+    commit(root, PROBE_FILE)
+    done = run(root, "--base", "main~1", *PROBE)
+    assert done.code == 2
+    assert "base cannot be compared, as it cannot run head's benchmark files" in done.err
+    assert "cannot import name" in done.err
+    assert "Traceback" not in done.err

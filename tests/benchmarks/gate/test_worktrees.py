@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gate import worktrees
-from benchmarks.gate.worktrees import NoAnswer, Refusal
+from benchmarks.gate.errors import NoAnswer, Refusal
+from benchmarks.gate.turns import SIDES
 from benchmarks.record.pairs_file import Side
 
 # A build backend of a few lines, so that nothing is fetched: its editable wheel names the worktree.
@@ -171,8 +172,8 @@ def test_each_side_has_its_commit_and_both_have_heads_benchmarks(root: Path) -> 
     base = git(root, "rev-parse", "HEAD")
     (root / "benchmarks" / "only.py").unlink()
     head = commit(root, impls__implementation_py="speed = 2\n", benchmarks__other_py="in = 'head'\n")
-    with worktrees.worktrees(root, base, head) as folders:
-        assert [(folders[side] / "impls" / "implementation.py").read_text() for side in worktrees.SIDES] == [
+    with worktrees.worktrees(root, {"base": base, "head": head}) as folders:
+        assert [(folders[side] / "impls" / "implementation.py").read_text() for side in SIDES] == [
             "speed = 1\n",
             "speed = 2\n",
         ]
@@ -188,10 +189,10 @@ def test_worktrees_of_a_killed_gate_are_replaced(root: Path) -> None:
     base = git(root, "rev-parse", "HEAD")
     head = commit(root, impls__implementation_py="speed = 2\n")
     # What a gate that is killed leaves: its worktrees, still known to Git, one of them damaged.
-    for side in worktrees.SIDES:
+    for side in SIDES:
         git(root, "worktree", "add", "--detach", str(root / ".gradrace" / side), head)
     (root / ".gradrace" / "base" / ".git").unlink()
-    with worktrees.worktrees(root, base, head) as folders:
+    with worktrees.worktrees(root, {"base": base, "head": head}) as folders:
         assert (folders["base"] / "impls" / "implementation.py").read_text() == "speed = 1\n"
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
@@ -202,7 +203,7 @@ def test_no_hook_of_the_repository_is_run(root: Path, tmp_path: Path) -> None:
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     hook.chmod(0o755)
     head = git(root, "rev-parse", "HEAD")
-    with worktrees.worktrees(root, head, head):
+    with worktrees.worktrees(root, {"base": head, "head": head}):
         pass
     assert not (tmp_path / "ran").exists()
 
@@ -211,7 +212,7 @@ def test_a_head_without_benchmarks_gives_no_answer(root: Path) -> None:
     base = git(root, "rev-parse", "HEAD")
     git(root, "rm", "-r", "--quiet", "benchmarks")
     head = commit(root)
-    with pytest.raises(NoAnswer, match="benchmarks"), worktrees.worktrees(root, base, head):
+    with pytest.raises(NoAnswer, match="benchmarks"), worktrees.worktrees(root, {"base": base, "head": head}):
         pytest.fail("there is nothing to measure with")
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
@@ -219,7 +220,7 @@ def test_a_head_without_benchmarks_gives_no_answer(root: Path) -> None:
 def test_an_environment_is_built_once_for_the_same_dependencies(root: Path) -> None:
     base = git(root, "rev-parse", "HEAD")
     head = commit(root, impls__implementation_py="speed = 2\n")
-    with worktrees.worktrees(root, base, head) as folders:
+    with worktrees.worktrees(root, {"base": base, "head": head}) as folders:
         pythons = worktrees.environments(root, folders, ())
         for side, python in pythons.items():
             seen = subprocess.run(
@@ -238,18 +239,18 @@ def test_an_environment_is_built_once_for_the_same_dependencies(root: Path) -> N
             assert str(folders[side]) in seen
         built = {side: python.stat().st_ctime_ns for side, python in pythons.items()}
     later = commit(root, impls__implementation_py="speed = 3\n")
-    with worktrees.worktrees(root, head, later) as folders:
+    with worktrees.worktrees(root, {"base": head, "head": later}) as folders:
         pythons = worktrees.environments(root, folders, ())
         assert {side: python.stat().st_ctime_ns for side, python in pythons.items()} == built
 
 
 def test_an_environment_is_built_anew_where_the_project_file_changed(root: Path) -> None:
     base = git(root, "rev-parse", "HEAD")
-    with worktrees.worktrees(root, base, base) as folders:
+    with worktrees.worktrees(root, {"base": base, "head": base}) as folders:
         worktrees.environments(root, folders, ())
     head = commit(root, pyproject_toml=PROJECT + "[tool.backend]\nfails = true\n")
     with (
-        worktrees.worktrees(root, base, head) as folders,
+        worktrees.worktrees(root, {"base": base, "head": head}) as folders,
         pytest.raises(NoAnswer, match="the environment of head could not be built"),
     ):
         worktrees.environments(root, folders, ())
@@ -260,7 +261,7 @@ def test_a_commit_whose_install_fails_gives_no_answer_and_is_tried_again(root: P
     head = commit(
         root, backend_py="def build_editable(*arguments):\n    raise SystemExit('this cannot be built')\n"
     )
-    with worktrees.worktrees(root, head, base) as folders:
+    with worktrees.worktrees(root, {"base": head, "head": base}) as folders:
         for _ in range(2):
             with pytest.raises(NoAnswer, match="the environment of base could not be built"):
                 worktrees.environments(root, folders, ())
@@ -269,10 +270,35 @@ def test_a_commit_whose_install_fails_gives_no_answer_and_is_tried_again(root: P
 @pytest.mark.parametrize("content", ["not = [toml", ""])
 def test_what_an_install_depends_on_must_be_readable(root: Path, content: str, tmp_path: Path) -> None:
     folders: dict[Side, Path] = {}
-    for side in worktrees.SIDES:
+    for side in SIDES:
         folders[side] = tmp_path / side
         folders[side].mkdir()
         if content:
             (folders[side] / "pyproject.toml").write_text(content)
     with pytest.raises(NoAnswer, match=r"expected a pyproject\.toml"):
         worktrees.environments(root, folders, ())
+
+
+def test_packages_that_only_head_names_are_installed_for_both(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: dict[Side, Path] = {}
+    for side, packages in zip(
+        SIDES, (["numpy>=2"], ["numpy>=3", "Msg.Spec[x] >= 0.19; a < '1'"]), strict=True
+    ):
+        folders[side] = root / side
+        folders[side].mkdir()
+        project = f'[project]\nname = "a"\ndependencies = {packages}\n'
+        (folders[side] / "pyproject.toml").write_text(project)
+    asked = {}
+
+    def build(_: Path, side: Side, wanted: list[str]) -> Path:
+        asked[side] = wanted
+        return Path(side)
+
+    monkeypatch.setattr(worktrees, "_environment", build)
+    worktrees.environments(root, folders, ["jax"])
+    assert asked == {
+        "base": ["--editable", f"{root}/base[jax]", "Msg.Spec[x] >= 0.19; a < '1'"],
+        "head": ["--editable", f"{root}/head[jax]"],
+    }
