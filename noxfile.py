@@ -160,12 +160,12 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def gate(session: nox.Session) -> None:
-    """Judge the last commit against another: `nox -s gate -- main`; options of `pairs` (no --out) follow."""
+    """Judge the last commit against another: `nox -s gate -- main`, with options of `gate run` but --out."""
     session.install("-e", ".")
     out = "reports/out/pairs.json"
     asked = session.posargs or ["main"]
-    session.run("python", "-m", "benchmarks", "pairs", "--base", *asked, "--out", out)
-    session.run("python", "-m", "reports", "gate", out)
+    session.run("gradrace", "gate", "run", "--base", *asked, "--out", out)
+    session.run("gradrace", "gate", "judge", out)
 
 
 @nox.session(name="gate-study")

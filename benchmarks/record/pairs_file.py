@@ -117,7 +117,7 @@ def write(pairs: Pairs, path: Path) -> None:
 
 def read(path: Path) -> Pairs:
     """The pairs at `path`; raises RecordError for what is no such file, OSError for what cannot be read."""
-    pairs = documents.read(Pairs, path, FORMAT, SCHEMA, again="run `python -m benchmarks pairs` again")
+    pairs = documents.read(Pairs, path, FORMAT, SCHEMA, again="run `gradrace gate run` again")
     names = [benchmark.name for benchmark in pairs.benchmarks]
     if len(set(names)) < len(names):
         raise RecordError(f"{path}: benchmarks: expected each once, got {', '.join(names)}")

@@ -1,10 +1,9 @@
-"""`python -m reports gate PAIRS`: the verdict on a change, as a table, a page's summary and an exit code."""
+"""`gradrace gate judge PAIRS`: the verdict on a change, as a table, as Markdown and as an exit status."""
 
 from __future__ import annotations
 
 import math
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,13 @@ if TYPE_CHECKING:
     from benchmarks.record.pairs_file import Pairs
     from reports.gate.verdicts import Judgement
 
-FLOORS = Path(".gradrace/floors.json")
-"""Where the pairs of a commit with itself are looked for, unless they are named."""
+SAME_COMMIT = (Path(".gradrace/same-commit.json"), Path(".gradrace/floors.json"))
+"""Where the pairs of a commit with itself are looked for, unless they are named; earlier versions used the
+second place."""
 
-HEADINGS = ("benchmark", "verdict", "head / base", "95 % interval", "pairs", "floor", "")
+UNKNOWN = "minimum detectable effects are unknown"
+
+HEADINGS = ("benchmark", "verdict", "head / base", "95 % interval", "pairs", "detectable", "")
 
 
 class Misuse(click.ClickException):
@@ -34,7 +36,10 @@ class Unreadable(click.ClickException):
 
 
 class _Command(click.Command):
-    """A command in which nothing but a slowdown ends in 1, not even a mistake of ours."""
+    """A command whose exit status is 3 for wrong usage, and 2 where it is stopped: that could not tell.
+
+    click's own would be 2 and 1, which says "slower".
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -45,12 +50,8 @@ class _Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit):
-            raise
-        # The exit code of Python and of click for these is 1, which would say "slower".
-        except (Exception, KeyboardInterrupt):  # noqa: BLE001
-            traceback.print_exc()
-            sys.exit(2)
+        except (KeyboardInterrupt, BrokenPipeError):
+            sys.exit(Unreadable.exit_code)
 
 
 def load(path: Path) -> Pairs:
@@ -66,55 +67,49 @@ def load(path: Path) -> Pairs:
         raise Misuse(f"{path}: expected a pairs file, got: {error.strerror or error}") from error
 
 
-def known_floors(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], str]:
-    """The floors by the pairs at `path` (None: at the default place, if any), and a note on their origin."""
+def known_effects(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], str]:
+    """The minimum detectable effects by the pairs at `path` (None: at the default place, if any), and a note
+    on their origin.
+    """
     from benchmarks.record import pairs_file
     from benchmarks.record.pairs_file import CONTROL
-    from reports.gate.detectable import floors
+    from reports.gate.detectable import detectable
     from reports.history.runs import machine_key
 
-    if path is None and not FLOORS.exists():
-        return {}, "floors: unknown, no pairs of a commit with itself are kept; see docs/gate.md"
-    path = path or FLOORS
+    path = path or next((known for known in SAME_COMMIT if known.exists()), None)
+    if path is None:
+        return {}, f"{UNKNOWN}, as no pairs of a commit with itself are kept; see docs/gate.md"
     same = load(path)
     if same.base.commit != same.head.commit:
-        raise Misuse(f"--floors {path}: expected pairs of a commit with itself, got those of two commits")
+        raise Misuse(
+            f"--same-commit {path}: expected pairs of a commit with itself, got those of two commits"
+        )
     if machine_key(same.base.machine) != machine_key(pairs.base.machine):
-        return {}, f"floors: unknown, {path} is from another machine"
+        return {}, f"{UNKNOWN}, as {path} is from another machine"
     unsteady = [name for name, state in pairs_file.decision(same).controls.items() if state != "steady"]
     if unsteady:
-        return {}, f"floors: unknown, {unsteady[0]} was not steady in {path}"
+        return {}, f"{UNKNOWN}, as {unsteady[0]} was not steady in {path}"
     gated = [benchmark.name for benchmark in pairs.benchmarks if benchmark.implementation != CONTROL]
-    return floors(same, gated, pairs.rule), f"floors: from {len(same.pairs)} pairs of one commit"
+    note = f"minimum detectable effects are from {len(same.pairs)} pairs of one commit"
+    return detectable(same, gated, pairs.rule), note
 
 
 def grid(judgement: Judgement) -> list[list[str]]:
     """The table's rows, in words."""
-    rows = [
-        [
-            row.name,
-            row.verdict,
-            *_numbers(row.pairs, row.ratio, row.low, row.high),
-            _floor(row.floor),
-            "; ".join(note for note in ("informational" if row.informational else "", row.reason) if note),
-        ]
-        for row in judgement.rows
-    ]
-    rows += [
-        [c.name, c.state, *_numbers(c.pairs, c.ratio, c.low, c.high), "", ""] for c in judgement.controls
-    ]
+    rows = []
+    for row in (*judgement.rows, *judgement.controls):
+        ratio = f"{row.ratio:.3f}" if row.pairs else ""
+        bounds = f"{row.low:.3f} to {row.high:.3f}" if math.isfinite(row.high) else ""
+        effect = "" if row in judgement.controls else _effect(row.detectable)
+        notes = "; ".join(note for note in ("informational" if row.informational else "", row.reason) if note)
+        rows.append([row.name, row.verdict, ratio, bounds, str(row.pairs), effect, notes])
     return rows
 
 
-def _numbers(pairs: int, ratio: float, low: float, high: float) -> list[str]:
-    bounds = f"{low:.3f} to {high:.3f}" if math.isfinite(high) else ""
-    return [f"{ratio:.3f}" if pairs else "", bounds, str(pairs)]
-
-
-def _floor(floor: float | None) -> str:
-    if floor is None:
+def _effect(share: float | None) -> str:
+    if share is None:
         return "unknown"
-    return f"{100 * floor:.1f} %" if math.isfinite(floor) else "none"
+    return f"{100 * share:.1f} %" if math.isfinite(share) else "none"
 
 
 def text(judgement: Judgement) -> str:
@@ -137,7 +132,7 @@ def markdown(judgement: Judgement, notes: list[str]) -> str:
 
 
 def remarks(pairs: Pairs) -> list[str]:
-    """What to know beside the table."""
+    """Notes beside the table: what was compared, on what, and what the words mean."""
     rule = pairs.rule
     spent = sum(pair.seconds for pair in pairs.pairs)
     machine = pairs.head.machine.get("cpu", "an unknown machine")
@@ -154,34 +149,39 @@ def remarks(pairs: Pairs) -> list[str]:
     return notes
 
 
-@click.command(cls=_Command)
+@click.group()
+def gate() -> None:
+    """Compare two commits in pairs of processes."""
+
+
+@gate.command(cls=_Command)
 @click.argument("pairs", type=click.Path(path_type=Path))
 @click.option(
-    "--floors",
+    "--same-commit",
     type=click.Path(path_type=Path),
-    help=f"Pairs of a commit with itself, from this machine.  [default: {FLOORS}, if it is there]",
+    metavar="FILE",
+    help="Pairs of a commit with itself on this machine, which show the minimum detectable effects.  "
+    f"[default: {SAME_COMMIT[0]}, if it is there]",
 )
-@click.option("--summary", type=click.Path(path_type=Path), help="Write the verdict as Markdown, too.")
-def gate(pairs: Path, floors: Path | None, summary: Path | None) -> None:
-    """Judge a change by the PAIRS that `python -m benchmarks pairs` measured.
+@click.option(
+    "--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write the verdict as Markdown, too."
+)
+def judge(pairs: Path, same_commit: Path | None, summary: Path | None) -> None:
+    """Judge a change by the PAIRS that `gradrace gate run` measured.
 
-    Exit codes: 0 no slowdown, 1 slowdown, 2 could not tell, 3 asked in a way that cannot be answered.
+    Exit status: 0 no slowdown, 1 slowdown, 2 could not tell, 3 asked in a way that cannot be answered.
     """
-    from reports.gate.verdicts import judge
+    from reports.gate import verdicts
 
     measured = load(pairs)
-    smallest, source = known_floors(measured, floors)
-    judgement = judge(measured, smallest)
+    effects, source = known_effects(measured, same_commit)
+    judgement = verdicts.judge(measured, effects)
     notes = [*remarks(measured), source]
-    click.echo(text(judgement))
-    for note in notes:
-        click.echo(note)
-    click.echo(judgement.sentence)
+    click.echo("\n".join([text(judgement), *notes, judgement.sentence]))
     if summary is not None:
-        from reports import files
+        from benchmarks.record import files
 
         try:
-            summary.parent.mkdir(parents=True, exist_ok=True)
             files.write(summary, markdown(judgement, notes).encode())
         except OSError as error:
             raise Misuse(f"--summary {summary}: expected a place to write to, got: {error}") from error

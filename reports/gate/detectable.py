@@ -1,4 +1,4 @@
-"""The smallest slowdown that each benchmark can show on a machine, from pairs of the same commit (A/A)."""
+"""The minimum detectable effect of each benchmark on a machine, by pairs of one commit with itself (A/A)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.gate.decision import MOST_PAIRS, Rule, decide
 from benchmarks.record.pairs_file import CONTROL, Pairs, differences
 
 POWER = 0.95
-"""A slowdown is one that can be detected where at least this share of gates detects it."""
+"""A slowdown is detectable where at least this share of gates detects it."""
 
 REPLAYS = 200
 """Gates that are replayed for each slowdown that is tried."""
@@ -19,15 +19,15 @@ BLOCK = 4
 """Pairs that are drawn together: what one pair shares with the next is kept."""
 
 FEWEST_PAIRS = 20
-"""With fewer pairs of the same commit there is no telling."""
+"""With fewer pairs of one commit the minimum detectable effect is unknown."""
 
 STEP = 0.005
 LARGEST = 1.0
-"""Floors are multiples of STEP; above LARGEST there is none."""
+"""Slowdowns that are tried are multiples of STEP; where none up to LARGEST is detectable, none is."""
 
 
 def redrawn(series: Sequence[float], length: int, rng: random.Random) -> list[float]:
-    """`length` values of `series`, in blocks of neighbours, the end being followed by the beginning."""
+    """`length` values of `series`, in blocks of neighbours; the series is taken as a ring."""
     drawn: list[float] = []
     while len(drawn) < length:
         start = rng.randrange(len(series))
@@ -35,13 +35,14 @@ def redrawn(series: Sequence[float], length: int, rng: random.Random) -> list[fl
     return drawn[:length]
 
 
-def floors(
+def detectable(
     same: Pairs, family: Collection[str], rule: Rule, pairs: int = MOST_PAIRS, seed: int = 0
 ) -> dict[str, float]:
-    """The floor of every benchmark of `same`, for gates of so many pairs on a family of benchmarks.
+    """The minimum detectable effect (a share) of every benchmark of `same`, in gates of so many pairs on a
+    family of benchmarks.
 
-    `same` compares a commit with itself: its differences are noise, in blocks of which a slowdown is hidden.
-    A benchmark with fewer than FEWEST_PAIRS pairs has no floor, and one that never shows has an infinite one.
+    `same` compares a commit with itself: its differences are noise, and slowdowns are added to blocks of it.
+    A benchmark with fewer than FEWEST_PAIRS pairs is left out; where nothing is detectable the effect is inf.
     """
     noise: dict[str, list[float]] = {
         benchmark.name: [] for benchmark in same.benchmarks if benchmark.implementation != CONTROL
@@ -51,13 +52,13 @@ def floors(
             if name in noise:
                 noise[name].append(d)
     return {
-        name: _floor(name, series, pairs, {*family, name}, rule, random.Random(f"{seed} {name}"))  # noqa: S311
+        name: _minimum(name, series, pairs, {*family, name}, rule, random.Random(f"{seed} {name}"))  # noqa: S311
         for name, series in noise.items()
         if len(series) >= FEWEST_PAIRS
     }
 
 
-def _floor(
+def _minimum(
     name: str, noise: Sequence[float], pairs: int, family: Collection[str], rule: Rule, rng: random.Random
 ) -> float:
     replays = [redrawn(noise, pairs, rng) for _ in range(REPLAYS)]

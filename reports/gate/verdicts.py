@@ -1,4 +1,4 @@
-"""What pairs of base and head say: a verdict for each benchmark, and one for the change."""
+"""Verdicts by pairs of base and head: one for each benchmark, and one for the change."""
 
 from __future__ import annotations
 
@@ -19,50 +19,39 @@ NO_SLOWDOWN, SLOWDOWN, COULD_NOT_TELL = 0, 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One benchmark: `ratio` is head / base, `low` and `high` its bounds.
+    """One benchmark or control: its verdict, the pairs that show it, head / base and the bounds of that.
 
-    `floor` is the smallest slowdown (a share) that can be detected here, None where that is not known. A
-    benchmark that is `informational` decides nothing; one that is incomparable never is: a floor is about
-    noise, and excuses neither a crash nor a wrong result.
+    `detectable` is the minimum detectable effect here (a share), None where that is not known or does not
+    apply. A benchmark that is `informational` decides nothing; one that is incomparable never is, as noise
+    excuses neither a crash nor a wrong result.
     """
 
     name: str
-    verdict: Verdict
+    verdict: Verdict | ControlState
     pairs: int
     ratio: float
     low: float
     high: float
-    floor: float | None
-    informational: bool
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Control:
-    """One control: steady, moved or inconclusive."""
-
-    name: str
-    state: ControlState
-    pairs: int
-    ratio: float
-    low: float
-    high: float
+    detectable: float | None = None
+    informational: bool = False
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """The verdict on a change: an exit code, and the sentence for it."""
+    """The verdict on a change: an exit status, the sentence for it, and what it rests on."""
 
     exit_code: int
     sentence: str
     rows: tuple[Row, ...]
-    controls: tuple[Control, ...]
+    controls: tuple[Row, ...]
 
 
-def judge(pairs: Pairs, floors: Mapping[str, float]) -> Judgement:
-    """What `pairs` say; `floors` holds the smallest detectable slowdowns, as far as they are known.
+def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
+    """The judgement by `pairs`; `detectable` holds the minimum detectable effects, as far as they are known.
 
-    A benchmark whose floor exceeds the target is informational. Whatever is not shown is no pass.
+    A benchmark whose minimum detectable effect exceeds the target is informational. Whatever is not shown is
+    no pass.
     """
     decision = pairs_file.decision(pairs)
     series: dict[str, list[float | None]] = {benchmark.name: [] for benchmark in pairs.benchmarks}
@@ -72,12 +61,12 @@ def judge(pairs: Pairs, floors: Mapping[str, float]) -> Judgement:
             column.append(found.get(name))
 
     controls = tuple(
-        Control(name, state, *_summary(pairs, series[name])) for name, state in decision.controls.items()
+        Row(name, state, *_summary(pairs, series[name])) for name, state in decision.controls.items()
     )
-    unsteady = [control.name for control in controls if control.state != "steady"]
+    unsteady = [control.name for control in controls if control.verdict != "steady"]
     lost = {incident.benchmark: incident for incident in pairs.incidents}
     elsewhere = pairs.base.machine != pairs.head.machine
-    rows = []
+    rows, deciding = [], {}
     for name, finding in decision.findings.items():
         verdict: Verdict = finding.outcome
         reason = ""
@@ -90,18 +79,12 @@ def judge(pairs: Pairs, floors: Mapping[str, float]) -> Judgement:
             verdict, reason = "inconclusive", f"{unsteady[0]} is not steady"
         elif verdict == "inconclusive":
             reason = "flagged, not confirmed yet" if finding.flagged else "more pairs are needed"
-        floor = floors.get(name)
-        rows.append(
-            Row(
-                name,
-                verdict,
-                *_summary(pairs, series[name][finding.first : finding.last]),
-                floor,
-                floor is not None and floor > pairs.rule.target and verdict != "incomparable",
-                reason,
-            )
-        )
-    deciding = {row.name: row.verdict for row in rows if not row.informational}
+        effect = detectable.get(name)
+        informational = effect is not None and effect > pairs.rule.target and verdict != "incomparable"
+        if not informational:
+            deciding[name] = verdict
+        summary = _summary(pairs, series[name][finding.first : finding.last])
+        rows.append(Row(name, verdict, *summary, effect, informational, reason))
     code, sentence = conclude(deciding, decision.controls)
     if deciding and len(deciding) < len(rows):
         sentence += f"; {len(rows) - len(deciding)} informational"
@@ -116,7 +99,7 @@ def _summary(pairs: Pairs, column: list[float | None]) -> tuple[int, float, floa
 
 
 def conclude(verdicts: Mapping[str, Verdict], controls: Mapping[str, ControlState]) -> tuple[int, str]:
-    """The exit code and its sentence, from the verdicts that decide and the states of the controls."""
+    """The exit status and its sentence, from the verdicts that decide and the states of the controls."""
     moved = [name for name, state in controls.items() if state == "moved"]
     if moved:
         return COULD_NOT_TELL, (

@@ -20,7 +20,7 @@ from reports.text import escape
 
 NOTE = (
     "Ratios between machines or versions describe them; they are no regression test: nothing here ran side "
-    "by side. To judge a change, measure both of its sides in turns on one machine (benchmarks pairs)."
+    "by side. To judge a change, measure both of its sides in turns on one machine (gradrace gate run)."
 )
 
 

@@ -91,7 +91,7 @@ def steps(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str
 def carry_out(step: Step, clone: Path) -> int:
     """Do a step, or go on with it; returns the exit code of its gate."""
     partial = step.out.with_suffix(".partial")
-    command = [sys.executable, "-m", "benchmarks", "pairs", *step.arguments, "--out", str(partial)]
+    command = [sys.executable, "-m", "benchmarks", "gate", "run", *step.arguments, "--out", str(partial)]
     if "--pairs" in step.arguments:
         command.append(
             "--resume"

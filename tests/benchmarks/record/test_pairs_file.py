@@ -29,7 +29,7 @@ def pair(ratio: float, *benchmarks: Benchmark) -> Pair:
 def example(pairs: int = 2) -> Pairs:
     return Pairs(
         created="2025-01-01T00:00:00+00:00",
-        command="python -m benchmarks pairs --base main",
+        command="gradrace gate run --base main",
         base=commit("a"),
         head=commit("b"),
         settings={"here": True},

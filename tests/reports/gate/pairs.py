@@ -10,13 +10,13 @@ from typing import Any
 from benchmarks.gate.decision import Rule
 from benchmarks.record.pairs_file import CONTROL, Benchmark, Commit, Incident, Pair, Pairs, Reading
 
-RACERS = tuple(Benchmark(name, "digits", "gradients", 64, "float64") for name in ("loops", "numpy", "numba"))
+GATED = tuple(Benchmark(name, "digits", "gradients", 64, "float64") for name in ("loops", "numpy", "numba"))
 CONTROLS = tuple(Benchmark(CONTROL, "", kernel, 0, "float64") for kernel in ("interpreter", "blas"))
 MACHINE = {"cpu": "a CPU", "cores": 2}
 
 
 def names() -> list[str]:
-    return [implementation.name for implementation in RACERS]
+    return [implementation.name for implementation in GATED]
 
 
 def control_moved(measured: Pairs, factor: float, since: int = 0) -> Pairs:
@@ -45,7 +45,7 @@ def made(
     rows = []
     for i in range(pairs):
         readings = []
-        for benchmark in (*RACERS, *CONTROLS):
+        for benchmark in (*GATED, *CONTROLS):
             column = differences.get(benchmark.name, [0.0] * pairs)
             if i < len(column):
                 readings.append(Reading(benchmark.name, 10, (1e-3,), (1e-3 * math.exp(column[i]),)))
@@ -57,12 +57,12 @@ def made(
     }
     given: dict[str, Any] = {
         "created": "2025-01-01T00:00:00+00:00",
-        "command": "python -m benchmarks pairs --base main",
+        "command": "gradrace gate run --base main",
         "base": Commit("main", "a" * 40, **facts),
         "head": Commit("HEAD", head, **facts),
         "settings": {"budget": 300.0},
         "rule": Rule(),
-        "benchmarks": (*RACERS, *CONTROLS),
+        "benchmarks": (*GATED, *CONTROLS),
         "incidents": tuple(incidents),
         "pairs": tuple(rows),
     }

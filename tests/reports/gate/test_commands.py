@@ -1,4 +1,4 @@
-"""`python -m reports gate`: exit codes, the table, the page's summary."""
+"""`gradrace gate judge`: exit statuses, the table, the page's summary."""
 
 import dataclasses
 import json
@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from benchmarks.record import pairs_file
 from benchmarks.record.pairs_file import Incident, Pairs
+from gradrace import commands as gradrace
 from reports.gate import commands, verdicts
 from tests.reports.gate import pairs as by_hand
 
@@ -32,7 +33,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
 
     def run(measured: Pairs, *arguments: str) -> Result:
         pairs_file.write(measured, tmp_path / "pairs.json")
-        return CliRunner().invoke(commands.gate, ["pairs.json", *arguments])
+        return CliRunner().invoke(gradrace, ["gate", "judge", "pairs.json", *arguments])
 
     return run
 
@@ -62,7 +63,7 @@ def test_the_table_names_every_benchmark_with_its_verdict(judge: Judge) -> None:
         "%",
         "interval",
         "pairs",
-        "floor",
+        "detectable",
     ]
     row = next(line for line in lines if line.startswith(NUMPY))
     assert row.removeprefix(NUMPY).split()[:2] == ["slower", "1.100"]
@@ -71,19 +72,22 @@ def test_the_table_names_every_benchmark_with_its_verdict(judge: Judge) -> None:
     assert lines[-1] == f"slower: {NUMPY}"
 
 
-def test_floors_are_printed_beside_the_verdicts(judge: Judge, tmp_path: Path) -> None:
+def test_detectable_effects_are_printed_beside_the_verdicts(judge: Judge, tmp_path: Path) -> None:
     pairs_file.write(same(), tmp_path / "same.json")
-    result = judge(by_hand.made(SLOWER), "--floors", "same.json")
+    result = judge(by_hand.made(SLOWER), "--same-commit", "same.json")
     assert result.exit_code == 1
     row = {line[:30].split()[0]: line for line in result.output.splitlines() if line}
     assert row["numpy"].endswith("%")
     assert row["numba"].endswith("informational")
-    assert "floors: from 40 pairs of one commit" in result.output
+    assert "minimum detectable effects are from 40 pairs of one commit" in result.output
 
 
-def test_floors_are_looked_for_in_their_place(judge: Judge, tmp_path: Path) -> None:
-    pairs_file.write(same(), tmp_path / commands.FLOORS)
-    assert "floors: from 40 pairs" in judge(by_hand.made({})).output
+@pytest.mark.parametrize("place", commands.SAME_COMMIT, ids=str)
+def test_the_pairs_of_one_commit_are_looked_for_in_their_places(
+    judge: Judge, tmp_path: Path, place: Path
+) -> None:
+    pairs_file.write(same(), tmp_path / place)
+    assert "effects are from 40 pairs" in judge(by_hand.made({})).output
 
 
 def on_machine(measured: Pairs, machine: dict[str, Any]) -> Pairs:
@@ -91,30 +95,32 @@ def on_machine(measured: Pairs, machine: dict[str, Any]) -> Pairs:
     return dataclasses.replace(measured, base=base, head=head)
 
 
-def test_floors_of_another_machine_are_not_used(judge: Judge, tmp_path: Path) -> None:
+def test_pairs_of_one_commit_of_another_machine_are_not_used(judge: Judge, tmp_path: Path) -> None:
     pairs_file.write(on_machine(same(), {}), tmp_path / "same.json")
-    result = judge(by_hand.made({}), "--floors", "same.json")
+    result = judge(by_hand.made({}), "--same-commit", "same.json")
     assert "is from another machine" in result.output
     assert "informational" not in result.output
 
 
-def test_floors_of_a_like_machine_are_used(judge: Judge, tmp_path: Path) -> None:
+def test_pairs_of_one_commit_of_a_like_machine_are_used(judge: Judge, tmp_path: Path) -> None:
     pairs_file.write(on_machine(same(), {**by_hand.MACHINE, "memory_bytes": 1}), tmp_path / "same.json")
-    assert "floors: from 40 pairs" in judge(by_hand.made({}), "--floors", "same.json").output
+    assert "effects are from 40 pairs" in judge(by_hand.made({}), "--same-commit", "same.json").output
 
 
-def test_floors_from_a_machine_that_was_not_steady_are_not_used(judge: Judge, tmp_path: Path) -> None:
+def test_pairs_of_one_commit_from_a_machine_that_was_not_steady_are_not_used(
+    judge: Judge, tmp_path: Path
+) -> None:
     pairs_file.write(by_hand.control_moved(same(), 1.1), tmp_path / "same.json")
     control = by_hand.CONTROLS[0].name
-    result = judge(by_hand.made(SLOWER), "--floors", "same.json")
+    result = judge(by_hand.made(SLOWER), "--same-commit", "same.json")
     assert result.exit_code == 1
-    assert f"floors: unknown, {control} was not steady in same.json" in result.output
+    assert f"effects are unknown, as {control} was not steady in same.json" in result.output
     assert "informational" not in result.output
 
 
-def test_floors_from_two_commits_are_misuse(judge: Judge, tmp_path: Path) -> None:
+def test_pairs_of_one_commit_from_two_commits_are_misuse(judge: Judge, tmp_path: Path) -> None:
     pairs_file.write(by_hand.made({}), tmp_path / "two.json")
-    result = judge(by_hand.made({}), "--floors", "two.json")
+    result = judge(by_hand.made({}), "--same-commit", "two.json")
     assert result.exit_code == 3
     assert "expected pairs of a commit with itself" in result.output
 
@@ -153,7 +159,7 @@ def test_versions_that_differ_are_named(judge: Judge) -> None:
 def test_a_damaged_file_is_no_pass(content: str, tmp_path: Path) -> None:
     path = tmp_path / "pairs.json"
     path.write_text(content)
-    result = CliRunner().invoke(commands.gate, [str(path)])
+    result = CliRunner().invoke(gradrace, ["gate", "judge", str(path)])
     assert result.exit_code == 2
     assert "Traceback" not in result.output
 
@@ -162,7 +168,7 @@ def test_half_a_file_is_no_pass(judge: Judge, tmp_path: Path) -> None:
     judge(by_hand.made({}))
     text = (tmp_path / "pairs.json").read_text()
     (tmp_path / "pairs.json").write_text(text[: len(text) // 2])
-    assert CliRunner().invoke(commands.gate, ["pairs.json"]).exit_code == 2
+    assert CliRunner().invoke(gradrace, ["gate", "judge", "pairs.json"]).exit_code == 2
 
 
 def test_a_newer_schema_is_no_pass(judge: Judge, tmp_path: Path) -> None:
@@ -170,7 +176,7 @@ def test_a_newer_schema_is_no_pass(judge: Judge, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "pairs.json").read_text())
     document["schema"] += 1
     (tmp_path / "pairs.json").write_text(json.dumps(document))
-    result = CliRunner().invoke(commands.gate, ["pairs.json"])
+    result = CliRunner().invoke(gradrace, ["gate", "judge", "pairs.json"])
     assert result.exit_code == 2
     assert "update gradrace" in result.output
 
@@ -180,7 +186,7 @@ def test_misuse_has_a_code_of_its_own(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(commands.gate, arguments)
+    result = CliRunner().invoke(gradrace, ["gate", "judge", *arguments])
     assert result.exit_code == 3
     assert "Traceback" not in result.output
 
@@ -198,7 +204,7 @@ def test_a_mistake_of_ours_does_not_read_as_a_slowdown(
 
 def test_the_command_is_there(tmp_path: Path) -> None:
     pairs_file.write(by_hand.made(SLOWER), tmp_path / "pairs.json")
-    command = [sys.executable, "-m", "reports", "gate", str(tmp_path / "pairs.json")]
+    command = [sys.executable, "-m", "reports", "gate", "judge", str(tmp_path / "pairs.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == f"slower: {NUMPY}"

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.gate.decision import Rule, decide
 from benchmarks.record.pairs_file import Pairs
-from reports.gate.detectable import BLOCK, floors, redrawn
+from reports.gate.detectable import BLOCK, detectable, redrawn
 from tests.reports.gate import pairs as by_hand
 
 LOOPS, NUMPY, NUMBA = by_hand.names()
@@ -24,21 +24,21 @@ def same(pairs: int = 40, **spreads: float) -> Pairs:
     return by_hand.made(columns, pairs, head="a" * 40)
 
 
-def test_the_noisier_a_benchmark_the_higher_its_floor() -> None:
-    found = floors(same(loops=0.001, numpy=0.02, numba=0.06), by_hand.names(), Rule())
+def test_the_noisier_a_benchmark_the_higher_its_minimum_detectable_effect() -> None:
+    found = detectable(same(loops=0.001, numpy=0.02, numba=0.06), by_hand.names(), Rule())
     assert Rule().minimum_effect < found[LOOPS] < 0.05
     assert found[LOOPS] < found[NUMPY] < found[NUMBA]
 
 
-def test_more_pairs_lower_the_floor() -> None:
+def test_more_pairs_lower_the_minimum() -> None:
     record = same(numpy=0.03)
-    few, many = (floors(record, by_hand.names(), Rule(), pairs)[NUMPY] for pairs in (14, 60))
+    few, many = (detectable(record, by_hand.names(), Rule(), pairs)[NUMPY] for pairs in (14, 60))
     assert many < few
 
 
-def test_a_slowdown_of_the_floor_is_detected_and_one_well_below_is_not() -> None:
+def test_a_slowdown_of_the_minimum_is_detected_and_one_well_below_is_not() -> None:
     record = same(numpy=0.02)
-    floor = floors(record, by_hand.names(), Rule())[NUMPY]
+    minimum = detectable(record, by_hand.names(), Rule())[NUMPY]
     rng = random.Random(1)
 
     def found(share: float) -> float:
@@ -49,21 +49,21 @@ def test_a_slowdown_of_the_floor_is_detected_and_one_well_below_is_not() -> None
             count += outcome == "slower"
         return count / 200
 
-    assert found(floor) > 0.85
-    assert found(floor - 0.02) < 0.85
+    assert found(minimum) > 0.85
+    assert found(minimum - 0.02) < 0.85
 
 
-def test_a_benchmark_that_shows_nothing_has_no_floor() -> None:
-    wild = floors(same(numpy=3.0), by_hand.names(), Rule())
+def test_a_benchmark_that_shows_nothing_has_no_minimum() -> None:
+    wild = detectable(same(numpy=3.0), by_hand.names(), Rule())
     assert wild[NUMPY] == math.inf
-    assert floors(same(pairs=19, numpy=0.01), by_hand.names(), Rule()) == {}
+    assert detectable(same(pairs=19, numpy=0.01), by_hand.names(), Rule()) == {}
 
 
-def test_controls_have_no_floor_and_the_answer_repeats() -> None:
+def test_controls_have_none_and_the_answer_repeats() -> None:
     record = same(numpy=0.02)
-    found = floors(record, by_hand.names(), Rule())
+    found = detectable(record, by_hand.names(), Rule())
     assert set(found) == set(by_hand.names())
-    assert floors(record, by_hand.names(), Rule()) == found
+    assert detectable(record, by_hand.names(), Rule()) == found
 
 
 @pytest.mark.parametrize("length", [1, BLOCK, 30])

@@ -95,17 +95,17 @@ def test_two_machines_are_incomparable() -> None:
     assert set(verdicts(judgement).values()) == {"incomparable"}
 
 
-def test_a_benchmark_whose_floor_exceeds_the_target_decides_nothing() -> None:
-    floors = {LOOPS: 0.03, NUMPY: 0.08, NUMBA: 0.05}
-    judgement = judge(by_hand.made({NUMPY: SLOWER}), floors)
+def test_a_benchmark_whose_detectable_effect_exceeds_the_target_decides_nothing() -> None:
+    effects = {LOOPS: 0.03, NUMPY: 0.08, NUMBA: 0.05}
+    judgement = judge(by_hand.made({NUMPY: SLOWER}), effects)
     assert judgement.exit_code == 0
     assert [row.informational for row in judgement.rows] == [False, True, False]
     assert judgement.rows[1].verdict == "slower"
-    assert judge(by_hand.made({NUMPY: []}), floors).exit_code == 0
+    assert judge(by_hand.made({NUMPY: []}), effects).exit_code == 0
     assert judgement.sentence == "no slowdown in 2 benchmarks; 1 informational"
 
 
-def test_no_floor_excuses_a_benchmark_that_one_side_cannot_run() -> None:
+def test_no_noise_excuses_a_benchmark_that_one_side_cannot_run() -> None:
     lost = Incident(NUMPY, "head", "wrong", "dw[0] is off")
     judgement = judge(by_hand.made({NUMPY: []}, incidents=[lost]), {NUMPY: math.inf})
     assert judgement.exit_code == 2

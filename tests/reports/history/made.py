@@ -87,7 +87,7 @@ def pairs(base: str = sha(1), head: str = sha(2), count: int = 3) -> Pairs:
     turns = tuple(1e-4 * (1 + k / 100) for k in range(8))
     return Pairs(
         created="2025-01-02T03:04:05+00:00",
-        command="python -m benchmarks pairs --base main",
+        command="gradrace gate run --base main",
         base=side("origin/main", base),
         head=side("HEAD", head),
         settings={},
