@@ -66,7 +66,7 @@ def lowest(session: nox.Session) -> None:
 def readme(session: nox.Session) -> None:
     """Every command of README.md, as a reader types it, in a fresh clone and a fresh environment."""
     session.install("pytest")
-    session.run("python", "-m", "pytest", "tests/test_readme.py", "--fresh-clone", *session.posargs)
+    session.run("python", "-m", "pytest", "tests/fresh_clone.py", *session.posargs)
 
 
 @nox.session

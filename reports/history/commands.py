@@ -30,8 +30,8 @@ class Failure(click.ClickException):
     exit_code = 2
 
 
-class Commands(click.Group):
-    """A group whose commands need the extra, and whose known errors are messages."""
+class Command(click.Command):
+    """A command that needs the extra, except for its help, and whose known errors are messages."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; HistoryError becomes its message."""
@@ -46,6 +46,12 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except HistoryError as error:
             raise Failure(str(error)) from error
+
+
+class Commands(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
 
 
 @click.group(cls=Commands)

@@ -29,7 +29,12 @@ def test_the_documented_schema_is_the_one_written() -> None:
 
 def test_csv_gives_the_table_back() -> None:
     table = tidy()
-    back = pd.read_csv(io.BytesIO(exports.csv(table)), keep_default_na=False, na_values={"seconds": ""})
+    back = pd.read_csv(
+        io.BytesIO(exports.csv(table)),
+        keep_default_na=False,
+        na_values={"seconds": ""},
+        float_precision="round_trip",
+    )
     assert list(back.columns) == list(table.columns)
     assert back["reason"].tolist() == table["reason"].tolist()
     assert np.array_equal(back["seconds"], table["seconds"], equal_nan=True)
