@@ -1,5 +1,6 @@
 """Tables for other tools."""
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -29,15 +30,12 @@ def test_the_documented_schema_is_the_one_written() -> None:
 
 def test_csv_gives_the_table_back() -> None:
     table = tidy()
-    back = pd.read_csv(
-        io.BytesIO(exports.csv(table)),
-        keep_default_na=False,
-        na_values={"seconds": ""},
-        engine="python",  # that of C in older versions rounds otherwise
-    )
-    assert list(back.columns) == list(table.columns)
-    assert back["reason"].tolist() == table["reason"].tolist()
-    assert np.array_equal(back["seconds"], table["seconds"], equal_nan=True)
+    back = list(csv.DictReader(io.StringIO(exports.csv(table).decode())))
+    assert list(back[0]) == list(table.columns)
+    assert [row["reason"] for row in back] == table["reason"].tolist()
+    # not by pandas, which rounds what it reads
+    seconds = [float(row["seconds"] or "nan") for row in back]
+    assert np.array_equal(seconds, table["seconds"], equal_nan=True)
 
 
 def test_parquet_gives_the_table_back() -> None:
