@@ -9,8 +9,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from reports.charts.canvas import FAINT, INK, canvas, settings
-from reports.history.reading import Point
-from reports.history.trends import Trend
+from reports.history.trends import Point, Trend
 from reports.style import darker, duration, look, plain
 
 COMMITS_NAMED = 8

@@ -1,4 +1,4 @@
-"""`python -m reports history`: keep past runs, list them, see what changed in them, drop what is old."""
+"""`gradrace history`: keep past runs, list them, see what changed in them, drop what is old."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from reports.history.reading import Lane, Point
     from reports.history.store import Store
-    from reports.history.trends import Trend
+    from reports.history.trends import Lane, Point, Trend
 
 # Only click is imported up here: --help must answer at once, and without the extra.
 
@@ -71,13 +70,16 @@ db_option = click.option(
 
 
 @contextlib.contextmanager
-def _open(db: str) -> Iterator[Store]:
-    """An existing history, its tables brought up to date."""
+def _open(db: str, write: bool = False) -> Iterator[Store]:
+    """An existing history; to read it takes no right to write, to write brings its tables up to date."""
     from reports.history.store import open_store
 
-    store = open_store(db)
+    store = open_store(db, "write" if write else "read")
     with store.explained():
-        store.prepare()
+        if write:
+            store.prepare()
+        else:
+            store.check()
         yield store
 
 
@@ -87,11 +89,11 @@ def _open(db: str) -> Iterator[Store]:
 @click.option("--branch", help="Branch that it was measured for.  [default: the record's own]")
 @db_option
 def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) -> None:
-    """Keep the runs of FILES, records of races and of pairs; what is kept already stays as it is."""
+    """Keep the runs of FILES, which are records of races or pairs; what is kept already stays as it is."""
     from reports.history import sources
     from reports.history.store import open_store
 
-    store = open_store(db, create=True)
+    store = open_store(db, "create")
     for path in files:
         runs = sources.load(path, commit, branch)
         added = store.add(runs, lambda words: click.echo(words, err=True))
@@ -109,9 +111,9 @@ def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) 
 @click.option("--json", "as_json", is_flag=True, help="Print the file that RUN came from.")
 @db_option
 def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
-    """List the runs that were added last, or tell all that is known of RUN."""
+    """List the runs that were added last, or show all that is known of RUN."""
     if as_json and run is None:
-        raise Failure("--json: expected the number of a run, got none; `history show` lists them")
+        raise Failure("--json: expected the number of a run, got none; `gradrace history show` lists them")
     from reports.history import reading, terminal
 
     with _open(db) as store:
@@ -132,11 +134,13 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 @click.option("--threads", type=COUNT, help="Only this number of threads.")
 @click.option("--how", type=click.Choice(["race", "pairs"]), help="Only what came from this kind of file.")
 @click.option("--branch", help="Branch to follow.  [default: that with the most commits]")
-@click.option("--machine", help="Machine to follow, by the start of its key.  [default: likewise]")
-@click.option("--page", type=click.Path(path_type=Path), help="HTML file to write, with pictures.")
+@click.option(
+    "--machine", help="Machine to follow, by the start of its key.  [default: that with the most commits]"
+)
+@click.option("--page", type=click.Path(path_type=Path), help="HTML file to write, with charts.")
 @db_option
 def trend(branch: str | None, machine: str | None, page: Path | None, db: str, **wanted: Any) -> None:
-    """Tell where series changed their level, and at which commit; it informs, and blocks nothing."""
+    """Show where series changed their level, and at which commit; it informs, and blocks nothing."""
     from reports.history import reading, terminal, trends
 
     with _open(db) as store:
@@ -170,7 +174,7 @@ def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend],
 @click.option("--before", help="Drop runs made before this date, like 2025-01-02.")
 @click.option("--branch", help="Drop runs of this branch.")
 @click.option("--run", "run_ids", type=COUNT, multiple=True, help="Drop this run; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Only say how many runs would go.")
+@click.option("--dry-run", is_flag=True, help="Only print how many runs would go.")
 @db_option
 def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_run: bool, db: str) -> None:
     """Drop the runs that fit all that is given, and what only they needed."""
@@ -179,7 +183,7 @@ def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_
     from reports.history import pruning
     from reports.history.runs import moment
 
-    choice = pruning.Choice(moment(before) if before else None, branch, run_ids)
-    with _open(db) as store:
-        dropped = pruning.chosen(store, choice) if dry_run else pruning.prune(store, choice)
+    chosen = pruning.choice(moment(before) if before else None, branch, run_ids)
+    with _open(db, write=not dry_run) as store:
+        dropped = pruning.count(store, chosen) if dry_run else pruning.prune(store, chosen)
     click.echo(f"{'would drop' if dry_run else 'dropped'} {dropped} run{'' if dropped == 1 else 's'}")

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from reports.charts.canvas import settings
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
-from reports.history.reading import Lane, Point
-from reports.history.trends import Step, Trend, by_commit, changed_versions
+from reports.history.trends import Lane, Point, Step, Trend, by_commit, changed_versions
 from reports.style import duration, plain
 
 MOST_CHARTS = 12

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import sqlite3
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -13,39 +13,30 @@ from reports.history.schema import documents, machines, measurements, runs, seri
 from reports.history.store import Store
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """Which runs to drop: those that fit every field that is given."""
-
-    before: datetime.datetime | None = None
-    """Made before this date, in UTC."""
-    branch: str | None = None
-    run_ids: tuple[int, ...] = ()
-
-    def condition(self) -> sa.ColumnElement[bool]:
-        """The choice in SQL."""
-        given = [
-            *([runs.c.created < self.before] if self.before else []),
-            *([runs.c.branch == self.branch] if self.branch is not None else []),
-            *([runs.c.id.in_(self.run_ids)] if self.run_ids else []),
-        ]
-        return sa.and_(sa.true(), *given)
+def choice(
+    before: datetime.datetime | None = None, branch: str | None = None, run_ids: Sequence[int] = ()
+) -> sa.ColumnElement[bool]:
+    """The runs that fit all that is given: made before a date (in UTC), of a branch, of these numbers."""
+    return sa.and_(
+        sa.true(),
+        *([runs.c.created < before] if before else []),
+        *([runs.c.branch == branch] if branch is not None else []),
+        *([runs.c.id.in_(run_ids)] if run_ids else []),
+    )
 
 
-def chosen(store: Store, choice: Choice) -> int:
-    """How many runs `choice` would drop."""
+def count(store: Store, chosen: sa.ColumnElement[bool]) -> int:
+    """How many runs `prune` would drop."""
     with store.reading() as connection:
-        return int(
-            connection.scalar(sa.select(sa.func.count()).select_from(runs).where(choice.condition())) or 0
-        )
+        return connection.scalar(sa.select(sa.func.count()).select_from(runs).where(chosen)) or 0
 
 
-def prune(store: Store, choice: Choice) -> int:
-    """Drop the runs of `choice`, and what is left without a run; how many runs that were."""
+def prune(store: Store, chosen: sa.ColumnElement[bool]) -> int:
+    """Drop the chosen runs, and what is left without a run; returns how many runs that were."""
     with store.writing() as connection:
-        going = sa.select(runs.c.id).where(choice.condition()).scalar_subquery()
+        going = sa.select(runs.c.id).where(chosen).scalar_subquery()
         connection.execute(measurements.delete().where(measurements.c.run_id.in_(going)))
-        dropped = connection.execute(runs.delete().where(choice.condition())).rowcount
+        dropped = connection.execute(runs.delete().where(chosen)).rowcount
         for table, column, user in (
             (documents, documents.c.digest, runs.c.digest),
             (machines, machines.c.id, runs.c.machine_id),

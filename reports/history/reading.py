@@ -1,4 +1,4 @@
-"""What the database holds, as plain values: runs, lanes, and the levels of series from commit to commit."""
+"""What the database holds, as plain values: runs, and the series of a branch from commit to commit."""
 
 from __future__ import annotations
 
@@ -16,50 +16,9 @@ from numpy.typing import NDArray
 from reports.history.runs import HistoryError, Series
 from reports.history.schema import documents, machines, measurements, runs, series
 from reports.history.store import Store
+from reports.history.trends import Lane, Point, Track
 
 ROWS_AT_ONCE = 100_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Lane:
-    """What may be joined to a history: the runs of like machines, for one branch."""
-
-    machine_id: int
-    machine_key: str
-    machine: Mapping[str, Any]
-    branch: str
-    commits: int
-    newest: datetime.datetime
-
-    def __str__(self) -> str:
-        return (
-            f"machine {self.machine_key[:8]} ({self.machine.get('cpu')}, {self.machine.get('cores')} cores), "
-            f"branch {self.branch}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """A commit of a lane, in its place."""
-
-    sha: str
-    subject: str
-    dated: datetime.datetime
-    versions: Mapping[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Track:
-    """One series along the commits of a lane.
-
-    `at`, `values`, `processes` (n,): the index of each commit that has measurements, the median over its
-    processes of the logarithm of their quartile (in seconds), and how many processes that is.
-    """
-
-    series: Series
-    at: NDArray[np.intp]
-    values: NDArray[np.float64]
-    processes: NDArray[np.intp]
 
 
 def lanes(store: Store) -> list[Lane]:
@@ -70,18 +29,15 @@ def lanes(store: Store) -> list[Lane]:
             machines.c.key,
             machines.c.facts,
             runs.c.branch,
-            sa.func.count(runs.c.commit.distinct()).label("commits"),
-            sa.func.max(runs.c.created).label("newest"),
+            sa.func.count(runs.c.commit.distinct()),
+            sa.func.max(runs.c.created),
         )
         .join_from(runs, machines)
         .group_by(machines.c.id, machines.c.key, runs.c.branch)
     )
     with store.reading() as connection:
         # A column of JSON cannot be grouped by in PostgreSQL: the facts come from the key of their table.
-        found = [
-            Lane(row.id, row.key, row.facts, row.branch, row.commits, row.newest)
-            for row in connection.execute(query)
-        ]
+        found = [Lane(*row) for row in connection.execute(query)]
     return sorted(found, key=lambda lane: (lane.commits, lane.newest), reverse=True)
 
 
@@ -92,7 +48,9 @@ def choose(store: Store, machine: str | None, branch: str | None) -> Lane:
         if lane.machine_key.startswith(machine or "") and branch in (None, lane.branch):
             return lane
     if not every:
-        raise HistoryError(f"{store.place}: expected runs, got an empty history; add one with: history add")
+        raise HistoryError(
+            f"{store.place}: expected runs, got an empty history; add one: gradrace history add RECORD"
+        )
     raise HistoryError(
         f"{store.place}: expected one of {'; '.join(str(lane) for lane in every)}; got "
         f"machine {machine or 'any'}, branch {branch or 'any'}"
@@ -176,33 +134,29 @@ class Listed:
 
 def listed(store: Store, limit: int | None = None, run_id: int | None = None) -> list[Listed]:
     """Runs, those added last first: `limit` of them, or the one numbered `run_id`."""
-    chosen = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
+    chosen = sa.select(runs.c.id).order_by(runs.c.id.desc()).limit(limit)
     if run_id is not None:
         chosen = chosen.where(runs.c.id == run_id)
-    picked = chosen.subquery()
-    count = sa.select(sa.func.count()).where(measurements.c.run_id == picked.c.id).scalar_subquery()
     query = (
-        sa.select(picked, machines.c.key, machines.c.facts, count.label("measurements"))
-        .join_from(picked, machines)
-        .order_by(picked.c.id.desc())
+        sa.select(
+            runs.c.id,
+            runs.c.commit,
+            runs.c.branch,
+            runs.c.subject,
+            runs.c.created,
+            runs.c.side,
+            machines.c.key,
+            machines.c.facts,
+            runs.c.versions,
+            runs.c.command,
+            sa.select(sa.func.count()).where(measurements.c.run_id == runs.c.id).scalar_subquery(),
+        )
+        .join_from(runs, machines)
+        .where(runs.c.id.in_(chosen))
+        .order_by(runs.c.id.desc())
     )
     with store.reading() as connection:
-        return [
-            Listed(
-                row.id,
-                row.commit,
-                row.branch,
-                row.subject,
-                row.created,
-                row.side,
-                row.key,
-                row.facts,
-                row.versions,
-                row.command,
-                row.measurements,
-            )
-            for row in connection.execute(query)
-        ]
+        return [Listed(*row) for row in connection.execute(query)]
 
 
 def one(store: Store, run_id: int) -> Listed:
@@ -225,5 +179,5 @@ def document(store: Store, run_id: int) -> bytes:
 
 def _no_run(store: Store, run_id: int) -> HistoryError:
     return HistoryError(
-        f"{store.place}: expected the number of a run, as `history show` lists them, got {run_id}"
+        f"{store.place}: expected the number of a run, as `gradrace history show` lists them, got {run_id}"
     )

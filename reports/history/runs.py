@@ -21,12 +21,10 @@ class Series:
     """What is followed from commit to commit: one benchmark of one implementation."""
 
     how: str
-    """The kind of file: a race times its implementations one by one, pairs take turns, which is not the same
-    time.
-    """
+    """The kind of file, "race" or "pairs": those that take turns do not take the same time."""
     workload: str
     shape: str
-    """The network behind the name, where the file tells: a workload that is defined anew is a new series."""
+    """The network behind the name, where the file has it: a workload that is defined anew is a new series."""
     phase: str
     implementation: str
     batch_size: int
@@ -66,8 +64,8 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
-class Commit:
-    """The code that was measured. `dated` orders commits: the commit's own date, or if unknown its run's."""
+class Revision:
+    """The commit that was measured. `dated` orders commits: its own date, or that of its run if unknown."""
 
     sha: str
     branch: str
@@ -77,16 +75,16 @@ class Commit:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """All that one file says of one commit.
+    """All that one file holds of one commit.
 
-    `digest` is that of the file's content, `side` tells the runs of a file with several apart, `document` is
-    the content itself, compressed: nothing of it is lost here.
+    `digest` is that of the file's content, `document` is the content itself, compressed. Where a file has
+    several runs, each has its own `side`.
     """
 
     digest: str
     side: str
     created: datetime.datetime
-    commit: Commit
+    commit: Revision
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     command: str

@@ -10,11 +10,7 @@ from pathlib import Path
 from benchmarks.record import pairs_file, race_file
 from benchmarks.record.documents import RecordError
 from reports.history import commits
-from reports.history.commits import Named
 from reports.history.runs import HistoryError, Run, Sample, Series, canonical, moment
-
-REMOTES = ("refs/heads/", "refs/remotes/", "origin/")
-"""What may stand before the name of a branch."""
 
 Turns = Callable[[pairs_file.Reading], tuple[float, ...]]
 """One side of a reading."""
@@ -42,7 +38,7 @@ def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
 
 
 def _read(path: Path) -> race_file.Record | pairs_file.Pairs:
-    """Whichever of the two the file is; if neither, the complaint of the reader of records."""
+    """Whichever of the two the file is; if neither, the error of the reader of races."""
     with path.open("rb") as file:
         # The format is the first field of every document that this project writes.
         head = file.read(200)
@@ -53,17 +49,14 @@ def _read(path: Path) -> race_file.Record | pairs_file.Pairs:
 
 def of_record(record: race_file.Record, commit: str | None, branch: str | None) -> Run:
     """The run of a race."""
-    named = Named(
-        commit or record.settings.get("commit"),
-        branch or record.settings.get("branch"),
-    )
+    settings = record.settings
     created = moment(record.created)
     content = canonical(record, race_file.FORMAT, race_file.SCHEMA)
     return Run(
         digest=hashlib.sha256(content).hexdigest(),
         side="",
         created=created,
-        commit=commits.find(named, created),
+        commit=commits.find(commit or settings.get("commit"), branch or settings.get("branch"), created),
         machine=record.machine,
         versions=record.versions,
         command=record.command,
@@ -108,7 +101,7 @@ def of_pairs(pairs: pairs_file.Pairs, commit: str | None, branch: str | None) ->
             digest=digest,
             side=side,
             created=created,
-            commit=commits.find(Named(of.commit, branch or _branch(of)), created),
+            commit=commits.find(of.commit, branch or commits.branch_of(of.ref), created),
             machine=of.machine,
             versions=of.versions,
             command=pairs.command,
@@ -134,11 +127,3 @@ def _samples_of_pairs(pairs: pairs_file.Pairs, turns: Turns) -> tuple[Sample, ..
         for k, pair in enumerate(pairs.pairs)
         for reading in pair.readings
     )
-
-
-def _branch(of: pairs_file.Commit) -> str | None:
-    """The branch that was asked for by name; None where the commit was asked for otherwise."""
-    name = of.ref
-    for remote in REMOTES:
-        name = name.removeprefix(remote)
-    return None if of.commit.startswith(name) or name.startswith("HEAD") else name

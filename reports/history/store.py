@@ -13,7 +13,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
@@ -37,11 +38,9 @@ LOCK = 0x67726164
 SHOWN_OPTIONS = ("host", "port", "dbname")
 """Of the options in a URL those that are printed: the others may be secrets."""
 
-T = TypeVar("T")
-
 
 class Added(NamedTuple):
-    """What became of a run that was handed in: its number, and whether it is new."""
+    """A run that was handed in: its number here, its commit, and whether it is new."""
 
     run_id: int
     commit: str
@@ -54,16 +53,24 @@ class Store:
     def __init__(self, engine: sa.Engine, place: str) -> None:
         self.engine = engine
         self.place = place
-        self._prepared = False
+
+    def check(self) -> None:
+        """Raises HistoryError where the database has no tables of this version; `prepare` makes them."""
+        with self.reading() as connection:
+            version = _version(connection)
+        if version is None:
+            raise HistoryError(
+                f"{self.place}: expected a history, got a database without one; make one: "
+                "gradrace history add RECORD"
+            )
+        if version != schema.HEAD:
+            raise self._other_version(version)
 
     def prepare(self) -> None:
         """Make the tables, or bring those of an older version to this one; raises HistoryError."""
-        if self._prepared:
-            return
         with self.reading() as connection:
-            self._prepared = _version(connection) == schema.HEAD
-        if self._prepared:
-            return
+            if _version(connection) == schema.HEAD:
+                return
         from alembic import command
         from alembic.config import Config
         from alembic.util import CommandError
@@ -76,45 +83,44 @@ class Store:
             try:
                 command.upgrade(config, "head")
             except CommandError as error:
-                raise HistoryError(
-                    f"{self.place}: expected tables of version {schema.HEAD} or older, got version "
-                    f"{_version(connection)!r}; update gradrace to read it"
-                ) from error
-        self._prepared = True
+                raise self._other_version(_version(connection)) from error
+
+    def _other_version(self, version: str | None) -> HistoryError:
+        return HistoryError(
+            f"{self.place}: expected tables of version {schema.HEAD}, got version {version!r}; "
+            "update gradrace to read it"
+        )
 
     def add(self, given: Sequence[Run], say: Callable[[str], None] = lambda _: None) -> list[Added]:
         """Keep `given`, all of one file; what is here already stays as it is.
 
-        Tried again where the database is away, `say` being told so; after that HistoryError is raised, and
-        the database holds all of the runs or none.
+        Tried again where the database is away, which `say` is called with; after that HistoryError is raised,
+        and the database holds all of the runs or none.
         """
-        for pause in PAUSES:
+        for pause in (*PAUSES, None):
             try:
-                return self._add(given)
+                self.prepare()
+                with self.writing() as connection:
+                    return [_insert(connection, run) for run in given]
             except sa.exc.DBAPIError as error:
                 if not _passes(error):
                     raise HistoryError(f"{self.place}: {_cause(error)}") from None
+                if pause is None:
+                    raise HistoryError(
+                        f"{self.place}: expected a database that answers, got: {_cause(error)}; nothing of "
+                        "this file was added and the file is as it was: run the same command again once the "
+                        "database is back"
+                    ) from None
                 say(f"{self.place}: {_cause(error)}; trying again in {pause:g} s")
             time.sleep(pause)
-        try:
-            return self._add(given)
-        except sa.exc.DBAPIError as error:
-            raise HistoryError(
-                f"{self.place}: expected a database that answers, got: {_cause(error)}; nothing of this file "
-                "was added and the file is as it was: run the same command again once the database is back"
-            ) from None
-
-    def _add(self, given: Sequence[Run]) -> list[Added]:
-        self.prepare()
-        with self.writing() as connection:
-            return [_insert(connection, run) for run in given]
+        raise AssertionError("the last try returns or raises")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection to read by."""
+        """A connection to read by; all that is read is of one moment."""
         with self.engine.connect() as connection:
-            if connection.dialect.name == "postgresql":  # all that is read is of one moment, as with SQLite
-                connection.execution_options(isolation_level="REPEATABLE READ")
+            if connection.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
 
     @contextlib.contextmanager
@@ -136,8 +142,8 @@ class Store:
             ) from None
 
 
-def open_store(db: str, create: bool = False) -> Store:
-    """The history at `db`, the path of an SQLite file or a URL; an absent file is made if `create`.
+def open_store(db: str, access: Literal["read", "write", "create"] = "read") -> Store:
+    """The history at `db`, the path of an SQLite file or a URL. "create" makes a file that is absent.
 
     Raises HistoryError for a URL of another kind, and for a file that is absent.
     """
@@ -151,14 +157,14 @@ def open_store(db: str, create: bool = False) -> Store:
         }
         return Store(sa.create_engine(url, poolclass=NullPool, connect_args=arguments), place)
     path = Path(url.database or "")
-    if create:
+    if access == "create":
         _make_folder(path)
     elif not path.is_file():
         raise HistoryError(
-            f"{path}: expected a history, got no such file; make one: python -m reports history add RECORD"
+            f"{path}: expected a history, got no such file; make one: gradrace history add RECORD"
         )
-    engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
-    sa.event.listen(engine, "connect", _on_connect)
+    connect = _to_read if access == "read" else _to_write
+    engine = sa.create_engine("sqlite://", poolclass=NullPool, creator=lambda: connect(path))
     sa.event.listen(engine, "begin", _on_begin)
     return Store(engine, str(path))
 
@@ -193,11 +199,30 @@ def _url(db: str) -> sa.URL:
     )
 
 
-def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
-    connection.isolation_level = None  # or else sqlite3 decides by itself when a transaction begins
+def _to_write(path: Path) -> sqlite3.Connection:
+    # Without an isolation level sqlite3 leaves it to us when a transaction begins.
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
     # Readers go on while a writer writes. The setting stays with the file.
     connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def _to_read(path: Path) -> sqlite3.Connection:
+    """A connection that needs no right to write: neither to the file, nor to its folder."""
+    address = f"file:{quote(str(path))}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("SELECT name FROM sqlite_master LIMIT 1")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        refused = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not refused or Path(f"{path}-wal").exists():
+            raise
+        # Readers of a file in WAL mode make a file beside it, which is not allowed here; nobody writes to it.
+        address += "&immutable=1"
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    return connection
 
 
 def _on_begin(connection: sa.Connection) -> None:

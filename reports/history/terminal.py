@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.history.reading import Lane, Listed, Point
-from reports.history.trends import Step, Trend, by_commit, changed_versions
+from reports.history.reading import Listed
+from reports.history.trends import Lane, Point, Step, Trend, by_commit, changed_versions
 from reports.style import duration, plain
 
 PLAIN_WIDTH = 200

@@ -1,14 +1,59 @@
-"""Tracks with their steps, and each step with the commit where it began."""
+"""Series along the commits of a branch, their steps, and the commit where each step began."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.history import changes
-from reports.history.reading import Point, Track
+from reports.history.runs import Series
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """What may be joined to a history: the runs of like machines, for one branch."""
+
+    machine_id: int
+    machine_key: str
+    machine: Mapping[str, Any]
+    branch: str
+    commits: int
+    newest: datetime.datetime
+
+    def __str__(self) -> str:
+        return (
+            f"machine {self.machine_key[:8]} ({self.machine.get('cpu')}, {self.machine.get('cores')} cores), "
+            f"branch {self.branch}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A commit of a lane, in its place."""
+
+    sha: str
+    subject: str
+    dated: datetime.datetime
+    versions: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One series along the commits of a lane.
+
+    `at`, `values`, `processes` (n,): the index of each commit that has measurements, the median over its
+    processes of the logarithm of their quartile (in seconds), and how many processes that is.
+    """
+
+    series: Series
+    at: NDArray[np.intp]
+    values: NDArray[np.float64]
+    processes: NDArray[np.intp]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,7 @@ def databases(folder: Path) -> Iterator[dict[str, Callable[[str], str]]]:
 
 def write(db: str, own: int) -> None:
     """One writer: a run of its own, and one that every other writes, too."""
-    store = open_store(db, create=True)
+    store = open_store(db, "create")
     store.add([run(own)])
     store.add([run(WRITERS)])
 
@@ -104,7 +104,7 @@ def million(kind: str, db: str) -> None:
         Series("race", "digits", "64-32-10", "gradients", f"implementation-{k:03}", 128, "float64", 1)
         for k in range(SERIES)
     ]
-    store = open_store(db, create=True)
+    store = open_store(db, "create")
     clock = Clock()
     for commit in range(COMMITS):
         # Every third series steps by 5 %, each at a commit of its own.

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.gate.decision import Rule
-from benchmarks.record.pairs_file import Benchmark, Pair, Pairs, Reading
-from benchmarks.record.pairs_file import Commit as SideCommit
+from benchmarks.record.pairs_file import Benchmark, Commit, Pair, Pairs, Reading
 from benchmarks.record.race_file import Record
-from reports.history.runs import Commit, Run, Sample, Series
+from reports.history.runs import Revision, Run, Sample, Series
 from reports.history.sources import of_record
 from tests.reports import records
 
@@ -53,7 +52,7 @@ def levels(
         digest=hashlib.sha256(repr((k, branch, machine)).encode()).hexdigest(),
         side="",
         created=DAY + datetime.timedelta(days=k),
-        commit=Commit(sha(k), branch, DAY + datetime.timedelta(days=k), f"change {k}"),
+        commit=Revision(sha(k), branch, DAY + datetime.timedelta(days=k), f"change {k}"),
         machine=machine,
         versions=versions or {"numpy": "2.4"},
         command="python -m benchmarks race",
@@ -79,8 +78,8 @@ def stepping(store: Store, commits: int = 40, at: int = 25, factor: float = 1.1)
 def pairs(base: str = sha(1), head: str = sha(2), count: int = 3) -> Pairs:
     """Pairs of one benchmark and one control, head taking 5 % longer."""
 
-    def side(ref: str, commit: str) -> SideCommit:
-        return SideCommit(ref, commit, MACHINE, {"numpy": "2.4"}, {"cpus": 1})
+    def side(ref: str, commit: str) -> Commit:
+        return Commit(ref, commit, MACHINE, {"numpy": "2.4"}, {"cpus": 1})
 
     benchmark = Benchmark("numpy", "digits", "gradients", 128, "float64")
     control = Benchmark("control", "", "interpreter", 1, "float64")
@@ -117,4 +116,4 @@ def pairs(base: str = sha(1), head: str = sha(2), count: int = 3) -> Pairs:
 def opened(db: str) -> Store:
     from reports.history.store import open_store
 
-    return open_store(db, create=True)
+    return open_store(db, "create")

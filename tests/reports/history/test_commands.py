@@ -16,8 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.record import pairs_file, race_file
+from benchmarks.record.git import git
 from reports.history.commands import history
 from reports.history.runs import moment
+from reports.history.sources import of_pairs
 from tests.reports.history import made
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
 
@@ -47,6 +49,39 @@ def record(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a repository with branches here and on a remote, and a tag."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    git(folder, "init", "--quiet", "--initial-branch", "topic")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for subject in ("first", "second"):
+        git(folder, *identity, "commit", "--quiet", "--allow-empty", "--message", subject)
+    git(folder, "tag", "v1")
+    git(folder, "update-ref", "refs/remotes/origin/main", "HEAD")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ref", "branch"),
+    [
+        ("topic", "topic"),
+        ("refs/heads/topic", "topic"),
+        ("origin/main", "main"),
+        ("topic~1", "(detached)"),
+        ("v1", "(detached)"),
+        ("HEAD", "(detached)"),
+        ("elsewhere", "(detached)"),
+    ],
+)
+def test_pairs_are_filed_under_branches_that_exist(repository: Path, ref: str, branch: str) -> None:
+    pairs = made.pairs(base=git(repository, "rev-parse", "HEAD~1"))
+    base, _ = of_pairs(dataclasses.replace(pairs, base=dataclasses.replace(pairs.base, ref=ref)), None, None)
+    assert (base.commit.branch, base.commit.subject) == (branch, "first")
+
+
 def test_a_record_is_added_once_and_listed(db: str, record: Path) -> None:
     assert f"{record}: run 1: 8 measurements of {made.sha(0)[:10]} on main" in fine("add", record, "--db", db)
     assert "nothing added, it is here already" in fine("add", record, "--db", db)
@@ -65,7 +100,7 @@ def test_the_file_comes_back(db: str, record: Path, tmp_path: Path) -> None:
     assert race_file.read(back) == race_file.read(record)
 
 
-def test_pairs_are_a_run_for_each_side(db: str, tmp_path: Path) -> None:
+def test_pairs_are_a_run_for_each_side(db: str, tmp_path: Path, repository: Path) -> None:
     path = tmp_path / "pairs.json"
     pairs_file.write(made.pairs(), path)
     text = fine("add", path, "--branch", "feature", "--db", db)

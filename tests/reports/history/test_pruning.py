@@ -40,8 +40,8 @@ def test_what_is_chosen_goes_with_what_only_it_needed(db: str, choice: dict[str,
         series = {NUMPY: [1e-5, 2e-5]} | ({NUMBA: [1e-5]} if gone else {})
         store.add([levels(k, series, branch="gone" if gone else "main", machine=machine)])
     assert counts(db) == {"run": 4, "document": 4, "machine": 2, "series": 2, "measurement": 10}
-    assert pruning.chosen(store, pruning.Choice(**choice)) == 2
-    assert pruning.prune(store, pruning.Choice(**choice)) == 2
+    assert pruning.count(store, pruning.choice(**choice)) == 2
+    assert pruning.prune(store, pruning.choice(**choice)) == 2
     assert counts(db) == {"run": 2, "document": 2, "machine": 1, "series": 1, "measurement": 4}
 
 
@@ -64,6 +64,6 @@ def test_a_pruned_run_can_be_added_again(db: str) -> None:
 
     store = opened(db)
     (added,) = store.add([run()])
-    assert pruning.prune(store, pruning.Choice(run_ids=(added.run_id,))) == 1
+    assert pruning.prune(store, pruning.choice(run_ids=(added.run_id,))) == 1
     assert store.add([run()])[0].new
     assert counts(db)["measurement"] == 8

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sqlite3
+import tempfile
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,3 +225,62 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_text("not a database, but long enough to be taken for one" * 100)
     with pytest.raises(HistoryError, match="not a database"):
         opened(str(path)).add([run()])
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[None]:
+    """As a user who may write nowhere; root may write everywhere."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("journal", [False, True], ids=["alone", "beside a writer"])
+def test_reading_a_file_needs_no_right_to_write(journal: bool) -> None:
+    from reports.history import reading
+    from reports.history.store import open_store
+
+    with tempfile.TemporaryDirectory(prefix="gradrace-") as name:  # others must be able to enter it
+        folder = Path(name)
+        db = folder / "history#1.sqlite"
+        opened(str(db)).add([run()])
+        with contextlib.ExitStack() as writer:
+            if journal:
+                writer.enter_context(contextlib.closing(sqlite3.connect(db))).execute(
+                    "SELECT * FROM gradrace_run"
+                )
+            before = sorted(path.name for path in folder.iterdir())
+            db.chmod(0o444)
+            folder.chmod(0o555)
+            with nobody():
+                store = open_store(str(db))
+                store.check()
+                assert [one.measurements for one in reading.listed(store)] == [8]
+            assert sorted(path.name for path in folder.iterdir()) == before
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)
+def test_reading_a_server_is_reading_only(db: str) -> None:
+    import sqlalchemy as sa
+
+    from reports.history.schema import runs
+    from reports.history.store import open_store
+
+    opened(db).add([run()])
+    with open_store(db).reading() as connection, pytest.raises(sa.exc.DBAPIError, match="read-only"):
+        connection.execute(runs.delete())
+
+
+def test_what_cannot_be_written_is_not_made_ready(db: str) -> None:
+    from reports.history.store import open_store
+
+    store = opened(db)
+    with store.engine.connect() as connection:  # makes an empty file
+        connection.exec_driver_sql("SELECT 1")
+    with pytest.raises(HistoryError, match="expected a history, got a database without one"):
+        open_store(db).check()
