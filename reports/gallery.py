@@ -5,62 +5,61 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.record import race_file
+from matplotlib.figure import Figure
+
+from benchmarks.record import files, race_file
 from benchmarks.record.race_file import Record
-from reports import files, render, text
+from reports import text
+from reports.analysis import Analysis, Panel
+from reports.charts.canvas import picture
 from reports.style import duration, factor
-from reports.tables.derived import totals
-from reports.tables.frames import Panel, choose, choose_baseline, of_panel, quantile, speedups
 
 DOCS = Path(__file__).parents[1] / "docs"
 RACE, HEADLINE = "race.json", "headline.json"
+
+HEADINGS = {RACE: "The race", HEADLINE: "The article's experiment"}
 
 
 class UnknownFigure(ValueError):
     """A figure that the lesson asks for and the gallery's record does not hold."""
 
 
-def redraw(docs: Path = DOCS) -> list[Path]:
+def redraw(
+    figures: Callable[[Analysis, Panel, str], Iterable[tuple[str, str, Figure]]], docs: Path = DOCS
+) -> list[Path]:
     """Draw the gallery's pictures, write its page, and renew the figures in the lesson; the files written.
 
-    Raises RecordError or OSError for a record that is not there, UnknownFigure for one that lacks a figure.
+    `figures` is `render.figures`. Raises RecordError or OSError for a record that is not there, UnknownFigure
+    for one that lacks a figure.
     """
-    folder = docs / "gallery"
-    written, sections = [], []
-    for name, heading in ((RACE, "The race"), (HEADLINE, "The article's experiment")):
-        record = race_file.read(folder / name)
-        panel = choose(record)
-        baseline = choose_baseline(record, None)
-        table = speedups(record, baseline)
-        rows = of_panel(table, panel)
-        told = text.story(record, rows, baseline)
-        sections += [
-            f"## {heading}",
+    written, lines = (
+        [],
+        [
+            "# Gallery",
             "",
-            text.escape(told.answer),
+            "Every picture is drawn from the two records in `gallery/` by `nox -s gallery`; none by hand.",
             "",
-            f"Raced by `{record.command}`.",
-            "",
-        ]
-        for title, file, figure in render.figures(record, table, panel, baseline):
-            written += files.picture(figure, folder / file, kinds=("svg",))
-            sections += [f"### {title}", "", f"![{title}](gallery/{file}.svg)", ""]
-        sections += [*text.lines_of_table(told), "", text.escape(text.machine(record)), ""]
-    opening = [
-        "# Gallery",
-        "",
-        "Every picture is drawn from the two records in `gallery/` by `nox -s gallery`; none by hand.",
-        "",
-    ]
-    written.append(files.write(docs / "gallery.md", "\n".join([*opening, *sections]).encode()))
+        ],
+    )
+    found = {name: Analysis(race_file.read(docs / "gallery" / name)) for name in HEADINGS}
+    for name, analysis in found.items():
+        panel, baseline = analysis.panel(), analysis.baseline()
+        told = text.story(analysis, panel, baseline)
+        lines += [f"## {HEADINGS[name]}", "", text.escape(told.answer), ""]
+        lines += [f"Raced by `{analysis.record.command}`.", ""]
+        for title, file, figure in figures(analysis, panel, baseline):
+            written += picture(figure, docs / "gallery" / file, kinds=("svg",))
+            lines += [f"### {title}", "", f"![{title}](gallery/{file}.svg)", ""]
+        table = text.markdown_table(told.head, told.rows)
+        lines += [*table, "", text.escape(text.machine(analysis.record)), ""]
+    written.append(files.write(docs / "gallery.md", "\n".join(lines).encode()))
     lesson = docs / "lesson.md"
     if lesson.exists():
-        record = race_file.read(folder / RACE)
-        head = race_file.read(folder / HEADLINE)
-        renewed = renew(lesson.read_text(encoding="utf-8"), record, head)
+        renewed = renew(lesson.read_text(encoding="utf-8"), found[RACE], found[HEADLINE])
         written.append(files.write(lesson, renewed.encode()))
     return written
 
@@ -70,50 +69,41 @@ FIGURE = re.compile(r"<!--(factor|time|total) ([^>]*)-->.*?<!--/-->", re.DOTALL)
 `<!--total loops-->...<!--/-->`. What stands between the marks is renewed from the records."""
 
 
-def renew(text: str, record: Record, head: Record) -> str:
-    """`text` with every figure as the records have it."""
-    panel = choose(record)
+def renew(lesson: str, race: Analysis, headline: Analysis) -> str:
+    """`lesson` with every figure as the records have it; raises UnknownFigure for one that they lack."""
 
     def figure(found: re.Match[str]) -> str:
-        kind, arguments = found[1], found[2].split()
-        words = {"factor": _factor, "time": _time, "total": _total}[kind](
-            head if kind == "total" else record, panel, arguments
-        )
-        return f"<!--{kind} {found[2]}-->{words}<!--/-->"
+        kind, arguments = found[1], found[2]
+        words = _total(headline, arguments) if kind == "total" else _of_cell(race, kind, arguments.split())
+        return f"<!--{kind} {arguments}-->{words}<!--/-->"
 
-    return FIGURE.sub(figure, text)
+    return FIGURE.sub(figure, lesson)
 
 
-def _factor(record: Record, panel: Panel, arguments: Sequence[str]) -> str:
-    name, below, size = arguments
-    return factor(_of_cell(record, panel, "speedup", name, size, below))
-
-
-def _time(record: Record, panel: Panel, arguments: Sequence[str]) -> str:
-    name, size = arguments
-    return duration(_of_cell(record, panel, "seconds", name, size, name))
-
-
-def _of_cell(record: Record, panel: Panel, column: str, name: str, size: str, below: str) -> float:
-    rows = of_panel(speedups(record, below), panel)
-    rows = rows[rows["basis"] != "projected"]
+def _of_cell(race: Analysis, kind: str, arguments: Sequence[str]) -> str:
+    """The time of a cell (implementation, batch size), or its factor (implementation, baseline, size)."""
+    name, *_, size = arguments
+    below = arguments[-2]
+    column, words = ("speedup", factor) if kind == "factor" else ("seconds", duration)
+    rows = race.rows(race.panel(), below)
+    rows = rows[(rows["basis"] != "projected") & (rows["baseline"] == below)]
     found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))][column].dropna()
     if found.empty:
         raise UnknownFigure(f"expected {column} of {name} over {below} at m = {size} in the gallery's record")
-    return float(found.iloc[0])
+    return words(float(found.iloc[0]))
 
 
-def _total(record: Record, _: Panel, arguments: Sequence[str]) -> str:
-    for total in totals(record, choose(record)):
-        if total.implementation == arguments[0]:
-            return duration(total.seconds)
-    raise UnknownFigure(f"expected {arguments[0]} in the gallery's headline")
+def _total(headline: Analysis, name: str) -> str:
+    totals = headline.totals(headline.panel())
+    if name not in totals:
+        raise UnknownFigure(f"expected {name} in the gallery's headline")
+    return duration(totals[name].mean)
 
 
 def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
     """Put a race into the gallery, small: of each cell and process its fastest, median and slowest round.
 
-    Every statistic of `tables` is that of all the rounds.
+    Every statistic of reports is that of all the rounds.
     A headline is kept as it is: its rounds are its steps.
     """
     measurements = record.measurements
@@ -138,5 +128,5 @@ def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
 
 
 def _three(seconds: Sequence[float]) -> tuple[float, ...]:
-    ordered = sorted(seconds)
-    return tuple(float(f"{quantile(ordered, share):.6g}") for share in (0.0, 0.5, 1.0))
+    kept = (min(seconds), statistics.median(seconds), max(seconds))
+    return tuple(float(f"{value:.6g}") for value in kept)

@@ -7,77 +7,75 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.record.race_file import Record
-from reports import files, text
+from benchmarks.record import files
+from reports import text
+from reports.analysis import Analysis, Panel, of_panel
 from reports.charts import heat, machine, speed, training
+from reports.charts.canvas import picture
 from reports.charts.words import describe
 from reports.style import PARALLEL, plain
-from reports.tables import derived
-from reports.tables.frames import Panel, of_panel, speedups
+from reports.tables.break_even import courses
+from reports.tables.crossovers import three_sizes
 
 
-def render(record: Record, panel: Panel, baseline: str, out: Path) -> list[Path]:
-    """Draw `panel` of `record` into `out`, with summary.md; the files written, pictures first.
+def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[Path]:
+    """Draw `panel` over `baseline` into `out`, with summary.md; the files written, pictures first.
 
     Of the other workloads, the speedup is drawn for the same phase, dtype and threads.
     """
-    table = speedups(record, baseline)
     written: list[Path] = []
     pictures = []
-    for title, name, figure in figures(record, table, panel, baseline):
-        written += files.picture(figure, out / name)
+    for title, name, figure in figures(analysis, panel, baseline):
+        written += picture(figure, out / name)
         pictures.append((title, f"{name}.svg"))
-    for workload in record.workloads:
-        rows = of_panel(table, panel._replace(workload=workload))
-        if workload == panel.workload or rows.empty:
-            continue
-        shape = text.shape_of(record, workload)
-        end = slug(workload, list(record.workloads))
-        written += files.picture(speed.speedup_chart(rows, baseline, shape), out / f"speedup-{end}")
-    summary = text.markdown(record, of_panel(table, panel), baseline, pictures)
-    written.append(files.write(out / "summary.md", summary.encode()))
-    return written
+    workloads = list(analysis.record.workloads)
+    for workload in workloads:
+        rows = analysis.rows(panel._replace(workload=workload), baseline)
+        if workload != panel.workload and not rows.empty:
+            chart = speed.speedup_chart(rows, rows["baseline"].iloc[0], analysis.shape(workload))
+            written += picture(chart, out / f"speedup-{slug(workload, workloads)}")
+    summary = text.markdown(analysis.record, text.story(analysis, panel, baseline), pictures)
+    return [*written, files.write(out / "summary.md", summary.encode())]
 
 
-def figures(
-    record: Record, table: pd.DataFrame, panel: Panel, baseline: str
-) -> Iterator[tuple[str, str, Figure]]:
+def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[str, str, Figure]]:
     """Title, file name and figure of every picture of a panel that the record has something to draw for."""
+    table = analysis.speedups(baseline)
     if panel.threads == 1:
         table = table[~table["implementation"].isin(PARALLEL)]
     rows = of_panel(table, panel)
-    shape = text.shape_of(record, panel.workload)
+    over = rows["baseline"].iloc[0]
+    shape = analysis.shape(panel.workload)
     where = describe(rows, shape)
     if panel.phase == "headline":
-        totals = derived.totals(record, panel)
-        steps = record.settings.get("steps")
+        totals = analysis.totals(panel)
+        steps = analysis.record.settings.get("steps")
         if isinstance(steps, int):
             where += f", m = {', '.join(map(str, sorted(rows['batch_size'].unique())))}"
             yield "The whole experiment", "headline", training.headline_chart(totals, steps, where)
-        curves = derived.losses(record, panel)
+        curves = analysis.losses(panel)
         if curves:
             yield "Loss against time", "training", training.training_chart(curves, where)
         return
-    yield "Time against batch size", "time", speed.time_chart(rows, baseline, shape)
-    yield "Speedup against batch size", "speedup", speed.speedup_chart(rows, baseline, shape)
-    yield "Table of speedups", "heat", heat.heat_chart(rows, baseline, shape)
-    sizes = derived.three_sizes(rows)
-    rungs = derived.ladder(record, panel)
+    yield "Time against batch size", "time", speed.time_chart(rows, over, shape)
+    yield "Speedup against batch size", "speedup", speed.speedup_chart(rows, over, shape)
+    yield "Table of speedups", "heat", heat.heat_chart(rows, over, shape)
+    sizes = three_sizes(rows)
+    rungs = analysis.ladder(panel)
     rungs = rungs[rungs["implementation"].isin(rows["implementation"])]
     if len(rungs) and sizes:
         yield "What each idea buys", "ladder", speed.ladder_chart(rungs, sizes, where)
     if not sizes:
         return
     steps = of_panel(table, panel._replace(phase="step"))
-    field = derived.courses(steps if len(steps) else rows, sizes[-1])
+    field = courses(steps if len(steps) else rows, sizes[-1])
     if field:
         at = f"{describe(steps if len(steps) else rows, shape)}, m = {sizes[-1]}"
         yield "Break-even", "break-even", training.break_even_chart(field, at)
     if rows["flops"].notna().any():
-        roof = derived.roof(record, panel.dtype, panel.threads)
+        roof = analysis.roof(panel.dtype, panel.threads)
         yield "Roofline", "roofline", machine.roofline_chart(rows, roof, shape)
     alike = (table["workload"] == panel.workload) & (table["phase"] == panel.phase)
     alike &= (table["threads"] == panel.threads) & (table["batch_size"] == sizes[-1])
@@ -87,8 +85,8 @@ def figures(
     if np.nan_to_num(rows["peak_bytes"]).any():
         yield "Memory", "memory", machine.memory_chart(rows, shape)
     known = set(table["implementation"])
-    batch = {name: both for name, both in derived.growth(record, panel).items() if name in known}
-    size, slopes = derived.width_growth(record, panel)
+    batch = {name: both for name, both in analysis.growth(panel).items() if name in known}
+    size, slopes = analysis.width_growth(panel)
     width = {name: slope for name, slope in slopes.items() if name in known}
     if batch or width:
         yield "Growth", "growth", machine.growth_chart(batch, width, where, f"m = {size}")

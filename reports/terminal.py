@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.record.race_file import Record
 from reports import text
-from reports.style import plain
-from reports.tables import compare
-from reports.tables.frames import Panel, of_panel, speedups
+from reports.analysis import Analysis, Panel
 
 PLAIN_WIDTH = 200
 """Columns where the output is no terminal: a log is scrolled, not wrapped."""
@@ -26,35 +20,43 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, markup=False, width=PLAIN_WIDTH)
 
 
-def print_table(out: Console, head: list[str], body: list[list[str]]) -> None:
-    """A table whose first column holds names, the others figures."""
+def print_table(out: Console, head: list[str], rows: list[list[str]]) -> None:
+    """A table whose first column holds names, the others figures: those that fit, and below it the rest.
+
+    No figure is cut: where not even one column of them fits, names and words are wrapped.
+    """
+    left = list(range(1, len(head)))
+    while left:
+        shown = left
+        while len(shown) > 1 and _width(_table(head, rows, shown), out) > out.width:
+            shown = shown[:-1]
+        out.print(_table(head, rows, shown))
+        left = left[len(shown) :]
+
+
+def _table(head: list[str], rows: list[list[str]], shown: list[int]) -> Table:
+    """The names, and the columns `shown`."""
     table = Table(box=box.SIMPLE)
-    for k, name in enumerate(head):
-        table.add_column(Text(name), justify="right" if k else "left", no_wrap=True)
-    for row in body:
-        table.add_row(*(Text(words) for words in row))
-    out.print(table)
+    table.add_column(Text(head[0]), overflow="fold")
+    for k in shown:
+        table.add_column(Text(head[k]), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[k]) for k in (0, *shown)))
+    return table
 
 
-def show(record: Record, panel: Panel, baseline: str) -> None:
+def _width(table: Table, out: Console) -> int:
+    """The columns of a terminal that a table takes where it is given as many as it likes."""
+    return out.measure(table, options=out.options.update(width=10_000)).maximum
+
+
+def show(analysis: Analysis, panel: Panel, baseline: str) -> None:
     """Print the sentence, the table, what to know beside it, and the record's warnings."""
     out = console()
-    rows = of_panel(speedups(record, baseline), panel)
-    told = text.story(record, rows, baseline)
+    told = text.story(analysis, panel, baseline)
     out.print(told.answer)
     print_table(out, told.head, told.rows)
     for words in told.remarks:
         out.print(words)
-    for words in text.warnings(record):
+    for words in text.warnings(analysis.record):
         out.print(f"warning: {words}", style="yellow")
-
-
-def show_comparison(records: Mapping[str, Record], tables: Mapping[str, pd.DataFrame]) -> None:
-    """Print what differs between records, each one's factors over the first, and the note."""
-    out = console()
-    first, *_ = records
-    print_table(out, ["", *records], [[name, *values] for name, values in compare.differences(records)])
-    for name, table in tables.items():
-        out.print(f"times as fast in {plain(name, 60)} as in {plain(first, 60)}")
-        print_table(out, *compare.grid(table))
-    out.print(compare.NOTE)

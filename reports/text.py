@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.record.race_file import Record
+from benchmarks.record.statistics import Total
+from reports.analysis import Analysis, Panel
 from reports.charts.words import cell_words, describe, whiskers
 from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
-from reports.tables.derived import Total, totals
-from reports.tables.frames import PANEL, Panel, notable_crossovers
-
-
-def shape_of(record: Record, workload: str) -> str:
-    """The widths of a workload: `64-32-10`."""
-    known = record.workloads.get(workload)
-    return "-".join(map(str, known.widths)) if known else ""
+from reports.tables.crossovers import notable_crossovers
 
 
 class Story(NamedTuple):
-    """What a panel says: in a sentence, in a table, and what to know beside it."""
+    """A panel in a sentence and in a table, and what to know beside them."""
 
     answer: str
     head: list[str]
@@ -31,36 +26,43 @@ class Story(NamedTuple):
     remarks: list[str]
 
 
-def story(record: Record, panel: pd.DataFrame, baseline: str) -> Story:
-    """The story of one panel of `tables.speedups`; of a headline, that of all its steps."""
-    first = panel.iloc[0]
-    found = totals(record, Panel(*(first[key] for key in PANEL)))
-    shape = shape_of(record, first["workload"])
+def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
+    """The story of one panel; of a headline, that of all its steps."""
+    rows, shape = analysis.rows(panel, baseline), analysis.shape(panel.workload)
+    found = analysis.totals(panel)
     if found:
-        return _headline(record, panel, found, shape)
-    words = [*remarks(panel, baseline), *wide(panel, record.settings.get("target"))]
-    return Story(answer(panel, baseline, shape), *grid(panel, baseline), words)
+        steps = f"{analysis.record.settings['steps']:,} steps of {rows['batch_size'].max()} samples"
+        return _headline(steps, describe(rows, shape), found, _common(rows))
+    over = rows["baseline"].iloc[0]
+    words = [
+        *fallback(rows, baseline),
+        *remarks(rows, over),
+        *wide(rows, analysis.record.settings.get("target")),
+    ]
+    return Story(answer(rows, over, shape), *grid(rows, over), words)
 
 
-def _headline(record: Record, panel: pd.DataFrame, found: list[Total], shape: str) -> Story:
-    slowest, fastest = found[0], found[-1]
-    steps = f"{record.settings['steps']:,} steps of {panel['batch_size'].max()} samples"
+def fallback(rows: pd.DataFrame, baseline: str) -> list[str]:
+    """Which baseline the speedups of a panel are over, where it is not the one that was asked for."""
+    first = rows.iloc[0]
+    over = (first["baseline"], first["baseline_dtype"], first["baseline_threads"])
+    if over == (baseline, first["dtype"], first["threads"]):
+        return []
+    name = f"{plain(over[0])} ({plain(over[1])}, threads: {over[2]})"
+    return [f"{plain(baseline)} was not measured here: speedups are over the fallback baseline, {name}."]
+
+
+def _headline(steps: str, where: str, found: Mapping[str, Total], remarks: list[str]) -> Story:
+    (slow, slowest), (fast, fastest) = (list(found.items())[k] for k in (0, -1))
     words = (
-        f"{steps} take {plain(fastest.implementation)} {duration(fastest.seconds)} and "
-        f"{plain(slowest.implementation)} {duration(slowest.seconds)}"
-        f"{'' if slowest.in_full else ' (projected)'}: {factor(slowest.seconds / fastest.seconds)} "
-        f"({describe(panel, shape)})."
+        f"{steps} take {plain(fast)} {duration(fastest.mean)} and {plain(slow)} {duration(slowest.mean)}"
+        f"{'' if slowest.in_full else ' (projected)'}: {factor(slowest.mean / fastest.mean)} ({where})."
     )
     rows = [
-        [
-            plain(total.implementation),
-            duration(total.seconds),
-            factor(slowest.seconds / total.seconds),
-            _how(total),
-        ]
-        for total in found
+        [plain(name), duration(total.mean), factor(slowest.mean / total.mean), _how(total)]
+        for name, total in found.items()
     ]
-    return Story(words, ["", "time", "factor", "how"], rows, _common(panel))
+    return Story(words, ["", "time", "factor", "how"], rows, remarks)
 
 
 def _how(total: Total) -> str:
@@ -78,7 +80,7 @@ def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
     if others.empty:
         return f"No implementation was measured beside {plain(baseline)} here: {describe(panel, shape)}."
     known = others[others["basis"] != "projected"]
-    # What rests on a prediction is told where there is nothing else.
+    # A speedup that rests on a prediction is quoted where there is no other.
     ranked = others if known.empty else known
     best = ranked.loc[ranked["speedup"].idxmax()]
     projected = " (projected)" if best["basis"] == "projected" else ""
@@ -118,12 +120,12 @@ def grid(panel: pd.DataFrame, baseline: str) -> tuple[list[str], list[list[str]]
 
 
 def entry(cell: pd.Series, absolute: bool) -> str:
-    """What the table says of one cell: factor and half-width, time, or mark and prediction."""
+    """One cell of the table: factor and half-width, time, or mark and prediction."""
     return " ".join(words for words in cell_words(cell, absolute) if words)
 
 
 def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
-    """What to know beside the table: the spread, the marks in it, crossovers, the referee's word."""
+    """What to know beside the table: the spread, crossovers, the marks in it, the largest error."""
     words = [f"{plain(baseline)}: time of one call; the others: times as fast; {whiskers(panel)}."]
     words += [
         f"{plain(row.passer)} passes {plain(row.passed)} at m ≈ {digits(row.batch_size, 2)}."
@@ -137,7 +139,7 @@ LONGEST = 8
 
 
 def wide(panel: pd.DataFrame, target: object) -> list[str]:
-    """Which speedups the race did not get to know as well as its target, a half-width (0.05 is +-5 %)."""
+    """The speedups that are less well known than the race's target, a half-width (0.05 is +-5 %)."""
     if not isinstance(target, float):
         return []
     half = panel["speedup_high"] / panel["speedup"] - 1
@@ -155,7 +157,7 @@ def wide(panel: pd.DataFrame, target: object) -> list[str]:
 
 
 def _common(panel: pd.DataFrame) -> list[str]:
-    """What to know whatever the phase: which statuses stand for what, and the referee's word."""
+    """What to know of any phase: the meanings of statuses, and the largest error that the referee found."""
     used = [status for status in MARKS if (panel["status"] == status).any()]
     words = ["; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + "."] if used else []
     errors = panel["error_of_bound"].max()
@@ -179,16 +181,13 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@-])", r"\\\1", text).replace("\\-", "-")
 
 
-def markdown(
-    record: Record, panel: pd.DataFrame, baseline: str, pictures: Sequence[tuple[str, str]] = ()
-) -> str:
+def markdown(record: Record, told: Story, pictures: Sequence[tuple[str, str]] = ()) -> str:
     """summary.md: the sentence, the pictures (title, file name), the table, what to know, the machine."""
-    told = story(record, panel, baseline)
     lines = ["# gradrace", "", escape(told.answer), ""]
     for title, name in pictures:
         lines += [f"![{title}]({name})", ""]
     lines += [
-        *lines_of_table(told),
+        *markdown_table(told.head, told.rows),
         "",
         *(f"- {escape(words)}" for words in told.remarks),
         *(f"- Warning: {escape(words)}" for words in warnings(record)),
@@ -199,12 +198,12 @@ def markdown(
     return "\n".join(lines)
 
 
-def lines_of_table(told: Story) -> list[str]:
-    """The table in Markdown."""
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown, whose first column holds names and the others figures."""
     return [
-        "| " + " | ".join(told.head) + " |",
-        "|" + "---|" + "---:|" * (len(told.head) - 1),
-        *("| " + " | ".join(escape(words) for words in row) + " |" for row in told.rows),
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" + "---:|" * (len(head) - 1),
+        *("| " + " | ".join(escape(words) for words in row) + " |" for row in rows),
     ]
 
 

@@ -153,8 +153,8 @@ def speedup(base: Times, own: Times) -> Speedup:
 def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
     """The cell that `cell` is compared with: of the implementation `over`, or the fallback baseline.
 
-    That is the implementation `over` in another dtype, on other threads, or else the first implementation of
-    those `among` which there are cells of the same workload, phase and batch size.
+    That is the implementation `over` in another dtype or on other threads, else the first implementation, of
+    the cells `among` which there are those of the same workload, phase and batch size; without any, `cell`.
     """
     same = [
         c
@@ -164,6 +164,7 @@ def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
     return min(
         same,
         key=lambda c: (c.implementation != over, c.dtype != cell.dtype, c.threads != cell.threads, c.threads),
+        default=cell,
     )
 
 

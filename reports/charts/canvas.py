@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from benchmarks.record import files
 
 INK, FAINT, GRID = "#222222", "#5c5c5c", "#e3e3e3"
 
@@ -33,6 +37,9 @@ SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "gradrace",  # the same ids, hence the same bytes, on every run
     "svg.fonttype": "path",
 }
+
+DPI = 160
+"""Of PNG files."""
 
 MARGIN = 14.0
 """Pixels, at the figure's own 100 dots an inch, between its edge and anything drawn."""
@@ -107,3 +114,15 @@ def nothing(axes: Axes, words: str) -> Figure:
     axes.set_axis_off()
     axes.text(0.5, 0.5, f"nothing to draw: {words}", ha="center", color=FAINT, transform=axes.transAxes)
     return figure_of(axes)
+
+
+def picture(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:
+    """Write `figure` as `path` with each ending of `kinds`; no date is in them, so that bytes repeat."""
+    written = []
+    with settings():
+        for kind in kinds:
+            buffer = io.BytesIO()
+            metadata = {"Date": None, "Creator": "gradrace"} if kind == "svg" else {"Software": "gradrace"}
+            figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+            written.append(files.write(path.with_name(f"{path.name}.{kind}"), buffer.getvalue()))
+    return written

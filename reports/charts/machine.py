@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.record.statistics import Interval
+from reports.analysis import Roof
 from reports.charts.canvas import FAINT, INK, canvas, columns, nothing, settings
 from reports.charts.labels import name_above, name_lines, name_rows
 from reports.charts.marks import curve
 from reports.charts.scales import batch_axis, byte_axis, logarithmic
 from reports.charts.words import describe
 from reports.style import digits, look, plain, size
-from reports.tables.derived import Roof
-from reports.tables.means import Slope
 
 FINEST = 0.01
 """Errors below so many units in the last place are drawn there."""
@@ -118,7 +118,10 @@ def memory_chart(panel: pd.DataFrame, shape: str = "") -> Figure:
 
 @settings()
 def growth_chart(
-    batch: Mapping[str, tuple[Slope, Slope]], width: Mapping[str, Slope], where: str, width_where: str
+    batch: Mapping[str, tuple[Interval, Interval]],
+    width: Mapping[str, Interval],
+    where: str,
+    width_where: str,
 ) -> Figure:
     """The exponents with which time grows with batch size and with connections; 1 is proportional.
 
@@ -157,7 +160,7 @@ def growth_chart(
                 ends = [slope.low, slope.high]  # not drawn where they are not known
                 side.plot(ends, [k + shift] * 2, color=colour, lw=1.4, zorder=2)
                 style: dict[str, Any] = {"marker": marker, "mfc": fill, "ms": 6, "ls": "", "zorder": 3}
-                side.plot([slope.value], [k + shift], color=colour, **style)
+                side.plot([slope.mean], [k + shift], color=colour, **style)
     for side in sides:
         low, high = side.get_xlim()
         side.set_xlim(max(min(low, -0.1), -1.0), min(max(high, 1.1), 3.0))

@@ -1,7 +1,7 @@
 """Pictures of time and speedup against batch size, and of what each idea buys. Frame -> Figure.
 
-Every function takes one panel of `tables.speedups` (one workload, phase, dtype and thread count), draws what
-is there, and writes below it what is missing and why.
+Every function takes one panel of `Analysis.speedups` (one workload, phase, dtype and thread count), draws
+what is there, and writes below it what is missing and why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reports.charts.marks import bars, line, ring
 from reports.charts.scales import batch_axis, factor_axis, seconds_axis
 from reports.charts.words import describe, missing, whiskers
 from reports.style import darker, digits, duration, factor, look, plain
-from reports.tables.frames import notable_crossovers
+from reports.tables.crossovers import notable_crossovers
 
 
 @settings()
@@ -102,7 +102,7 @@ def race(
 def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figure:
     """What each idea multiplies: a row a rung, a column a batch size (small, middle, large).
 
-    `rungs` is `derived.ladder`; `where` is the panel that it is of.
+    `rungs` is `Analysis.ladder`; `where` is the panel that it is of.
     """
     names = list(dict.fromkeys(rungs["implementation"]))
     figure, axes = canvas(

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.record.statistics import Total
 from reports.charts.canvas import MARGIN, canvas, nothing, settings
 from reports.charts.labels import name_lines, name_rows
 from reports.charts.marks import Floats, bars, curve, ring
 from reports.charts.scales import logarithmic, seconds_axis
 from reports.style import digits, duration, factor, short_duration
-from reports.tables.derived import Course, Total, leads
+from reports.tables.break_even import Course, leads
 
 WARM = (
     "Start-up times are those of the race, where compiled code may have been on disk already; "
@@ -63,7 +64,7 @@ def training_chart(curves: Mapping[str, tuple[Floats, Floats]], where: str) -> F
 
 
 @settings()
-def headline_chart(found: Sequence[Total], steps: int, where: str) -> Figure:
+def headline_chart(found: Mapping[str, Total], steps: int, where: str) -> Figure:
     """The article's experiment: a bar an implementation, hours to seconds; hatched where projected."""
     figure, axes = canvas(
         f"{steps:,} steps of gradient descent",
@@ -73,11 +74,10 @@ def headline_chart(found: Sequence[Total], steps: int, where: str) -> Figure:
     )
     if not found:
         return nothing(axes, "no implementation was measured")
-    slowest = found[0].seconds
-    names = [total.implementation for total in found]
-    values, low, high = (np.array([total[k] for total in found]) for k in (1, 2, 3))
-    words = [f"{duration(total.seconds)}   {factor(slowest / total.seconds)}" for total in found]
-    projected = [not total.in_full for total in found]
+    names = list(found)
+    values, low, high = np.array([total[:3] for total in found.values()]).T
+    words = [f"{duration(seconds)}   {factor(values[0] / seconds)}" for seconds in values]
+    projected = [not total.in_full for total in found.values()]
     origin = float(np.nanmin([*low, *values])) / 3
     bars(axes, names, values, low, high, words, short_duration, projected, origin)
     axes.set_xlabel("time of all steps")

@@ -158,7 +158,7 @@ def trend(branch: str | None, machine: str | None, page: Path | None, db: str, *
 
 
 def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend], place: str) -> None:
-    from reports import files
+    from benchmarks.record import files
     from reports.history import page
 
     try:

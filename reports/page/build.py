@@ -18,10 +18,10 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
 from benchmarks.record.race_file import Facts, Record
 from reports import text
+from reports.analysis import Analysis, Panel
 from reports.page import charts
 from reports.page.data import distinct, neutral, pack, shown
 from reports.style import duration
-from reports.tables.frames import Panel, implementations, of_panel, speedups
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -37,13 +37,13 @@ TOKENS = (
 """Kinds of token that are coloured, and the class of each, which the style sheet colours."""
 
 
-def build(record: Record, panel: Panel, baseline: str) -> bytes:
+def build(analysis: Analysis, panel: Panel, baseline: str) -> bytes:
     """The page, which begins with `panel` over `baseline`. Nothing in it is fetched from anywhere."""
-    rows = of_panel(speedups(record, baseline), panel)
-    told = text.story(record, rows, baseline)
+    record = analysis.record
+    told = text.story(analysis, panel, baseline)
     library = charts.library().replace("</script", "<\\/script")
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
-    packed = {**pack(record, panel, baseline), "specs": charts.specifications()}
+    packed = {**pack(analysis, panel, baseline), "specs": charts.specifications()}
     content = string.Template((ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
         hashes=" ".join(map(_hash, (library, script))),
         title=html.escape(shown(panel.workload)),
@@ -53,7 +53,7 @@ def build(record: Record, panel: Panel, baseline: str) -> bytes:
         table=_table(told.head, told.rows),
         remarks=_items(told.remarks),
         facts=_facts(record),
-        tabs=_tabs(record),
+        tabs=_tabs(analysis),
         command=html.escape(shown(record.command, 2000)),
         machine=_machine(record),
         data=json.dumps(packed, separators=(",", ":")).replace("<", "\\u003c"),
@@ -121,9 +121,9 @@ def _facts(record: Record) -> str:
     return _table([*head, "lines of code", "versions"], rows, "facts")
 
 
-def _tabs(record: Record) -> str:
+def _tabs(analysis: Analysis) -> str:
     """A tab for each implementation: its code beside what the fairness sheet says of it."""
-    names = implementations(record)
+    names = analysis.implementations
     if not names:
         return "<p>No implementation is on record.</p>"
     tabs, panels = [], []
@@ -134,7 +134,7 @@ def _tabs(record: Record) -> str:
             f'aria-selected="{str(chosen).lower()}" tabindex="{0 if chosen else -1}">'
             f"<bdi>{html.escape(label)}</bdi></button>"
         )
-        body = _code(record.implementations.get(name))
+        body = _code(analysis.record.implementations.get(name))
         panels.append(
             f'<div class="tabpanel" role="tabpanel" id="code-{k}" aria-labelledby="tab-{k}" tabindex="0"'
             f'{"" if chosen else " hidden"}><div class="figures" data-implementation="{k}"></div>{body}</div>'

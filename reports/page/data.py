@@ -5,13 +5,11 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from benchmarks.record.race_file import Record
+from benchmarks.record.statistics import t_quantile
+from reports.analysis import Analysis, Panel
 from reports.style import MARKS, look
-from reports.tables.frames import CELL, Panel, cells, implementations, measurements
-from reports.tables.means import t_quantile
 
 SHAPES = {
     "o": "circle",
@@ -56,15 +54,9 @@ def distinct(names: list[str], longest: int = 60) -> list[str]:
     return [f"{label} ({k})" if labels.count(label) > 1 else label for k, label in enumerate(labels, 1)]
 
 
-def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
+def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
     """Columns of numbers and of places in lists of names; times to six digits, one a process."""
-    table = cells(record)
-    frame = measurements(record)
-    timed = frame[frame["counts"]]
-    times = timed.groupby(CELL, sort=False)[["process", "fastest", "median"]].agg(list)
-    values = table[CELL].join(times, on=CELL)
-    measured = table["status"] == "measured"
-    names = implementations(record)
+    table, record, names = analysis.cells, analysis.record, analysis.implementations
     places: dict[str, list[Any]] = {"implementation": names, "workload": list(record.workloads)}
     for key in ("phase", "dtype", "threads", "status", "reason"):
         places[key] = list(dict.fromkeys(table[key]))
@@ -75,15 +67,14 @@ def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
     columns["m"] = table["batch_size"].tolist()
     for key in FIGURES:
         columns[key] = [_short(value) for value in table[key]]
-    for key in ("process", "fastest", "median"):
-        columns[key] = [
-            [_short(value) for value in found] if use else []
-            for found, use in zip(values[key], measured, strict=True)
-        ]
+    timed = [analysis.times.get(cell, {}) for cell in analysis.measurements]
+    columns["process"] = [list(found) for found in timed]
+    for key in ("fastest", "median"):
+        columns[key] = [[_short(getattr(each, key)) for each in found.values()] for found in timed]
     labels = distinct(names)
     return {
         "implementations": [
-            _implementation(record, name, label) for name, label in zip(names, labels, strict=True)
+            _implementation(analysis, name, label) for name, label in zip(names, labels, strict=True)
         ],
         "workload": distinct(places["workload"]),
         "shape": ["-".join(map(str, w.widths)) for w in record.workloads.values()],
@@ -97,16 +88,16 @@ def pack(record: Record, panel: Panel, baseline: str) -> dict[str, Any]:
         "one": places["threads"].index(1) if 1 in places["threads"] else -1,
         "baseline": names.index(baseline),
         "panel": {key: places[key].index(value) for key, value in panel._asdict().items()},
-        "t": [_short(value) for value in t_quantile(np.arange(1.0, len(record.processes) + 1))],
+        "t": [_short(value) for value in map(t_quantile, range(1, len(record.processes) + 1))],
         "cells": columns,
     }
 
 
-def _implementation(record: Record, name: str, label: str) -> dict[str, Any]:
+def _implementation(analysis: Analysis, name: str, label: str) -> dict[str, Any]:
     colour, marker, dash = look(name)
-    facts = record.implementations.get(name)
+    facts = analysis.record.implementations.get(name)
     below = facts.differs_from if facts else None
-    names = implementations(record)
+    names = analysis.implementations
     return {
         "label": label,
         "colour": colour,

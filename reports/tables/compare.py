@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.record.race_file import Record
+from benchmarks.record.statistics import interval, quotient
+from reports.analysis import CELL, Analysis, Panel, UnknownChoice, of_panel
 from reports.charts import speed
 from reports.charts.canvas import canvas, settings
 from reports.charts.scales import factor_axis
 from reports.charts.words import describe
 from reports.style import factor, plain
-from reports.tables.frames import CELL, Panel, UnknownChoice, cells, of_panel
-from reports.text import escape
+from reports.text import escape, markdown_table
 
 NOTE = (
     "Ratios between machines or versions describe them; they are no regression test: nothing here ran side "
@@ -24,27 +25,23 @@ NOTE = (
 )
 
 
-def factors(first: Record, other: Record, panel: Panel) -> pd.DataFrame:
-    """The cells measured in both: `speedup` of `other` over `first`, with its interval.
+def factors(first: Analysis, other: Analysis, panel: Panel) -> pd.DataFrame:
+    """The cells measured in both (the columns `CELL`): `speedup` of `other` over `first`, with its interval.
 
     The processes of two records cannot be paired: the interval adds the two in quadrature, and is NaN where
     one record holds a single process. Raises UnknownChoice where a record lacks the panel.
     """
-    tables = [of_panel(cells(record), panel) for record in (first, other)]
-    if any(table.empty for table in tables):
+    if any(panel not in each.panels for each in (first, other)):
         raise UnknownChoice(
             f"expected both records to hold {' '.join(map(str, panel))}, got one that does not"
         )
-    keep = [*CELL, "status", "seconds", "low", "high", "spread"]
-    one, two = (table.loc[table["status"] == "measured", keep] for table in tables)
-    both = one.merge(two, on=CELL, suffixes=("_first", ""))
-    both["speedup"] = both["seconds_first"] / both["seconds"]
-    halves = [np.log(both["high" + end] / both["low" + end]) / 2 for end in ("_first", "")]
-    half = np.sqrt(halves[0] ** 2 + halves[1] ** 2)
-    half[(both["spread_first"] != "interval") | (both["spread"] != "interval")] = np.nan
-    both["speedup_low"] = both["speedup"] * np.exp(-half)
-    both["speedup_high"] = both["speedup"] * np.exp(half)
-    return both
+    rows = []
+    for cell, timed in other.times.items():
+        if cell in first.times:
+            here, there = (interval(t.fastest for t in each.values()) for each in (timed, first.times[cell]))
+            ends = zip(("speedup", "speedup_low", "speedup_high"), quotient(there, here), strict=True)
+            rows.append({**vars(cell), **dict(ends)})
+    return of_panel(pd.DataFrame(rows, columns=[*CELL, "speedup", "speedup_low", "speedup_high"]), panel)
 
 
 @settings()
@@ -62,12 +59,12 @@ def chart(both: pd.DataFrame, first: str, other: str) -> Figure:
     return figure
 
 
-def differences(records: Mapping[str, Record]) -> list[tuple[str, list[str]]]:
-    """The facts of machine and versions in which the records differ: name, and a value for each."""
+def differences(records: Mapping[str, Record]) -> list[list[str]]:
+    """The facts of machine and versions in which the records differ: a row of its name and their values."""
     facts: list[Mapping[str, Any]] = [{**record.machine, **record.versions} for record in records.values()]
     names = dict.fromkeys(name for each in facts for name in each)
-    rows = [(plain(name), [plain(str(each.get(name, "-")), 60) for each in facts]) for name in names]
-    return [row for row in rows if len(set(row[1])) > 1]
+    rows = [[plain(name), *(plain(str(each.get(name, "-")), 60) for each in facts)] for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]
 
 
 def grid(both: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -87,16 +84,11 @@ def grid(both: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return ["", *(f"m = {size}" for size in sizes)], rows
 
 
-def markdown(records: Mapping[str, Record], tables: Mapping[str, pd.DataFrame], pictures: list[str]) -> str:
-    """compare.md: what differs, each record against the first, and the note."""
-    first, *_ = records
-    lines = ["# Records side by side", "", "| | " + " | ".join(map(escape, records)) + " |"]
-    lines.append("|---|" + "---|" * len(records))
-    for name, values in differences(records):
-        lines.append(f"| {escape(name)} | " + " | ".join(map(escape, values)) + " |")
-    for (name, table), picture in zip(tables.items(), pictures, strict=True):
-        head, rows = grid(table)
-        lines += ["", f"## {escape(name)} against {escape(first)}", "", f"![factors]({picture})", ""]
-        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        lines += ["| " + " | ".join(map(escape, row)) + " |" for row in rows]
+def markdown(tables: Sequence[tuple[str, list[str], list[list[str]]]], pictures: Sequence[str]) -> str:
+    """compare.md: the table of what differs, then each record against the first, with its picture."""
+    lines = ["# Records side by side"]
+    for (title, head, rows), picture in zip(tables, ["", *pictures], strict=True):
+        if title:
+            lines += ["", f"## {escape(title)}", "", f"![factors]({picture})"]
+        lines += ["", *markdown_table(list(map(escape, head)), rows)]
     return "\n".join([*lines, "", NOTE, ""])

@@ -8,8 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.race_file import Record
-from reports.tables.frames import speedups
+from reports.analysis import Analysis
 
 SCHEMA = {
     "workload": ("string", "name of the network and its data"),
@@ -68,10 +67,11 @@ SCHEMA = {
 """Every column of the tidy table: its type and its meaning. Times in seconds, missing numbers empty (NaN)."""
 
 
-def tidy(record: Record, baseline: str) -> pd.DataFrame:
+def tidy(analysis: Analysis, baseline: str) -> pd.DataFrame:
     """One row a cell, with the columns of `SCHEMA`."""
-    table = speedups(record, baseline).assign(baseline=baseline)
-    table = table[list(SCHEMA)].astype({name: kind for name, (kind, _) in SCHEMA.items()})
+    table = analysis.speedups(baseline)[list(SCHEMA)].astype(
+        {name: kind for name, (kind, _) in SCHEMA.items()}
+    )
     for name, (kind, _) in SCHEMA.items():
         if kind == "string":  # JSON can hold halves of surrogate pairs, which no file in UTF-8 can
             table[name] = table[name].map(lambda text: text.encode("utf-8", "replace").decode())

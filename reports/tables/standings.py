@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import math
-import typing
+import statistics
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
-
-from benchmarks.record.race_file import Facts, Record
+from benchmarks.record.cells import Cell
+from benchmarks.record.race_file import Facts
+from benchmarks.record.statistics import UNKNOWN, Interval, speedup
+from reports.analysis import CELL, PANEL, Analysis
 from reports.style import duration, factor
-from reports.tables.derived import roof
-from reports.tables.frames import CELL, PANEL, cells, measurements, speedups
-from reports.tables.means import geometric_means
-
-SEAT = [*PANEL, "batch_size"]
 
 
 class Standing(NamedTuple):
@@ -55,68 +51,65 @@ def rivals(implementations: Mapping[str, Facts], ground: str) -> set[str]:
         found |= above
 
 
-def standings(record: Record, baseline: str) -> list[Standing]:
+def standings(analysis: Analysis, baseline: str) -> list[Standing]:
     """The standing of every cell in which an implementation of the ladder was measured."""
-    others = rivals(record.implementations, baseline)
-    table = speedups(record, baseline)
+    others = rivals(analysis.record.implementations, baseline)
+    table = analysis.speedups(baseline)
     timed = table[table["status"] == "measured"].sort_values("seconds")
-    frame = measurements(record)
-    times = frame[frame["counts"]].set_index([*CELL, "process"])["fastest"].sort_index()
     found = []
-    for seat, rows in timed.groupby(SEAT):
-        workload, phase, dtype, threads, batch_size = typing.cast("tuple[str, str, str, int, int]", seat)
-        place = (workload, phase, dtype, threads, batch_size)
+    for _, rows in timed.groupby([*PANEL, "batch_size"]):
         on = ~rows["implementation"].isin(others)
         if not on.any():
             continue
         best = rows[on].iloc[0]
-        top = roof(record, dtype, threads)
-        rival, lead = "", (math.nan, math.nan, math.nan)
+        cell = Cell(**best[CELL])
+        top = analysis.roof(cell.dtype, cell.threads)
+        rival, lead = "", UNKNOWN
         if not on.all():
             rival = str(rows[~on].iloc[0]["implementation"])
-            ratios = (times.loc[(*place, rival)] / times.loc[(*place, best["implementation"])]).dropna()
-            means = geometric_means(ratios.rename("ratio").reset_index().assign(one=1), ["one"], "ratio")
-            lead = tuple(means[["mean", "low", "high"]].iloc[0]) if len(means) else lead
+            beaten = dataclasses.replace(cell, implementation=rival)
+            ahead = speedup(analysis.times[beaten], analysis.times[cell])
+            lead = Interval(*ahead[:3]) if ahead.pairs else UNKNOWN
+        threads = f" threads={cell.threads}" if cell.threads > 1 else ""
         found.append(
             Standing(
-                f"{workload} {phase} {dtype} m={batch_size}" + (f" threads={threads}" if threads > 1 else ""),
-                str(best["implementation"]),
+                f"{cell.workload} {cell.phase} {cell.dtype} m={cell.batch_size}{threads}",
+                cell.implementation,
                 float(best["seconds"]),
                 float(best["speedup"]),
                 bool(best["basis"] == "projected"),
                 float(best["flops"] / best["seconds"] / top.flops) if top else math.nan,
                 rival,
-                *(float(value) for value in lead),
+                *lead,
             )
         )
     return found
 
 
-def per_iteration(record: Record, name: str) -> float:
-    """What gradients cost an implementation for each connection and sample, in iterations of a plain Python
-    loop.
+def per_iteration(analysis: Analysis, name: str) -> float:
+    """What gradients cost an implementation for each connection and sample, in iterations of a plain loop.
 
     At the largest batch that was timed; the iteration (`t += i * 0.5`) is that of the processes'
     calibration. NaN where the record holds no such time.
     """
-    table = cells(record)
+    table = analysis.cells
     timed = table[
         (table["implementation"] == name) & (table["phase"] == "gradients") & (table["status"] == "measured")
     ]
-    iterations = [p.calibration["interpreter"] for p in record.processes if "interpreter" in p.calibration]
+    calibrations = [process.calibration for process in analysis.record.processes]
+    iterations = [found["interpreter"] for found in calibrations if "interpreter" in found]
     if timed.empty or not iterations:
         return math.nan
     largest = timed.sort_values("batch_size").iloc[-1]
-    n = record.workloads[str(largest["workload"])].widths
-    connections = sum(a * b for a, b in itertools.pairwise(n))
-    return float(largest["seconds"] / (connections * largest["batch_size"]) / np.median(iterations))
+    products = analysis.connections(largest["workload"]) * largest["batch_size"]
+    return float(largest["seconds"] / products / statistics.median(iterations))
 
 
 def grid(found: list[Standing]) -> tuple[list[str], list[list[str]]]:
     """Standings in words: the heads, and a row a cell."""
 
     def times(*values: float) -> str:
-        return " to ".join(map(factor, values)) if np.isfinite(values).all() else "-"
+        return " to ".join(map(factor, values)) if all(map(math.isfinite, values)) else "-"
 
     head = ["cell", "best", "time", "over baseline", "of gemm", "rival", "lead", "95 % interval"]
     body = [

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.record.race_file import Facts, Measurement, Process, Record, Workload
+from reports.analysis import Analysis
 
 LADDER = (
     *("loops", "loops-ndarray", "numpy-sample", "numpy", "numpy-inplace", "numba-loops", "numba"),
@@ -167,3 +169,9 @@ def race(
                                 )
                             )
     return record(out, names, workloads, **more)
+
+
+def rows(made: Record, over: str = "loops") -> pd.DataFrame:
+    """The panel that is shown of a record, over a baseline."""
+    analysis = Analysis(made)
+    return analysis.rows(analysis.panel(), over)

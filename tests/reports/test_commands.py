@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.record import race_file
-from reports.cli import main
+from gradrace import commands
 from reports.tables import exports
 from tests.reports.records import LADDER, cell, race, record
 
@@ -17,7 +17,7 @@ VERBS = ("render", "export", "page")
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return CliRunner().invoke(commands, [str(argument) for argument in arguments])
 
 
 def refused(*arguments: str | Path) -> str:
@@ -107,7 +107,7 @@ def test_half_of_a_surrogate_pair_is_refused(path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     verb: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.tables.frames.speedups", None)  # whoever works is found out
+    monkeypatch.setattr("reports.analysis.Analysis.cells", None)  # whoever works is found out
     for out in (path / "below", Path("/proc/nobody")):
         assert "expected a folder that can be written" in refused(verb, path, "--out", out)
 

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.record import race_file
 from reports import gallery
-from reports.tables import frames
+from reports.analysis import Analysis
+from reports.render import figures
 from tests.reports.records import LADDER, cell, race, record
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -47,7 +48,7 @@ def test_the_proof_can_fail() -> None:
 
 
 def test_the_figures_of_the_lesson_are_those_of_the_records() -> None:
-    kept = [race_file.read(DOCS / "gallery" / name) for name in (gallery.RACE, gallery.HEADLINE)]
+    kept = [Analysis(race_file.read(DOCS / "gallery" / name)) for name in (gallery.RACE, gallery.HEADLINE)]
     assert len(gallery.FIGURE.findall(LESSON)) > 20
     assert gallery.renew(LESSON, *kept) == LESSON
     assert "-->?<!--" not in LESSON
@@ -72,11 +73,11 @@ def test_adopting_a_race_keeps_every_statistic(tmp_path: Path) -> None:
     kept = race_file.read(path)
     assert kept.command == "race --quiet"
     assert max(len(m.seconds) for m in kept.measurements) == 3
-    before, after = (frames.measurements(each) for each in (made, kept))
-    for column in ("fastest", "median"):
-        assert after[column].tolist() == pytest.approx(before[column].tolist(), rel=1e-5)
-    assert frames.speedups(kept, "loops")["speedup"].tolist() == pytest.approx(
-        frames.speedups(made, "loops")["speedup"].tolist(), rel=1e-5
+    before, after = Analysis(made), Analysis(kept)
+    for timed, before_it in zip(after.times.values(), before.times.values(), strict=True):
+        assert timed == {process: pytest.approx(each, rel=1e-5) for process, each in before_it.items()}
+    assert after.speedups("loops")["speedup"].tolist() == pytest.approx(
+        before.speedups("loops")["speedup"].tolist(), rel=1e-5
     )
 
 
@@ -86,11 +87,11 @@ def test_a_gallery_is_redrawn_from_its_records(tmp_path: Path) -> None:
     head = [cell(name, 64, k, (0.1,), phase="headline", losses=(0.5,)) for k, name in enumerate(LADDER[:2])]
     gallery.adopt(record(head, settings={"steps": 10}), gallery.HEADLINE, tmp_path)
     (tmp_path / "lesson.md").write_text("<!--factor numpy loops 64-->?<!--/--> <!--total loops-->?<!--/-->")
-    first = {path: path.read_bytes() for path in gallery.redraw(tmp_path)}
-    assert {path: path.read_bytes() for path in gallery.redraw(tmp_path)} == first
+    first = {path: path.read_bytes() for path in gallery.redraw(figures, tmp_path)}
+    assert {path: path.read_bytes() for path in gallery.redraw(figures, tmp_path)} == first
     assert (tmp_path / "gallery" / "speedup.svg") in first
     assert "1.00 s" in (tmp_path / "lesson.md").read_text()
     (tmp_path / "lesson.md").write_text("<!--factor jax loops 64-->?<!--/-->")
     with pytest.raises(gallery.UnknownFigure, match="jax over loops at m = 64"):
-        gallery.redraw(tmp_path)
+        gallery.redraw(figures, tmp_path)
     assert json.loads((tmp_path / "gallery" / "race.json").read_text())["format"] == "gradrace-record"

@@ -8,14 +8,13 @@ import numpy as np
 
 from benchmarks.record.race_file import Record
 from reports import text
-from reports.tables import frames
-from tests.reports.records import cell, race, record
+from reports.analysis import Analysis
+from tests.reports.records import cell, race, record, rows
 
 
 def words(made: Record) -> list[str]:
-    panel = frames.choose(made)
-    rows = frames.of_panel(frames.speedups(made, "loops"), panel)
-    return text.story(made, rows, "loops").remarks
+    analysis = Analysis(made)
+    return text.story(analysis, analysis.panel(), "loops").remarks
 
 
 def test_speedups_that_are_not_known_to_the_target_are_named_the_widest_first() -> None:
@@ -47,7 +46,22 @@ def test_the_answer_rests_on_what_was_measured_where_it_can() -> None:
     made.append(cell("loops", 4, status="skipped", predicted_seconds=32.0))
 
     def answer(shown: Record) -> str:
-        return text.answer(frames.of_panel(frames.speedups(shown, "loops"), frames.choose(shown)), "loops")
+        return text.answer(rows(shown), "loops")
 
     assert answer(record(made)).startswith("numpy is 8.00x as fast as loops at m = 1, rounds of one process")
     assert answer(record(made[2:])).startswith("numpy is 32.0x as fast as loops (projected) at m = 4 ")
+
+
+def test_the_fallback_baseline_is_named() -> None:
+    made = [
+        cell("numpy", 1, seconds=(4.0,), dtype="float32"),
+        cell("numba", 1, seconds=(1.0,), dtype="float32"),
+    ]
+    made.append(cell("loops", 1, status="unsupported", dtype="float32"))
+    analysis = Analysis(record(made))
+    found = text.story(analysis, analysis.panel(), "loops")
+    assert found.answer.startswith("numba is 4.00x as fast as numpy at m = 1")
+    assert found.remarks[0] == (
+        "loops was not measured here: speedups are over the fallback baseline, numpy (float32, threads: 1)."
+    )
+    assert text.story(analysis, analysis.panel(), "numpy").remarks[0].startswith("numpy: time of one call")

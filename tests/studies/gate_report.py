@@ -233,7 +233,8 @@ def chart(trial: Trial, found: Sequence[Result]) -> Figure:
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, help="[default: reports/out]")
 def main(folder: Path, replays: int, out: Path) -> None:
     """Say how often the gate errs, by what `python -m tests.studies.gate` recorded in FOLDER."""
-    from reports import files
+    from benchmarks.record import files
+    from reports.charts.canvas import picture
 
     trial = load(folder)
     files.ready(out)
@@ -241,7 +242,7 @@ def main(folder: Path, replays: int, out: Path) -> None:
     text = markdown(trial, found)
     click.echo(text)
     click.echo(files.write(out / "gate-study.md", text.encode()))
-    for path in files.picture(chart(trial, found), out / "gate-study"):
+    for path in picture(chart(trial, found), out / "gate-study"):
         click.echo(path)
 
 

@@ -23,12 +23,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from benchmarks.record.race_file import Record
-from reports import files, render, style
+from reports import render, style
+from reports.analysis import Analysis
 from reports.charts import heat, labels, machine, speed, training
 from reports.charts.canvas import canvas, settings
 from reports.charts.scales import logarithmic
-from reports.tables import compare, derived, frames
-from tests.reports.records import LADDER, SIZES, cell, race, record
+from reports.tables import compare
+from reports.tables.crossovers import notable_crossovers
+from tests.reports.records import LADDER, SIZES, cell, race, record, rows
 
 TWELVE = tuple(2**k for k in range(12))
 STATUSES = ("skipped", "unsupported", "unavailable", "wrong", "failed", "timed out")
@@ -100,9 +102,8 @@ def leaders_end_before_names(figure: Figure) -> None:
 
 
 def every_figure(made: Record) -> list[tuple[str, str, Figure]]:
-    panel = frames.choose(made)
-    baseline = frames.choose_baseline(made, None)
-    return list(render.figures(made, frames.speedups(made, baseline), panel, baseline))
+    analysis = Analysis(made)
+    return list(render.figures(analysis, analysis.panel(), analysis.baseline()))
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 14])
@@ -146,7 +147,7 @@ def test_every_status_has_a_mark_of_its_own_in_the_table_and_the_notes() -> None
             cell(f"implementation-{k}", m, status=status, reason=f"because of {k}", **guess) for m in (1, 2)
         ]
     made = record(cells)
-    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
+    panel = rows(made)
     figure = heat.heat_chart(panel, "loops")
     legible(figure)
     words = [text for text, _ in drawn_texts(figure)]
@@ -172,7 +173,7 @@ def test_a_panel_without_one_measured_cell_is_drawn_all_the_same() -> None:
 def test_a_prediction_is_hollow_and_its_line_dotted() -> None:
     cells = [cell("loops", m, 0, (m * 1e-3,)) for m in (1, 4, 16)]
     made = record([*cells, cell("loops", 64, status="skipped", predicted_seconds=0.064)])
-    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
+    panel = rows(made)
     axes = speed.time_chart(panel, "loops").axes[0]
     hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
     assert [np.asarray(line.get_xydata())[:, 0].tolist() for line in hollow] == [[64]]
@@ -191,7 +192,7 @@ def test_an_implementation_of_several_threads_is_not_drawn_at_one() -> None:
 
 def test_whiskers_are_the_interval() -> None:
     made = race(("loops", "numpy"), processes=4)
-    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
+    panel = rows(made)
     axes = speed.speedup_chart(panel, "loops").axes[0]
     reach = sorted(
         tuple(segment[:, 1])
@@ -200,15 +201,15 @@ def test_whiskers_are_the_interval() -> None:
         for segment in bars.get_segments()
         if len(segment) == 2
     )
-    rows = panel[panel["implementation"] == "numpy"]
-    wanted = sorted(zip(rows["speedup_low"], rows["speedup_high"], strict=True))
+    own = panel[panel["implementation"] == "numpy"]
+    wanted = sorted(zip(own["speedup_low"], own["speedup_high"], strict=True))
     assert np.allclose([pair for pair in reach if pair[0] > 1.001], wanted)
 
 
 def test_crossovers_are_ringed_and_labelled_with_their_batch_size() -> None:
     made = race(LADDER, processes=2, noise=0.0)
-    panel = frames.of_panel(frames.speedups(made, "loops"), frames.choose(made))
-    crossing = frames.notable_crossovers(panel, "loops")[0]
+    panel = rows(made)
+    crossing = notable_crossovers(panel, "loops")[0]
     for chart in (speed.time_chart, speed.speedup_chart):
         figure = chart(panel, "loops")
         rings = [line for line in figure.axes[0].lines if line.get_markersize() == 10]
@@ -222,9 +223,7 @@ def test_a_crossover_is_ringed_where_it_is_though_the_baseline_was_too_slow_to_r
     made = [cell(name, m, 0, (t,)) for name, both in times.items() for m, t in zip(sizes, both, strict=True)]
     made += [cell("loops", m, status="skipped", predicted_seconds=1.0 * m) for m in sizes]
     shown = record(made)
-    figure = speed.speedup_chart(
-        frames.of_panel(frames.speedups(shown, "loops"), frames.choose(shown)), "loops"
-    )
+    figure = speed.speedup_chart(rows(shown), "loops")
     assert "m ≈ 4.0" in [words for words, _ in drawn_texts(figure)]
 
 
@@ -331,7 +330,8 @@ def test_two_renderings_are_the_same_bytes_and_valid_svg(tmp_path: Path) -> None
     made = race(LADDER[:5], processes=2)
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        written = render.render(made, frames.choose(made), "loops", tmp_path / folder)
+        analysis = Analysis(made)
+        written = render.render(analysis, analysis.panel(), "loops", tmp_path / folder)
     assert len(written) > 15
     for path in written:
         assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes(), path.name
@@ -374,15 +374,15 @@ def test_the_headline_and_the_training_are_legible() -> None:
 
 
 def test_records_side_by_side_are_legible() -> None:
-    one, other = race(LADDER, processes=3), race(LADDER, processes=3, scale=0.7)
-    both = compare.factors(one, other, frames.choose(one))
+    one, other = (Analysis(race(LADDER, processes=3, scale=scale)) for scale in (1.0, 0.7))
+    both = compare.factors(one, other, one.panel())
     assert np.allclose(both["speedup"], 1 / 0.7, rtol=0.01)
     legible(compare.chart(both, "first" * 30, "other"))
 
 
 def test_charts_without_their_figures_say_so() -> None:
     bare = record([cell("loops", m) for m in SIZES])
-    panel = frames.of_panel(frames.speedups(bare, "loops"), frames.choose(bare))
+    panel = rows(bare)
     figures = [
         machine.roofline_chart(panel, None),
         machine.accuracy_chart(panel, "here"),
@@ -390,16 +390,9 @@ def test_charts_without_their_figures_say_so() -> None:
         machine.growth_chart({}, {}, "here", ""),
         training.break_even_chart([], "here"),
         training.training_chart({}, "here"),
-        training.headline_chart([], 10, "here"),
-        speed.ladder_chart(derived.ladder(bare, frames.choose(bare)), [1], "here"),
+        training.headline_chart({}, 10, "here"),
+        speed.ladder_chart(Analysis(bare).ladder(Analysis(bare).panel()), [1], "here"),
     ]
     for figure in figures:
         legible(figure)
         assert any(words.startswith("nothing to draw") for words, _ in drawn_texts(figure))
-
-
-def test_files_are_whole_or_not_at_all(tmp_path: Path) -> None:
-    (tmp_path / "summary.md").mkdir()  # what stands in the way of the rename
-    with pytest.raises(OSError, match="summary"):
-        files.write(tmp_path / "summary.md", b"text")
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.md"]

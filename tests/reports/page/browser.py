@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from scipy import stats
 
 from benchmarks.record.race_file import Record
+from reports.analysis import Analysis, Panel
 from reports.page import build
 from reports.style import duration, factor
-from reports.tables import frames
 from tests.reports.charts.test_charts import HOSTILE
 from tests.reports.page.test_page import hostile
 from tests.reports.records import LADDER, cell, race, record
@@ -105,7 +105,8 @@ class Visit:
 
 def written(made: Record, folder: Path) -> Path:
     path = folder / "index.html"
-    path.write_bytes(build.build(made, frames.choose(made), frames.choose_baseline(made, None)))
+    analysis = Analysis(made)
+    path.write_bytes(build.build(analysis, analysis.panel(), analysis.baseline()))
     return path
 
 
@@ -148,7 +149,7 @@ def test_no_console_error_no_request_no_accessibility_fault_no_sideways_scrollin
     visit.context.close()
 
 
-def expected(made: Record, panel: frames.Panel, baseline: str, name: str, size: int) -> tuple[float, ...]:
+def expected(made: Record, panel: Panel, baseline: str, name: str, size: int) -> tuple[float, ...]:
     """Seconds, speedup and its interval, from the record's raw seconds and nothing of the reports."""
     times: dict[str, dict[int, float]] = {}
     for m in made.measurements:
@@ -180,9 +181,7 @@ def test_ten_numbers_are_those_of_the_record(visit: Visit, made: Record) -> None
         visit.choose("baseline", "numpy")
         rows = {(row[0], int(row[1])): row for row in visit.cells("cells")}
         for name, size in (("numba", int(rng.choice([1, 16, 1024]))), ("numpy-inplace", 64)):
-            seconds, mean, low, high = expected(
-                made, frames.Panel(workload, phase, dtype, 1), "numpy", name, size
-            )
+            seconds, mean, low, high = expected(made, Panel(workload, phase, dtype, 1), "numpy", name, size)
             row = rows[name, size]
             assert row[3] == duration(seconds)
             assert row[5] == factor(mean)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.analysis import Analysis
 from reports.tables import exports
 from tests.reports.records import LADDER, cell, race, record
 
@@ -16,7 +17,7 @@ from tests.reports.records import LADDER, cell, race, record
 def tidy() -> pd.DataFrame:
     made = race(LADDER[:3], processes=3)
     broken = cell("numpy", 1, status="failed", reason='quotes " and, commas\nand lines')
-    return exports.tidy(record([*made.measurements, broken]), "loops")
+    return exports.tidy(Analysis(record([*made.measurements, broken])), "loops")
 
 
 def test_the_documented_schema_is_the_one_written() -> None:

@@ -4,6 +4,7 @@ import math
 import pytest
 
 from benchmarks.record.race_file import Measurement, Record
+from reports.analysis import Analysis
 from reports.tables.standings import grid, per_iteration, rivals, standings
 from tests.reports import records
 
@@ -28,7 +29,7 @@ def test_a_speedup_over_a_predicted_time_is_marked() -> None:
         records.cell("loops", 4, status="skipped", predicted_seconds=32.0),
         records.cell("numpy", 4, seconds=(1.0,)),
     )
-    _, rows = grid(standings(race, "loops"))
+    _, rows = grid(standings(Analysis(race), "loops"))
     assert [row[3] for row in rows] == ["8.00x", "~32.0x"]
 
 
@@ -41,7 +42,7 @@ def test_the_lead_is_the_ratio_within_a_process() -> None:
             for process, seconds in enumerate(both)
         )
     )
-    (one,) = standings(race, "loops")
+    (one,) = standings(Analysis(race), "loops")
     assert (one.best, one.rival) == ("numpy", "torch")
     assert one.lead == pytest.approx(2)
     assert one.low == pytest.approx(2)
@@ -51,7 +52,7 @@ def test_the_lead_is_the_ratio_within_a_process() -> None:
 
 def test_without_a_rival_the_cell_stands_alone() -> None:
     race = of(records.cell("loops", 1), records.cell("torch", 1, status="unsupported"))
-    (one,) = standings(race, "loops")
+    (one,) = standings(Analysis(race), "loops")
     assert one.rival == ""
     assert math.isnan(one.lead)
     head, (row,) = grid([one])
@@ -63,5 +64,5 @@ def test_the_cost_of_a_connection_is_counted_in_iterations_of_a_plain_loop() -> 
     connections = 64 * 32 + 32 * 10
     seconds = 3 * records.CALIBRATION["interpreter"] * connections * 8
     race = of(records.cell("loops", 8, seconds=(seconds,)), records.cell("loops", 1))
-    assert per_iteration(race, "loops") == pytest.approx(3)
-    assert math.isnan(per_iteration(race, "numpy"))
+    assert per_iteration(Analysis(race), "loops") == pytest.approx(3)
+    assert math.isnan(per_iteration(Analysis(race), "numpy"))

@@ -1,4 +1,4 @@
-"""Frames from a record."""
+"""What follows from a record."""
 
 import dataclasses
 import math
@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.record.race_file import Record
-from reports.tables import frames
+from benchmarks.record.race_file import Process, Record, Workload
+from reports.analysis import CELL, Analysis, Panel, UnknownChoice
 from tests.reports.records import LADDER, cell, race, record
 
-PANEL = frames.Panel("digits", "gradients", "float64", 1)
+PANEL = Panel("digits", "gradients", "float64", 1)
 
 
 def one(made: Record, name: str, size: int = 1, **more: str | int) -> dict[str, Any]:
     """The row of `speedups` over loops of one cell."""
-    table = frames.speedups(made, "loops")
+    table = Analysis(made).speedups("loops")
     where = {"implementation": name, "batch_size": size, **more}
     for key, value in where.items():
         table = table[table[key] == value]
@@ -28,14 +28,6 @@ def test_a_process_counts_by_its_fastest_round() -> None:
     made = record([cell("loops", 1, seconds=(2.0, 1.0, 30.0))])
     assert one(made, "loops")["seconds"] == pytest.approx(1.0)
     assert made.measurements[0].fastest == 1.0
-
-
-def test_quantiles_are_those_of_numpy() -> None:
-    rng = np.random.default_rng(1)
-    for count in range(1, 8):
-        values = sorted(rng.random(count))
-        for share in (0.0, 0.1, 0.5):
-            assert frames.quantile(values, share) == pytest.approx(np.quantile(values, share))
 
 
 def test_speedups_are_paired_within_a_process() -> None:
@@ -95,7 +87,7 @@ def test_a_prediction_gives_a_projected_speedup_without_an_interval() -> None:
     assert math.isnan(found["speedup_low"])
 
 
-def test_a_baseline_without_float32_or_two_threads_lends_its_own() -> None:
+def test_without_the_baseline_in_float32_or_two_threads_another_of_its_times_is_the_fallback() -> None:
     made = record(
         [
             cell("loops", 1, seconds=(8.0,)),
@@ -135,70 +127,136 @@ def test_memory_measured_in_a_process_of_its_own_joins_the_cell() -> None:
     assert (found["peak_bytes"], found["least_bytes"]) == (100, 50)
 
 
-@pytest.mark.parametrize("seconds", [(), (math.nan,), (math.inf, math.nan), (0.0,), (-1.0,)])
-def test_a_cell_without_one_usable_time_has_failed(seconds: tuple[float, ...]) -> None:
-    made = record([cell("loops", 1, seconds=seconds)])
-    found = one(made, "loops")
+def test_a_cell_without_a_time_has_failed() -> None:
+    found = one(record([cell("loops", 1, seconds=())]), "loops")
     assert found["status"] == "failed"
     assert "no time" in found["reason"]
 
 
-def test_unusable_times_do_not_spoil_the_others() -> None:
-    made = record([cell("loops", 1, seconds=(math.nan, 2.0, math.inf))])
-    assert one(made, "loops")["seconds"] == pytest.approx(2.0)
-
-
 def test_implementations_come_in_the_order_of_the_ladder_and_others_after_them() -> None:
     made = record([cell(name, 1) for name in ("zeta", "numba", "alpha", "loops")])
-    assert frames.implementations(made) == ["loops", "numba", "zeta", "alpha"]
+    assert Analysis(made).implementations == ["loops", "numba", "zeta", "alpha"]
 
 
 def test_every_choice_of_panel_is_found_or_refused_with_those_there_are() -> None:
     made = race(phases=("forward", "gradients"), dtypes=("float32", "float64"), processes=1)
-    assert frames.choose(made) == PANEL
-    assert frames.choose(made, phase="forward", dtype="float32").dtype == "float32"
-    with pytest.raises(frames.UnknownChoice, match=r"phase: expected one of gradients, forward, got 'step'"):
-        frames.choose(made, phase="step")
-    with pytest.raises(frames.UnknownChoice, match=r"baseline: .*loops, .* got 'jax'"):
-        frames.choose_baseline(made, "jax")
-    with pytest.raises(frames.UnknownChoice, match="no measurement"):
-        frames.choose(record([]))
-
-
-def test_a_crossover_is_where_the_lines_cross_in_the_logarithms() -> None:
-    # 1 + 0 m against m: they are equal at m = 10, whatever sizes around it were measured.
-    made = record(
-        [cell("numpy", size, seconds=(10.0,)) for size in (1, 100)]
-        + [cell("loops", size, seconds=(float(size),)) for size in (1, 100)]
-    )
-    found = frames.crossovers(frames.of_panel(frames.cells(made), PANEL))
-    assert len(found) == 1
-    assert found[0].batch_size == pytest.approx(10.0)
-    assert (found[0].passer, found[0].passed) == ("numpy", "loops")
-    assert found[0].seconds == pytest.approx(10.0)
-
-
-def test_notable_crossovers_are_new_leaders_and_passings_of_the_baseline() -> None:
-    made = race(LADDER, processes=1, noise=0.0)
-    panel = frames.of_panel(frames.speedups(made, "loops"), PANEL)
-    every = frames.crossovers(panel)
-    notable = frames.notable_crossovers(panel, "loops")
-    assert [(c.passer, c.passed) for c in notable] == [("numba-parallel", "numba")]
-    assert len(every) > len(notable)
-    over_jax = frames.notable_crossovers(panel, "jax")
-    assert all("jax" in (c.passer, c.passed) or c in notable for c in over_jax)
-    assert len(over_jax) > 1
+    analysis = Analysis(made)
+    assert analysis.panel() == PANEL
+    assert analysis.panel(phase="forward", dtype="float32").dtype == "float32"
+    with pytest.raises(UnknownChoice, match=r"phase: expected one of gradients, forward, got 'step'"):
+        analysis.panel(phase="step")
+    with pytest.raises(UnknownChoice, match=r"baseline: .*loops, .* got 'jax'"):
+        analysis.baseline("jax")
+    with pytest.raises(UnknownChoice, match="no measurement"):
+        Analysis(record([])).panel()
 
 
 @pytest.mark.parametrize("count", [0, 1, 14])
 def test_a_record_gives_one_row_a_cell(count: int) -> None:
     made = race(LADDER[:count], processes=2) if count else record([])
-    assert len(frames.speedups(made, "loops")) == count * 6
+    assert len(Analysis(made).speedups("loops")) == count * 6
 
 
 def test_the_order_of_measurements_does_not_matter() -> None:
     made = race(LADDER[:4], processes=3)
     turned = dataclasses.replace(made, measurements=made.measurements[::-1])
-    one, other = (frames.speedups(each, "loops") for each in (made, turned))
-    assert one[frames.CELL].equals(other[frames.CELL])
+    one, other = (Analysis(each).speedups("loops") for each in (made, turned))
+    assert one[CELL].equals(other[CELL])
     assert np.allclose(one["speedup"], other["speedup"])
+
+
+def test_a_rung_is_held_against_the_one_it_differs_from() -> None:
+    made = record(
+        [
+            cell("loops", 1, 0, (8.0,)),
+            cell("numpy-sample", 1, 0, (4.0,)),
+            cell("numpy", 1, 0, (1.0,)),
+            cell("jax", 1, 1, (1.0,)),  # in a process where its rung did not run
+        ]
+    )
+    found = Analysis(made).ladder(PANEL).set_index("implementation")
+    assert found["factor"].to_dict() == pytest.approx({"numpy-sample": 2.0, "numpy": 4.0})
+    assert found.loc["numpy", "differs_from"] == "numpy-sample"
+
+
+def test_growth_tells_a_fixed_cost_from_a_proportional_one() -> None:
+    sizes = (1, 4, 16, 64, 256, 1024)
+    made = record(
+        [cell("loops", m, k, (1e-3 * m,)) for m in sizes for k in range(2)]
+        + [cell("torch", m, k, (max(1.0, m / 64),)) for m in sizes for k in range(2)]
+    )
+    found = Analysis(made).growth(PANEL)
+    assert found["loops"][0].mean == pytest.approx(1.0)
+    assert found["torch"][0].mean == pytest.approx(0.0)
+    assert found["torch"][1].mean == pytest.approx(1.0)
+    assert Analysis(race(sizes=(1, 2, 3))).growth(PANEL) == {}
+
+
+def test_growth_is_not_averaged_with_that_over_fewer_sizes() -> None:
+    sizes = (1, 4, 16, 64)
+    cells = [cell("torch", m, k, (max(1.0, m / 16),)) for m in sizes for k in range(2)]
+    few = [cell("torch", m, 2, (max(1.0, m / 16),)) for m in (16, 64)]  # a process that was asked for these
+    assert Analysis(record([*cells, *few])).growth(PANEL) == Analysis(record(cells)).growth(PANEL)
+
+
+def test_growth_with_width_needs_three_networks() -> None:
+    widths = {"a": (10, 10), "b": (20, 20), "c": (40, 40)}
+    shapes = {name: Workload(w, ("relu",), "mean_squared_error", "random") for name, w in widths.items()}
+    cells = [cell("loops", 4, 0, (float(w[0] ** 2),), workload=name) for name, w in widths.items()]
+    made = record(cells, workloads=tuple(widths))
+    made = dataclasses.replace(made, workloads=shapes)
+    size, found = Analysis(made).width_growth(PANEL._replace(workload="a"))
+    assert size == 4
+    assert found["loops"].mean == pytest.approx(1.0)
+    assert Analysis(race()).width_growth(PANEL) == (0, {})
+
+
+def test_the_roof_is_the_median_of_the_processes_that_measured_it() -> None:
+    processes = tuple(
+        Process(0, "now", 1.0, calibration=c)
+        for c in ({}, {"gemm_float64": 1e9, "triad": 2e9}, {"gemm_float64": 3e9, "triad": 4e9})
+    )
+    made = record([cell("loops", 1, k) for k in range(3)])
+    made = dataclasses.replace(made, processes=processes)
+    assert Analysis(made).roof("float64", 1) == (2e9, 3e9)
+    assert Analysis(made).roof("float32", 1) is None
+    assert Analysis(made).roof("float64", 2) is None
+
+
+def headline() -> Record:
+    cells = [cell("numpy", 64, 0, (2.0, 2.0), phase="headline", iterations=50, losses=(0.9, 0.5))]
+    cells += [
+        cell("loops", 64, k, seconds, phase="headline", iterations=1)
+        for k, seconds in enumerate(((1.0,), (1.2,)), 1)
+    ]
+    return record(cells, settings={"steps": 100})
+
+
+def test_a_run_in_full_is_summed_and_a_sample_projected() -> None:
+    found = Analysis(headline()).totals(PANEL._replace(phase="headline"))
+    assert found["numpy"].in_full
+    assert found["numpy"].mean == pytest.approx(200.0)
+    assert not found["loops"].in_full
+    assert found["loops"].mean == pytest.approx(100 * math.sqrt(1.2))
+    assert found["loops"].low < 100 < found["loops"].high
+    assert Analysis(race()).totals(PANEL) == {}
+
+
+def test_one_process_projects_without_an_interval_and_a_fault_is_not_averaged_away() -> None:
+    panel = PANEL._replace(phase="headline")
+    made = headline()
+    alone = dataclasses.replace(made, measurements=made.measurements[:2])
+    loops = Analysis(alone).totals(panel)["loops"]
+    assert math.isnan(loops.low)
+    assert math.isnan(loops.high)
+    crashed = cell("loops", 64, 2, phase="headline", status="failed")
+    faulty = dataclasses.replace(made, measurements=(*made.measurements[:2], crashed))
+    assert list(Analysis(faulty).totals(panel)) == ["numpy"]
+
+
+def test_losses_stand_beside_the_seconds_until_then() -> None:
+    found = Analysis(headline()).losses(PANEL._replace(phase="headline"))
+    spent, losses = found["numpy"]
+    assert list(spent) == [100.0, 200.0]
+    assert list(losses) == [0.9, 0.5]
+    assert "loops" not in found

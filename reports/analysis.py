@@ -1,0 +1,393 @@
+"""What follows from a record, derived once: cells, speedups, the ladder, growth, ceilings, the experiment."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.record.cells import Cell
+from benchmarks.record.race_file import Measurement, Record
+from benchmarks.record.statistics import (
+    UNKNOWN,
+    Interval,
+    Times,
+    Total,
+    arithmetic,
+    baseline,
+    exponent,
+    speedup,
+    time_of,
+    times,
+    total,
+)
+from reports.style import LOOKS
+
+Floats = NDArray[np.float64]
+
+PANEL = ["workload", "phase", "dtype", "threads"]
+CELL = [*PANEL, "batch_size", "implementation"]
+
+SEVERITY = ("wrong", "failed", "timed out", "measured", "skipped", "unsupported", "unavailable", "untimed")
+"""A cell whose processes disagree shows the first of these: a fault in one process is not averaged away."""
+
+PHASES = ("gradients", "step", "forward")
+"""Which phase a report shows unless told otherwise: the first of these that the record holds."""
+
+FIGURES = [
+    *("construct_seconds", "compile_seconds", "predicted_seconds", "flops", "bytes"),
+    *("peak_bytes", "construct_peak_bytes", "least_bytes"),
+    *("cold_construct_seconds", "cold_compile_seconds", "cached_compile_seconds"),
+    *("error_of_bound", "error_ulp", "error_ulp_median"),
+]
+"""What the record may hold of a cell beside its times."""
+
+TIMES = {"status": "object", "reason": "object"}
+TIMES |= dict.fromkeys(["seconds", "low", "high"], "float64")
+TIMES |= {"processes": "int64", "rounds": "int64", "spread": "object"}
+
+SPEEDUPS = {"baseline": "object", "baseline_dtype": "object", "baseline_threads": "int64"}
+SPEEDUPS |= dict.fromkeys(["speedup", "speedup_low", "speedup_high"], "float64")
+SPEEDUPS |= {"pairs": "int64", "basis": "object"}
+
+
+class Panel(NamedTuple):
+    """What one picture shows: everything but implementation and batch size."""
+
+    workload: str
+    phase: str
+    dtype: str
+    threads: int
+
+
+class Roof(NamedTuple):
+    """What the machine can do: operations a second of a large product, bytes a second of memory."""
+
+    flops: float
+    bytes: float
+
+
+class UnknownChoice(ValueError):
+    """A name that the record does not hold; the message lists those that it does."""
+
+
+def of_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """The rows of one panel."""
+    keep = np.logical_and.reduce([frame[key] == value for key, value in zip(PANEL, panel, strict=True)])
+    return frame[keep].reset_index(drop=True)
+
+
+class Analysis:
+    """Every table that reports show of one record.
+
+    `cells` and `speedups` have a row a cell, in the same order: by workload, phase, dtype, threads,
+    implementation (the ladder first), batch size.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.speedups = functools.cache(self._speedups)
+        self._baseline = functools.cache(self._baseline_of)
+
+    @functools.cached_property
+    def implementations(self) -> list[str]:
+        """Every implementation of the record: in the order of the ladder, then others as they come."""
+        seen = dict.fromkeys([*self.record.implementations, *(m.implementation for m in self._measurements)])
+        return [name for name in LOOKS if name in seen] + [name for name in seen if name not in LOOKS]
+
+    @functools.cached_property
+    def panels(self) -> list[Panel]:
+        """Every panel: those of the record's first workload first; gradients; float64; the fewest threads."""
+        workloads = list(self.record.workloads)
+
+        def preference(panel: Panel) -> tuple[int, int, bool, int]:
+            phase = PHASES.index(panel.phase) if panel.phase in PHASES else len(PHASES)
+            return workloads.index(panel.workload), phase, panel.dtype != "float64", panel.threads
+
+        return sorted(dict.fromkeys(map(_panel, self._measurements)), key=preference)
+
+    def panel(self, **wanted: str | int | None) -> Panel:
+        """The first panel of those with what is `wanted`; raises UnknownChoice where there is none."""
+        left = self.panels
+        if not left:
+            raise UnknownChoice("the record holds no measurement")
+        for field, value in wanted.items():
+            known = dict.fromkeys(getattr(panel, field) for panel in left)
+            if value is not None:
+                left = [panel for panel in left if getattr(panel, field) == value]
+            if not left:
+                raise UnknownChoice(f"{field}: expected one of {', '.join(map(str, known))}, got {value!r}")
+        return left[0]
+
+    def baseline(self, wanted: str | None = None) -> str:
+        """The implementation that speedups are over: `wanted`, else `loops`, else the record's first.
+
+        Raises UnknownChoice for an implementation that the record does not hold.
+        """
+        names = self.implementations
+        if wanted is None:
+            return "loops" if "loops" in names else names[0]
+        if wanted not in names:
+            raise UnknownChoice(
+                f"baseline: expected an implementation of the record ({', '.join(names)}), got {wanted!r}"
+            )
+        return wanted
+
+    def shape(self, workload: str) -> str:
+        """The widths of a workload: `64-32-10`."""
+        known = self.record.workloads.get(workload)
+        return "-".join(map(str, known.widths)) if known else ""
+
+    @property
+    def _measurements(self) -> tuple[Measurement, ...]:
+        return self.record.measurements
+
+    @functools.cached_property
+    def measurements(self) -> dict[Cell, list[Measurement]]:
+        """The measurements of every cell, in the order of rows."""
+        found: dict[Cell, list[Measurement]] = {}
+        for one in self._measurements:
+            found.setdefault(one.cell, []).append(one)
+        place = {name: k for k, name in enumerate(self.implementations)}
+
+        def order(cell: Cell) -> tuple[Panel, int, int]:
+            return _panel(cell), place[cell.implementation], cell.batch_size
+
+        return {cell: found[cell] for cell in sorted(found, key=order)}
+
+    @functools.cached_property
+    def times(self) -> dict[Cell, Times]:
+        """The timings that count, by process, of every cell that was measured and in no process at fault."""
+        timed = times(self._measurements)
+        return {
+            cell: timed[cell] for cell, found in self.measurements.items() if _worst(found)[0] == "measured"
+        }
+
+    @functools.cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell (the columns `CELL`).
+
+        `status` and `reason`; `seconds` with `low` and `high`; `spread`: "interval" (95 %, over processes),
+        "rounds" (fastest to median of the only process) or "" (nothing measured); `processes` and `rounds`;
+        and the largest over processes of the other figures, NaN where there are none.
+        """
+        rows = []
+        for cell, found in self.measurements.items():
+            status, reason = _worst(found)
+            timed = self.times.get(cell, {})
+            seconds = time_of(timed) if timed else UNKNOWN
+            rows.append(
+                {
+                    **vars(cell),
+                    "status": "failed" if status == "untimed" else status,
+                    "reason": reason,
+                    "seconds": seconds.mean,
+                    "low": seconds.low,
+                    "high": seconds.high,
+                    "processes": len(timed),
+                    "rounds": sum(len(one.seconds) for one in found if one.process in timed),
+                    "spread": ("", "rounds", "interval")[min(len(timed), 2)],
+                    **{name: _largest(found, name) for name in FIGURES},
+                }
+            )
+        columns = dict.fromkeys(CELL, "object") | {"threads": "int64", "batch_size": "int64"}
+        return _frame(rows, columns | TIMES | dict.fromkeys(FIGURES, "float64"))
+
+    def _speedups(self, over: str) -> pd.DataFrame:
+        """`cells`, with each cell's `speedup` over the implementation `over` at the same batch size.
+
+        `speedup_low`, `speedup_high`: the interval over processes of the ratios paired within a process; with
+        one pair, the rounds, fastest to median, at their widest. `pairs` counts them. `basis` is "paired";
+        "unpaired" (no process ran both: a ratio of means, whose interval adds the two in quadrature);
+        "projected" (one of the two is a prediction: no interval); or "" (no speedup). `baseline`,
+        `baseline_dtype` and `baseline_threads` are what was asked for, or the fallback baseline of a panel in
+        which that was not measured.
+        """
+        rows: list[tuple[Any, ...]] = []
+        for cell in self.measurements:
+            below = self._baseline(_panel(cell), over)
+            base = dataclasses.replace(below, batch_size=cell.batch_size)
+            rows.append((below.implementation, below.dtype, below.threads, *self._speedup(base, cell)))
+        return pd.concat([self.cells, _frame(rows, SPEEDUPS)], axis=1)
+
+    def _baseline_of(self, panel: Panel, over: str) -> Cell:
+        """A panel's baseline, as a cell of no batch size."""
+        asked = Cell(panel.workload, panel.phase, 0, panel.dtype, panel.threads, over)
+        measured, known = self._lines
+        found = baseline(asked, measured, over)
+        return asked if found.implementation != over and asked in known else found
+
+    @functools.cached_property
+    def _lines(self) -> tuple[list[Cell], set[Cell]]:
+        """As cells of no batch size: what was measured at any, and what was measured or predicted."""
+        measured, known = (
+            dict.fromkeys(dataclasses.replace(cell, batch_size=0) for cell in cells)
+            for cells in (self.times, self._seconds)
+        )
+        return list(measured), set(known)
+
+    @functools.cached_property
+    def _seconds(self) -> dict[Cell, float]:
+        """Of every cell the seconds of a call, predicted ones where it was skipped."""
+        table = self.cells
+        seconds = table["seconds"].where(table["status"] != "skipped", table["predicted_seconds"])
+        return {cell: value for cell, value in zip(self.measurements, seconds, strict=True) if value > 0}
+
+    def _speedup(self, base: Cell, own: Cell) -> tuple[float, float, float, int, str]:
+        """Mean, low, high, pairs and basis."""
+        if base not in self._seconds or own not in self._seconds:
+            return (*UNKNOWN, 0, "")
+        pairs, basis = 0, "projected"
+        ratio = Interval(self._seconds[base] / self._seconds[own], math.nan, math.nan)
+        if base in self.times and own in self.times:
+            *ends, pairs = speedup(self.times[base], self.times[own])
+            ratio, basis = Interval(*ends), "paired" if pairs else "unpaired"
+        return (*(Interval(1.0, 1.0, 1.0) if base == own else ratio), pairs, basis)
+
+    def rows(self, panel: Panel, over: str) -> pd.DataFrame:
+        """The rows of `speedups` of one panel."""
+        return of_panel(self.speedups(over), panel)
+
+    def ladder(self, panel: Panel) -> pd.DataFrame:
+        """What each idea multiplies: each implementation against the one that it differs from.
+
+        Columns `implementation`, `differs_from`, `idea`, `batch_size`, `factor`, `low`, `high`, `processes`;
+        ratios are paired within a process, as those of `speedups`.
+        """
+        rows = []
+        for own, timed in self.times.items():
+            facts = self.record.implementations.get(own.implementation)
+            if _panel(own) != panel or facts is None or facts.differs_from is None:
+                continue
+            below = self.times.get(dataclasses.replace(own, implementation=facts.differs_from), {})
+            if below.keys() & timed.keys():
+                idea = (own.implementation, facts.differs_from, facts.idea)
+                rows.append((*idea, own.batch_size, *speedup(below, timed)))
+        columns = ["implementation", "differs_from", "idea", "batch_size"]
+        return pd.DataFrame(rows, columns=[*columns, "factor", "low", "high", "processes"])
+
+    def growth(self, panel: Panel) -> dict[str, tuple[Interval, Interval]]:
+        """How time grows with the batch: the exponents over the smaller and the larger batches.
+
+        Of every implementation with four batch sizes or more. Each process that ran all of a half gives an
+        exponent; the interval is over those.
+        """
+        found: dict[str, dict[float, Times]] = collections.defaultdict(dict)
+        for cell, timed in self.times.items():
+            if _panel(cell) == panel:
+                found[cell.implementation][cell.batch_size] = timed
+        slopes = {}
+        for name, points in found.items():
+            sizes = sorted(points)
+            half = (len(sizes) + 1) // 2
+            if len(sizes) >= 4:
+                ends = ({size: points[size] for size in part} for part in (sizes[:half], sizes[-half:]))
+                small, large = map(_slope, ends)
+                slopes[name] = small, large
+        return slopes
+
+    def width_growth(self, panel: Panel) -> tuple[int, dict[str, Interval]]:
+        """How time grows with the number of connections, over workloads, at the largest common batch size.
+
+        The batch size, and for each implementation measured in three workloads of different size or more, the
+        exponent.
+        """
+        found: dict[int, dict[str, dict[float, Times]]] = {}
+        for cell, timed in self.times.items():
+            if _panel(cell)[1:] == panel[1:]:
+                here = found.setdefault(cell.batch_size, {}).setdefault(cell.implementation, {})
+                here[self.connections(cell.workload)] = timed
+        for size in sorted(found, reverse=True):
+            slopes = {name: _slope(points) for name, points in found[size].items() if len(points) >= 3}
+            if slopes:
+                return size, slopes
+        return 0, {}
+
+    def connections(self, workload: str) -> int:
+        """The weights of a workload's network."""
+        return sum(a * b for a, b in itertools.pairwise(self.record.workloads[workload].widths))
+
+    def roof(self, dtype: str, threads: int) -> Roof | None:
+        """The ceiling for so many threads: the median over the processes that measured it, or None."""
+        raced = {one.process for one in self._measurements if one.threads == threads}
+        known = [
+            (found[f"gemm_{dtype}"], found["triad"])
+            for k in sorted(raced)
+            if {f"gemm_{dtype}", "triad"} <= (found := self.record.processes[k].calibration).keys()
+        ]
+        return Roof(*map(statistics.median, zip(*known, strict=True))) if known else None
+
+    def totals(self, panel: Panel) -> dict[str, Total]:
+        """What the steps of a headline take every measured implementation, slowest first.
+
+        An implementation that any process found at fault has none.
+        """
+        steps = self.record.settings.get("steps")
+        if panel.phase != "headline" or not isinstance(steps, int):
+            return {}
+        found = {
+            cell.implementation: total(self.measurements[cell], steps)
+            for cell in self.measurements
+            if _panel(cell) == panel and all(m.status == "measured" for m in self.measurements[cell])
+        }
+        return dict(sorted(found.items(), key=lambda pair: -pair[1].mean))
+
+    def losses(self, panel: Panel) -> dict[str, tuple[Floats, Floats]]:
+        """For each implementation whose training is on record: seconds since the start, and the loss then."""
+        found: dict[str, tuple[Floats, Floats]] = {}
+        for one in self._measurements:
+            if _panel(one) == panel and one.losses and len(one.losses) == len(one.seconds):
+                spent = np.cumsum(np.array(one.seconds) * one.iterations)
+                found.setdefault(one.implementation, (spent, np.array(one.losses)))
+        return found
+
+
+def _panel(of: Cell | Measurement) -> Panel:
+    return Panel(of.workload, of.phase, of.dtype, of.threads)
+
+
+def _worst(found: Iterable[Measurement]) -> tuple[str, str]:
+    """Status and reason of a cell.
+
+    A process may hold figures of it other than its times, as memory is measured apart: it is "untimed".
+    """
+    states = [
+        ("untimed", "the record holds no time for it")
+        if one.status == "measured" and not one.seconds
+        else (one.status, one.reason)
+        for one in found
+    ]
+    return min(states, key=lambda state: SEVERITY.index(state[0]))
+
+
+def _largest(found: Iterable[Measurement], name: str) -> float:
+    return max((value for one in found if (value := getattr(one, name)) is not None), default=math.nan)
+
+
+def _frame(rows: list[Any], columns: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype(dict(columns))
+
+
+def _slope(points: Mapping[float, Times]) -> Interval:
+    """The exponent of time over the keys, fitted in each process that has most points.
+
+    Others are left out: over fewer points it is another quantity, as time is no power of the key.
+    """
+    of_process: dict[int, dict[float, float]] = collections.defaultdict(dict)
+    for at, timed in points.items():
+        for process, timing in timed.items():
+            of_process[process][at] = timing.fastest
+    most = max(map(len, of_process.values()), default=0)
+    fits = [
+        exponent(list(line), list(line.values())) for line in of_process.values() if len(line) == most >= 2
+    ]
+    return arithmetic(fits)

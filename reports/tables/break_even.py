@@ -1,0 +1,73 @@
+"""How many steps repay construction and compilation, within one panel of cells."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Course(NamedTuple):
+    """What n steps cost an implementation: `start` seconds (construction with compilation), then `each` a
+    step.
+
+    `cold`: the start is that of a first construction, with no compiler's cache on disk.
+    """
+
+    implementation: str
+    start: float
+    each: float
+    cold: bool = False
+
+    def after(self, steps: Floats) -> Floats:
+        """Seconds from the start until so many steps are done."""
+        return self.start + self.each * steps
+
+
+def courses(panel: pd.DataFrame, size: int) -> list[Course]:
+    """The course of every implementation that was measured at this batch size and whose start is on record.
+
+    A start is the cold one where the race surveyed it, else the one that the race saw, which may have found
+    what an earlier process compiled.
+    """
+    rows = panel[(panel["status"] == "measured") & (panel["batch_size"] == size)]
+    found = []
+    for row in rows.to_dict("records"):
+        cold = bool(np.isfinite(row["cold_construct_seconds"]))
+        start = row["cold_construct_seconds"] if cold else row["construct_seconds"]
+        if np.isfinite(start):
+            found.append(Course(row["implementation"], start, row["seconds"], cold))
+    return found
+
+
+def break_even(one: Course, other: Course) -> float:
+    """The steps after which `one` is ahead of `other`: 0 if at once, infinity if never."""
+    if one.each < other.each:
+        return max(0.0, (one.start - other.start) / (other.each - one.each))
+    return 0.0 if one.start < other.start and one.each == other.each else math.inf
+
+
+class Lead(NamedTuple):
+    """From so many steps on, this implementation is the first to have done them."""
+
+    steps: float
+    implementation: str
+
+
+def leads(field: list[Course]) -> list[Lead]:
+    """Who has done n steps first, as n grows from 1."""
+    if not field:
+        return []
+    now = min(field, key=lambda course: course.start + course.each)
+    found = [Lead(1.0, now.implementation)]
+    while True:
+        ahead = [(break_even(course, now), course) for course in field if course.each < now.each]
+        if not ahead:
+            return found
+        steps, now = min(ahead, key=lambda pair: (pair[0], pair[1].each))
+        found.append(Lead(steps, now.implementation))
