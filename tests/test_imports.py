@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import impls
+from impls.registry import REGISTRY
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,14 +28,6 @@ MAY_IMPORT = {
 }
 
 NO_IMPLEMENTATION = {"__init__", "__main__", "facts", "interface", "registry"}
-
-BELOW = {
-    "numba_loops": {"loops"},
-    "numba_blocked": {"kernels"},
-    "numba_parallel": {"numba_blocked", "kernels"},
-    "torch_compile": {"torch_eager"},
-}
-"""What an implementation's file may import beside the contract: kernels, the rung below."""
 
 DOORS = ("benchmarks.record", "benchmarks.gate.decision")
 """What reports may import of the race: files and rules. Any machine can draw what another measured."""
@@ -128,16 +122,21 @@ def implementations() -> list[Path]:
     return [path for path in sorted((ROOT / "impls").glob("*.py")) if path.stem not in NO_IMPLEMENTATION]
 
 
-def test_every_implementation_is_checked() -> None:
-    from impls.registry import REGISTRY
+def below(path: Path) -> set[str]:
+    """The files of the implementations that those in a file say they differ from."""
+    facts = re.findall(r'\bdiffers_from\b.*= "([\w-]+)"', path.read_text("utf-8"))
+    return {REGISTRY[name].target.partition(":")[0].removeprefix("impls.") for name in facts}
 
+
+def test_every_implementation_is_checked() -> None:
     modules = {entry.target.partition(":")[0] for entry in REGISTRY.values()}
     assert modules <= {f"impls.{path.stem}" for path in implementations()}
+    assert below(ROOT / "impls" / "torch_compile.py") == {"torch_eager"}
 
 
 @pytest.mark.parametrize("path", implementations(), ids=lambda path: path.stem)
-def test_a_implementation_imports_the_contract_its_library_and_the_rung_below(path: Path) -> None:
-    allowed = {"interface", *BELOW.get(path.stem, set())}
+def test_an_implementation_imports_the_contract_its_library_and_what_it_stands_on(path: Path) -> None:
+    allowed = {"interface", "kernels"} | below(path)
     for name in imported(path):
         parts = name.split(".")
         if parts[0] == "impls" and len(parts) > 1:
