@@ -1,10 +1,19 @@
-"""What the documents hold: code blocks, and the commands in them."""
+"""What the documents hold: code blocks and commands, which can be checked without running them."""
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+
+import click
+
+import gradrace
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,3 +33,65 @@ def commands(path: Path) -> Iterator[str]:
     for block in blocks(path, "sh"):
         for line in block.splitlines():
             yield from filter(None, map(str.strip, re.sub(r"(^|\s)#.*", "", line).split("&&")))
+
+
+def checked_gradrace(arguments: list[str]) -> None:
+    """Fails where there is no such command, or no such option of it."""
+    command: click.Command = gradrace.commands
+    context = click.Context(command)
+    while isinstance(command, click.Group):
+        name = arguments.pop(0)
+        found = command.get_command(context, name)
+        assert found is not None, name
+        command, context = found, click.Context(found, parent=context)
+    command.make_parser(context).parse_args(arguments)
+
+
+def checked_nox(arguments: list[str]) -> None:
+    """Fails where noxfile.py has no such session."""
+    option, *asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    noxfile = (ROOT / "noxfile.py").read_text("utf-8")
+    named = re.findall(r'^@nox\.session(?:\(.*?name="([\w-]+)".*\)|.*)\ndef (\w+)', noxfile, re.MULTILINE)
+    assert option == "--list" or (option == "-s" and set(asked) <= {name or plain for name, plain in named})
+
+
+def checked_install(arguments: list[str]) -> None:
+    """Fails where the project has no such extra, or no such group."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("-e", dest="editable", default=".")
+    parser.add_argument("--group", choices=project["dependency-groups"])
+    parser.add_argument("--upgrade", action="store_true")
+    parser.add_argument("tools", nargs="*", choices=["nox", "pip", "pre-commit", []])
+    found = re.fullmatch(r"\.(?:\[([\w,]+)\])?", parser.parse_args(arguments).editable)
+    assert found
+    assert set(filter(None, (found[1] or "").split(","))) <= set(project["project"]["optional-dependencies"])
+
+
+def checked_pre_commit(arguments: list[str]) -> None:
+    """Fails where there is nothing that it could run."""
+    assert arguments == ["install"]
+    assert (ROOT / ".pre-commit-config.yaml").exists()
+
+
+def checked_pytest(arguments: list[str]) -> None:
+    """Fails where pytest does not know an option, or finds nothing to run."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+CHECKS = {
+    "gradrace": checked_gradrace,
+    "pytest": checked_pytest,
+    "pip install": checked_install,
+    "python -m pip install": checked_install,
+    "python -m nox": checked_nox,
+    "pre-commit": checked_pre_commit,
+}
+
+
+def check(command: str) -> None:
+    """Fails where a command cannot be run as it stands in a document."""
+    begin = max((begin for begin in CHECKS if f"{command} ".startswith(f"{begin} ")), key=len)
+    CHECKS[begin](shlex.split(command.removeprefix(begin)))

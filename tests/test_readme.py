@@ -5,11 +5,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
-import tomllib
 from math import exp
 from typing import Any
 
@@ -17,72 +12,14 @@ import click
 import numpy as np
 import pytest
 
-import gradrace
 import impls
-from tests.documents import ROOT, blocks, commands
+from tests.documents import ROOT, blocks, check, commands
 
 README = ROOT / "README.md"
 
 
 def test_it_has_at_most_900_words() -> None:
     assert len(README.read_text("utf-8").split()) <= 900
-
-
-def checked_gradrace(arguments: list[str]) -> None:
-    """Fails where there is no such command, or no such option of it."""
-    command: click.Command = gradrace.commands
-    context = click.Context(command)
-    while isinstance(command, click.Group):
-        name = arguments.pop(0)
-        found = command.get_command(context, name)
-        assert found is not None, name
-        command, context = found, click.Context(found, parent=context)
-    command.make_parser(context).parse_args(arguments)
-
-
-def checked_nox(arguments: list[str]) -> None:
-    """Fails where noxfile.py has no such session."""
-    assert arguments[0] == "-s"
-    listed = re.findall(
-        r"^@nox\.session.*\ndef (\w+)|^@nox\.session\(name=\"([\w-]+)\"", noxfile(), re.MULTILINE
-    )
-    assert arguments[1] in {name for names in listed for name in names}
-
-
-def noxfile() -> str:
-    return (ROOT / "noxfile.py").read_text("utf-8")
-
-
-def checked_install(arguments: list[str]) -> None:
-    """Fails where the project has no such extra."""
-    if arguments == ["nox"]:
-        return
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    found = re.fullmatch(r"-e \.(?:\[([\w,]+)\])?", " ".join(arguments))
-    assert found
-    assert set((found[1] or "").split(",")) - {""} <= set(extras)
-
-
-def checked_pytest(arguments: list[str]) -> None:
-    """Fails where pytest does not know an option, or finds nothing to run."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-CHECKS = {
-    "gradrace": checked_gradrace,
-    "pytest": checked_pytest,
-    "pip install": checked_install,
-    "python -m pip install": checked_install,
-    "python -m nox": checked_nox,
-}
-
-
-def check(command: str) -> None:
-    """Fails where a command cannot be run as it stands in a document."""
-    begin = max((begin for begin in CHECKS if f"{command} ".startswith(f"{begin} ")), key=len)
-    CHECKS[begin](shlex.split(command.removeprefix(begin)))
 
 
 @pytest.mark.parametrize("command", list(commands(README)))
