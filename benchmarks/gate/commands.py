@@ -113,15 +113,15 @@ def run(
     from benchmarks.gate.decision import Rule
 
     try:
-        asked = tuple(options.items(impl))
-        options.implementations("--impl", asked, impls.names())
-        _check_targets(asked)
+        implementations = tuple(options.items(impl))
+        options.implementations("--impl", implementations, impls.names())
+        _check_targets(implementations)
         rule = Rule(minimum_effect / 100, target / 100)
         options.check_writable("--out", out)
     except ValueError as error:
         raise Refusal(str(error)) from error
-    plan = runner.Plan(base, head, asked, rule, budget, fixed, out, resume, here)
-    runner.run(plan, worktrees.repository(Path.cwd()), lambda line: click.echo(line, err=True))
+    asked = runner.Comparison(base, head, implementations, rule, budget, fixed, out, resume, here)
+    runner.run(asked, worktrees.repository(Path.cwd()), lambda line: click.echo(line, err=True))
     click.echo(out)
 
 

@@ -77,7 +77,7 @@ class Rule:
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class BenchmarkState:
     """What is known of one benchmark: its outcome, and the pairs `first` to `last` (exclusive) that say so.
 
     Where a benchmark was flagged the pairs are those of the second stage alone: the flag selected the others.
@@ -95,7 +95,7 @@ class Finding:
 class Decision:
     """What is known of all benchmarks and controls after the pairs so far."""
 
-    findings: Mapping[str, Finding]
+    benchmarks: Mapping[str, BenchmarkState]
     controls: Mapping[str, ControlState]
 
     @property
@@ -103,7 +103,7 @@ class Decision:
         """The benchmarks that need more pairs; none once a control has moved: that concludes nothing."""
         if "moved" in self.controls.values():
             return ()
-        return tuple(name for name, finding in self.findings.items() if finding.open)
+        return tuple(name for name, state in self.benchmarks.items() if state.open)
 
     @property
     def controls_settled(self) -> bool:
@@ -182,8 +182,8 @@ def decide(
                 flagged.add(name)
                 evidence[name] = _Evidence(bets, i + 1)
     return Decision(
-        findings={
-            name: Finding(
+        benchmarks={
+            name: BenchmarkState(
                 outcomes.get(name, "inconclusive"),
                 name not in outcomes,
                 name in flagged,

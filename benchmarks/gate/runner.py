@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Comparison:
     """What to compare, in which way, and for how long: within a budget of seconds, or so many pairs."""
 
     base: str
@@ -50,34 +50,34 @@ class Plan:
         }
 
 
-def run(plan: Plan, root: Path, say: Say) -> Pairs:
-    """The pairs of the plan's commits of the repository at `root`; `plan.out` is written after every pair.
+def run(asked: Comparison, root: Path, say: Say) -> Pairs:
+    """The pairs that are asked for, in the repository at `root`; `asked.out` is written after every pair.
 
-    Raises Refusal where the plan cannot be followed, and NoAnswer where no pair can be measured.
+    Raises Refusal where that cannot be followed, and NoAnswer where no pair can be measured.
     """
     commits: dict[Side, str] = {
-        "base": worktrees.commit(root, "--base", plan.base),
-        "head": worktrees.commit(root, "--head", plan.head),
+        "base": worktrees.commit(root, "--base", asked.base),
+        "head": worktrees.commit(root, "--head", asked.head),
     }
-    if plan.head == "HEAD":
-        worktrees.check_clean(root, besides=plan.out)
+    if asked.head == "HEAD":
+        worktrees.check_clean(root, besides=asked.out)
     with contextlib.ExitStack() as held:
         held.enter_context(worktrees.lock(root))
-        before = _resumed(plan, commits) if plan.resume else None
+        before = _resumed(asked, commits) if asked.resume else None
         folders = held.enter_context(worktrees.worktrees(root, commits))
         pythons = dict.fromkeys(SIDES, Path(sys.executable))
-        if not plan.here:
+        if not asked.here:
             say("building the environments of base and head")
-            pythons = worktrees.environments(root, folders, impls.extras(plan.implementations))
+            pythons = worktrees.environments(root, folders, impls.extras(asked.implementations))
         places = [Place(side, pythons[side], folders[side]) for side in SIDES]
-        return Runner(plan, commits, places, say).run(before)
+        return Runner(asked, commits, places, say).run(before)
 
 
 class Runner:
     """Fills a pairs file."""
 
-    def __init__(self, plan: Plan, commits: Mapping[Side, str], places: list[Place], say: Say) -> None:
-        self.plan = plan
+    def __init__(self, asked: Comparison, commits: Mapping[Side, str], places: list[Place], say: Say) -> None:
+        self.asked = asked
         self.commits = commits
         self.places = places
         self.say = say
@@ -86,15 +86,15 @@ class Runner:
     def run(self, record: Pairs | None) -> Pairs:
         """Go on from `record`, or begin."""
         begun = time.perf_counter()
-        benchmarks = turns.catalogue(self.places[SIDES.index("head")], self.plan.implementations)
+        benchmarks = turns.catalogue(self.places[SIDES.index("head")], self.asked.implementations)
         iterations: dict[str, int] = {}
         if record is not None:
-            _check_resumed(self.plan, "benchmarks", record.benchmarks, benchmarks)
+            _check_resumed(self.asked, "benchmarks", record.benchmarks, benchmarks)
             self.incidents += record.incidents
             for pair in record.pairs:
                 iterations |= {reading.benchmark: reading.iterations for reading in pair.readings}
-        elif self.plan.out.exists():
-            self.plan.out.replace(self.plan.out.with_name(f"{self.plan.out.name}.previous"))
+        elif self.asked.out.exists():
+            self.asked.out.replace(self.asked.out.with_name(f"{self.asked.out.name}.previous"))
         while wanted := self.wanted(benchmarks, record):
             elapsed = time.perf_counter() - begun
             if self.late(elapsed, record):
@@ -111,19 +111,19 @@ class Runner:
                 record = dataclasses.replace(record, incidents=tuple(self.incidents))
             else:
                 self.report(record, time.perf_counter() - begun)
-            pairs_file.write(record, self.plan.out)
+            pairs_file.write(record, self.asked.out)
         if record is None:
             raise NoAnswer(
-                f"expected a pair within {self.plan.budget:g} s, got none: "
+                f"expected a pair within {self.asked.budget:g} s, got none: "
                 + "; ".join(map(_lost, self.incidents))
             )
         return record
 
     def late(self, elapsed: float, record: Pairs | None) -> bool:
         """Whether another pair, as long as the last one, would go past the budget; the first is for free."""
-        if self.plan.pairs is not None or not (record or self.incidents):
+        if self.asked.pairs is not None or not (record or self.incidents):
             return False
-        return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.plan.budget
+        return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.budget
 
     def wanted(self, benchmarks: Sequence[Benchmark], record: Pairs | None) -> list[Benchmark]:
         """What the next pair is to measure; nothing where there is nothing left to find out."""
@@ -131,8 +131,8 @@ class Runner:
         left = [benchmark for benchmark in benchmarks if benchmark.name not in lost]
         if record is None:
             return left
-        if self.plan.pairs is not None:
-            return left if len(record.pairs) < self.plan.pairs else []
+        if self.asked.pairs is not None:
+            return left if len(record.pairs) < self.asked.pairs else []
         decision = pairs_file.decision(record)
         gated = [benchmark for benchmark in left if benchmark.name in decision.to_measure]
         controls = [benchmark for benchmark in left if benchmark.implementation == pairs_file.CONTROL]
@@ -150,31 +150,31 @@ class Runner:
         conditions: dict[Side, Conditions],
     ) -> Pairs:
         """The record with one more pair; raises Refusal where that comes from elsewhere than those before."""
-        plan = self.plan
+        asked = self.asked
         if record is None:
             return Pairs(
                 created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 command=shlex.join(["gradrace", *sys.argv[1:]]),
-                base=Commit(plan.base, self.commits["base"], **dataclasses.asdict(conditions["base"])),
-                head=Commit(plan.head, self.commits["head"], **dataclasses.asdict(conditions["head"])),
-                settings=plan.settings(),
-                rule=plan.rule,
+                base=Commit(asked.base, self.commits["base"], **dataclasses.asdict(conditions["base"])),
+                head=Commit(asked.head, self.commits["head"], **dataclasses.asdict(conditions["head"])),
+                settings=asked.settings(),
+                rule=asked.rule,
                 benchmarks=benchmarks,
                 incidents=tuple(self.incidents),
                 pairs=(pair,),
             )
         for was, now in ((record.base, conditions["base"]), (record.head, conditions["head"])):
-            _check_resumed(plan, "machine", was.machine, now.machine)
-            _check_resumed(plan, "versions", was.versions, now.versions)
+            _check_resumed(asked, "machine", was.machine, now.machine)
+            _check_resumed(asked, "versions", was.versions, now.versions)
         return dataclasses.replace(record, incidents=tuple(self.incidents), pairs=(*record.pairs, pair))
 
     def report(self, record: Pairs, elapsed: float) -> None:
         """Log one line on the pair just measured."""
-        findings = pairs_file.decision(record).findings.values()
+        states = pairs_file.decision(record).benchmarks.values()
         self.say(
             f"pair {len(record.pairs)}: {record.pairs[-1].seconds:.1f} s; {elapsed:.0f} s in all; "
-            f"{sum(finding.open for finding in findings)} of {len(findings)} benchmarks open, "
-            f"{sum(finding.outcome == 'slower' for finding in findings)} slower"
+            f"{sum(state.open for state in states)} of {len(states)} benchmarks open, "
+            f"{sum(state.outcome == 'slower' for state in states)} slower"
         )
 
 
@@ -182,22 +182,22 @@ def _lost(incident: Incident) -> str:
     return f"lost: {incident.benchmark} of {incident.side}: {incident.reason}"
 
 
-def _resumed(plan: Plan, commits: Mapping[Side, str]) -> Pairs | None:
-    """The pairs that `plan` goes on from, None where there are none yet."""
+def _resumed(asked: Comparison, commits: Mapping[Side, str]) -> Pairs | None:
+    """The pairs to go on from, None where there are none yet."""
     try:
-        record = pairs_file.read(plan.out)
+        record = pairs_file.read(asked.out)
     except FileNotFoundError:
         return None
     except (RecordError, OSError) as error:
         raise Refusal(f"--resume: {error}") from error
-    _check_resumed(plan, "base", record.base.commit, commits["base"])
-    _check_resumed(plan, "head", record.head.commit, commits["head"])
-    _check_resumed(plan, "settings", record.settings, plan.settings())
-    _check_resumed(plan, "rule", record.rule, plan.rule)
+    _check_resumed(asked, "base", record.base.commit, commits["base"])
+    _check_resumed(asked, "head", record.head.commit, commits["head"])
+    _check_resumed(asked, "settings", record.settings, asked.settings())
+    _check_resumed(asked, "rule", record.rule, asked.rule)
     return record
 
 
-def _check_resumed(plan: Plan, what: str, was: object, now: object) -> None:
+def _check_resumed(asked: Comparison, what: str, was: object, now: object) -> None:
     """Raises Refusal unless the pairs in the file and those to come are alike in this."""
     if was != now:
-        raise Refusal(f"--resume: {what}: {plan.out} has {was}, got {now}; write to another file with --out")
+        raise Refusal(f"--resume: {what}: {asked.out} has {was}, got {now}; write to another file with --out")

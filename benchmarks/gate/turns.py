@@ -20,9 +20,9 @@ from typing import TypeVar
 from benchmarks.gate.errors import NoAnswer
 from benchmarks.gate.worker import (
     Answer,
+    Catalogue,
     Conditions,
-    List,
-    Listed,
+    ListBenchmarks,
     Order,
     Prepare,
     Preparing,
@@ -74,7 +74,7 @@ class Place:
     worktree: Path
 
 
-class Worker:
+class SideProcess:
     """A fresh process of a side, in its worktree, with numba's cache empty; a context manager.
 
     Where it fails the benchmark that it was busy with is lost (Incidents); where it was busy with none, there
@@ -99,7 +99,7 @@ class Worker:
             },
         )
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> SideProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -142,9 +142,9 @@ class Worker:
 
 def catalogue(head: Place, implementations: Sequence[str]) -> tuple[Benchmark, ...]:
     """What head's benchmark files have to measure, controls last; raises NoAnswer where they cannot say."""
-    with Worker(head, 0, 0) as worker:
-        worker.send(List(tuple(implementations)))
-        return worker.receive(Listed, TURN_LIMIT_SECONDS).benchmarks
+    with SideProcess(head, 0, 0) as process:
+        process.send(ListBenchmarks(tuple(implementations)))
+        return process.receive(Catalogue, TURN_LIMIT_SECONDS).benchmarks
 
 
 def measure(
@@ -162,22 +162,22 @@ def measure(
     paddings = {side: rng.randrange(PADDING_BYTES) for side in SIDES}
     order = rng.sample(places, len(places))
     with contextlib.ExitStack() as running:
-        workers = {
-            each.side: running.enter_context(Worker(each, seeds[each.side], paddings[each.side]))
+        processes = {
+            each.side: running.enter_context(SideProcess(each, seeds[each.side], paddings[each.side]))
             for each in order
         }
-        conditions = _prepare(workers, benchmarks, verify)
+        conditions = _prepare(processes, benchmarks, verify)
         names = [benchmark.name for benchmark in benchmarks]
         for name in names:
             if name not in iterations:
-                fastest = min(worker.time(Settle(name)) for worker in workers.values())
+                fastest = min(process.time(Settle(name)) for process in processes.values())
                 iterations[name] = max(1, math.ceil(TURN_SECONDS / fastest))
         seconds: dict[str, dict[Side, list[float]]] = {name: {side: [] for side in SIDES} for name in names}
         for turn in range(TURNS):
             rng.shuffle(names)
             for name in names:
-                for side in workers if turn % 2 == 0 else reversed(workers):
-                    seconds[name][side].append(workers[side].time(Time(name, iterations[name])))
+                for side in processes if turn % 2 == 0 else reversed(processes):
+                    seconds[name][side].append(processes[side].time(Time(name, iterations[name])))
     pair = Pair(
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - began,
@@ -196,18 +196,18 @@ def measure(
 
 
 def _prepare(
-    workers: Mapping[Side, Worker], benchmarks: Sequence[Benchmark], verify: bool
+    processes: Mapping[Side, SideProcess], benchmarks: Sequence[Benchmark], verify: bool
 ) -> dict[Side, Conditions]:
     """Both at once, where there are CPUs for both: nothing is timed yet."""
-    for worker in workers.values():
-        worker.send(Prepare(tuple(benchmarks), verify))
+    for process in processes.values():
+        process.send(Prepare(tuple(benchmarks), verify))
     conditions: dict[Side, Conditions] = {}
     incidents = []
-    for side, worker in workers.items():
-        while isinstance(answer := worker.receive(Answer, PREPARE_SECONDS), Preparing):
-            worker.busy_with = answer.benchmark
+    for side, process in processes.items():
+        while isinstance(answer := process.receive(Answer, PREPARE_SECONDS), Preparing):
+            process.busy_with = answer.benchmark
         assert isinstance(answer, Ready)
-        worktree = worker.place.worktree
+        worktree = process.place.worktree
         if answer.source != str(worktree.resolve()):
             raise NoAnswer(
                 f"{side} runs the implementations in {answer.source}, expected those of its own worktree, "

@@ -31,8 +31,8 @@ class Order(Message):
     """What a process is to do."""
 
 
-class List(Order):
-    """Name the benchmarks of these implementations; answered by `Listed`."""
+class ListBenchmarks(Order):
+    """Name the benchmarks of these implementations; answered by `Catalogue`."""
 
     implementations: tuple[str, ...]
 
@@ -61,7 +61,7 @@ class Answer(Message):
     """What has been done."""
 
 
-class Listed(Answer):
+class Catalogue(Answer):
     """What there is to measure, controls last."""
 
     benchmarks: tuple[Benchmark, ...]
@@ -96,8 +96,8 @@ def serve(parent: Parent) -> None:
 
     calls: dict[str, Call] = {}
     while order := parent.receive(Order):
-        if isinstance(order, List):
-            parent.send(Listed((*watched.gated(order.implementations), *watched.STEADY)))
+        if isinstance(order, ListBenchmarks):
+            parent.send(Catalogue((*watched.gated(order.implementations), *watched.STEADY)))
         elif isinstance(order, Prepare):
             parent.send(prepare_all(parent, order, calls))
         elif isinstance(order, Settle):

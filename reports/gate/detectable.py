@@ -66,7 +66,7 @@ def _minimum(
     def detected(share: float) -> bool:
         shift = math.log1p(share)
         found = sum(
-            decide([{name: d + shift} for d in series], family, (), rule).findings[name].outcome == "slower"
+            decide([{name: d + shift} for d in series], family, (), rule).benchmarks[name].outcome == "slower"
             for series in replays
         )
         return found >= POWER * REPLAYS

@@ -18,7 +18,7 @@ NO_SLOWDOWN, SLOWDOWN, COULD_NOT_TELL = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class VerdictRow:
     """One benchmark or control: its verdict, the pairs that show it, head / base and the bounds of that.
 
     `detectable` is the minimum detectable effect here (a share), None where that is not known or does not
@@ -43,8 +43,8 @@ class Judgement:
 
     exit_code: int
     sentence: str
-    rows: tuple[Row, ...]
-    controls: tuple[Row, ...]
+    rows: tuple[VerdictRow, ...]
+    controls: tuple[VerdictRow, ...]
 
 
 def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
@@ -61,14 +61,14 @@ def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
             column.append(found.get(name))
 
     controls = tuple(
-        Row(name, state, *_summary(pairs, series[name])) for name, state in decision.controls.items()
+        VerdictRow(name, state, *_summary(pairs, series[name])) for name, state in decision.controls.items()
     )
     unsteady = [control.name for control in controls if control.verdict != "steady"]
     lost = {incident.benchmark: incident for incident in pairs.incidents}
     elsewhere = pairs.base.machine != pairs.head.machine
     rows, deciding = [], {}
-    for name, finding in decision.findings.items():
-        verdict: Verdict = finding.outcome
+    for name, state in decision.benchmarks.items():
+        verdict: Verdict = state.outcome
         reason = ""
         if name in lost:
             verdict = "incomparable"
@@ -78,13 +78,13 @@ def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
         elif unsteady:
             verdict, reason = "inconclusive", f"{unsteady[0]} is not steady"
         elif verdict == "inconclusive":
-            reason = "flagged, not confirmed yet" if finding.flagged else "more pairs are needed"
+            reason = "flagged, not confirmed yet" if state.flagged else "more pairs are needed"
         effect = detectable.get(name)
         informational = effect is not None and effect > pairs.rule.target and verdict != "incomparable"
         if not informational:
             deciding[name] = verdict
-        summary = _summary(pairs, series[name][finding.first : finding.last])
-        rows.append(Row(name, verdict, *summary, effect, informational, reason))
+        summary = _summary(pairs, series[name][state.first : state.last])
+        rows.append(VerdictRow(name, verdict, *summary, effect, informational, reason))
     code, sentence = conclude(deciding, decision.controls)
     if deciding and len(deciding) < len(rows):
         sentence += f"; {len(rows) - len(deciding)} informational"

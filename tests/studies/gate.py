@@ -1,4 +1,4 @@
-"""The gate is tried itself: pairs of one commit, pairs with known slowdowns, and whole gates on both."""
+"""The gate's validation study: pairs of one commit, pairs with known slowdowns, and whole gates on both."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ IDENTITY = ("-c", "user.name=gate study", "-c", "user.email=gate@localhost")
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """One command of the trial, and the file that is there once it is done."""
+class Task:
+    """One command of the study, and the file that is there once it is done."""
 
     kind: str
     arguments: tuple[str, ...]
@@ -62,8 +62,8 @@ def _commit(clone: Path, injection: Injection, side: str, tag: str) -> None:
     git(clone, "tag", tag)
 
 
-def steps(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str] = ()) -> Iterator[Step]:
-    """What the trial consists of, the most telling first; whole gates take turns, kind by kind.
+def tasks(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str] = ()) -> Iterator[Task]:
+    """The tasks of the study, the most informative first; whole gates take turns, kind by kind.
 
     `kinds` are `SAME` and the names of injections; all of them where none is named.
     """
@@ -72,33 +72,33 @@ def steps(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str
     refs = {kind: (f"study/{kind}/base", f"study/{kind}/head") for kind in INJECTIONS}
     refs[SAME] = ("study/start", "study/start")
 
-    def step(kind: str, out: str, *more: str) -> Step:
+    def task(kind: str, out: str, *more: str) -> Task:
         base, head = refs[kind]
-        return Step(kind, ("--base", base, "--head", head, "--here", *more), folder / out)
+        return Task(kind, ("--base", base, "--head", head, "--here", *more), folder / out)
 
     wanted = kinds or list(refs)
     if SAME in wanted:
-        yield step(SAME, f"{SAME}.json", "--pairs", str(same))
+        yield task(SAME, f"{SAME}.json", "--pairs", str(same))
     for kind, injection in INJECTIONS.items():
         if kind in wanted:
             implementations = ",".join(injection.slowed)
-            yield step(kind, f"injected/{kind}.json", "--pairs", str(injected), "--impl", implementations)
+            yield task(kind, f"injected/{kind}.json", "--pairs", str(injected), "--impl", implementations)
     for run in range(runs):
         for kind in wanted:
-            yield step(kind, f"runs/{kind}-{run:02}.json")
+            yield task(kind, f"runs/{kind}-{run:02}.json")
 
 
-def carry_out(step: Step, clone: Path) -> int:
-    """Do a step, or go on with it; returns the exit code of its gate."""
-    partial = step.out.with_suffix(".partial")
-    command = [sys.executable, "-m", "benchmarks", "gate", "run", *step.arguments, "--out", str(partial)]
-    if "--pairs" in step.arguments:
+def carry_out(task: Task, clone: Path) -> int:
+    """Do a task, or go on with it; returns the exit status of its gate."""
+    partial = task.out.with_suffix(".partial")
+    command = [sys.executable, "-m", "benchmarks", "gate", "run", *task.arguments, "--out", str(partial)]
+    if "--pairs" in task.arguments:
         command.append(
             "--resume"
-        )  # a whole gate that was killed is begun anew: its time is one of its figures
+        )  # a whole gate that was killed begins again: its time is one of its figures
     done = subprocess.run(command, cwd=clone, check=False)
     if done.returncode == 0:
-        partial.replace(step.out)
+        partial.replace(task.out)
     return done.returncode
 
 
@@ -116,9 +116,9 @@ def carry_out(step: Step, clone: Path) -> int:
 @click.option("--kinds", metavar="LIST", help="same, or names of injections; all unless named.")
 @click.option("--hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="When to stop.")
 def main(folder: Path, same: int, injected: int, runs: int, kinds: str | None, hours: float) -> None:
-    """Measure the gate itself; `python -m tests.studies.gate_report` says how often it errs.
+    """Measure the gate itself; `python -m tests.studies.gate_report` reports how often it errs.
 
-    Whatever is done stays done: called again, the trial goes on where it was stopped or killed.
+    Whatever is done stays done: called again, the study goes on where it was stopped or killed.
     """
     from benchmarks.gate import worktrees
     from tests.studies.injections import INJECTIONS
@@ -133,16 +133,16 @@ def main(folder: Path, same: int, injected: int, runs: int, kinds: str | None, h
     folder = folder.resolve()
     clone = prepare(root, folder)
     deadline = time.monotonic() + 3600 * hours
-    todo = [step for step in steps(folder, same, injected, runs, named) if not step.out.exists()]
-    for k, step in enumerate(todo):
+    todo = [task for task in tasks(folder, same, injected, runs, named) if not task.out.exists()]
+    for k, task in enumerate(todo):
         if time.monotonic() > deadline:
             break
-        click.echo(f"step {k + 1} of {len(todo)}: {step.out.relative_to(folder)}", err=True)
-        code = carry_out(step, clone)
+        click.echo(f"task {k + 1} of {len(todo)}: {task.out.relative_to(folder)}", err=True)
+        code = carry_out(task, clone)
         if code:
-            raise click.ClickException(f"{step.out.name}: its gate ended with exit code {code}")
-    left = sum(not step.out.exists() for step in todo)
-    click.echo(f"{folder}: {left} steps left" if left else str(folder))
+            raise click.ClickException(f"{task.out.name}: its gate ended with exit status {code}")
+    left = sum(not task.out.exists() for task in todo)
+    click.echo(f"{folder}: {left} tasks left" if left else str(folder))
 
 
 if __name__ == "__main__":

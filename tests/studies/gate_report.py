@@ -1,6 +1,4 @@
-"""`python -m tests.studies.gate_report`: how often the gate cries wolf and how often it misses, beside
-rivals.
-"""
+"""`python -m tests.studies.gate_report`: the false alarms and the power of the gate, and of other rules."""
 
 from __future__ import annotations
 
@@ -30,8 +28,8 @@ OURS = "this gate"
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
-    """What was recorded: a commit against itself, slowdowns, and whole gates of each kind."""
+class Study:
+    """What was recorded: a commit with itself, slowdowns, and whole gates of each kind."""
 
     same: Pairs
     injected: Mapping[str, Pairs]
@@ -39,7 +37,7 @@ class Trial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class Tallied:
     """Gates of one kind, judged by one rule; `real` ones were run, others replayed."""
 
     real: bool
@@ -48,7 +46,7 @@ class Result:
     tally: Tally
 
 
-def load(folder: Path) -> Trial:
+def load(folder: Path) -> Study:
     """What `python -m tests.studies.gate` left in `folder`; raises Misuse where it cannot be read."""
     from reports.gate import commands
     from reports.gate.detectable import FEWEST_PAIRS
@@ -60,7 +58,7 @@ def load(folder: Path) -> Trial:
     same = commands.load(folder / "same.json")
     if len(same.pairs) < FEWEST_PAIRS:
         raise commands.Misuse(f"{folder}: expected {FEWEST_PAIRS} pairs of one commit, got {len(same.pairs)}")
-    return Trial(same, injected, runs)
+    return Study(same, injected, runs)
 
 
 def kind_of(slowdown: float) -> str:
@@ -68,30 +66,30 @@ def kind_of(slowdown: float) -> str:
     return f"{100 * slowdown:g} % in one benchmark" if slowdown else "no change"
 
 
-def results(trial: Trial, replays: int) -> Iterator[Result]:
+def results(study: Study, replays: int) -> Iterator[Tallied]:
     """Every kind of slowdown, replayed by our rule and by the rivals'; then the whole gates, by all."""
     from tests.studies import replays as replay
     from tests.studies import rivals
 
-    same = replay.Recording(trial.same)
-    injected = {kind: replay.Recording(pairs) for kind, pairs in trial.injected.items()}
+    same = replay.Recording(study.same)
+    injected = {kind: replay.Recording(pairs) for kind, pairs in study.injected.items()}
     kinds = {kind_of(share): replay.one(same.gated, share) if share else replay.none for share in SHARES}
     kinds["5 % in all benchmarks"] = replay.every(same.gated, 0.05)
     for seed, (kind, slowdown) in enumerate(kinds.items()):
-        yield Result(False, OURS, kind, replay.gate(same, slowdown, replays, seed))
+        yield Tallied(False, OURS, kind, replay.gate(same, slowdown, replays, seed))
     for seed, (kind, recording) in enumerate(injected.items()):
         tally = replay.gate(same, replay.none, replays, seed, injected=recording)
-        yield Result(False, OURS, f"{kind}, recorded", tally)
+        yield Tallied(False, OURS, f"{kind}, recorded", tally)
     for name, rule in rivals.rules().items():
         for seed, (kind, slowdown) in enumerate(kinds.items()):
-            yield Result(False, name, kind, replay.rival(same, rule, slowdown, replays, seed))
-    for kind, runs in trial.runs.items():
+            yield Tallied(False, name, kind, replay.rival(same, rule, slowdown, replays, seed))
+    for kind, runs in study.runs.items():
         recordings = [replay.Recording(pairs) for pairs in runs]
         hurt = injected[kind].gated if kind in injected else []
-        yield Result(True, OURS, kind, replay.whole(recordings, hurt))
+        yield Tallied(True, OURS, kind, replay.whole(recordings, hurt))
         long = [run for run in recordings if len(run.differences) >= 2 * replay.RIVAL_PROCESSES]
         for name, rule in rivals.rules().items() if long else ():
-            yield Result(True, name, kind, replay.whole_rival(long, rule, hurt))
+            yield Tallied(True, name, kind, replay.whole_rival(long, rule, hurt))
 
 
 def share(count: int, of: int) -> str:
@@ -108,14 +106,14 @@ def interval(count: int, of: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def markdown(trial: Trial, found: Sequence[Result]) -> str:
+def markdown(study: Study, found: Sequence[Tallied]) -> str:
     """The tables, and what they rest on."""
-    machine = trial.same.head.machine
+    machine = study.same.head.machine
     lines = [
-        "# The gate, tried itself",
+        "# The gate: its validation study",
         "",
-        f"{len(trial.same.pairs)} recorded pairs of one commit ({trial.same.head.commit[:10]}), "
-        f"{sum(b.implementation != 'control' for b in trial.same.benchmarks)} gated benchmarks, on "
+        f"{len(study.same.pairs)} recorded pairs of one commit ({study.same.head.commit[:10]}), "
+        f"{sum(b.implementation != 'control' for b in study.same.benchmarks)} gated benchmarks, on "
         f"{machine.get('cpu', 'an unknown machine')} with {machine.get('cores', '?')} cores. A replay draws "
         "whole pairs in blocks of neighbours, and the slowed benchmarks of a recorded injection from its own "
         "pairs. `named`: failed, and for nothing but what was slowed (of several, one is enough). "
@@ -142,10 +140,10 @@ def markdown(trial: Trial, found: Sequence[Result]) -> str:
                 f"| {result.kind} | {result.rule} | {share(t.alarms, t.gates)} | {share(t.named, t.gates)} "
                 f"| {share(t.unknown, t.gates)} | {f'{t.pairs:g}' if result.rule == OURS else ''} |"
             )
-    if trial.runs:
-        lines += ["", *costs(trial.runs)]
-    if trial.injected:
-        lines += ["", "## What was injected", "", *sizes(trial.injected)]
+    if study.runs:
+        lines += ["", *costs(study.runs)]
+    if study.injected:
+        lines += ["", "## What was injected", "", *sizes(study.injected)]
     return "\n".join(lines) + "\n"
 
 
@@ -162,7 +160,7 @@ def sizes(injected: Mapping[str, Pairs]) -> list[str]:
     return lines
 
 
-def overview(replayed: Sequence[Result]) -> list[str]:
+def overview(replayed: Sequence[Tallied]) -> list[str]:
     """A row for every rule: how often it failed no change, and how often it named each change."""
     tallies = {(result.rule, result.kind): result.tally for result in replayed}
     rules = list(dict.fromkeys(rule for rule, _ in tallies))
@@ -192,7 +190,7 @@ def costs(runs: Mapping[str, Sequence[Pairs]]) -> list[str]:
     return lines
 
 
-def chart(trial: Trial, found: Sequence[Result]) -> Figure:
+def chart(study: Study, found: Sequence[Tallied]) -> Figure:
     """The share of replayed gates that failed the change, against the slowdown; 0 is the false alarms."""
     import numpy as np
     from matplotlib.ticker import PercentFormatter
@@ -203,8 +201,8 @@ def chart(trial: Trial, found: Sequence[Result]) -> Figure:
         replays = max(result.tally.gates for result in found)
         figure, axes = canvas.canvas(
             "How often a change fails the gate, by how much slower it is",
-            f"one of {sum(b.implementation != 'control' for b in trial.same.benchmarks)} benchmarks slower; "
-            f"{replays} replays of {len(trial.same.pairs)} recorded pairs; whiskers: 95 % intervals",
+            f"one of {sum(b.implementation != 'control' for b in study.same.benchmarks)} benchmarks slower; "
+            f"{replays} replays of {len(study.same.pairs)} recorded pairs; whiskers: 95 % intervals",
             [
                 "At 0 % no change should fail, from 5 % on every one. "
                 "pytest-benchmark and Welch see one process of each side, asv two."
@@ -232,17 +230,17 @@ def chart(trial: Trial, found: Sequence[Result]) -> Figure:
 @click.option("--replays", type=click.IntRange(min=1), default=1000, show_default=True, help="Of each kind.")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, help="[default: reports/out]")
 def main(folder: Path, replays: int, out: Path) -> None:
-    """Say how often the gate errs, by what `python -m tests.studies.gate` recorded in FOLDER."""
+    """Report how often the gate errs, by what `python -m tests.studies.gate` recorded in FOLDER."""
     from benchmarks.record import files
     from reports.charts.canvas import picture
 
-    trial = load(folder)
+    study = load(folder)
     files.ready(out)
-    found = list(results(trial, replays))
-    text = markdown(trial, found)
+    found = list(results(study, replays))
+    text = markdown(study, found)
     click.echo(text)
     click.echo(files.write(out / "gate-study.md", text.encode()))
-    for path in picture(chart(trial, found), out / "gate-study"):
+    for path in picture(chart(study, found), out / "gate-study"):
         click.echo(path)
 
 

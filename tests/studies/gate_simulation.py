@@ -47,10 +47,10 @@ def families(shape: str, spread: float, shares: NDArray[np.float64], seed: int) 
     lengths = []
     for _ in range(FAMILIES):
         rows = [dict(zip(NAMES, row, strict=True)) for row in (spread * noise(shape, rng) + shift).tolist()]
-        findings = decide(rows, NAMES, (), Rule()).findings.values()
-        alarms += any(finding.outcome == "slower" for finding in findings)
-        settled += not any(finding.open for finding in findings)
-        lengths.append(max(finding.last for finding in findings))
+        states = decide(rows, NAMES, (), Rule()).benchmarks.values()
+        alarms += any(state.outcome == "slower" for state in states)
+        settled += not any(state.open for state in states)
+        lengths.append(max(state.last for state in states))
     return alarms, settled, statistics.median(lengths)
 
 

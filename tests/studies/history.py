@@ -162,7 +162,7 @@ class Clock:
 
 
 def say(words: str) -> None:
-    """Print at once: the trials take minutes."""
+    """Print at once: the study takes minutes."""
     print(words, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Slowdowns of known kinds, put into a checkout: what the gate is tried on."""
+"""Slowdowns of known kinds, put into a checkout: what the gate is validated on."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def edited(implementation: str, file: str, old: str, new: str) -> Injection:
     return Injection(base=(), head=(Edit(file, old, new),), slowed=(implementation,))
 
 
-GATED_RACERS = ("loops", "numpy-sample", "numpy", "numpy-inplace", "numba-blocked")
+GATED_IMPLEMENTATIONS = ("loops", "numpy-sample", "numpy", "numpy-inplace", "numba-blocked")
 
 INJECTIONS: dict[str, Injection] = {
     "spin-2": spin(0.02, "numpy-sample"),
     "spin-5": spin(0.05, "numpy-sample"),
     "spin-10": spin(0.10, "numpy-sample"),
     "spin-20": spin(0.20, "numpy-sample"),
-    "uniform-5": spin(0.05, *GATED_RACERS),
+    "uniform-5": spin(0.05, *GATED_IMPLEMENTATIONS),
     "temporary": edited(
         "numpy",
         "impls/numpy_batch.py",

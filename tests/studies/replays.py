@@ -104,7 +104,7 @@ def whole(runs: Sequence[Recording], hurt: Collection[str]) -> Tally:
 
 
 def whole_rival(runs: Sequence[Recording], rule: rivals.Rule, hurt: Collection[str]) -> Tally:
-    """What a rival says of the first pairs of gates that were really run, each long enough for it."""
+    """A rival's verdicts by the first pairs of gates that were really run, each long enough for it."""
     return _tally([_rivalled(run, rule, range(2 * RIVAL_PROCESSES), {}, hurt) for run in runs])
 
 
@@ -127,14 +127,14 @@ def _judged(recording: Recording, rows: Sequence[Mapping[str, float]], hurt: Col
     # A gate ends where nothing is left to find out, and does not see the pairs after that.
     end = bisect.bisect_left(range(len(rows)), True, key=ended)
     decision = decided(end)
-    outcomes = {name: finding.outcome for name, finding in decision.findings.items()}
+    outcomes = {name: state.outcome for name, state in decision.benchmarks.items()}
     code, _ = conclude(outcomes, decision.controls)
     slower = {name for name, outcome in outcomes.items() if outcome == "slower"}
     return _Verdict(
         alarm=code == SLOWDOWN,
         named=code == SLOWDOWN and slower <= set(hurt),
         unknown=code == COULD_NOT_TELL,
-        pairs=max(finding.last for finding in decision.findings.values()),
+        pairs=max(state.last for state in decision.benchmarks.values()),
     )
 
 

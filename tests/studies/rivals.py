@@ -1,6 +1,6 @@
-"""What others would have said of the same processes: the rules that a gate is usually made of.
+"""Rivals: the rules that a gate is usually made of, applied to the same processes.
 
-Each is given the rounds of base and of head, benchmark by benchmark, and says whether it would have failed
+Each is given the rounds of base and of head, benchmark by benchmark, and returns whether it would have failed
 the change. Such gates run base to its end and then head, so that the two come from different pairs here.
 """
 

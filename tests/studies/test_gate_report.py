@@ -1,4 +1,4 @@
-"""The trial's arithmetic: replays of recorded pairs, and what is said of them."""
+"""The study's arithmetic: replays of recorded pairs, and the report on them."""
 
 import dataclasses
 import math
@@ -109,18 +109,18 @@ def test_shares_come_with_their_interval() -> None:
     assert share(19, 20) == "19 of 20: 95.0 % (75.1 to 99.9)"
 
 
-def trial(folder: Path, same: Pairs | None) -> Result:
+def report(folder: Path, same: Pairs | None) -> Result:
     if same is not None:
         pairs_file.write(same, folder / "same.json")
     arguments = [str(folder), "--replays", "20", "--out", str(folder / "out")]
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
 
 
-def test_the_trial_is_told_in_a_table_and_a_chart(tmp_path: Path) -> None:
+def test_the_study_is_reported_in_tables_and_a_chart(tmp_path: Path) -> None:
     pairs_file.write(recorded(numpy=math.log(1.1)), tmp_path / "injected" / "spin-10.json")
     pairs_file.write(recorded(numpy=math.log(1.1)), tmp_path / "runs" / "spin-10-00.json")
     pairs_file.write(recorded(), tmp_path / "runs" / "same-00.json")
-    result = trial(tmp_path, recorded())
+    result = report(tmp_path, recorded())
     assert result.exit_code == 0
     text = (tmp_path / "out" / "gate-study.md").read_text()
     rows = [
@@ -143,10 +143,10 @@ def test_the_trial_is_told_in_a_table_and_a_chart(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "gate-study.svg").stat().st_size > 1000
 
 
-def test_without_whole_gates_the_trial_says_so(tmp_path: Path) -> None:
-    assert "None yet." in trial(tmp_path, recorded()).output
+def test_without_whole_gates_the_report_says_so(tmp_path: Path) -> None:
+    assert "None yet." in report(tmp_path, recorded()).output
 
 
 @pytest.mark.parametrize("same", [None, recorded(pairs=19)], ids=["missing", "short"])
-def test_a_trial_without_a_record_of_one_commit_is_misuse(tmp_path: Path, same: Pairs | None) -> None:
-    assert trial(tmp_path, same).exit_code == 3
+def test_a_study_without_a_record_of_one_commit_is_misuse(tmp_path: Path, same: Pairs | None) -> None:
+    assert report(tmp_path, same).exit_code == 3

@@ -1,4 +1,4 @@
-"""The trial's errands: what it measures, in which order, and that nothing is done twice."""
+"""The study's tasks: what it measures, in which order, and that nothing is done twice."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.studies import injections
-from tests.studies.gate import SAME, Step, carry_out, prepare, steps
+from tests.studies.gate import SAME, Task, carry_out, prepare, tasks
 from tests.studies.injections import Edit, Injection
 
 
@@ -54,8 +54,8 @@ def test_a_clone_that_was_half_made_is_made_anew(root: Path, tmp_path: Path) -> 
 
 
 def test_pairs_come_first_and_whole_gates_take_turns(root: Path, tmp_path: Path) -> None:
-    found = list(steps(tmp_path, same=60, injected=24, runs=2))
-    assert [(step.kind, step.out.relative_to(tmp_path).as_posix()) for step in found] == [
+    found = list(tasks(tmp_path, same=60, injected=24, runs=2))
+    assert [(task.kind, task.out.relative_to(tmp_path).as_posix()) for task in found] == [
         (SAME, "same.json"),
         ("slower", "injected/slower.json"),
         ("slower", "runs/slower-00.json"),
@@ -66,7 +66,7 @@ def test_pairs_come_first_and_whole_gates_take_turns(root: Path, tmp_path: Path)
     assert found[0].arguments[-2:] == ("--pairs", "60")
     assert found[1].arguments[-4:] == ("--pairs", "24", "--impl", "numpy")
     assert "--pairs" not in found[2].arguments
-    assert list(steps(tmp_path, same=60, injected=24, runs=2, kinds=[SAME])) == [found[0], found[3], found[5]]
+    assert list(tasks(tmp_path, same=60, injected=24, runs=2, kinds=[SAME])) == [found[0], found[3], found[5]]
 
 
 @pytest.mark.parametrize(("code", "recorded"), [(0, False), (0, True), (2, False)])
@@ -83,7 +83,7 @@ def test_what_was_begun_is_gone_on_with_and_only_what_ended_is_kept(
 
     monkeypatch.setattr(subprocess, "run", run)
     arguments = ("--base", "a", "--head", "a", *(("--pairs", "3") if recorded else ()))
-    assert carry_out(Step(SAME, arguments, out), root) == code
+    assert carry_out(Task(SAME, arguments, out), root) == code
     assert out.exists() == (code == 0)
     assert out.with_suffix(".partial").exists() == (code != 0)
     # A recording may be resumed; a whole gate may not: its time is one of its figures.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gate.watched import GATED
-from tests.studies.injections import GATED_RACERS, INJECTIONS, Edit
+from tests.studies.injections import GATED_IMPLEMENTATIONS, INJECTIONS, Edit
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,10 +93,10 @@ def test_a_spin_takes_the_share_that_it_is_named_after(checkout: Path, call: flo
 
 def test_the_implementations_that_are_slowed_are_gated() -> None:
     gated = {benchmark.implementation for benchmark in GATED}
-    assert gated == set(GATED_RACERS)
+    assert gated == set(GATED_IMPLEMENTATIONS)
     assert all(set(injection.slowed) <= gated for injection in INJECTIONS.values())
 
 
-def test_an_edit_that_no_longer_fits_is_told(checkout: Path) -> None:
+def test_an_edit_that_no_longer_fits_is_an_error(checkout: Path) -> None:
     with pytest.raises(ValueError, match="'no such text' once, got it 0 times"):
         Edit("impls/loops.py", "no such text", "").apply(checkout)

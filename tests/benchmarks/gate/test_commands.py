@@ -311,7 +311,7 @@ def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
         (("--base", "main", "--out", "/dev/null/pairs.json"), "--out: expected a place"),
     ],
 )
-def test_misuse_is_told_from_silence(root: Path, arguments: tuple[str, ...], reason: str) -> None:
+def test_wrong_usage_has_a_status_of_its_own(root: Path, arguments: tuple[str, ...], reason: str) -> None:
     done = run(root, *arguments)
     assert done.code == 3
     assert reason in done.err

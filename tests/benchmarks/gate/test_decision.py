@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.gate.decision import BOUND, FLAG, Finding, Rule, decide, interval
+from benchmarks.gate.decision import BOUND, FLAG, BenchmarkState, Rule, decide, interval
 
 RULE = Rule()
 NAMES = tuple(f"b{k}" for k in range(12))
@@ -23,13 +23,13 @@ def rows(*columns: Sequence[float]) -> list[dict[str, float]]:
     return [dict(zip(NAMES, row, strict=False)) for row in zip(*columns, strict=True)]
 
 
-def finding(differences: Sequence[float], gated: tuple[str, ...] = NAMES) -> Finding:
-    return decide(rows(differences), gated, (), RULE).findings["b0"]
+def finding(differences: Sequence[float], gated: tuple[str, ...] = NAMES) -> BenchmarkState:
+    return decide(rows(differences), gated, (), RULE).benchmarks["b0"]
 
 
 def test_without_pairs_nothing_is_known() -> None:
     decision = decide([], NAMES, ("c",), RULE)
-    assert {f.outcome for f in decision.findings.values()} == {"inconclusive"}
+    assert {f.outcome for f in decision.benchmarks.values()} == {"inconclusive"}
     assert decision.to_measure == NAMES
     assert decision.controls == {"c": "inconclusive"}
     assert not decision.controls_settled
@@ -90,8 +90,8 @@ def test_a_confirmed_slowdown_lowers_the_bar_of_the_others() -> None:
     bet = RULE.width * 0.15 / 0.9
     other = [slowdown(0.1)] * 5 + [slowdown(0.02) + bet] + [slowdown(0.02)] * 6
     assert 11 / FLAG < wealth < 12 / FLAG
-    assert not decide(rows(share[:11], other[:11]), NAMES, (), RULE).findings["b1"].flagged
-    assert decide(rows(share, other), NAMES, (), RULE).findings["b1"].flagged
+    assert not decide(rows(share[:11], other[:11]), NAMES, (), RULE).benchmarks["b1"].flagged
+    assert decide(rows(share, other), NAMES, (), RULE).benchmarks["b1"].flagged
 
 
 def test_a_control_that_moves_ends_the_gate_whatever_the_benchmarks_say() -> None:
@@ -100,7 +100,7 @@ def test_a_control_that_moves_ends_the_gate_whatever_the_benchmarks_say() -> Non
     assert decision.controls == {"c": "moved"}
     assert decision.controls_settled
     assert decision.to_measure == ()
-    assert decision.findings["b0"].outcome == "inconclusive"
+    assert decision.benchmarks["b0"].outcome == "inconclusive"
 
 
 def test_a_steady_control_is_still_watched() -> None:
@@ -177,8 +177,8 @@ def families(count: int, effects: Sequence[float], spread: float, pairs: int, se
                     for name, effect in zip(NAMES, effects, strict=True)
                 }
             )
-        found = decide(series, NAMES, (), RULE).findings
-        alarms += any(finding.outcome == "slower" for finding in found.values())
+        found = decide(series, NAMES, (), RULE).benchmarks
+        alarms += any(state.outcome == "slower" for state in found.values())
     return alarms
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gate.errors import NoAnswer
-from benchmarks.gate.turns import Incidents, Place, Worker, catalogue
+from benchmarks.gate.turns import Incidents, Place, SideProcess, catalogue
 from benchmarks.gate.worker import Answer, Prepare, Ready, Time
 from benchmarks.record.pairs_file import Benchmark
 
@@ -27,27 +27,27 @@ def test_a_process_has_its_own_seed_padding_and_cache_and_runs_its_own_worktree(
     for package in ("impls", "benchmarks"):
         shutil.copytree(ROOT / package, tmp_path / "head" / package)
     place = Place("head", Path(sys.executable), tmp_path / "head")
-    with Worker(place, hash_seed=7, padding=100) as worker:
-        environment = Path(f"/proc/{worker.process._popen.pid}/environ").read_text().split("\0")
+    with SideProcess(place, hash_seed=7, padding=100) as process:
+        environment = Path(f"/proc/{process.process._popen.pid}/environ").read_text().split("\0")
         assert "PYTHONHASHSEED=7" in environment
         assert f"GRADRACE_PADDING={'x' * 100}" in environment
         assert f"NUMBA_CACHE_DIR={tmp_path / 'numba-head'}" in environment
-        worker.cache.mkdir()
-        worker.send(Prepare((), verify=False))
-        worker.receive(Answer, 60)  # no benchmark is to blame from here on
-        assert worker.receive(Ready, 60).source == str(tmp_path / "head")
-    assert not worker.cache.exists()
+        process.cache.mkdir()
+        process.send(Prepare((), verify=False))
+        process.receive(Answer, 60)  # no benchmark is to blame from here on
+        assert process.receive(Ready, 60).source == str(tmp_path / "head")
+    assert not process.cache.exists()
 
 
 @pytest.fixture
-def killed() -> Iterator[Worker]:
+def killed() -> Iterator[SideProcess]:
     """A worker whose process was killed."""
-    with Worker(BASE, 0, 0) as worker:
-        os.kill(worker.process._popen.pid, signal.SIGKILL)
-        yield worker
+    with SideProcess(BASE, 0, 0) as process:
+        os.kill(process.process._popen.pid, signal.SIGKILL)
+        yield process
 
 
-def test_the_benchmark_that_a_process_was_busy_with_is_lost(killed: Worker) -> None:
+def test_the_benchmark_that_a_process_was_busy_with_is_lost(killed: SideProcess) -> None:
     with pytest.raises(Incidents) as caught:
         killed.time(Time(NUMPY.name, 1))
     (incident,) = caught.value.incidents
@@ -55,7 +55,7 @@ def test_the_benchmark_that_a_process_was_busy_with_is_lost(killed: Worker) -> N
     assert "SIGKILL" in incident.reason
 
 
-def test_without_a_benchmark_to_blame_there_is_no_answer(killed: Worker) -> None:
+def test_without_a_benchmark_to_blame_there_is_no_answer(killed: SideProcess) -> None:
     with pytest.raises(NoAnswer, match=r"base cannot be compared.*SIGKILL"):
         killed.receive(Answer, 60)
 
@@ -77,9 +77,9 @@ def test_what_a_process_reports_of_itself_does_not_depend_on_what_it_measures(tm
     (tmp_path / "head" / "probe.py").write_text(probe + "class Probe(NumpyBatch):\n    idea = 'another'\n")
     found = []
     for wanted in ((), (Benchmark("probe.py:Probe", "digits", "gradients", 1, "float64"),)):
-        with Worker(Place("head", Path(sys.executable), tmp_path / "head"), 0, 0) as worker:
-            worker.send(Prepare(wanted, verify=False))
-            while not isinstance(answer := worker.receive(Answer, 60), Ready):
+        with SideProcess(Place("head", Path(sys.executable), tmp_path / "head"), 0, 0) as process:
+            process.send(Prepare(wanted, verify=False))
+            while not isinstance(answer := process.receive(Answer, 60), Ready):
                 pass
         assert answer.lost == {}
         found.append(answer.conditions.versions)

@@ -123,11 +123,11 @@ def test_controls_are_watched_and_implementations_are_gated() -> None:
     quiet = dataclasses.replace(example(), incidents=(), pairs=(pair(1.0, NUMPY, BLAS),) * 6)
     decision = pairs_file.decision(quiet)
     assert decision.controls == {BLAS.name: "steady"}
-    assert {name: f.outcome for name, f in decision.findings.items()} == {NUMPY.name: "same"}
+    assert {name: f.outcome for name, f in decision.benchmarks.items()} == {NUMPY.name: "same"}
 
 
 def test_the_rule_of_the_file_decides() -> None:
     slow = dataclasses.replace(example(), pairs=(pair(1.1, NUMPY),) * 12)
     lenient = dataclasses.replace(slow, rule=Rule(0.2, 0.3))
-    assert pairs_file.decision(slow).findings[NUMPY.name].outcome == "slower"
-    assert pairs_file.decision(lenient).findings[NUMPY.name].outcome == "same"
+    assert pairs_file.decision(slow).benchmarks[NUMPY.name].outcome == "slower"
+    assert pairs_file.decision(lenient).benchmarks[NUMPY.name].outcome == "same"

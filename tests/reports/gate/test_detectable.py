@@ -45,7 +45,7 @@ def test_a_slowdown_of_the_minimum_is_detected_and_one_well_below_is_not() -> No
         count = 0
         for _ in range(200):
             series = [{NUMPY: rng.gauss(0, 0.02) + math.log1p(share)} for _ in range(30)]
-            outcome = decide(series, by_hand.names(), (), Rule()).findings[NUMPY].outcome
+            outcome = decide(series, by_hand.names(), (), Rule()).benchmarks[NUMPY].outcome
             count += outcome == "slower"
         return count / 200
 
