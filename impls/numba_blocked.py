@@ -2,8 +2,8 @@
 products.
 
 **Layout.** Inside, samples stand in *rows*: x is (m, n_{l-1}), z and a are (m, n_l), so that the numbers
-of one sample are contiguous and all products have the one form that `numba_simd.product` runs at the speed
-of the machine: a broadcast number of the left matrix times a contiguous row of the right one.
+of one sample are contiguous and all products have the one form that `kernels.products.product` runs at the
+speed of the machine: a broadcast number of the left matrix times a contiguous row of the right one.
 
     z       (m, n_l)       = b + x w^T         rows of w^T contiguous
     dw      (n_l, n_{l-1}) = dz^T x / m        rows of x contiguous
@@ -20,12 +20,12 @@ and all the way back before the next begins: what a layer wrote is still in the 
 next step reads it. The weights' gradients are added up from tile to tile in place; the last tile divides
 by m.
 
-**Memory.** Everything lies in one array, `memory`, cut up by the integers of `plan`. So a call passes one
-number, the address of the plan, which keeps Python's share of it to a fraction of a microsecond, and nothing
-is allocated after construction.
+**Memory.** Everything lies in one array, `memory`, cut up by the places in two kinds of records: PLAN, of the
+problem, and LAYER. So a call passes one number, the address of the plan, which keeps Python's share of it to
+a fraction of a microsecond, and nothing is allocated after construction.
 
-Elementwise loops are plain scalar code that LLVM vectorizes; see `numba_simd` for the exponentials and
-their errors. Fused multiply-adds are the only liberty taken with IEEE arithmetic: NaN and infinities
+Elementwise loops are plain scalar code that LLVM vectorizes; see `kernels.exponentials` for the exponentials
+and their errors. Fused multiply-adds are the only liberty taken with IEEE arithmetic: NaN and infinities
 behave.
 """
 
@@ -44,26 +44,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from impls.interface import ACTIVATIONS, LOSSES, Problem, Result, Unsupported
-from impls.kernels import simd
-from impls.kernels.simd import (
-    SLACK,
+from impls.kernels import exponentials, intrinsics, products
+from impls.kernels.exponentials import exp, sigmoid, tanh
+from impls.kernels.intrinsics import (
     Array,
     Int,
     compiled,
-    exp,
     pointer,
-    product,
-    sigmoid,
-    tanh,
-    transpose,
     vector_add,
     vector_length,
     vector_max,
     vector_multiply,
     vector_sum,
 )
-
-Plan = NDArray[np.int64]
+from impls.kernels.products import SLACK, product, transpose
 
 TILE_BYTES = 384 * 1024
 """Activations and derivatives of a tile: part of a second-level cache, which holds the weights as well."""
@@ -71,18 +65,58 @@ TILE_BYTES = 384 * 1024
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
 MEAN_SQUARED_ERROR, BINARY_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY = range(len(LOSSES))
 
-# plan[0]: the problem. Places are offsets into `memory`, in numbers.
-LAYERS, M, BATCH, TILE, LOSS = 0, 1, 2, 3, 4  # L, samples, samples in a batch and in a tile, cost
-X, Y, Z, ONE, ZEROS = 5, 6, 7, 8, 9  # (M, n_0), (M, n_L), z of the last layer (m, n_L), a one, a row of zeros
-PARAMETERS, GRADIENTS, SIZE = 10, 11, 12  # first of the parameters, of the gradients, and how many of each
-THREADS, SCRATCH = 13, 14  # how many, and the numbers from one's scratch to the next one's
-FIRST, PASS = 15, 16  # first sample of the current batch, of that of the last pass
-ADDRESS, LENGTH = 17, 18  # of `memory`
-# plan[k], k = 1 ... L: a layer.
-N_IN, N_OUT, G = 0, 1, 2  # n_{k-1}, n_k, activation
-W, WT, B, DW, DB = 3, 4, 5, 6, 7  # w and w^T, b, dw (the first layer: of w^T) and db
-A, DZ = 8, 9  # a (tile, n_k; the last layer: m, n_k), dz (tile, n_k)
-COLUMNS = 19
+PLAN = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "layers",  # L
+            "samples",  # M
+            "batch",  # m
+            "tile",  # samples of a tile, at most
+            "loss",
+            "threads",
+            "start",  # the first sample of the current batch
+            "pass_start",  # and of the batch of the last pass
+            # Places in `memory`, in numbers.
+            "X",  # (M, n_0)
+            "Y",  # (M, n_L)
+            "z",  # of the last layer, (m, n_L)
+            "one",
+            "zeros",  # a row of them
+            "parameters",
+            "gradients",
+            "size",  # how many numbers the parameters are, and the gradients
+            "scratch",  # and how many the scratch of a thread
+            # Addresses.
+            "memory",
+            "length",  # numbers in memory
+            "table",  # the records of the layers
+        )
+    ]
+)
+"""What a pass must know of the problem."""
+
+LAYER = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "n_in",  # n_{l-1}
+            "n",  # n_l
+            "g",
+            # Places in `memory`, in numbers.
+            "w",
+            "wt",  # w^T
+            "b",
+            "dw",  # of w^T in the first layer
+            "db",
+            "a",  # (tile, n_l); in the last layer (m, n_L)
+            "dz",  # (tile, n_l)
+        )
+    ]
+)
+"""What a pass must know of a layer."""
+
+Record = Any  # of PLAN or LAYER: mypy knows no attributes of theirs
 
 
 # ---- elementwise, over the contiguous numbers of a tile ----------------------------------------------------
@@ -155,158 +189,153 @@ def activate_backward(g: Int, da: Array, a: Array) -> None:
             da[i] = da[i] if a[i] > 0 else 0
 
 
+# ---- from an address to records and arrays -----------------------------------------------------------------
+
+array_at: Any = numba.carray  # type: ignore[attr-defined]
+
+
+@compiled
+def plan_at(address: int) -> Record:
+    """The plan at an address."""
+    return array_at(pointer(address), (1,), PLAN)[0]
+
+
+@compiled
+def layers_of(plan: Record) -> Record:
+    """The records of the layers, an array of L."""
+    return array_at(pointer(plan.table), (plan.layers,), LAYER)
+
+
+@compiled
+def memory_of(plan: Record, real: Any) -> Array:
+    """The memory that a plan cuts up, of numbers of the type `real`."""
+    memory: Array = array_at(pointer(plan.memory), (plan.length,), real)
+    return memory
+
+
 # ---- a tile forward, a tile back ---------------------------------------------------------------------------
 
 
 @compiled
-def forward_tile(memory: Array, plan: Plan, scratch: Int, first: Int, s: Int, t: Int) -> None:
-    """Samples s ... s + t of the batch that begins at sample `first`, through the layers.
+def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int) -> None:
+    """Samples s ... s + t of the batch through the layers.
 
     `scratch` is added to the places of hidden a and of dz: room for one thread among several.
     """
     zero, one = np.int64(0), np.int64(1)  # numba compiles a product of its own for every literal argument
-    L = plan[0, LAYERS]
-    x = plan[0, X] + (first + s) * plan[1, N_IN]
-    for k in range(1, L + 1):
-        n_in, n, g = plan[k, N_IN], plan[k, N_OUT], plan[k, G]
-        if k < L:
-            a = plan[k, A] + scratch
+    layers, last = layers_of(plan), plan.layers - 1
+    x = plan.X + (plan.pass_start + s) * layers[0].n_in
+    for k in range(plan.layers):
+        layer = layers[k]
+        n_in, n = layer.n_in, layer.n
+        if k < last:
+            a = layer.a + scratch
             z = a
         else:
-            a = plan[k, A] + s * n
-            z = plan[0, Z] + s * n
+            a = layer.a + s * n
+            z = plan.z + s * n
         # z (t, n) = b + x (t, n_in) w^T
-        product(memory, z, n, plan[k, B], zero, x, n_in, one, plan[k, WT], n, t, n, n_in, 1.0)
-        if g == SOFTMAX:
-            e = plan[k, DZ] + scratch
+        product(memory, z, n, layer.b, zero, x, n_in, one, layer.wt, n, t, n, n_in, 1.0)
+        if layer.g == SOFTMAX:
+            e = layer.dz + scratch
             softmax(memory[z : z + t * n], memory[e : e + t * n], memory[a : a + t * n], n)
         else:
-            if k == L:
+            if k == last:
                 copy(memory[z : z + t * n], memory[a : a + t * n])
-            activate(g, memory[a : a + t * n])
+            activate(layer.g, memory[a : a + t * n])
         x = a
 
 
 @compiled
 def backward_tile(
-    memory: Array,
-    plan: Plan,
-    scratch: Int,
-    gradients: Int,
-    first: Int,
-    s: Int,
-    t: Int,
-    begin: bool,
-    scale: float,
+    memory: Array, plan: Record, scratch: Int, gradients: Int, s: Int, t: Int, begin: bool, scale: float
 ) -> None:
     """The gradients of samples s ... s + t, after `forward_tile`: scale (what is there + theirs).
 
     With `begin`, nothing is there yet. `gradients` is added to the places of dw and db.
     """
     zero, one = np.int64(0), np.int64(1)
-    L, loss = plan[0, LAYERS], plan[0, LOSS]
-    n = plan[L, N_OUT]
-    a, dz = plan[L, A] + s * n, plan[L, DZ] + scratch
-    y = plan[0, Y] + (first + s) * n
+    layers, last = layers_of(plan), plan.layers - 1
+    layer = layers[last]
+    n = layer.n
+    a, dz = layer.a + s * n, layer.dz + scratch
+    y = plan.Y + (plan.pass_start + s) * n
     loss_derivative(memory[a : a + t * n], memory[y : y + t * n], memory[dz : dz + t * n])
-    if loss == MEAN_SQUARED_ERROR:
-        activate_backward(plan[L, G], memory[dz : dz + t * n], memory[a : a + t * n])
-    zeros, keep = plan[0, ZEROS], np.int64(0 if begin else 1)
-    for k in range(L, 0, -1):
-        n_in, n = plan[k, N_IN], plan[k, N_OUT]
-        dw, db = plan[k, DW] + gradients, plan[k, DB] + gradients
+    if plan.loss == MEAN_SQUARED_ERROR:
+        activate_backward(layer.g, memory[dz : dz + t * n], memory[a : a + t * n])
+    zeros, keep = plan.zeros, np.int64(0 if begin else 1)
+    for k in range(last, -1, -1):
+        layer = layers[k]
+        n_in, n = layer.n_in, layer.n
+        dw, db = layer.dw + gradients, layer.db + gradients
         # db (1, n) = 1^T dz
-        product(memory, db, n, zeros if begin else db, n, plan[0, ONE], zero, zero, dz, n, one, n, t, scale)
-        if k == 1:
+        product(memory, db, n, zeros if begin else db, n, plan.one, zero, zero, dz, n, one, n, t, scale)
+        if k == 0:
             # dw^T (n_in, n) = x^T dz
-            x = plan[0, X] + (first + s) * n_in
+            x = plan.X + (plan.pass_start + s) * n_in
             product(memory, dw, n, zeros if begin else dw, keep * n, x, one, n_in, dz, n, n_in, n, t, scale)
         else:
+            below = layers[k - 1]
+            x, dx = below.a + scratch, below.dz + scratch
             # dw (n, n_in) = dz^T x
-            x, dx = plan[k - 1, A] + scratch, plan[k - 1, DZ] + scratch
             product(
                 memory, dw, n_in, zeros if begin else dw, keep * n_in, dz, one, n, x, n_in, n, n_in, t, scale
             )
             # da_prev (t, n_in) = dz w
-            product(memory, dx, n_in, zeros, zero, dz, n, one, plan[k, W], n_in, t, n_in, n, 1.0)
-            activate_backward(plan[k - 1, G], memory[dx : dx + t * n_in], memory[x : x + t * n_in])
+            product(memory, dx, n_in, zeros, zero, dz, n, one, layer.w, n_in, t, n_in, n, 1.0)
+            activate_backward(below.g, memory[dx : dx + t * n_in], memory[x : x + t * n_in])
             dz = dx
 
 
 @compiled
-def forward_of(memory: Array, plan: Plan, scratch: Int, first: Int, start: Int, stop: Int) -> None:
-    """Forward for samples start ... stop of the batch that begins at sample `first`."""
-    tile = plan[0, TILE]
+def forward_of(memory: Array, plan: Record, scratch: Int, start: Int, stop: Int) -> None:
+    """Forward for samples start ... stop of the batch."""
+    tile = plan.tile
     for s in range(start, stop, tile):
-        forward_tile(memory, plan, scratch, first, s, min(tile, stop - s))
+        forward_tile(memory, plan, scratch, s, min(tile, stop - s))
 
 
 @compiled
-def gradients_of(
-    memory: Array, plan: Plan, scratch: Int, gradients: Int, first: Int, start: Int, stop: Int
-) -> None:
-    """Forward and backward for samples start ... stop of the batch that begins at sample `first`."""
-    tile, m = plan[0, TILE], plan[0, BATCH]
+def gradients_of(memory: Array, plan: Record, scratch: Int, gradients: Int, start: Int, stop: Int) -> None:
+    """Forward and backward for samples start ... stop of the batch."""
+    tile, m = plan.tile, plan.batch
     for s in range(start, stop, tile):
         t = min(tile, stop - s)
-        forward_tile(memory, plan, scratch, first, s, t)
-        backward_tile(
-            memory, plan, scratch, gradients, first, s, t, s == start, 1.0 / m if s + t == stop else 1.0
-        )
+        forward_tile(memory, plan, scratch, s, t)
+        backward_tile(memory, plan, scratch, gradients, s, t, s == start, 1.0 / m if s + t == stop else 1.0)
 
 
 @compiled
-def update(memory: Array, plan: Plan, learning_rate: float) -> None:
-    """w -= learning_rate dw, b -= learning_rate db, and w^T afresh."""
+def update(memory: Array, plan: Record, learning_rate: float) -> None:
+    """w -= learning_rate dw, b -= learning_rate db, and w^T afresh; on to the next batch (cyclic)."""
     rate = memory.dtype.type(learning_rate)
-    size = plan[0, SIZE]
-    parameters = memory[plan[0, PARAMETERS] : plan[0, PARAMETERS] + size]
-    gradients = memory[plan[0, GRADIENTS] : plan[0, GRADIENTS] + size]
-    for i in range(size):
+    parameters = memory[plan.parameters : plan.parameters + plan.size]
+    gradients = memory[plan.gradients : plan.gradients + plan.size]
+    for i in range(plan.size):
         parameters[i] -= rate * gradients[i]
-    for k in range(2, plan[0, LAYERS] + 1):
-        transpose(memory, plan[k, W], plan[k, WT], plan[k, N_OUT], plan[k, N_IN])
+    layers = layers_of(plan)
+    for k in range(1, plan.layers):
+        layer = layers[k]
+        transpose(memory, layer.w, layer.wt, layer.n, layer.n_in)
+    plan.start = (plan.start + plan.batch) % plan.samples
 
 
 # ---- what Python calls -------------------------------------------------------------------------------------
 
 
 def source_stamp(*files: str) -> int:
-    """A number that changes with the text of these files, of `numba_simd` and of this one; not 0.
+    """A number that changes with the text of these files, of the kernels and of this one; not 0.
 
     numba keeps compiled code on disk, and compiles anew when the file of the function that Python calls has
     changed, but not for a change in the files of what that function calls. It does look at its closure.
     To be taken at import: a file that is edited later must not stamp the code that was read before.
     """
-    texts = [Path(file).read_bytes() for file in (simd.__file__, __file__, *files)]
+    kernels = (module.__file__ for module in (intrinsics, products, exponentials))
+    texts = [Path(file).read_bytes() for file in (*kernels, __file__, *files)]
     return zlib.crc32(b"".join(texts)) or 1
 
 
 STAMP = source_stamp()
-
-
-array_at: Any = numba.carray  # type: ignore[attr-defined]
-
-
-@compiled
-def plan_at(address: int) -> Plan:
-    """The plan that begins at an address."""
-    layers = array_at(pointer(address, np.int64(0)), (COLUMNS,))[LAYERS]
-    plan: Plan = array_at(pointer(address, np.int64(0)), (layers + 1, COLUMNS))
-    return plan
-
-
-@compiled
-def memory_of(plan: Plan, zero: Any) -> Array:
-    """The memory that a plan cuts up, of the dtype of `zero`."""
-    memory: Array = array_at(pointer(plan[0, ADDRESS], zero), (plan[0, LENGTH],))
-    return memory
-
-
-@compiled
-def next_batch(plan: Plan) -> None:
-    """On to the next batch, and after the last one to the first."""
-    plan[0, FIRST] = (plan[0, FIRST] + plan[0, BATCH]) % plan[0, M]
 
 
 class EntryPoints(NamedTuple):
@@ -326,89 +355,94 @@ def entry_points(dtype: str) -> EntryPoints:
     def forward(address: int) -> None:
         assert stamp
         plan = plan_at(address)
-        memory = memory_of(plan, real(0))
-        first = plan[0, PASS] = plan[0, FIRST]
-        forward_of(memory, plan, np.int64(0), first, np.int64(0), plan[0, BATCH])
+        plan.pass_start = plan.start
+        forward_of(memory_of(plan, real), plan, np.int64(0), np.int64(0), plan.batch)
 
     @njit(cache=True)
     def gradients(address: int) -> None:
         assert stamp
         plan = plan_at(address)
-        memory = memory_of(plan, real(0))
-        first = plan[0, PASS] = plan[0, FIRST]
-        gradients_of(memory, plan, np.int64(0), np.int64(0), first, np.int64(0), plan[0, BATCH])
+        plan.pass_start = plan.start
+        gradients_of(memory_of(plan, real), plan, np.int64(0), np.int64(0), np.int64(0), plan.batch)
 
     @njit(cache=True)
     def train(address: int, steps: int, learning_rate: float) -> None:
         assert stamp
         plan = plan_at(address)
-        memory = memory_of(plan, real(0))
+        memory = memory_of(plan, real)
         for _ in range(steps):
-            first = plan[0, PASS] = plan[0, FIRST]
-            gradients_of(memory, plan, np.int64(0), np.int64(0), first, np.int64(0), plan[0, BATCH])
+            plan.pass_start = plan.start
+            gradients_of(memory, plan, np.int64(0), np.int64(0), np.int64(0), plan.batch)
             update(memory, plan, learning_rate)
-            next_batch(plan)
 
     return EntryPoints(forward, gradients, train)
 
 
-def lay_out(problem: Problem, dtype: str, threads: int) -> tuple[Array, Plan]:
-    """`memory` with the problem in it, gradients and scratch there `threads` times over; the plan."""
-    network, m = problem.network, problem.batch_size
-    n, L = network.widths, network.layers
-    item = np.dtype(dtype).itemsize
-    end = 0
+class Layout:
+    """A problem laid out in one array, `memory`, and the records by which it is cut up.
 
-    def take(*shape: int) -> int:
-        nonlocal end
-        place = end
-        end += -(-int(np.prod(shape)) * item // 64) * 64 // item  # whole cache lines
-        return place
+    Gradients and scratch are there once for each thread.
+    """
 
-    # Rows of a tile: a multiple of 8, so that only a batch's last tile has rows left over.
-    row_bytes = (n[0] + 2 * sum(n[1:])) * item
-    tile = min(m, max(16, TILE_BYTES // row_bytes // 8 * 8))
-    plan = np.zeros((L + 1, COLUMNS), dtype=np.int64)
-    head = plan[0]
-    head[[LAYERS, M, BATCH, TILE, THREADS]] = L, problem.samples, m, tile, threads
-    head[LOSS] = list(LOSSES).index(network.loss)
-    head[PARAMETERS] = end
-    for k in range(1, L + 1):
-        row = plan[k]
-        row[[N_IN, N_OUT, G]] = n[k - 1], n[k], ACTIVATIONS.index(network.activations[k - 1])
-        row[W], row[B] = take(n[k], n[k - 1]), take(n[k])
-    head[SIZE] = end
-    head[GRADIENTS] = end
-    plan[1:, DW], plan[1:, DB] = plan[1:, W] + end, plan[1:, B] + end
-    end += threads * end
-    head[ONE], head[ZEROS] = take(1), take(max(n))
-    plan[1, WT] = plan[1, W]
-    for k in range(2, L + 1):
-        plan[k, WT] = take(n[k - 1], n[k])
-    scratch = end
-    for k in range(1, L + 1):
-        if k < L:
-            plan[k, A] = take(tile, n[k])
-        plan[k, DZ] = take(tile, n[k])
-    head[SCRATCH] = end - scratch
-    end += (threads - 1) * (end - scratch)
-    plan[L, A], head[Z] = take(m, n[L]), take(m, n[L])
-    head[X], head[Y] = take(problem.samples, n[0]), take(problem.samples, n[L])
-    raw = np.zeros((end + SLACK) * item + 64, dtype=np.uint8)
-    memory = raw[-raw.ctypes.data % 64 :][: (end + SLACK) * item].view(dtype)
-    head[ADDRESS], head[LENGTH] = memory.ctypes.data, memory.size
+    def __init__(self, problem: Problem, dtype: str, threads: int) -> None:
+        network, m, M = problem.network, problem.batch_size, problem.samples
+        n, L = network.widths, network.layers
+        item = np.dtype(dtype).itemsize
+        end = 0
 
-    memory[head[ONE]] = 1
-    for k in range(1, L + 1):
-        w = memory[plan[k, WT] : plan[k, WT] + n[k] * n[k - 1]].reshape(n[k - 1], n[k])
-        w[...] = problem.weights[k - 1].T
-        if k > 1:
-            w = memory[plan[k, W] : plan[k, W] + n[k] * n[k - 1]].reshape(n[k], n[k - 1])
-            w[...] = problem.weights[k - 1]
-        memory[plan[k, B] : plan[k, B] + n[k]] = problem.biases[k - 1][:, 0]
-    memory[head[X] : head[X] + problem.X.size].reshape(problem.samples, n[0])[...] = problem.X.T
-    memory[head[Y] : head[Y] + problem.Y.size].reshape(problem.samples, n[L])[...] = problem.Y.T
-    return memory, plan
+        def take(*shape: int) -> int:
+            nonlocal end
+            place = end
+            end += -(-int(np.prod(shape)) * item // 64) * 64 // item  # whole cache lines
+            return place
+
+        self.plan, self.layers = plan, layers = np.zeros((), PLAN), np.zeros(L, LAYER)
+        for name, value in (("layers", L), ("samples", M), ("batch", m), ("threads", threads)):
+            plan[name] = value
+        # Rows of a tile: a multiple of 8, so that only a batch's last tile has rows left over.
+        row_bytes = (n[0] + 2 * sum(n[1:])) * item
+        plan["tile"] = tile = min(m, max(16, TILE_BYTES // row_bytes // 8 * 8))
+        plan["loss"] = list(LOSSES).index(network.loss)
+        layers["n_in"], layers["n"] = n[:-1], n[1:]
+        layers["g"] = [ACTIVATIONS.index(g) for g in network.activations]
+
+        plan["parameters"] = end
+        for layer in layers:
+            layer["w"], layer["b"] = take(layer["n"], layer["n_in"]), take(layer["n"])
+        plan["size"] = plan["gradients"] = size = end
+        layers["dw"], layers["db"] = layers["w"] + size, layers["b"] + size
+        end += threads * size
+        plan["one"], plan["zeros"] = take(1), take(max(n))
+        layers["wt"][0] = layers["w"][0]
+        for layer in layers[1:]:
+            layer["wt"] = take(layer["n_in"], layer["n"])
+        scratch = end
+        for layer in layers[:-1]:
+            layer["a"], layer["dz"] = take(tile, layer["n"]), take(tile, layer["n"])
+        layers["dz"][-1] = take(tile, n[L])
+        plan["scratch"] = end - scratch
+        end += (threads - 1) * (end - scratch)
+        layers["a"][-1], plan["z"] = take(m, n[L]), take(m, n[L])
+        plan["X"], plan["Y"] = take(M, n[0]), take(M, n[L])
+
+        raw = np.zeros((end + SLACK) * item + 64, dtype=np.uint8)
+        self.memory = raw[-raw.ctypes.data % 64 :][: (end + SLACK) * item].view(dtype)
+        plan["memory"], plan["length"] = self.memory.ctypes.data, self.memory.size
+        plan["table"] = layers.ctypes.data
+        self.address: int = plan.ctypes.data
+
+        self.at(plan["one"], 1)[...] = 1
+        for layer, w, b in zip(layers, problem.weights, problem.biases, strict=True):
+            self.at(layer["wt"], *w.T.shape)[...] = w.T
+            self.at(layer["b"], *b.shape)[...] = b
+        for layer, w in zip(layers[1:], problem.weights[1:], strict=True):
+            self.at(layer["w"], *w.shape)[...] = w
+        self.at(plan["X"], M, n[0])[...] = problem.X.T
+        self.at(plan["Y"], M, n[L])[...] = problem.Y.T
+
+    def at(self, place: Any, *shape: Any) -> Array:
+        """The numbers from a place in memory, as an array of this shape."""
+        return self.memory[place : place + np.prod(shape)].reshape(shape)
 
 
 class NumbaBlocked:
@@ -433,8 +467,8 @@ class NumbaBlocked:
     def prepare(self, problem: Problem, dtype: str, threads: int, compiled: EntryPoints) -> None:
         """Lay out the problem and compile; `numba-parallel` differs in the entry points."""
         self.problem = problem
-        self.memory, self.plan = lay_out(problem, dtype, threads)
-        self.address = self.plan.ctypes.data
+        self.laid_out = Layout(problem, dtype, threads)
+        self.address = self.laid_out.address
         self.compiled = compiled
         begin = time.perf_counter()
         self.forward()
@@ -456,28 +490,28 @@ class NumbaBlocked:
 
     def export(self) -> Result:
         network, m = self.problem.network, self.problem.batch_size
-        n, L = network.widths, network.layers
-        plan = self.plan
+        plan, layers = self.laid_out.plan, self.laid_out.layers
 
-        def at(place: Any, *shape: int) -> NDArray[np.float64]:
-            return self.memory[place : place + np.prod(shape)].reshape(shape).astype(np.float64)
+        def at(place: Any, *shape: Any) -> NDArray[np.float64]:
+            return self.laid_out.at(place, *shape).astype(np.float64)
 
-        a, z = at(plan[L, A], m, n[L]).T, at(plan[0, Z], m, n[L]).T
-        y = at(plan[0, Y] + plan[0, PASS] * n[L], m, n[L]).T
-        first = range(1, 2)
+        def matrices(field: str) -> tuple[NDArray[np.float64], ...]:
+            first, *others = layers  # the first layer's lie transposed
+            return (
+                at(first[field], first["n_in"], first["n"]).T.copy(),
+                *(at(layer[field], layer["n"], layer["n_in"]) for layer in others),
+            )
+
+        n_L = network.widths[-1]
+        a, z = at(layers[-1]["a"], m, n_L).T, at(plan["z"], m, n_L).T
+        y = at(plan["Y"] + plan["pass_start"] * n_L, m, n_L).T
         return Result(
             loss=cost(network.loss, z, a, y),
             output=a.copy(),
-            dw=tuple(
-                at(plan[k, DW], n[k - 1], n[k]).T.copy() if k in first else at(plan[k, DW], n[k], n[k - 1])
-                for k in range(1, L + 1)
-            ),
-            db=tuple(at(plan[k, DB], n[k], 1) for k in range(1, L + 1)),
-            weights=tuple(
-                at(plan[k, W], n[k - 1], n[k]).T.copy() if k in first else at(plan[k, W], n[k], n[k - 1])
-                for k in range(1, L + 1)
-            ),
-            biases=tuple(at(plan[k, B], n[k], 1) for k in range(1, L + 1)),
+            dw=matrices("dw"),
+            db=tuple(at(layer["db"], layer["n"], 1) for layer in layers),
+            weights=matrices("w"),
+            biases=tuple(at(layer["b"], layer["n"], 1) for layer in layers),
         )
 
 

@@ -21,22 +21,14 @@ import numpy as np
 from numba import njit, prange
 
 from impls.interface import Problem, Unsupported
-from impls.kernels.simd import Array, Int, compiled
+from impls.kernels.intrinsics import Array, Int, compiled
 from impls.numba_blocked import (
-    BATCH,
-    FIRST,
-    GRADIENTS,
-    PASS,
-    SCRATCH,
-    SIZE,
-    THREADS,
     EntryPoints,
     NumbaBlocked,
-    Plan,
+    Record,
     forward_of,
     gradients_of,
     memory_of,
-    next_batch,
     plan_at,
     source_stamp,
     update,
@@ -55,34 +47,49 @@ LEAST_PRODUCTS = 150_000
 
 
 @compiled
-def share_of(plan: Plan) -> Int:
+def share_of(plan: Record) -> Int:
     """Samples for each thread but the last ones, which have less: equal shares, of whole register tiles."""
-    share = (plan[0, BATCH] + plan[0, THREADS] - 1) // plan[0, THREADS]
-    whole: Int = (max(share, LEAST_SAMPLES, LEAST_PRODUCTS // plan[0, SIZE]) + 7) // 8 * 8
+    share = (plan.batch + plan.threads - 1) // plan.threads
+    whole: Int = (max(share, LEAST_SAMPLES, LEAST_PRODUCTS // plan.size) + 7) // 8 * 8
     return whole
 
 
 @compiled
-def forward_share(memory: Array, plan: Plan, first: Int, part: Int) -> None:
+def parts_of(plan: Record) -> Int:
+    """How many threads have a share."""
+    share = share_of(plan)
+    parts: Int = (plan.batch + share - 1) // share
+    return parts
+
+
+# Threads are handed the address: a parallel loop of numba takes no records.
+
+
+@compiled
+def forward_share(address: int, memory: Array, part: Int) -> None:
     """Forward for one thread's share."""
-    start, stop = part * share_of(plan), min(plan[0, BATCH], (part + 1) * share_of(plan))
-    forward_of(memory, plan, part * plan[0, SCRATCH], first, start, stop)
+    plan = plan_at(address)
+    share = share_of(plan)
+    start, stop = part * share, min(plan.batch, (part + 1) * share)
+    forward_of(memory, plan, part * plan.scratch, start, stop)
 
 
 @compiled
-def gradients_share(memory: Array, plan: Plan, first: Int, part: Int) -> None:
+def gradients_share(address: int, memory: Array, part: Int) -> None:
     """Forward and backward for one thread's share, into the thread's own gradients."""
-    start, stop = part * share_of(plan), min(plan[0, BATCH], (part + 1) * share_of(plan))
-    gradients_of(memory, plan, part * plan[0, SCRATCH], part * plan[0, SIZE], first, start, stop)
+    plan = plan_at(address)
+    share = share_of(plan)
+    start, stop = part * share, min(plan.batch, (part + 1) * share)
+    gradients_of(memory, plan, part * plan.scratch, part * plan.size, start, stop)
 
 
 @compiled
-def add_up(memory: Array, plan: Plan, parts: Int) -> None:
+def add_up(memory: Array, plan: Record, parts: Int) -> None:
     """The gradients of all threads, added to those of the first in the order of the threads."""
-    size = plan[0, SIZE]
-    total = memory[plan[0, GRADIENTS] : plan[0, GRADIENTS] + size]
+    size = plan.size
+    total = memory[plan.gradients : plan.gradients + size]
     for part in range(1, parts):
-        theirs = memory[plan[0, GRADIENTS] + part * size : plan[0, GRADIENTS] + (part + 1) * size]
+        theirs = memory[plan.gradients + part * size : plan.gradients + (part + 1) * size]
         for i in range(size):
             total[i] += theirs[i]
 
@@ -99,30 +106,27 @@ def entry_points(dtype: str) -> EntryPoints:
     def forward(address: int) -> None:
         assert stamp
         plan = plan_at(address)
-        memory = memory_of(plan, real(0))
-        first = plan[0, PASS] = plan[0, FIRST]
-        share = share_of(plan)
-        for part in prange((plan[0, BATCH] + share - 1) // share):
-            forward_share(memory, plan, first, part)
+        memory = memory_of(plan, real)
+        plan.pass_start = plan.start
+        for part in prange(parts_of(plan)):
+            forward_share(address, memory, part)
 
     @njit(parallel=True, cache=True)
     def passes(address: int, steps: int, learning_rate: float, updating: bool) -> None:
         assert stamp
         plan = plan_at(address)
-        memory = memory_of(plan, real(0))
-        share = share_of(plan)
-        parts = (plan[0, BATCH] + share - 1) // share
+        memory = memory_of(plan, real)
+        parts = parts_of(plan)
         for _ in range(steps):
-            first = plan[0, PASS] = plan[0, FIRST]
+            plan.pass_start = plan.start
             if parts == 1:
-                gradients_share(memory, plan, first, np.int64(0))
+                gradients_share(address, memory, np.int64(0))
             else:
                 for part in prange(parts):
-                    gradients_share(memory, plan, first, part)
+                    gradients_share(address, memory, part)
                 add_up(memory, plan, parts)
             if updating:
                 update(memory, plan, learning_rate)
-                next_batch(plan)
 
     def gradients(address: int) -> None:
         passes(address, 1, 0.0, False)

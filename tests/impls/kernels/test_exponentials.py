@@ -1,4 +1,4 @@
-"""The laws of `impls/kernels/simd.py`: the exponentials' errors, and the product against NumPy's."""
+"""The errors of the exponentials, against exact arithmetic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-from impls.kernels import simd  # noqa: E402 - only where numba is
+from impls.kernels import exponentials  # noqa: E402 - only where numba is
 
 DTYPES = ("float64", "float32")
 LOWEST = {"float64": -708.0, "float32": -87.0}  # results at and above are normal numbers
@@ -19,26 +19,16 @@ def evaluate(which, x, y):
     one, two = x.dtype.type(1), x.dtype.type(2)
     if which == 0:
         for i in range(x.size):
-            y[i] = simd.exp(x[i])
+            y[i] = exponentials.exp(x[i])
     elif which == 1:
         for i in range(x.size):
-            y[i] = simd.sigmoid(x[i], one)
+            y[i] = exponentials.sigmoid(x[i], one)
     elif which == 2:
         for i in range(x.size):
-            y[i] = simd.tanh(x[i], two)
+            y[i] = exponentials.tanh(x[i], two)
     else:
         for i in range(x.size):
-            y[i] = simd.expm1(x[i])
-
-
-@numba.njit
-def product(*arguments):
-    simd.product(*arguments)
-
-
-@numba.njit
-def transpose(*arguments):
-    simd.transpose(*arguments)
+            y[i] = exponentials.expm1(x[i])
 
 
 FUNCTIONS = ("exp", "sigmoid", "tanh", "expm1")
@@ -93,7 +83,7 @@ def errors_in_ulp(name, x, y):
 def test_errors_are_at_most_those_stated_over_the_whole_range(name, dtype):
     x = arguments(name, dtype, 1500)
     error = errors_in_ulp(name, x, computed(name, x))
-    assert error <= simd.MAX_ULP[name]
+    assert error <= exponentials.MAX_ULP[name]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -113,7 +103,7 @@ def test_errors_are_at_most_those_stated_at_a_million_points(name, dtype):
     }[name]()
     with np.errstate(all="ignore"):
         error = abs(computed(name, x) - exact) / np.spacing(abs(exact).astype(dtype))
-    assert not np.any(~(error <= simd.MAX_ULP[name]))
+    assert not np.any(~(error <= exponentials.MAX_ULP[name]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -146,47 +136,3 @@ def test_the_ends_are_the_limits_and_nan_stays_nan(dtype):
 def test_tanh_is_odd(dtype):
     x = arguments("tanh", dtype, 1000)
     assert np.array_equal(computed("tanh", -x), -computed("tanh", x))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 9, 15, 24])
-@pytest.mark.parametrize("columns", [1, 3, 8, 15, 16, 17, 31, 32, 33, 50, 64])
-def test_product_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
-    rng = np.random.default_rng(rows * 100 + columns)
-    for depth in (1, 5, 33):
-        # Whole numbers, small enough that every sum is exact: the product must be equal.
-        A, B, init = (rng.integers(-9, 9, s) for s in ((rows, depth), (depth, columns), (rows, columns)))
-        gap = 3  # rows of C lie apart, and what lies between them must stay
-        memory = np.full(10_000, 7777, dtype=dtype)
-        places, end = {}, 0
-        for name, values in (("A", A), ("At", A.T), ("B", B), ("init", init)):
-            memory[end : end + values.size] = values.ravel()
-            places[name] = end
-            end += values.size
-        c = end
-        for a, a_row, a_k in ((places["A"], depth, 1), (places["At"], 1, rows)):
-            for init_row in (columns, 0):
-                memory[c:] = 7777
-                product(
-                    *(memory, c, columns + gap, places["init"], init_row, a, a_row, a_k),
-                    *(places["B"], columns, rows, columns, depth, 0.5),
-                )
-                C = memory[c : c + rows * (columns + gap)].reshape(rows, columns + gap)
-                assert np.array_equal(C[:, :columns], 0.5 * ((init if init_row else init[:1]) + A @ B))
-                assert np.all(C[:, columns:] == 7777)
-                assert np.all(memory[c + C.size :] == 7777)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [1, 3, 8, 10, 16, 33])
-@pytest.mark.parametrize("columns", [1, 2, 7, 8, 17, 32])
-def test_transpose_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
-    A = np.random.default_rng(0).standard_normal((rows, columns)).astype(dtype)
-    memory = np.full(2 * A.size + 1000, 7777, dtype=dtype)
-    memory[: A.size] = A.ravel()
-    transpose(memory, 0, A.size + 5, rows, columns)
-    T = memory[A.size + 5 : 2 * A.size + 5].reshape(columns, rows)
-    assert np.array_equal(T, A.T)
-    assert np.array_equal(memory[: A.size], A.ravel())
-    assert np.all(memory[A.size : A.size + 5] == 7777)
-    assert np.all(memory[2 * A.size + 5 :] == 7777)

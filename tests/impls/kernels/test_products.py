@@ -1,0 +1,66 @@
+"""The product and the transposition, against NumPy's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+
+from impls.kernels import products  # noqa: E402 - only where numba is
+
+DTYPES = ("float64", "float32")
+
+
+@numba.njit
+def product(*arguments):
+    products.product(*arguments)
+
+
+@numba.njit
+def transpose(*arguments):
+    products.transpose(*arguments)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 9, 15, 24])
+@pytest.mark.parametrize("columns", [1, 3, 8, 15, 16, 17, 31, 32, 33, 50, 64])
+def test_product_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
+    rng = np.random.default_rng(rows * 100 + columns)
+    for depth in (1, 5, 33):
+        # Whole numbers, small enough that every sum is exact: the product must be equal.
+        A, B, init = (rng.integers(-9, 9, s) for s in ((rows, depth), (depth, columns), (rows, columns)))
+        gap = 3  # rows of C lie apart, and what lies between them must stay
+        memory = np.full(10_000, 7777, dtype=dtype)
+        places, end = {}, 0
+        for name, values in (("A", A), ("At", A.T), ("B", B), ("init", init)):
+            memory[end : end + values.size] = values.ravel()
+            places[name] = end
+            end += values.size
+        c = end
+        for a, a_row, a_k in ((places["A"], depth, 1), (places["At"], 1, rows)):
+            for init_row in (columns, 0):
+                memory[c:] = 7777
+                product(
+                    *(memory, c, columns + gap, places["init"], init_row, a, a_row, a_k),
+                    *(places["B"], columns, rows, columns, depth, 0.5),
+                )
+                C = memory[c : c + rows * (columns + gap)].reshape(rows, columns + gap)
+                assert np.array_equal(C[:, :columns], 0.5 * ((init if init_row else init[:1]) + A @ B))
+                assert np.all(C[:, columns:] == 7777)
+                assert np.all(memory[c + C.size :] == 7777)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 3, 8, 10, 16, 33])
+@pytest.mark.parametrize("columns", [1, 2, 7, 8, 17, 32])
+def test_transpose_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
+    A = np.random.default_rng(0).standard_normal((rows, columns)).astype(dtype)
+    memory = np.full(2 * A.size + 1000, 7777, dtype=dtype)
+    memory[: A.size] = A.ravel()
+    transpose(memory, 0, A.size + 5, rows, columns)
+    T = memory[A.size + 5 : 2 * A.size + 5].reshape(columns, rows)
+    assert np.array_equal(T, A.T)
+    assert np.array_equal(memory[: A.size], A.ravel())
+    assert np.all(memory[A.size : A.size + 5] == 7777)
+    assert np.all(memory[2 * A.size + 5 :] == 7777)
