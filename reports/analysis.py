@@ -51,13 +51,21 @@ FIGURES = [
 ]
 """What the record may hold of a cell beside its times."""
 
-TIMES = {"status": "object", "reason": "object"}
-TIMES |= dict.fromkeys(["seconds", "low", "high"], "float64")
-TIMES |= {"processes": "int64", "rounds": "int64", "spread": "object"}
+COLUMNS = (
+    dict.fromkeys(CELL, "object")
+    | dict.fromkeys(["threads", "batch_size"], "int64")
+    | dict.fromkeys(["status", "reason"], "object")
+    | dict.fromkeys(["seconds", "low", "high"], "float64")
+    | {"spread": "object", "processes": "int64", "rounds": "int64"}
+    | {"baseline": "object", "baseline_dtype": "object", "baseline_threads": "int64"}
+    | dict.fromkeys(["speedup", "speedup_low", "speedup_high"], "float64")
+    | {"pairs": "int64", "basis": "object"}
+    | dict.fromkeys(FIGURES, "float64")
+)
+"""The columns of `Analysis.speedups` and their types."""
 
-SPEEDUPS = {"baseline": "object", "baseline_dtype": "object", "baseline_threads": "int64"}
-SPEEDUPS |= dict.fromkeys(["speedup", "speedup_low", "speedup_high"], "float64")
-SPEEDUPS |= {"pairs": "int64", "basis": "object"}
+SPEEDUPS = list(COLUMNS)[list(COLUMNS).index("baseline") : list(COLUMNS).index(FIGURES[0])]
+"""Those that depend on the baseline."""
 
 
 class Panel(NamedTuple):
@@ -199,8 +207,7 @@ class Analysis:
                     **{name: _largest(found, name) for name in FIGURES},
                 }
             )
-        columns = dict.fromkeys(CELL, "object") | {"threads": "int64", "batch_size": "int64"}
-        return _frame(rows, columns | TIMES | dict.fromkeys(FIGURES, "float64"))
+        return _frame(rows, [name for name in COLUMNS if name not in SPEEDUPS])
 
     def _speedups(self, over: str) -> pd.DataFrame:
         """`cells`, with each cell's `speedup` over the implementation `over` at the same batch size.
@@ -217,7 +224,7 @@ class Analysis:
             below = self._baseline(_panel(cell), over)
             base = dataclasses.replace(below, batch_size=cell.batch_size)
             rows.append((below.implementation, below.dtype, below.threads, *self._speedup(base, cell)))
-        return pd.concat([self.cells, _frame(rows, SPEEDUPS)], axis=1)
+        return pd.concat([self.cells, _frame(rows, SPEEDUPS)], axis=1)[list(COLUMNS)]
 
     def _baseline_of(self, panel: Panel, over: str) -> Cell:
         """A panel's baseline, as a cell of no batch size."""
@@ -373,8 +380,8 @@ def _largest(found: Iterable[Measurement], name: str) -> float:
     return max((value for one in found if (value := getattr(one, name)) is not None), default=math.nan)
 
 
-def _frame(rows: list[Any], columns: Mapping[str, str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns)).astype(dict(columns))
+def _frame(rows: list[Any], columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns).astype({name: COLUMNS[name] for name in columns})
 
 
 def _slope(points: Mapping[float, Times]) -> Interval:

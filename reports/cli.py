@@ -170,6 +170,7 @@ def compare(records: tuple[Path, ...], out: Path, **wanted: str | int | None) ->
     from reports import terminal
     from reports.charts.canvas import picture
     from reports.tables import compare as comparing
+    from reports.text import grid
 
     (first, base), *others = found.items()
     panel = base.panel(**wanted)
@@ -179,7 +180,7 @@ def compare(records: tuple[Path, ...], out: Path, **wanted: str | int | None) ->
         pictures += picture(comparing.chart(both, first, name), out / f"compare-{k}")
     differences = comparing.differences({name: each.record for name, each in found.items()})
     tables = [("", ["", *found], differences)]
-    tables += [(f"{name} against {first}", *comparing.grid(both)) for name, both in factors.items()]
+    tables += [(f"{name} against {first}", *grid(both, None)) for name, both in factors.items()]
     drawn = [path.name for path in pictures if path.suffix == ".svg"]
     written = files.write(out / "compare.md", comparing.markdown(tables, drawn).encode())
     console = terminal.console()

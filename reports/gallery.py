@@ -48,13 +48,13 @@ def redraw(
     found = {name: Analysis(race_file.read(docs / "gallery" / name)) for name in HEADINGS}
     for name, analysis in found.items():
         panel, baseline = analysis.panel(), analysis.baseline()
-        told = text.story(analysis, panel, baseline)
-        lines += [f"## {HEADINGS[name]}", "", text.escape(told.answer), ""]
+        shown = text.story(analysis, panel, baseline)
+        lines += [f"## {HEADINGS[name]}", "", text.escape(shown.answer), ""]
         lines += [f"Raced by `{analysis.record.command}`.", ""]
         for title, file, figure in figures(analysis, panel, baseline):
             written += picture(figure, docs / "gallery" / file, kinds=("svg",))
             lines += [f"### {title}", "", f"![{title}](gallery/{file}.svg)", ""]
-        table = text.markdown_table(told.head, told.rows)
+        table = text.markdown_table(shown.head, shown.rows)
         lines += [*table, "", text.escape(text.machine(analysis.record)), ""]
     written.append(files.write(docs / "gallery.md", "\n".join(lines).encode()))
     lesson = docs / "lesson.md"

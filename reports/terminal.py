@@ -51,12 +51,12 @@ def _width(table: Table, out: Console) -> int:
 
 
 def show(analysis: Analysis, panel: Panel, baseline: str) -> None:
-    """Print the sentence, the table, what to know beside it, and the record's warnings."""
+    """Print the sentence, the table, the remarks and the record's warnings."""
     out = console()
-    told = text.story(analysis, panel, baseline)
-    out.print(told.answer)
-    print_table(out, told.head, told.rows)
-    for words in told.remarks:
+    found = text.story(analysis, panel, baseline)
+    out.print(found.answer)
+    print_table(out, found.head, found.rows)
+    for words in found.remarks:
         out.print(words)
     for words in text.warnings(analysis.record):
         out.print(f"warning: {words}", style="yellow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from reports.tables.crossovers import notable_crossovers
 
 
 class Story(NamedTuple):
-    """A panel in a sentence and in a table, and what to know beside them."""
+    """A panel in a sentence and a table, with remarks."""
 
     answer: str
     head: list[str]
@@ -79,10 +80,9 @@ def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
     others = timed[timed["implementation"] != baseline]
     if others.empty:
         return f"No implementation was measured beside {plain(baseline)} here: {describe(panel, shape)}."
-    known = others[others["basis"] != "projected"]
     # A speedup that rests on a prediction is quoted where there is no other.
-    ranked = others if known.empty else known
-    best = ranked.loc[ranked["speedup"].idxmax()]
+    ranked = others.assign(measured=others["basis"] != "projected")
+    best = ranked.sort_values(["measured", "speedup"]).iloc[-1]
     projected = " (projected)" if best["basis"] == "projected" else ""
     words = (
         f"{plain(best['implementation'])} is {factor(best['speedup'])} as fast as {plain(baseline)}"
@@ -101,31 +101,22 @@ def _between(row: pd.Series) -> str:
     return f", {kind} {factor(row['speedup_low'])} to {factor(row['speedup_high'])}"
 
 
-def grid(panel: pd.DataFrame, baseline: str) -> tuple[list[str], list[list[str]]]:
-    """The table: a row an implementation, a column a batch size; the baseline in time, the others in
-    factors.
-    """
+def grid(panel: pd.DataFrame, baseline: str | None) -> tuple[list[str], list[list[str]]]:
+    """A row an implementation, a column a batch size: times of the baseline, factors of the others."""
     sizes = sorted(panel["batch_size"].unique())
-    cell = panel.set_index(["implementation", "batch_size"])
-    names = list(dict.fromkeys(panel["implementation"]))
-    names.sort(key=lambda name: name != baseline)
-    rows = [
-        [
-            plain(name),
-            *(entry(cell.loc[(name, m)], name == baseline) if (name, m) in cell.index else "" for m in sizes),
-        ]
-        for name in names
-    ]
+    names = sorted(dict.fromkeys(panel["implementation"]), key=lambda name: name != baseline)
+    entries = {
+        (cell["implementation"], cell["batch_size"]): " ".join(
+            filter(None, cell_words(cell, cell["implementation"] == baseline))
+        )
+        for _, cell in panel.iterrows()
+    }
+    rows = [[plain(name), *(entries.get((name, size), "") for size in sizes)] for name in names]
     return ["", *(f"m = {size}" for size in sizes)], rows
 
 
-def entry(cell: pd.Series, absolute: bool) -> str:
-    """One cell of the table: factor and half-width, time, or mark and prediction."""
-    return " ".join(words for words in cell_words(cell, absolute) if words)
-
-
 def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
-    """What to know beside the table: the spread, crossovers, the marks in it, the largest error."""
+    """The remarks on a panel: the spread, crossovers, the meanings of marks, the largest error."""
     words = [f"{plain(baseline)}: time of one call; the others: times as fast; {whiskers(panel)}."]
     words += [
         f"{plain(row.passer)} passes {plain(row.passed)} at m ≈ {digits(row.batch_size, 2)}."
@@ -139,7 +130,7 @@ LONGEST = 8
 
 
 def wide(panel: pd.DataFrame, target: object) -> list[str]:
-    """The speedups that are less well known than the race's target, a half-width (0.05 is +-5 %)."""
+    """The speedups whose intervals are wider than the race's target, a half-width (0.05 is +-5 %)."""
     if not isinstance(target, float):
         return []
     half = panel["speedup_high"] / panel["speedup"] - 1
@@ -157,7 +148,7 @@ def wide(panel: pd.DataFrame, target: object) -> list[str]:
 
 
 def _common(panel: pd.DataFrame) -> list[str]:
-    """What to know of any phase: the meanings of statuses, and the largest error that the referee found."""
+    """The remarks on any phase: the meanings of statuses, and the largest error that the referee found."""
     used = [status for status in MARKS if (panel["status"] == status).any()]
     words = ["; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + "."] if used else []
     errors = panel["error_of_bound"].max()
@@ -168,10 +159,7 @@ def _common(panel: pd.DataFrame) -> list[str]:
 
 def warnings(record: Record) -> list[str]:
     """Every distinct warning of the record's processes, with how many of them gave it."""
-    counts: dict[str, int] = {}
-    for process in record.processes:
-        for words in dict.fromkeys(process.warnings):
-            counts[words] = counts.get(words, 0) + 1
+    counts = collections.Counter(words for each in record.processes for words in dict.fromkeys(each.warnings))
     total = len(record.processes)
     return [f"{plain(words, 300)} ({count} of {total} processes)" for words, count in counts.items()]
 
@@ -181,15 +169,15 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@-])", r"\\\1", text).replace("\\-", "-")
 
 
-def markdown(record: Record, told: Story, pictures: Sequence[tuple[str, str]] = ()) -> str:
-    """summary.md: the sentence, the pictures (title, file name), the table, what to know, the machine."""
-    lines = ["# gradrace", "", escape(told.answer), ""]
+def markdown(record: Record, shown: Story, pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """summary.md: the sentence, the pictures (title, file name), the table, remarks, the machine."""
+    lines = ["# gradrace", "", escape(shown.answer), ""]
     for title, name in pictures:
         lines += [f"![{title}]({name})", ""]
     lines += [
-        *markdown_table(told.head, told.rows),
+        *markdown_table(shown.head, shown.rows),
         "",
-        *(f"- {escape(words)}" for words in told.remarks),
+        *(f"- {escape(words)}" for words in shown.remarks),
         *(f"- Warning: {escape(words)}" for words in warnings(record)),
         "",
         escape(machine(record)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -26,10 +25,11 @@ NOTE = (
 
 
 def factors(first: Analysis, other: Analysis, panel: Panel) -> pd.DataFrame:
-    """The cells measured in both (the columns `CELL`): `speedup` of `other` over `first`, with its interval.
+    """The cells measured in both, with columns of `Analysis.speedups`: the speedup of `other` over `first`.
 
     The processes of two records cannot be paired: the interval adds the two in quadrature, and is NaN where
-    one record holds a single process. Raises UnknownChoice where a record lacks the panel.
+    one record holds a single process (`pairs` is the fewer of both). Raises UnknownChoice where a record
+    lacks the panel.
     """
     if any(panel not in each.panels for each in (first, other)):
         raise UnknownChoice(
@@ -39,9 +39,13 @@ def factors(first: Analysis, other: Analysis, panel: Panel) -> pd.DataFrame:
     for cell, timed in other.times.items():
         if cell in first.times:
             here, there = (interval(t.fastest for t in each.values()) for each in (timed, first.times[cell]))
-            ends = zip(("speedup", "speedup_low", "speedup_high"), quotient(there, here), strict=True)
-            rows.append({**vars(cell), **dict(ends)})
-    return of_panel(pd.DataFrame(rows, columns=[*CELL, "speedup", "speedup_low", "speedup_high"]), panel)
+            ratio, low, high = quotient(there, here)
+            fewest = min(len(timed), len(first.times[cell]))
+            found = {"speedup": ratio, "speedup_low": low, "speedup_high": high, "pairs": fewest}
+            rows.append(vars(cell) | found)
+    columns = [*CELL, "speedup", "speedup_low", "speedup_high", "pairs"]
+    both = pd.DataFrame(rows, columns=columns).assign(status="measured", basis="unpaired")
+    return of_panel(both, panel)
 
 
 @settings()
@@ -65,23 +69,6 @@ def differences(records: Mapping[str, Record]) -> list[list[str]]:
     names = dict.fromkeys(name for each in facts for name in each)
     rows = [[plain(name), *(plain(str(each.get(name, "-")), 60) for each in facts)] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
-
-
-def grid(both: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """A row an implementation, a column a batch size."""
-    sizes = sorted(both["batch_size"].unique())
-    shown = {
-        (row["implementation"], row["batch_size"]): factor(row["speedup"])
-        + (
-            f" ±{100 * (np.sqrt(row['speedup_high'] / row['speedup_low']) - 1):.1f} %"
-            if np.isfinite(row["speedup_low"])
-            else ""
-        )
-        for row in both.to_dict("records")
-    }
-    names = dict.fromkeys(both["implementation"])
-    rows = [[plain(name), *(shown.get((name, size), "") for size in sizes)] for name in names]
-    return ["", *(f"m = {size}" for size in sizes)], rows
 
 
 def markdown(tables: Sequence[tuple[str, list[str], list[list[str]]]], pictures: Sequence[str]) -> str:
