@@ -1,4 +1,4 @@
-"""The gallery: a real race in the repository, its pictures, and the measured figures in the lesson."""
+"""The gallery: a real race in the repository, its pictures, and the measured figures in the documents."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ HEADINGS = {RACE: "The race", HEADLINE: "The article's experiment"}
 
 
 class UnknownFigure(ValueError):
-    """A figure that the lesson asks for and the gallery's record does not hold."""
+    """A figure that a document asks for and the gallery's record does not hold."""
 
 
 def redraw(
     figures: Callable[[Analysis, Panel, str], Iterable[tuple[str, str, Figure]]], docs: Path = DOCS
 ) -> list[Path]:
-    """Draw the gallery's pictures, write its page, and renew the figures in the lesson; the files written.
+    """Draw the gallery's pictures, write its page, and renew the figures of the documents; the files written.
 
     `figures` is `render.figures`. Raises RecordError or OSError for a record that is not there, UnknownFigure
     for one that lacks a figure.
@@ -57,27 +57,33 @@ def redraw(
         table = text.markdown_table(shown.head, shown.rows)
         lines += [*table, "", text.escape(text.machine(analysis.record)), ""]
     written.append(files.write(docs / "gallery.md", "\n".join(lines).encode()))
-    lesson = docs / "lesson.md"
-    if lesson.exists():
-        renewed = renew(lesson.read_text(encoding="utf-8"), found[RACE], found[HEADLINE])
-        written.append(files.write(lesson, renewed.encode()))
+    for page in filter(Path.exists, pages(docs)):
+        renewed = renew(page.read_text(encoding="utf-8"), found[RACE], found[HEADLINE])
+        written.append(files.write(page, renewed.encode()))
     return written
 
 
+def pages(docs: Path = DOCS) -> list[Path]:
+    """The pages that have figures of the gallery's records."""
+    return [docs.parent / "README.md", docs / "lesson.md", docs / "results.md"]
+
+
 FIGURE = re.compile(r"<!--(factor|time|total) ([^>]*)-->.*?<!--/-->", re.DOTALL)
-"""A figure in the lesson: `<!--factor numba loops 1024-->1,530x<!--/-->`, `<!--time loops 1-->...<!--/-->`,
-`<!--total loops-->...<!--/-->`. What stands between the marks is renewed from the records."""
+"""A figure in a page: `<!--factor numba loops 1024-->1,530x<!--/-->`, `<!--time loops 1-->...<!--/-->`,
+`<!--total loops-->...<!--/-->`, `<!--total numpy loops-->514x<!--/-->`. What stands between the marks is
+renewed from the records."""
 
 
-def renew(lesson: str, race: Analysis, headline: Analysis) -> str:
-    """`lesson` with every figure as the records have it; raises UnknownFigure for one that they lack."""
+def renew(page: str, race: Analysis, headline: Analysis) -> str:
+    """`page` with every figure as the records have it; raises UnknownFigure for one that they lack."""
 
     def figure(found: re.Match[str]) -> str:
         kind, arguments = found[1], found[2]
-        words = _total(headline, arguments) if kind == "total" else _of_cell(race, kind, arguments.split())
+        names = arguments.split()
+        words = _total(headline, names) if kind == "total" else _of_cell(race, kind, names)
         return f"<!--{kind} {arguments}-->{words}<!--/-->"
 
-    return FIGURE.sub(figure, lesson)
+    return FIGURE.sub(figure, page)
 
 
 def _of_cell(race: Analysis, kind: str, arguments: Sequence[str]) -> str:
@@ -93,11 +99,14 @@ def _of_cell(race: Analysis, kind: str, arguments: Sequence[str]) -> str:
     return words(float(found.iloc[0]))
 
 
-def _total(headline: Analysis, name: str) -> str:
+def _total(headline: Analysis, names: Sequence[str]) -> str:
+    """The time of the whole experiment; of two implementations, how many times as fast the first one is."""
     totals = headline.totals(headline.panel())
-    if name not in totals:
-        raise UnknownFigure(f"expected {name} in the gallery's headline")
-    return duration(totals[name].mean)
+    for name in names:
+        if name not in totals:
+            raise UnknownFigure(f"expected {name} in the gallery's headline")
+    first, *below = (totals[name].mean for name in names)
+    return factor(below[0] / first) if below else duration(first)
 
 
 def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
