@@ -45,9 +45,9 @@ class Commands(click.Group):
         )
         self.packages = packages
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command's name, package by package."""
-        return list(dict.fromkeys(name for package in self.packages for name in _group(package).commands))
+        return list(dict.fromkeys(name for p in self.packages for name in _group(p).list_commands(ctx)))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name; a group that is in two packages has the commands of both."""

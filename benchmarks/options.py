@@ -1,6 +1,7 @@
-"""What a race is asked for: parsed and checked in one place, for pytest and for the command line.
+"""The options of commands and of pytest, declared once, and what a race is asked for.
 
-Every function raises ValueError, saying what was expected and what was got, before anything is raced.
+A list has commas between its items, and may be given in several pieces. A wrong value raises
+click.BadParameter, saying what was expected and what was got, before anything is measured.
 """
 
 from __future__ import annotations
@@ -8,15 +9,179 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+import random
+import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmarks.record.cells import PHASES, Cell
+
+# What computes is imported where it is needed: --help answers at once.
+if TYPE_CHECKING:
+    from benchmarks.workloads import Workload
+
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType  # generic in later versions only
+
+BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
+RECORD = Path("reports/out/record.json")
+
+
+class Name(_Type):
+    """One of the names that `known` returns when it is asked; or, of `targets`, path/to/file.py:Class."""
+
+    name = "name"
+
+    def __init__(self, known: Callable[[], Sequence[str]], targets: bool = False) -> None:
+        self.known = known
+        self.targets = targets
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself."""
+        known, name = self.known(), str(value)
+        if name in known or (self.targets and ":" in name):
+            return name
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise click.BadParameter(f"expected one of {', '.join(known)}, got {name!r}{hint}", ctx, param)
+
+
+class Positive(_Type):
+    """A positive, finite number."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        if not 0 < found < math.inf:
+            self.fail(f"expected a positive number, got {value!r}", param, ctx)
+        return found
+
+
+class OutputFile(click.Path):
+    """A file that can be written; its folder is made where there is none."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; fails before anything is measured, not after it."""
+        path = Path(str(super().convert(value, param, ctx)))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            probe = path.parent / f".{path.name}.probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            self.fail(f"expected a place that can be written to, got {path} ({error})", param, ctx)
+        return path
+
+
+class _Items(_Type):
+    """Items with commas between them."""
+
+    name = "list"
+
+    def __init__(self, item: _Type) -> None:
+        self.item = item
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """The items."""
+        items = filter(None, (item.strip() for item in str(value).split(",")))
+        return tuple(self.item.convert(item, param, ctx) for item in items)
+
+
+def listed(*names: str, item: _Type, metavar: str = "LIST", **more: Any) -> click.Option:
+    """An option that is a list: the tuple of its items without repetitions, () where it is not given."""
+
+    def joined(_: click.Context, __: click.Parameter, pieces: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(item for piece in pieces for item in piece))
+
+    return click.Option(names, multiple=True, type=_Items(item), metavar=metavar, callback=joined, **more)
+
+
+def _implementations() -> Sequence[str]:
+    import impls
+
+    return impls.names()
+
+
+def _workloads() -> Sequence[str]:
+    from benchmarks import workloads
+
+    return tuple(workloads.WORKLOADS)
+
+
+def _dtypes() -> Sequence[str]:
+    import impls
+
+    return impls.DTYPES
+
+
+IMPLEMENTATION = Name(_implementations, targets=True)
+WORKLOAD = Name(_workloads)
+DTYPE = Name(_dtypes)
+COUNT = click.IntRange(min=1)
+SEED = click.IntRange(min=0)
+POSITIVE = SECONDS = Positive()
+OUTPUT = OutputFile()
+
+IMPLEMENTATIONS_OPTION = listed(
+    "--impl",
+    "implementations",
+    item=IMPLEMENTATION,
+    help="Names, path/to/file.py:Class, package.module:Class.",
+    show_default="all",
+)
+THREADS_OPTION = click.Option(
+    ["--threads"], type=COUNT, default=1, metavar="N", help="Threads and CPUs of every implementation."
+)
+RACE = (
+    IMPLEMENTATIONS_OPTION,
+    listed("--workloads", "--workload", item=WORKLOAD, help="Workloads.", show_default="digits"),
+    listed(
+        "--batch-sizes",
+        item=COUNT,
+        help="Samples of a batch.",
+        show_default=",".join(map(str, BATCH_SIZES)),
+    ),
+    listed("--dtypes", "--dtype", item=DTYPE, help="float64, float32.", show_default="float64"),
+    THREADS_OPTION,
+    click.Option(["--network"], metavar="WIDTHS", help="A network like 784-128-10, on random data."),
+    click.Option(["--activation"], help="Of --network: one for all layers, or one each."),
+    click.Option(["--loss"], help="Of --network."),
+    click.Option(
+        ["--seed"],
+        type=SEED,
+        metavar="N",
+        help="Shuffles the implementations within each cell.",
+        show_default="drawn",
+    ),
+)
+"""What a race can be asked for, by a command or by pytest: the arguments of `settings`."""
+
+PHASES_OPTION = listed(
+    "--phases",
+    item=Name(lambda: PHASES),
+    help="forward, gradients, step.",
+    show_default="gradients; of pytest, all",
+)
+RECORD_OPTION = click.Option(["--record"], type=OUTPUT, default=RECORD, metavar="PATH", help="The record.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """A checked request: which implementations run which cells, on how many threads, in which shuffled
-    order.
-    """
+    """A checked request, as the record has it: which implementations are measured in which cells."""
 
     implementations: tuple[str, ...]
     workloads: tuple[str, ...]
@@ -25,76 +190,55 @@ class Settings:
     threads: int
     seed: int
 
+    def cells(self, phases: Sequence[str], seed: int) -> list[Cell]:
+        """Every cell, the cheap ones first; the implementations of each in an order drawn with `seed`."""
+        found = []
+        for workload in self.workloads:
+            for dtype in self.dtypes:
+                for batch_size in self.batch_sizes:
+                    for phase in phases:
+                        names = list(self.implementations)
+                        key = f"{seed} {workload} {dtype} {batch_size} {phase}"
+                        random.Random(key).shuffle(names)  # noqa: S311 - an order, no secret
+                        found += [
+                            Cell(workload, phase, batch_size, dtype, self.threads, name) for name in names
+                        ]
+        return found
 
-def items(values: Iterable[str]) -> list[str]:
-    """Options that were repeated, or given as a list with commas, as one list without repetitions."""
-    found = [item.strip() for value in values for item in value.split(",")]
-    return list(dict.fromkeys(item for item in found if item))
 
+def settings(
+    implementations: Sequence[str] = (),
+    workloads: Sequence[str] = (),
+    batch_sizes: Sequence[int] = (),
+    dtypes: Sequence[str] = (),
+    threads: int = 1,
+    network: str | None = None,
+    activation: str | None = None,
+    loss: str | None = None,
+    seed: int | None = None,
+) -> tuple[Settings, dict[str, Workload]]:
+    """What was asked for, with every default filled in, and the workloads by name.
 
-def choices(option: str, values: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """`values`, each checked to be one of `known`; all of `known` where there are none."""
-    for value in values:
-        if value not in known:
-            near = difflib.get_close_matches(value, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{option}: expected one of {', '.join(known)}, got {value!r}{hint}")
-    return tuple(values) or tuple(known)
-
-
-def implementations(option: str, values: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Implementations by name, or as a target (`path/to/file.py:Class`); all that are known where there are
-    none.
+    Raises click.UsageError, ValueError or TypeError for options that do not go together, and for a network
+    that is none.
     """
-    asked = items(values)
-    choices(option, [name for name in asked if ":" not in name], known)
-    return tuple(asked) or tuple(known)
+    from benchmarks.workloads import WORKLOADS, ad_hoc
 
-
-def positive(option: str, value: str) -> int:
-    """A whole number of 1 and up."""
-    try:
-        number = int(value)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{option}: expected a whole number of 1 or more, got {value!r}")
-    return number
-
-
-def positives(option: str, values: Sequence[str]) -> tuple[int, ...]:
-    """Whole numbers of 1 and up, in rising order."""
-    return tuple(sorted({positive(option, value) for value in values}))
-
-
-def whole(option: str, value: str) -> int:
-    """A whole number of 0 and up."""
-    if not value.isdecimal():
-        raise ValueError(f"{option}: expected a whole number of 0 or more, got {value!r}")
-    return int(value)
-
-
-def number(option: str, value: str) -> float:
-    """A positive, finite number."""
-    try:
-        found = float(value)
-    except ValueError:
-        found = math.nan
-    if not 0 < found < math.inf:
-        raise ValueError(f"{option}: expected a positive number, got {value!r}")
-    return found
-
-
-def check_writable(option: str, path: Path) -> None:
-    """Fail before the race, not after it, where the file `path` could not be written."""
-    if path.is_dir():
-        raise ValueError(f"{option}: expected a file that can be written, got the folder {path}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe = path.parent / f".{path.name}.probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"{option}: expected a place that can be written to, got {path} ({error})"
-        ) from error
+    if network is None:
+        if activation or loss:
+            raise click.UsageError("--activation and --loss describe --network: expected it, got none")
+        known = {name: WORKLOADS[name] for name in workloads or ["digits"]}
+    elif workloads:
+        raise click.UsageError("--network is a workload of its own: expected it without --workload, got both")
+    else:
+        activation, loss = activation or "sigmoid", loss or "mean_squared_error"
+        known = {f"{network} {activation} {loss}": ad_hoc(network, activation, loss)}
+    chosen = Settings(
+        implementations=tuple(implementations) or tuple(_implementations()),
+        workloads=tuple(known),
+        batch_sizes=tuple(sorted(batch_sizes or BATCH_SIZES)),
+        dtypes=tuple(dtypes) or ("float64",),
+        threads=threads,
+        seed=secrets.randbelow(2**31) if seed is None else seed,
+    )
+    return chosen, known

@@ -1,139 +1,199 @@
-"""The pytest side of a whole race: its options, its threads, and the record at the end.
+"""The session under pytest: its options, a test for each cell, and the record at the end.
 
-`pytest --benchmark-only` races; plain `pytest` runs every benchmark once, without timing or record.
+`pytest --benchmark-only` measures; plain `pytest` calls every method once, without timing or record. Cells
+are measured by a session as in any process of a race, and pytest-benchmark is given their rounds.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import datetime
+import itertools
 import shlex
-import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
 from benchmarks import options
-from benchmarks.measure import environment
+from benchmarks.measure.threads import cpus, limit_threads, threads_in_force
+from benchmarks.record import machine
+from benchmarks.record.cells import PHASES as ALL_PHASES
+from benchmarks.record.cells import Cell
 
 if TYPE_CHECKING:
     # Imported only once the threads are limited: they import NumPy.
-    from benchmarks.measure.session import Contest
-
-RECORD = "reports/out/record.json"
+    from benchmarks.measure.session import Session
+    from benchmarks.record.race_file import Record
 
 # pytest-benchmark's own options that ask for timings.
 TIMING = ("only", "enable", "json", "save", "autosave", "compare")
 
-CONTEST = pytest.StashKey["Contest"]()
-OUTCOME = pytest.StashKey[str]()
+SETTINGS: pytest.StashKey[options.Settings] = pytest.StashKey()
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
+REPLAY: pytest.StashKey[Replay] = pytest.StashKey()
+PHASES: pytest.StashKey[Sequence[str]] = pytest.StashKey()
+RECORD: pytest.StashKey[Path] = pytest.StashKey()
+OUTCOME: pytest.StashKey[str] = pytest.StashKey()
+
+OPTIONS = (*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What a race can be asked for."""
+    """The options of the race, as its command has them."""
     group = parser.getgroup("gradrace", "the race")
+    context = click.Context(click.Command("pytest"), show_default=True)
+    for option in OPTIONS:
+        _, meaning = option.get_help_record(context) or ("", "")
+        action = "append" if option.multiple else "store"
+        group.addoption(*option.opts, dest=option.name, action=action, metavar=option.metavar, help=meaning)
+    group.addoption("--no-report", action="store_true", help="Write the record, but draw nothing.")
 
-    def listed(name: str, meaning: str) -> None:
-        group.addoption(name, action="append", default=[], metavar="LIST", help=f"{meaning}; repeatable")
 
-    listed(
-        "--impl",
-        "implementations: names with commas between them, path/to/file.py:Class, package.module:Class",
-    )
-    listed("--workload", "workloads, with commas between them (default: digits)")
-    listed("--batch-sizes", "batch sizes, with commas between them (default: 1,4,16,64,256,1024)")
-    listed("--dtype", "float64, float32 or both (default: float64)")
-    group.addoption("--threads", default="1", help="threads and CPUs of every implementation (default: 1)")
-    group.addoption("--network", metavar="WIDTHS", help="race a network like 784-128-10 on random data")
-    group.addoption("--activation", help="of --network: one for all layers, or one each (default: sigmoid)")
-    group.addoption("--loss", help="of --network (default: mean_squared_error)")
-    group.addoption(
-        "--record",
-        default=RECORD,
-        metavar="PATH",
-        help=f"the record, with =: --record=PATH (default: {RECORD})",
-    )
-    group.addoption("--no-report", action="store_true", help="write the record, but draw nothing")
-    group.addoption(
-        "--seed", help="shuffles the implementations within each cell (default: drawn, and recorded)"
-    )
-    group.addoption(
-        "--conductor", type=int, help=argparse.SUPPRESS
-    )  # a socket: benchmarks/measure/channel.py
+def _asked(config: pytest.Config) -> dict[str, Any]:
+    """What was asked for, checked and converted as by the command; raises click.UsageError."""
+    arguments = []
+    for option in OPTIONS:
+        given = config.getoption(str(option.name))
+        values = given if isinstance(given, list) else [given]
+        arguments += [f"{option.opts[0]}={value}" for value in values if value is not None]
+    return click.Command("pytest", params=list(OPTIONS)).make_context("pytest", arguments).params
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the request, limit the threads, and only then load what computes."""
     timing = any(config.getoption(f"benchmark_{name}", None) for name in TIMING)
-    if not timing:
-        config.option.benchmark_disable = True
-    config.option.benchmark_disable_gc = True
+    config.option.benchmark_disable = not timing
     # A cell that is not timed has said why.
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
     if timing and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.args = [str(Path(__file__).parent)]  # a race collects no laws
     try:
-        threads = options.positive("--threads", config.getoption("--threads"))
-        cpus = environment.limit_threads(threads) if timing else ()
-        config.stash[CONTEST] = _contest(config, cpus)
-        if timing and config.getoption("conductor") is None:
-            options.check_writable("--record", Path(config.getoption("--record")))
+        asked = _asked(config)
+        config.stash[RECORD], config.stash[PHASES] = asked.pop("record"), asked.pop("phases") or ALL_PHASES
+        allowed = limit_threads(asked["threads"]) if timing else ()
+        settings, workloads = options.settings(**asked)
+    except click.UsageError as error:
+        raise pytest.UsageError(error.format_message()) from error
     except (ValueError, TypeError) as error:
         raise pytest.UsageError(str(error)) from error
+    from benchmarks.measure.session import Session
 
-
-def _contest(config: pytest.Config, cpus: Sequence[int]) -> Contest:
-    from benchmarks.measure.session import Contest
-    from benchmarks.race.request import Request
-
-    fields = [field.name for field in dataclasses.fields(Request)]
-    request = Request(**{name: config.getoption(name) for name in fields})
-    contest = Contest(request.settings(), request.workloads(), cpus)
-    conductor = config.getoption("conductor")
-    if conductor is not None:
-        from benchmarks.measure.channel import Channel
-
-        channel = Channel(socket.socket(fileno=conductor))
-        contest.conduct(channel)
-    return contest
+    config.stash[SETTINGS] = settings
+    config.stash[REPLAY] = Replay()
+    config.stash[SESSION] = Session(workloads, settings.threads, allowed)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """What is needed to race the same way again."""
-    settings = config.stash[CONTEST].settings
-    return f"race: seed {settings.seed}, threads {settings.threads}, CPUs {environment.cpus()}"
+    settings = config.stash[SETTINGS]
+    return f"race: seed {settings.seed}, threads {settings.threads}, CPUs {cpus()}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each cell, in the shuffled order of the implementations."""
+    if "measure" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    settings = config.stash[SETTINGS]
+    replays = pytest.mark.benchmark(timer=config.stash[REPLAY])
+    tests = [
+        pytest.param(*dataclasses.astuple(cell), marks=replays)
+        for cell in settings.cells(config.stash[PHASES], settings.seed)
+    ]
+    metafunc.parametrize([field.name for field in dataclasses.fields(Cell)], tests)
+
+
+class Replay:
+    """A timer that pytest-benchmark asks at the start and at the end of each round: it replays them."""
+
+    def __init__(self) -> None:
+        self._times: Iterator[float] = iter(())
+
+    def rounds(self, seconds: Iterable[float]) -> None:
+        """The seconds of the rounds to replay."""
+        self._times = itertools.chain.from_iterable((0.0, each) for each in seconds)
+
+    def __call__(self) -> float:
+        return next(self._times)
+
+
+@pytest.fixture
+def measure(
+    request: pytest.FixtureRequest,
+    benchmark: Any,
+    workload: str,
+    phase: str,
+    batch_size: int,
+    dtype: str,
+    threads: int,
+    implementation: str,
+) -> Callable[[], None]:
+    """Measures the test's cell; what comes to no measurement fails or skips the test, with the reason."""
+    cell = Cell(workload, phase, batch_size, dtype, threads, implementation)
+    return lambda: _measure(request.config, cell, benchmark)
+
+
+def _measure(config: pytest.Config, cell: Cell, benchmark: Any) -> None:
+    session = config.stash[SESSION]
+    if not benchmark.enabled:
+        found = session.call_once(cell)
+    elif (found := session.measure(cell)).status == "measured":
+        config.stash[REPLAY].rounds(each * found.iterations for each in found.seconds)
+        benchmark.group = f"{cell.workload} {cell.phase} m={cell.batch_size} {cell.dtype}"
+        benchmark.pedantic(lambda: None, rounds=len(found.seconds), iterations=found.iterations)
+        network = session.workloads[cell.workload].network
+        shown = {name: value for name, value in dataclasses.asdict(found).items() if name != "seconds"}
+        benchmark.extra_info.update(shown, widths=network.widths, activations=network.activations)
+    named_by_target = ":" in cell.implementation
+    if found.status in ("wrong", "failed") or (found.status == "unavailable" and named_by_target):
+        pytest.fail(found.reason, pytrace=False)
+    if found.status != "measured":
+        pytest.skip(found.reason)
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     """Threads, BLAS and versions into pytest-benchmark's own record."""
-    threads = environment.threads_in_force()
-    machine_info.update(gradrace=environment.machine(), threads=threads, versions=environment.versions())
+    machine_info.update(gradrace=machine.machine(), threads=threads_in_force(), versions=machine.versions())
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the record of a race that came to its end; an interrupted one leaves what was there before."""
-    contest = session.config.stash[CONTEST]
+    """Write the record of a session that came to its end; an interrupted one leaves what was there before."""
+    config = session.config
     ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    if not (contest.measurements and ended):
-        return
-    if session.config.getoption("conductor") is not None:
-        contest.tell(end=dataclasses.asdict(contest.process()))
+    if not (ended and config.stash[SESSION].measurements):
         return
     from benchmarks.race import report
     from benchmarks.record import race_file
 
-    path = Path(session.config.getoption("--record"))
-    command = shlex.join(["pytest", *session.config.invocation_params.args])
+    path = config.stash[RECORD]
     try:
-        race_file.write(contest.record(command), path)
+        race_file.write(_record(config), path)
     except OSError as error:
-        session.config.stash[OUTCOME] = f"the record could not be written: {path}: {error}"
+        config.stash[OUTCOME] = f"the record could not be written: {path}: {error}"
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     else:
-        drawn = not session.config.getoption("--no-report")
-        session.config.stash[OUTCOME] = report.render(path) if drawn else f"record: {path}"
+        config.stash[OUTCOME] = f"record: {path}" if config.getoption("no_report") else report.render(path)
+
+
+def _record(config: pytest.Config) -> Record:
+    """The session as the record of a race of one process."""
+    from benchmarks.record import checkout, race_file
+
+    settings, session = config.stash[SETTINGS], config.stash[SESSION]
+    return race_file.Record(
+        created=datetime.datetime.now(datetime.UTC).isoformat(),
+        command=shlex.join(["pytest", *config.invocation_params.args]),
+        machine=machine.machine(),
+        versions=machine.versions(),
+        settings={**dataclasses.asdict(settings), **checkout.described()},
+        workloads={name: workload.described() for name, workload in session.workloads.items()},
+        implementations=session.facts,
+        processes=(session.process(settings.seed),),
+        measurements=tuple(session.measurements),
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,6 @@ from numpy.typing import NDArray
 
 from benchmarks.record import race_file
 from impls import LOSSES, Network, Problem
-
-BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
 
 RANDOM_SAMPLES = 1024
 """Samples of a workload on random data, for batches up to that size."""
@@ -30,6 +29,12 @@ class Workload:
         """As a record has it."""
         network = self.network
         return race_file.Workload(network.widths, network.activations, network.loss, self.data)
+
+
+def measured_on(described: race_file.Workload) -> Workload:
+    """The workload that a record describes; its learning rate is for no training."""
+    network = Network(described.widths, described.activations, described.loss)
+    return Workload(network, described.data, math.nan)
 
 
 def _network(widths: tuple[int, ...], hidden: str, last: str, loss: str) -> Network:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from benchmarks import options
 from benchmarks.gate.errors import NoAnswer, Refusal
 
 # Only click is imported up here: --help must answer at once.
@@ -42,16 +42,17 @@ def gate() -> None:
     """Compare two commits in pairs of processes."""
 
 
-@gate.command(cls=_Command)
+@gate.command(
+    cls=_Command,
+    params=[
+        options.listed(
+            "--impl", item=options.IMPLEMENTATION, help="Implementations.", show_default="the gate's"
+        )
+    ],
+)
 @click.option("--base", required=True, metavar="REF", help="Branch, tag or commit to compare with.")
 @click.option(
     "--head", default="HEAD", metavar="REF", show_default=True, help="Branch, tag or commit to judge."
-)
-@click.option(
-    "--impl",
-    multiple=True,
-    metavar="LIST",
-    help="Implementations, with commas; repeatable.  [default: the gate's]",
 )
 @click.option(
     "--minimum-effect",
@@ -71,7 +72,7 @@ def gate() -> None:
 )
 @click.option(
     "--budget",
-    type=click.FloatRange(0, math.inf, min_open=True, max_open=True),
+    type=options.SECONDS,
     default=300.0,
     show_default=True,
     metavar="S",
@@ -82,7 +83,7 @@ def gate() -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.OutputFile(),
     default=OUT,
     show_default=True,
     help="Pairs file to write after every pair.",
@@ -107,20 +108,15 @@ def run(
 
     Exit status: 0 measured, 2 could not measure, 3 asked for in a way that cannot be followed.
     """
-    import impls
-    from benchmarks import options
     from benchmarks.gate import runner, worktrees
     from benchmarks.gate.decision import Rule
 
     try:
-        implementations = tuple(options.items(impl))
-        options.implementations("--impl", implementations, impls.names())
-        _check_targets(implementations)
+        _check_targets(impl)
         rule = Rule(minimum_effect / 100, target / 100)
-        options.check_writable("--out", out)
     except ValueError as error:
         raise Refusal(str(error)) from error
-    asked = runner.Comparison(base, head, implementations, rule, budget, fixed, out, resume, here)
+    asked = runner.Comparison(base, head, impl, rule, budget, fixed, out, resume, here)
     runner.run(asked, worktrees.repository(Path.cwd()), lambda line: click.echo(line, err=True))
     click.echo(out)
 

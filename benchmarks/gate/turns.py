@@ -32,8 +32,8 @@ from benchmarks.gate.worker import (
     Timed,
     serve,
 )
-from benchmarks.measure import environment
 from benchmarks.measure.process import Process, ProcessError, Silent
+from benchmarks.record import machine
 from benchmarks.record.pairs_file import Benchmark, Incident, Pair, Reading, Side
 from benchmarks.record.race_file import Status
 
@@ -157,7 +157,7 @@ def measure(
     """
     rng = random.SystemRandom()
     began, started = time.perf_counter(), datetime.datetime.now(datetime.UTC)
-    load = environment.load_average()
+    load = machine.load_average()
     seeds = {side: rng.randrange(2**32) for side in SIDES}
     paddings = {side: rng.randrange(PADDING_BYTES) for side in SIDES}
     order = rng.sample(places, len(places))

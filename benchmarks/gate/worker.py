@@ -111,12 +111,13 @@ def serve(parent: Parent) -> None:
 def prepare_all(parent: Parent, order: Prepare, calls: dict[str, Call]) -> Ready:
     """Fill `calls`; then, as nothing is compiled any more, take one CPU and keep it."""
     import impls
-    from benchmarks.measure import environment
     from benchmarks.measure.session import CellError
+    from benchmarks.measure.threads import limit_threads, threads_in_force
+    from benchmarks.record import machine
 
     # Before any implementation brings a BLAS of its own: later pairs measure fewer of them, and must record
     # the same.
-    versions = environment.versions()
+    versions = machine.versions()
     lost = {}
     for benchmark in order.benchmarks:
         parent.send(Preparing(benchmark.name))
@@ -125,8 +126,8 @@ def prepare_all(parent: Parent, order: Prepare, calls: dict[str, Call]) -> Ready
         except CellError as error:
             lost[benchmark.name] = (error.status, error.reason)
     parent.send(Preparing(None))
-    environment.limit_threads(1)
-    conditions = Conditions(environment.machine(), versions, environment.threads_in_force())
+    limit_threads(1)
+    conditions = Conditions(machine.machine(), versions, threads_in_force())
     return Ready(lost, conditions, str(Path(str(impls.__file__)).resolve().parents[1]))
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 ROUND_SECONDS = 1e-3
-"""Least length of a round: some 10,000 times the resolution of the timer."""
+"""The least length of a round: some 10,000 times the resolution of the timer."""
 
 CELL_SECONDS = 0.1
-"""Rounds are repeated for so long, as far as `ROUNDS` lets them."""
+"""Seconds that the rounds of a cell fill, within the limits of `ROUNDS`."""
 
 ROUNDS = (8, 50)
-"""Fewest and most rounds of a cell in one process."""
+"""The fewest and the most rounds of a cell in one process."""
 
 WARM_UP_SECONDS = 0.1
-_CALM = 3
+_STEADY = 3
 _FALLEN = 0.98
 
 
@@ -31,38 +32,45 @@ class Plan:
     iterations: int
 
 
-def seconds_of(call: Callable[[], Any], iterations: int) -> float:
-    """The time of so many calls, with the garbage collector off."""
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """A block in which the garbage collector is off."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        start = time.perf_counter()
-        for _ in range(iterations):
-            call()
-        return time.perf_counter() - start
+        yield
     finally:
         if collecting:
             gc.enable()
 
 
+def seconds_of(call: Callable[[], Any], iterations: int) -> float:
+    """The seconds of so many calls, with the garbage collector off."""
+    with no_collection():
+        start = time.perf_counter()
+        for _ in range(iterations):
+            call()
+        return time.perf_counter() - start
+
+
 def settle(call: Callable[[], Any]) -> float:
-    """Call until the times have stopped falling; returns the best time of one call, in seconds."""
-    iterations, best, calm = 1, math.inf, 0
+    """The best time of one call in seconds, once the times have stopped falling: the warm-up."""
+    iterations, best, steady = 1, math.inf, 0
     deadline = time.perf_counter() + WARM_UP_SECONDS
     while True:
         elapsed = seconds_of(call, iterations)
-        calm = calm + 1 if elapsed / iterations > _FALLEN * best else 0
+        steady = steady + 1 if elapsed / iterations > _FALLEN * best else 0
         best = min(best, elapsed / iterations)
         if elapsed < ROUND_SECONDS / 4:
             iterations *= 2
-        elif calm >= _CALM:
+        elif steady >= _STEADY:
             return best
         if time.perf_counter() > deadline:
             return best
 
 
 def plan(call_seconds: float) -> Plan:
-    """Rounds and iterations for a method whose warm call takes so long."""
+    """The rounds and iterations of a method whose warm call takes so many seconds."""
     iterations = max(1, math.ceil(ROUND_SECONDS / call_seconds))
     fewest, most = ROUNDS
     rounds = round(CELL_SECONDS / (call_seconds * iterations))

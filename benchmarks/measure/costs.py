@@ -11,10 +11,6 @@ from __future__ import annotations
 
 from impls import Network
 
-# Operations for each value of z or dz; an exponential or a hyperbolic tangent counts as one.
-_FORWARD = {"identity": 0, "sigmoid": 3, "tanh": 1, "relu": 0}
-_BACKWARD = {"identity": 0, "sigmoid": 3, "tanh": 3, "relu": 0}
-
 
 def flops(network: Network, phase: str, m: int) -> int:
     """Multiplications and additions of the matrix products of one call: what a gemm would count."""
@@ -24,30 +20,6 @@ def flops(network: Network, phase: str, m: int) -> int:
     if phase == "forward":
         return forward
     return 2 * forward + 2 * m * sum(connections[1:])
-
-
-def elementwise(network: Network, phase: str, m: int) -> int:
-    """Every other arithmetic operation of one call: activations, averages, the update of the parameters.
-
-    Comparisons, negations and absolute values are not counted.
-    """
-    n = network.widths
-    last = len(network.activations) - 1
-    total = 0
-    for k, g in enumerate(network.activations):
-        width = n[k + 1]
-        # softmax: width shifts, exponentials, additions and divisions
-        total += m * (4 * width if g == "softmax" else _FORWARD[g] * width)
-        if phase != "forward":
-            fused = k == last and network.loss != "mean_squared_error"
-            total += m * (0 if fused else _BACKWARD[g] * width)
-            total += m * width  # db += dz
-    if phase != "forward":
-        total += m * n[-1]  # a - y
-        total += parameters(network)  # sums to averages
-    if phase == "step":
-        total += 2 * parameters(network)  # w -= learning_rate dw
-    return total
 
 
 def traffic(network: Network, phase: str, m: int, itemsize: int) -> int:

@@ -1,5 +1,4 @@
-"""Peak memory of an implementation, measured in a process of its own: its construction, and one
-`gradients()`.
+"""Peak memory of a call, best measured in a process of its own, and the least that the algorithm needs.
 
 Two views of the same call, of which the larger counts. The Python allocator's view (tracemalloc) is exact,
 and sees lists and NumPy arrays. The kernel's view (the peak of the resident set, Linux only) sees the memory
@@ -9,30 +8,17 @@ of compiled libraries, too, to some tens of pages.
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import gc
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import workloads
 from benchmarks.measure import costs
-from benchmarks.measure.session import guard, load
-from benchmarks.record.cells import Cell
 from impls import Network
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
-
-
-@dataclasses.dataclass(frozen=True)
-class Peaks:
-    """Bytes beyond what stood before; `least` is what any implementation needs beside the problem."""
-
-    construct: int
-    gradients: int
-    least: int
 
 
 def least(network: Network, m: int, itemsize: int) -> int:
@@ -46,7 +32,7 @@ def least(network: Network, m: int, itemsize: int) -> int:
 
 
 def peak(work: Callable[[], Any]) -> tuple[Any, int]:
-    """What `work` returns, and the most memory it had beyond what stood before, in bytes."""
+    """What `work` returns, and the most memory that it held beyond what stood before, in bytes."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -83,17 +69,3 @@ def _kibibytes(field: str) -> int:
         if line.startswith(field + ":"):
             return int(line.split()[1])
     raise ValueError(f"{_STATUS}: expected a line {field}, found none")
-
-
-def measure(cell: Cell, workload: workloads.Workload) -> Peaks:
-    """The peaks of a cell's implementation in this process, once its library is loaded and has run
-    something.
-    """
-    with guard(cell):
-        implementation_class = load(cell.implementation)
-        implementation_class(workloads.problem(workload, 1), cell.dtype, cell.threads).gradients()
-        problem = workloads.problem(workload, cell.batch_size)
-        implementation, construct = peak(lambda: implementation_class(problem, cell.dtype, cell.threads))
-        _, gradients = peak(implementation.gradients)
-    itemsize = 4 if cell.dtype == "float32" else 8
-    return Peaks(construct, gradients, least(workload.network, cell.batch_size, itemsize))

@@ -1,42 +1,55 @@
-"""Quiet moments: when nothing else slows the machine down, and rounds are worth taking.
+"""What disturbs a measurement: undisturbed moments, in which rounds are worth taking, and the rest.
 
 On a shared machine whatever runs beside a process (on the other thread of its core, say) makes it slower by
-half for seconds at a time, where no counter of the system shows it. A short loop, the probe, does: it takes
-as long as it always took, or it does not. Rounds begin in moments in which it takes no longer than usual, and
-those that end in another moment are left out.
+half for seconds at a time, and no counter of the system shows it. A short loop, the probe, does: it takes
+about its shortest time, or half as long again. Each round begins in a moment in which the probe takes its
+usual time, and rounds that end in another moment are told apart.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import environment
-from benchmarks.record.statistics import SLOWER
+from benchmarks.measure import clock, threads
+from benchmarks.record.machine import load_average
 
 LISTEN_SECONDS = 1.0
-"""How long a process that was told nothing may listen for how fast the probe can be."""
+"""How long a process may look for the probe's shortest time where none is known."""
 
-PATIENCE_SECONDS = (5.0, 0.5)
-"""What a process may wait at first, and what each cell adds: waiting must not cost more than it saves."""
+WAIT_SECONDS = (5.0, 0.5)
+"""The wait budget of a process at first, and what each cell adds to it."""
 
 _LOOP, _REPEATS, _PAUSE = 1000, 3, 0.002
 
 
-class Quiet:
-    """Tells quiet moments from others, and waits for them.
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """Seconds of one call in a round, and of the probe around it: the longer of before and after."""
 
-    `fastest` is the probe's shortest time so far, in seconds: that of earlier processes where it is known. A
-    process of one thread waits on whichever of `cpus` is quiet first: they are disturbed one by one.
+    seconds: float
+    probe: float
+
+
+class Moments:
+    """Tells undisturbed moments from disturbed ones, waits for them, and takes rounds in them.
+
+    `fastest` is the probe's shortest time so far in seconds: at first that of earlier processes, where it is
+    known. A moment is undisturbed in which the probe takes at most `slower` times as long. A process of one
+    thread waits on whichever of `cpus` is undisturbed first: CPUs are disturbed one by one.
     """
 
-    def __init__(self, fastest: float | None = None, cpus: Sequence[int] = ()) -> None:
+    def __init__(self, slower: float, fastest: float | None = None, cpus: Sequence[int] = ()) -> None:
+        self.slower = slower
         self.fastest = math.inf if fastest is None else fastest
         self.cpus = list(cpus)
         self.waited = 0.0
-        self.patience = PATIENCE_SECONDS[0]
+        self.wait_budget = WAIT_SECONDS[0]
 
     def probe(self) -> float:
         """The seconds that the probe takes now."""
@@ -44,36 +57,52 @@ class Quiet:
         self.fastest = min(self.fastest, took)
         return took
 
-    def is_quiet(self, took: float) -> bool:
-        """Whether the moment is quiet in which the probe takes so many seconds."""
-        return took <= SLOWER * self.fastest
+    def undisturbed(self, took: float) -> bool:
+        """Whether a moment is undisturbed in which the probe takes so many seconds."""
+        return took <= self.slower * self.fastest
 
     def listen(self) -> None:
-        """Find out how fast the probe can be: until a moment was slower than another, or for long enough."""
+        """Find the probe's shortest time: until one moment was slower than another, or for long enough."""
         deadline = time.perf_counter() + LISTEN_SECONDS
         slowest = self.probe()
-        while self.is_quiet(slowest) and time.perf_counter() < deadline:
+        while self.undisturbed(slowest) and time.perf_counter() < deadline:
             time.sleep(_PAUSE)
             self._move_on()
             slowest = max(slowest, self.probe())
 
     def wait(self) -> float:
-        """Wait for a quiet moment, as far as patience goes; returns the probe's last seconds."""
+        """The probe's seconds, once they are those of an undisturbed moment or the wait budget is spent."""
         start = time.perf_counter()
-        while not self.is_quiet(took := self._probe_everywhere()):
-            if time.perf_counter() - start > self.patience:
+        while not self.undisturbed(took := self._probe_everywhere()):
+            if time.perf_counter() - start > self.wait_budget:
                 break
             time.sleep(_PAUSE)
         taken = time.perf_counter() - start
         self.waited += taken
-        self.patience -= taken
+        self.wait_budget -= taken
         return took
 
+    def rounds(self, call: Callable[[], Any], plan: clock.Plan) -> list[Round]:
+        """The rounds of a plan; each begins in an undisturbed moment, as far as the wait budget allows."""
+        if self.fastest == math.inf:
+            self.listen()
+        self.wait_budget += WAIT_SECONDS[1]
+        found = []
+        with clock.no_collection():
+            for _ in range(plan.rounds):
+                waited = self.waited
+                before = self.wait()
+                if self.waited - waited > _PAUSE:
+                    call()  # the caches may hold something else now, or be those of another CPU
+                seconds = clock.seconds_of(call, plan.iterations) / plan.iterations
+                found.append(Round(seconds, max(before, self.probe())))
+        return found
+
     def _probe_everywhere(self) -> float:
-        """Probe here, and while it is not quiet, on the other CPUs; the process stays on the last."""
+        """Probe here, and while it is disturbed, on the other CPUs; the process stays on the last."""
         took = self.probe()
         for _ in self.cpus[1:]:
-            if self.is_quiet(took):
+            if self.undisturbed(took):
                 break
             self._move_on()
             took = self.probe()
@@ -83,46 +112,11 @@ class Quiet:
         """Go to the next CPU, if there is another; the present one is the last of `cpus`."""
         if len(self.cpus) > 1:
             self.cpus.append(self.cpus.pop(0))
-            environment.move_to(self.cpus[-1])
-
-
-class Stopwatch:
-    """A timer for pytest-benchmark, which asks it at the start and at the end of each round.
-
-    A round's start waits for a quiet moment. `probes` holds what the probe took around each round so far, the
-    longer of both.
-    """
-
-    def __init__(self, moments: Quiet) -> None:
-        self.moments = moments
-        self.probes: list[float] = []
-        self._before: float | None = None
-        self._call: Callable[[], Any] = probe
-
-    def reset(self, call: Callable[[], Any]) -> None:
-        """A cell begins, whose rounds consist of calls like this."""
-        self.probes = []
-        self._before = None
-        self._call = call
-        if self.moments.fastest == math.inf:
-            self.moments.listen()
-        self.moments.patience += PATIENCE_SECONDS[1]
-
-    def __call__(self) -> float:
-        if self._before is None:
-            waited = self.moments.waited
-            self._before = self.moments.wait()
-            if self.moments.waited - waited > _PAUSE:
-                self._call()  # the caches may hold something else now, or be those of another CPU
-            return time.perf_counter()
-        end = time.perf_counter()
-        self.probes.append(max(self._before, self.moments.probe()))
-        self._before = None
-        return end
+            threads.move_to(self.cpus[-1])
 
 
 def probe() -> float:
-    """The shortest of a few runs of a loop: a single interrupt is no disturbance."""
+    """The shortest of a few runs of a loop, in seconds: a single interrupt is no disturbance."""
     return min(_run() for _ in range(_REPEATS))
 
 
@@ -132,3 +126,58 @@ def _run() -> float:
     for i in range(_LOOP):
         total += i * 0.5
     return time.perf_counter() - start
+
+
+STOLEN = 0.02
+"""Share of the CPUs' time that others may take from a virtual machine before it is worth a warning."""
+
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+class Watch:
+    """What happened to the machine while a process measured: ask for `warnings` at the end."""
+
+    def __init__(self, asked: int) -> None:
+        self.asked = asked
+        self.load = load_average()
+        self._ticks = _ticks()
+        self._throttled = _throttled()
+
+    def warnings(self) -> list[str]:
+        """What may have spoilt the times, each with its remedy."""
+        found = threads.thread_warnings(threads.threads_in_force(), self.asked)
+        cores = os.cpu_count() or 1
+        if self.load is not None and self.load > cores - self.asked + 0.5:
+            found.append(
+                "other programs kept the CPUs busy before the race (load_average): end them, or race later"
+            )
+        ticks: list[int] = [now - then for now, then in zip(_ticks(), self._ticks, strict=False)]
+        # /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal (man 5 proc)
+        if len(ticks) >= 8 and ticks[7] > STOLEN * sum(ticks):
+            found.append(
+                f"more than {STOLEN:.0%} of the CPUs' time was taken by other virtual machines (steal): "
+                "race on another host, or later"
+            )
+        governors = {path.read_text().strip() for path in _CPUS.glob("cpu*/cpufreq/scaling_governor")}
+        if governors - {"performance"}:
+            found.append(
+                f"the clock frequency follows the governor {', '.join(sorted(governors))}: "
+                "set it to performance (cpupower frequency-set -g performance)"
+            )
+        if _throttled() > self._throttled:
+            found.append("a CPU was throttled for its temperature: let it cool, or race fewer cells")
+        return found
+
+
+def _ticks() -> list[int]:
+    """How the CPUs spent their time since the start, in the kernel's ticks; empty where it does not say."""
+    try:
+        first = Path("/proc/stat").read_text().partition("\n")[0]
+    except OSError:
+        return []
+    return [int(field) for field in first.split()[1:]]
+
+
+def _throttled() -> int:
+    counts = _CPUS.glob("cpu*/thermal_throttle/core_throttle_count")
+    return sum(int(path.read_text()) for path in counts)

@@ -43,7 +43,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from benchmarks.measure.environment import THREAD_VARIABLES
+from benchmarks.measure.threads import THREAD_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,16 +105,18 @@ class Parent:
 
 
 class Process:
-    """A fresh interpreter that runs `serve`, a function at the top of a module, with its parent.
+    """A fresh interpreter that runs `serve` with its parent.
 
-    The interpreter is `python` (default: this one), our packages are those in the folder `root`, its working
-    folder is `folder` (default: the present one); `variables` stand in its environment beside those that
-    limit the threads. Use it as a context manager: neither it nor what it started outlives the block.
+    That is a function at the top of a module, or its name `module:function`, where only the fresh interpreter
+    is to load what it needs. The interpreter is `python` (default: this one), our packages are those in the
+    folder `root`, its working folder is `folder` (default: the present one); `variables` stand in its
+    environment beside those that limit the threads. Use it as a context manager: neither it nor what it
+    started outlives the block.
     """
 
     def __init__(
         self,
-        serve: Callable[[Parent], None],
+        serve: Callable[[Parent], None] | str,
         threads: int,
         *,
         variables: Mapping[str, str] | None = None,
@@ -125,7 +127,7 @@ class Process:
         self._socket, its = socket.socketpair()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         boot = "from benchmarks.measure import process; process.boot()"
-        name = f"{serve.__module__}:{serve.__qualname__}"
+        name = serve if isinstance(serve, str) else f"{serve.__module__}:{serve.__qualname__}"
         with its:
             self._popen = subprocess.Popen(
                 [python, "-P", "-u", "-c", boot, str(its.fileno()), name],

@@ -1,6 +1,4 @@
-"""One process's race: implementations are loaded, verified, warmed up, timed and put on record, cell by
-cell.
-"""
+"""What one process measures: implementations are loaded, verified, warmed up and timed, cell by cell."""
 
 from __future__ import annotations
 
@@ -9,22 +7,20 @@ import dataclasses
 import datetime
 import functools
 import inspect
-import itertools
-import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import impls
 from benchmarks import workloads
-from benchmarks.measure import calibration, clock, compilers, costs, environment
-from benchmarks.measure.channel import Channel
-from benchmarks.measure.noise import Quiet, Stopwatch
-from benchmarks.options import Settings
-from benchmarks.record import checkout, race_file
+from benchmarks.measure import calibration, clock, compilers, costs
+from benchmarks.measure.noise import Moments, Round, Watch
+from benchmarks.measure.threads import cpus, threads_in_force
+from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
+from benchmarks.record.statistics import SLOWER
 
 CELL_LIMIT_SECONDS = 14.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
@@ -35,8 +31,8 @@ CALLS_OF_A_CELL = 13
 SLOWEST_FLOPS = 1e7
 """Operations in a second that the slowest interpreter reaches: what could be too slow is probed first."""
 
-QUIET_ROUNDS = 3
-"""Of fewer rounds that began and ended in quiet moments each may have been disturbed in between."""
+UNDISTURBED_ROUNDS = 3
+"""Of fewer rounds that began and ended in undisturbed moments each may have been disturbed in between."""
 
 WIDE, NOISY, OWN_COST = 0.2, 0.1, 0.05
 """Worth a warning: quartiles so far apart, in so many cells; an empty call with such a share of a time."""
@@ -49,14 +45,24 @@ class CellError(Exception):
     """A cell that cannot be timed, with the status that goes on record."""
 
     def __init__(self, status: race_file.Status, reason: str, predicted_seconds: float | None = None) -> None:
-        super().__init__(status, reason, predicted_seconds)  # all of them, so that it can be pickled
+        super().__init__(reason)
         self.status = status
         self.reason = reason
         self.predicted_seconds = predicted_seconds
 
+    def measurement(self, cell: Cell) -> race_file.Measurement:
+        """As the record has it."""
+        return race_file.Measurement(
+            **dataclasses.asdict(cell),
+            process=0,
+            status=self.status,
+            reason=self.reason,
+            predicted_seconds=self.predicted_seconds,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
-class Starter:
+class Prepared:
     """An implementation that has passed the referee and is warm, with what its construction took."""
 
     implementation: impls.Implementation
@@ -64,59 +70,57 @@ class Starter:
     verdict: impls.Verdict
 
 
-class Contest:
-    """The race of one process: its settings, its verdicts and its measurements."""
+class Session:
+    """The measurements of one process, on so many threads.
+
+    `probe` is the probe's shortest time in earlier processes, in seconds, where it is known; a session of one
+    thread may move among the CPUs `allowed`.
+    """
 
     def __init__(
-        self, settings: Settings, known: dict[str, workloads.Workload], cpus: Sequence[int] = ()
+        self,
+        known: Mapping[str, workloads.Workload],
+        threads: int,
+        allowed: Sequence[int] = (),
+        probe: float | None = None,
     ) -> None:
-        self.settings = settings
         self.workloads = known
-        self.compilations = compilers.Compilations()
-        self.restless = 0
-        self._cpus = cpus if settings.threads == 1 else ()
-        self.moments = Quiet(None, self._cpus)
-        self.stopwatch = Stopwatch(self.moments)
-        self._started = datetime.datetime.now(datetime.UTC)
-        self._start = time.perf_counter()
-        self._watch = environment.Watch(settings.threads)
-        self._tell: Callable[..., None] | None = None
-        self._wanted: set[Cell] | None = None
+        self.threads = threads
+        self.moments = Moments(SLOWER, probe, allowed if threads == 1 else ())
         self.facts: dict[str, race_file.Facts] = {}
         self.measurements: list[race_file.Measurement] = []
         self.fastest: dict[Cell, float] = {}
-        self._starters: dict[tuple[str, int, str, str], Starter | CellError] = {}
+        self.disturbed = 0
+        self._started = datetime.datetime.now(datetime.UTC)
+        self._start = time.perf_counter()
+        self._watch = Watch(threads)
+        self._compilations = compilers.Compilations()
+        self._prepared: dict[Cell, Prepared | CellError] = {}
         self._problem: tuple[tuple[str, int], impls.Problem] | None = None
 
-    def conduct(self, channel: Channel) -> None:
-        """Race the cells that a conductor asks for, and tell it of each."""
-        request = channel.receive() or {}
-        self._wanted = {Cell(**cell) for cell in request.get("cells", [])}
-        self.moments = Quiet(request.get("probe"), self._cpus)
-        self.stopwatch = Stopwatch(self.moments)
-        self._tell = channel.send
-        self.tell(machine=environment.machine(), versions=environment.versions())
+    def measure(self, cell: Cell) -> race_file.Measurement:
+        """The cell's measurement: its times, or the reason why there are none."""
+        found = self._attempt(cell, self._timed)
+        self.measurements.append(found)
+        return found
 
-    def tell(self, **message: Any) -> None:
-        """Tell the conductor, where there is one."""
-        if self._tell:
-            self._tell(**message)
+    def call_once(self, cell: Cell) -> race_file.Measurement:
+        """What became of the cell whose method is called once and not timed; it is not on record."""
 
-    def cells(self, phase: str) -> Iterator[Cell]:
-        """Every cell of one phase; the implementations of a cell in an order of its own, shuffled by the
-        seed.
-        """
-        settings = self.settings
-        for workload in settings.workloads:
-            for dtype in settings.dtypes:
-                for batch_size in settings.batch_sizes:
-                    implementations = list(settings.implementations)
-                    key = f"{settings.seed} {workload} {dtype} {batch_size} {phase}"
-                    random.Random(key).shuffle(implementations)  # noqa: S311 - an order, no secret
-                    for name in implementations:
-                        cell = Cell(workload, phase, batch_size, dtype, settings.threads, name)
-                        if self._wanted is None or cell in self._wanted:
-                            yield cell
+        def call(cell: Cell, prepared: Prepared) -> race_file.Measurement:
+            method(prepared.implementation, cell.phase)()
+            return race_file.Measurement(**dataclasses.asdict(cell), process=0, status="measured")
+
+        return self._attempt(cell, call)
+
+    def _attempt(
+        self, cell: Cell, what: Callable[[Cell, Prepared], race_file.Measurement]
+    ) -> race_file.Measurement:
+        try:
+            with guard(cell):
+                return what(cell, self.prepared(cell))
+        except CellError as error:
+            return error.measurement(cell)
 
     def problem(self, workload: str, batch_size: int) -> impls.Problem:
         """The problem that every implementation of a cell gets; the last is kept, as cells come in groups."""
@@ -125,34 +129,37 @@ class Contest:
             self._problem = (workload, batch_size), made
         return self._problem[1]
 
-    def starter(self, cell: Cell) -> Starter:
-        """The cell's implementation, loaded, verified, constructed and warm; raises CellError where it
-        cannot be.
-        """
+    def prepared(self, cell: Cell) -> Prepared:
+        """The cell's implementation, constructed and verified once for all phases; raises CellError."""
         self._check_prediction(cell)
-        known = self._starters.get(cell.lane)
+        of_any_phase = dataclasses.replace(cell, phase="")
+        known = self._prepared.get(of_any_phase)
         if known is None:
             # Implementations of another batch size are not needed again: the cells come in groups.
-            self._starters = {lane: s for lane, s in self._starters.items() if lane[:3] == cell.lane[:3]}
+            group = dataclasses.replace(of_any_phase, implementation="")
+            self._prepared = {
+                other: each
+                for other, each in self._prepared.items()
+                if dataclasses.replace(other, implementation="") == group
+            }
             try:
                 with guard(cell):
-                    known = self._construct(cell)
+                    known = self._prepare(cell)
             except CellError as error:
                 known = error
-            self._starters[cell.lane] = known
+            self._prepared[of_any_phase] = known
         if isinstance(known, CellError):
             raise known
         return known
 
     def load(self, name: str) -> type[impls.Implementation]:
         """The implementation's class; its facts go on record."""
-        implementation = load(name)
+        implementation_class = load(name)
         if name not in self.facts:
-            self.facts[name] = facts(implementation)
-            self.tell(facts=dataclasses.asdict(self.facts[name]), of=name)
-        return implementation
+            self.facts[name] = facts(implementation_class)
+        return implementation_class
 
-    def _construct(self, cell: Cell) -> Starter:
+    def _prepare(self, cell: Cell) -> Prepared:
         implementation_class = self.load(cell.implementation)
         problem = self.problem(cell.workload, cell.batch_size)
         try:
@@ -165,7 +172,7 @@ class Contest:
         verdict = impls.check(implementation, problem, cell.dtype)
         if not verdict.passed:
             raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
-        return Starter(implementation, construct_seconds, verdict)
+        return Prepared(implementation, construct_seconds, verdict)
 
     def _check_prediction(self, cell: Cell) -> None:
         measured = {
@@ -197,88 +204,69 @@ class Contest:
             found[m] = clock.settle(method(implementation, cell.phase))
         return found
 
-    def enter(
-        self, cell: Cell, starter: Starter, seconds: tuple[float, ...], iterations: int
+    def _timed(self, cell: Cell, prepared: Prepared) -> race_file.Measurement:
+        call = method(prepared.implementation, cell.phase)
+        plan = clock.plan(clock.settle(call))
+        compiled = self._compilations.count()
+        rounds = self.moments.rounds(call, plan)
+        if self._compilations.count() != compiled:
+            raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
+        return self.timed(cell, prepared, rounds, plan.iterations)
+
+    def timed(
+        self, cell: Cell, prepared: Prepared, rounds: Sequence[Round], iterations: int
     ) -> race_file.Measurement:
-        """Put a timed cell on record; of its rounds those that the stopwatch found quiet, if any."""
-        probes = self.stopwatch.probes
-        within = [self.moments.is_quiet(took) for took in probes]
-        calm = sum(within) >= QUIET_ROUNDS
-        if calm:
-            seconds = tuple(itertools.compress(seconds, within))
-            probes = list(itertools.compress(probes, within))
-        self.restless += not calm
-        if min(seconds) <= 0:
+        """The measurement of a timed cell: of its undisturbed rounds, where there are enough, or of all."""
+        undisturbed = [each for each in rounds if self.moments.undisturbed(each.probe)]
+        enough = len(undisturbed) >= UNDISTURBED_ROUNDS
+        self.disturbed += not enough
+        kept = undisturbed if enough else rounds
+        fastest = min(each.seconds for each in kept)
+        if fastest <= 0:
             raise CellError("failed", "the clock stood still or stepped back while this cell was timed")
-        self.fastest[cell] = min(seconds)
+        self.fastest[cell] = fastest
         network = self.workloads[cell.workload].network
         itemsize = 4 if cell.dtype == "float32" else 8
-        return self._record(
-            cell,
+        return race_file.Measurement(
+            **dataclasses.asdict(cell),
+            process=0,
             status="measured",
-            seconds=seconds,
-            probe=statistics.median(probes) if probes else None,
+            seconds=tuple(each.seconds for each in kept),
+            probe=statistics.median(each.probe for each in kept),
             iterations=iterations,
-            construct_seconds=starter.construct_seconds,
-            compile_seconds=starter.implementation.compile_seconds,
+            construct_seconds=prepared.construct_seconds,
+            compile_seconds=prepared.implementation.compile_seconds,
             flops=costs.flops(network, cell.phase, cell.batch_size),
             bytes=costs.traffic(network, cell.phase, cell.batch_size, itemsize),
-            error_of_bound=starter.verdict.error_of_bound,
-            error_ulp=starter.verdict.error_ulp,
-            error_ulp_median=starter.verdict.error_ulp_median,
+            error_of_bound=prepared.verdict.error_of_bound,
+            error_ulp=prepared.verdict.error_ulp,
+            error_ulp_median=prepared.verdict.error_ulp_median,
         )
 
-    def enter_failure(self, cell: Cell, error: CellError) -> race_file.Measurement:
-        """Put a cell that was not timed on record, with the reason."""
-        return self._record(
-            cell, status=error.status, reason=error.reason, predicted_seconds=error.predicted_seconds
-        )
-
-    def _record(self, cell: Cell, **found: Any) -> race_file.Measurement:
-        measurement = race_file.Measurement(**dataclasses.asdict(cell), process=0, **found)
-        self.measurements.append(measurement)
-        self.tell(measurement=dataclasses.asdict(measurement))
-        return measurement
-
-    def process(self) -> race_file.Process:
+    def process(self, seed: int) -> race_file.Process:
         """This process, at its end: what was in force, and what the machine could do."""
         calibrated = {**calibration.calibrate(self.moments.wait), "probe": self.moments.fastest}
         warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated["call"])]
-        if self.restless > NOISY * len(self.fastest):
+        if self.disturbed > NOISY * len(self.fastest):
             warnings.append(
-                f"more than {NOISY:.0%} of the cells found no quiet moment: something else kept slowing the "
-                "machine down; race later or elsewhere"
+                f"more than {NOISY:.0%} of the cells found no undisturbed moment: something else kept "
+                "slowing the machine down; race later or elsewhere"
             )
         return race_file.Process(
-            seed=self.settings.seed,
+            seed=seed,
             started=self._started.isoformat(),
             seconds=time.perf_counter() - self._start,
-            threads_in_force=environment.threads_in_force(),
-            cpus=environment.cpus(),
+            threads_in_force=threads_in_force(),
+            cpus=cpus(),
             load_average=self._watch.load,
             calibration=calibrated,
             warnings=tuple(warnings),
             waited=self.moments.waited,
         )
 
-    def record(self, command: str) -> race_file.Record:
-        """All of it, as the record of a race of one process."""
-        process = self.process()
-        return race_file.Record(
-            created=datetime.datetime.now(datetime.UTC).isoformat(),
-            command=command,
-            machine=environment.machine(),
-            versions=environment.versions(),
-            settings={**dataclasses.asdict(self.settings), **checkout.described()},
-            workloads={name: w.described() for name, w in self.workloads.items()},
-            implementations=self.facts,
-            processes=(process,),
-            measurements=tuple(self.measurements),
-        )
-
 
 def clock_warnings(measurements: Iterable[race_file.Measurement], call: float) -> Iterator[str]:
-    """What the times themselves say against them; `call` is what an empty call takes, in seconds."""
+    """What the times show against themselves; `call` is the seconds of an empty call."""
     timed = [m for m in measurements if m.seconds]
     wide = [m for m in timed if _quartile_distance(m.seconds) > WIDE * m.fastest]
     if len(wide) > NOISY * len(timed):
@@ -299,16 +287,14 @@ def _quartile_distance(seconds: Sequence[float]) -> float:
 
 @contextlib.contextmanager
 def guard(cell: Cell) -> Iterator[None]:
-    """Whatever an implementation raises is its own cell's failure, by name: an implementation may be
-    anybody's code.
-    """
+    """A block in which whatever an implementation raises becomes its own cell's CellError, by name."""
     try:
         yield
     except CellError:
         raise
     except impls.Unsupported as error:
         raise CellError("unsupported", str(error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an implementation may be anybody's code
         raise CellError("failed", f"{cell.implementation}: {type(error).__name__}: {error}") from error
 
 

@@ -1,126 +1,203 @@
-"""`python -m benchmarks race` and `merge`: the command line of whole races."""
+"""The commands `race`, `train`, `headline`, `merge` and `list`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks import options
+
+# What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
-    from benchmarks.record import race_file
+    from benchmarks.race.journal import Entry
 
-RECORD = "reports/out/record.json"
+HEADLINE = "reports/out/headline/record.json"
+
+MISSING = 4
+"""Exit status where what was asked for by name was not measured."""
 
 
-@click.command()
+@click.command(params=[*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION])
 @click.option(
-    "--impl", multiple=True, metavar="LIST", help="Implementations, or path/to/file.py:Class.  [default: all]"
-)
-@click.option("--workload", multiple=True, metavar="LIST", help="Workloads.  [default: digits]")
-@click.option("--batch-sizes", multiple=True, metavar="LIST", help="[default: 1,4,16,64,256,1024]")
-@click.option("--dtype", multiple=True, metavar="LIST", help="float64, float32.  [default: float64]")
-@click.option(
-    "--phases", multiple=True, metavar="LIST", help="forward, gradients, step.  [default: gradients]"
-)
-@click.option("--threads", default="1", metavar="N", help="Threads and CPUs of every implementation.")
-@click.option("--network", metavar="WIDTHS", help="A network like 784-128-10, on random data.")
-@click.option("--activation", help="Of --network.")
-@click.option("--loss", help="Of --network.")
-@click.option("--target", default="5", metavar="PERCENT", help="Race until every speedup is known to +-this.")
-@click.option("--budget", default="215", metavar="S", help="Seconds; whatever is known then is what is told.")
-@click.option(
-    "--timeout", default="120", metavar="S", help="Seconds that a cell may take before it is given up."
-)
-@click.option("--seed", help="Shuffles the implementations within each cell.  [default: drawn]")
-@click.option("--record", default=RECORD, metavar="PATH", help="The record.")
-@click.option(
-    "--resume", is_flag=True, help="Go on with the race that was interrupted, or add to one that ended."
+    "--target",
+    type=options.POSITIVE,
+    default=5.0,
+    metavar="%",
+    help="Race until speedups are known to +- this.",
 )
 @click.option(
-    "--survey", is_flag=True, help="Peak memory and cold compilation, too: every implementation alone."
+    "--budget", type=options.SECONDS, default=215.0, metavar="S", help="Seconds after which no cell begins."
 )
+@click.option(
+    "--timeout", type=options.SECONDS, default=120.0, metavar="S", help="Seconds after which a cell is lost."
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted race, or add to one that ended.")
+@click.option("--survey", is_flag=True, help="Then measure peak memory and cold compilation, too.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.pass_context
 def race(
-    impl: tuple[str, ...],
-    workload: tuple[str, ...],
-    batch_sizes: tuple[str, ...],
-    dtype: tuple[str, ...],
+    ctx: click.Context,
+    /,
     phases: tuple[str, ...],
-    threads: str,
-    network: str | None,
-    activation: str | None,
-    loss: str | None,
-    target: str,
-    budget: str,
-    timeout: str,
-    seed: str | None,
-    record: str,
+    target: float,
+    budget: float,
+    timeout: float,
+    record: Path,
     resume: bool,
     survey: bool,
     quiet: bool,
+    **asked: Any,
 ) -> None:
-    """Race in several fresh processes, until the speedups are known well enough."""
-    from benchmarks import options
-    from benchmarks.measure import environment
-    from benchmarks.race import report
+    """Race in fresh processes until the speedups are known well enough.
+
+    Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
+    implementation named by --impl was not measured, 130 where it was interrupted.
+    """
+    from benchmarks.measure.threads import check_threads
+    from benchmarks.race import journal, report
     from benchmarks.race.conductor import Plan, Race, RaceError
     from benchmarks.race.progress import Progress
-    from benchmarks.race.request import Request
-    from benchmarks.record.cells import PHASES
 
-    path = Path(record)
-    options.check_writable("--record", path)
-    earlier = _earlier(path) if resume else None
-    if earlier is not None and seed is None:
-        seed = str(earlier.settings.get("seed"))
-    request = Request(impl, workload, batch_sizes, dtype, threads, network, activation, loss, seed)
-    plan = Plan(
-        request=request,
-        settings=request.settings(),
-        phases=options.choices("--phases", options.items(phases) or ["gradients"], PHASES),
-        target=options.number("--target", target) / 100,
-        budget=options.number("--budget", budget),
-        timeout=options.number("--timeout", timeout),
-        survey=survey,
-        command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-    )
-    environment.check_threads(plan.settings.threads)
-    progress = Progress(quiet)
-    running = Race(plan, path, progress)
-    if earlier is not None:
-        running.resume(earlier)
-    try:
-        with progress:
-            running.run()
-    except KeyboardInterrupt:
-        kept = f"the race so far is kept in {running.partial}: go on with --resume"
-        click.echo(f"interrupted; {kept if running.measurements else 'nothing was measured yet'}", err=True)
-        raise SystemExit(130) from None
-    except RaceError as error:
-        raise click.ClickException(str(error)) from error
+    with journal.sole(record):
+        entries = _earlier(record) if resume else []
+        for entry in entries[:1]:
+            assert isinstance(entry, journal.Opened)
+            asked["seed"] = entry.settings.get("seed") if asked["seed"] is None else asked["seed"]
+        settings, workloads = options.settings(**asked)
+        check_threads(settings.threads)
+        plan = Plan(
+            settings=settings,
+            workloads={name: workload.described() for name, workload in workloads.items()},
+            phases=phases or ("gradients",),
+            target=target / 100,
+            budget=budget,
+            timeout=timeout,
+            command=_command_line(ctx),
+            survey=survey,
+        )
+        progress = Progress(quiet)
+        running = Race(plan, record, progress)
+        running.resume(entries)
+        try:
+            with progress:
+                running.run()
+        except KeyboardInterrupt:
+            kept = f"the race so far is kept in {journal.of(record)}: go on with --resume"
+            words = kept if running.measurements else "nothing was measured yet"
+            click.echo(f"interrupted; {words}", err=True)
+            ctx.exit(130)
+        except RaceError as error:
+            raise click.ClickException(str(error)) from error
     if not quiet:
         verdict = running.verdict()
-        click.echo(f"{report.render(path)}\n{verdict}")
+        click.echo(f"{report.render(record)}\n{verdict}")
+    _end(ctx, running.missing(asked["implementations"]))
 
 
-def _earlier(path: Path) -> race_file.Record:
+def _earlier(path: Path) -> list[Entry]:
+    """The entries of the race to go on with: those of its journal, or of a record, finished or not."""
+    from benchmarks.race import journal
     from benchmarks.record import race_file
 
-    partial = race_file.partial_of(path)
-    for place in (partial, path):
-        if place.exists():
-            return race_file.read(place)
-    raise ValueError(f"--resume: expected a race at {path} or {partial}, found none; race without it")
+    place, partial = journal.of(path), race_file.partial_of(path)
+    if place.exists() and (entries := journal.read(place)):
+        return entries
+    for earlier in (partial, path):
+        if earlier.exists():
+            return list(journal.entries_of(race_file.read(earlier)))
+    raise ValueError(f"--resume: expected a race at {path} or {place}, found none; race without --resume")
+
+
+def _command_line(ctx: click.Context) -> str:
+    return f"{ctx.find_root().info_name} {shlex.join(sys.argv[1:])}"
+
+
+def _end(ctx: click.Context, missing: list[str]) -> None:
+    """Exit with a status of its own where what was asked for by name was not measured, saying why."""
+    for line in missing:
+        click.echo(f"not measured: {line}", err=True)
+    if missing:
+        ctx.exit(MISSING)
+
+
+WORKLOAD = click.option(
+    "--workload", type=options.WORKLOAD, default="digits", metavar="NAME", help="A workload on the digits."
+)
+DTYPE = click.option(
+    "--dtype", type=options.DTYPE, default="float64", metavar="NAME", help="float64 or float32."
+)
+
+
+@click.command(params=[options.THREADS_OPTION])
+@click.option(
+    "--impl",
+    "name",
+    type=options.IMPLEMENTATION,
+    required=True,
+    metavar="NAME",
+    help="The implementation to train with.",
+)
+@click.option("--steps", type=options.COUNT, default=2000, metavar="N", help="Steps of training.")
+@click.option("--batch-size", type=options.COUNT, default=16, metavar="M", help="Samples of a batch.")
+@click.option("--learning-rate", type=options.POSITIVE, metavar="RATE", help="[default: the workload's]")
+@click.option("--seed", type=options.SEED, default=0, metavar="N", help="Draws the weights to begin with.")
+@WORKLOAD
+@DTYPE
+def train(name: str, threads: int, workload: str, learning_rate: float | None, **course: Any) -> None:
+    """Train the digits network; print loss, accuracy and steps a second."""
+    from benchmarks.measure.threads import limit_threads
+
+    limit_threads(threads)
+    from benchmarks import workloads
+    from benchmarks.race import train
+
+    rate = learning_rate or workloads.named(workload).learning_rate
+    train.main(name, train.Course(workload, learning_rate=rate, threads=threads, **course))
+
+
+@click.command(params=[options.IMPLEMENTATIONS_OPTION, options.THREADS_OPTION])
+@click.option("--steps", type=options.COUNT, default=100_000, metavar="N", help="Steps of training.")
+@click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
+@click.option(
+    "--budget", type=options.SECONDS, default=150.0, metavar="S", help="Seconds of each; more is projected."
+)
+@click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="The record.")
+@WORKLOAD
+@DTYPE
+@click.pass_context
+def headline(
+    ctx: click.Context, /, implementations: tuple[str, ...], record: Path, **experiment: Any
+) -> None:
+    """Time 100,000 steps on the digits, the article's experiment.
+
+    Exit status: 0, or 4 where an implementation named by --impl was not measured.
+    """
+    from benchmarks.measure.threads import check_threads
+
+    check_threads(experiment["threads"])
+    import impls
+    from benchmarks.race import headline, journal, messages
+
+    with journal.sole(record):
+        found = headline.main(
+            implementations or impls.names(),
+            messages.Experiment(**experiment),
+            record,
+            _command_line(ctx),
+        )
+    lost = [m for m in found if m.status != "measured" and m.implementation in implementations]
+    _end(ctx, [f"{m.implementation}: {m.status}: {m.reason}" for m in lost])
 
 
 @click.command()
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--record", default=RECORD, type=click.Path(path_type=Path), help="Where the merged one goes.")
+@click.option("--record", type=options.OUTPUT, default=options.RECORD, metavar="PATH", help="The merged one.")
 def merge(records: tuple[Path, ...], record: Path) -> None:
-    """Merge the records of races of the same machine, versions and settings into one."""
+    """Merge records of races of the same machine, versions and settings."""
     from benchmarks.record import merging, race_file
 
     merged = merging.merge([race_file.read(path) for path in records])

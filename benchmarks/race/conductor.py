@@ -1,7 +1,8 @@
 """A whole race: fresh processes, one after the other, until every speedup is known well enough.
 
-The race so far is kept as a whole record beside the one to come, so that one that was interrupted, killed
-even, goes on where it was.
+The conductor orders one cell at a time and waits: it writes, computes and draws between cells only, while the
+process waits for its next order. What happened is in the journal before the next cell begins, and a race that
+goes on reads it there.
 """
 
 from __future__ import annotations
@@ -12,27 +13,29 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import impls
-from benchmarks.measure import environment
-from benchmarks.measure.worker import Hung, Worker, WorkerError
+from benchmarks.measure.process import END_SECONDS, Process, ProcessError, Silent
 from benchmarks.options import Settings
-from benchmarks.race import stopping
-from benchmarks.race.request import Request
-from benchmarks.record import checkout, race_file
+from benchmarks.race import journal, messages, stopping, survey
+from benchmarks.race.journal import Entry, Journal
+from benchmarks.race.messages import Answer
+from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Cell
-from benchmarks.record.documents import parse
 from benchmarks.record.merging import check_source, must_agree
 from benchmarks.record.statistics import Speedup, speedups
 
 STARTUP = Cell("", "startup", 0, "", 0, "")
 """The cost of a process before its first cell, among the costs of cells."""
 
-SAVE_EVERY = 5.0
-"""Seconds between two savings of the race so far: what a kill can cost."""
+DEATHS = 2
+"""So many processes that die outside any cell end a race: the next one would die, too."""
+
+FAULTS = ("unavailable", "wrong", "failed", "timed out")
+"""Statuses of a cell that no race should have."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -46,10 +49,14 @@ class RaceError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is raced, how well it has to be known, and what it may cost."""
+    """What is raced, how well it has to be known, and what it may cost.
 
-    request: Request
+    `target` is a relative half-width of intervals (0.05 is +-5 %), `budget` the seconds of the race,
+    `timeout` those of a cell.
+    """
+
     settings: Settings
+    workloads: Mapping[str, race_file.Workload]
     phases: tuple[str, ...]
     target: float
     budget: float
@@ -57,24 +64,10 @@ class Plan:
     command: str
     survey: bool = False
 
-    def cells(self) -> list[Cell]:
-        """Every cell, the cheap ones first."""
-        settings = self.settings
-        return [
-            Cell(workload, phase, batch_size, dtype, settings.threads, name)
-            for workload in settings.workloads
-            for dtype in settings.dtypes
-            for batch_size in settings.batch_sizes
-            for phase in self.phases
-            for name in settings.implementations
-        ]
-
     def over(self) -> str:
-        """The implementation that speedups are over, as in reports: the lowest on the ladder, `loops` if it
-        races.
-        """
-        ladder = [name for name in impls.names() if name in self.settings.implementations]
-        return [*ladder, *self.settings.implementations][0]
+        """The implementation that speedups are over: the lowest on the ladder, `loops` if it races."""
+        names = self.settings.implementations
+        return next((name for name in impls.names() if name in names), names[0])
 
     def described(self) -> dict[str, Any]:
         """As the record has it."""
@@ -88,167 +81,183 @@ class Plan:
 
 
 class Race:
-    """A race under way: what was found so far, and which cells are still wanted."""
+    """A race under way: what was found so far, and which cells are still wanted.
 
-    def __init__(self, plan: Plan, path: Path, say: Callable[[Race], None]) -> None:
+    `shown` is called with the race between cells, whenever something happened.
+    """
+
+    def __init__(self, plan: Plan, path: Path, shown: Callable[[Race], None]) -> None:
         self.plan = plan
         self.path = path
-        self.say = say
+        self.shown = shown
         self.facts: dict[str, race_file.Facts] = {}
         self.processes: list[race_file.Process] = []
         self.measurements: list[race_file.Measurement] = []
-        self.machine: Mapping[str, Any] = environment.machine()
+        self.machine: Mapping[str, Any] = machine.machine()
         self.versions: Mapping[str, str] = {}
         self.costs: dict[Cell, float] = {}
         self.started = time.monotonic()
         self.spent = 0.0
+        self.deaths = 0
         self.current: list[Cell] = []
         self.done = 0
         self.trouble = ""
-        self._saved = -SAVE_EVERY
-
-    @property
-    def partial(self) -> Path:
-        """Where the race so far is kept."""
-        return race_file.partial_of(self.path)
+        self._journal: Journal | None = None
 
     @property
     def seconds(self) -> float:
         """What the race has taken, before it was interrupted and since."""
         return self.spent + time.monotonic() - self.started
 
-    def resume(self, record: race_file.Record) -> None:
-        """Go on from a record of the same race; raises ValueError naming both values where it is another."""
-        must_agree("settings", record.settings, self.plan.described(), free=("target", "budget"))
-        must_agree("machine", record.machine, self.machine)
-        self.versions = record.versions
-        self.facts = dict(record.implementations)
-        self.processes = list(record.processes)
-        self.measurements = list(record.measurements)
-        self.spent = sum(process.seconds for process in record.processes)
+    def resume(self, entries: Iterable[Entry]) -> None:
+        """Go on from the entries of the same race; raises ValueError with both values where it is another."""
+        for entry in entries:
+            self._apply(entry)
+        self.spent = sum(process.seconds for process in self.processes)
 
     def run(self) -> None:
-        """Race until it is enough; the record is at `path` when it is.
+        """Race until it is enough: then the record is at `path`, and the journal is gone.
 
-        What an interrupted race kept, and this one does not go on from, is put aside.
+        The journal of a race that this one does not go on from is put aside. Raises RaceError.
         """
-        if not self.measurements and self.partial.exists():
-            self.partial.replace(self.partial.with_name(f"{self.partial.name}.previous"))
+        place = journal.of(self.path)
+        if not self.processes and place.exists():
+            place.replace(place.with_name(f"{place.name}.previous"))
+        self._journal = Journal(place)
         try:
+            if self._journal.empty:
+                for entry in journal.entries_of(self.record()):
+                    self._keep(entry)
             with tempfile.TemporaryDirectory() as compiled:
                 for cells in self._turns():
                     self._run_process(cells, compiled)
             if self.plan.survey:
                 self._survey()
             race_file.write(self.record(), self.path)
-        except BaseException:
-            if self.measurements:
-                self.save(last=True)
-            raise
-        self.partial.unlink(missing_ok=True)
+            place.unlink()
+        finally:
+            self._journal.close()
+            if not self.measurements:
+                place.unlink(missing_ok=True)
 
     def _turns(self) -> Iterator[list[Cell]]:
+        """The cells of one process after the other, until none is wanted or the budget is spent."""
         plan = self.plan
         while True:
-            overhead = self.costs.get(STARTUP, 0.0)
-            left = plan.budget - self.seconds - overhead
-            cells = stopping.next_cells(
-                plan.cells(), self.measurements, plan.target, self.costs, left, plan.over()
-            )
-            if not cells:
+            cells = plan.settings.cells(plan.phases, plan.settings.seed + len(self.processes))
+            left = plan.budget - self.seconds - self.costs.get(STARTUP, 0.0)
+            wanted = stopping.next_cells(cells, self.measurements, plan.target, self.costs, left, plan.over())
+            if not wanted:
                 return
-            yield cells
+            yield wanted
 
     def _run_process(self, cells: list[Cell], compiled: str) -> None:
-        number = len(self.processes)
-        seed = self.plan.settings.seed + number
-        began = last = time.monotonic()
-        self.processes.append(
-            race_file.Process(seed=seed, started=datetime.datetime.now(datetime.UTC).isoformat(), seconds=0.0)
-        )
+        """Measure the cells in a fresh process, as far as the budget goes.
+
+        `compiled` is the folder where JAX finds what it compiled in earlier processes: unlike numba and
+        PyTorch it keeps nothing unless it is told where.
+        """
+        plan, first = self.plan, not self.processes
+        seed = plan.settings.seed + len(self.processes)
+        began = time.monotonic()
+        self._note(journal.Started(seed, datetime.datetime.now(datetime.UTC).isoformat()))
         self.current, self.done = cells, 0
-        flight: Cell | None = None
-        arguments = [*self.plan.request.arguments(), f"--seed={seed}"]
-        with Worker(self.plan.phases, arguments, self.plan.settings.threads, compiled) as worker:
-            # A median: one process in which the probe was faster than ever would make all others restless.
-            known = [p.calibration["probe"] for p in self.processes if "probe" in p.calibration]
-            probe = statistics.median(known) if known else None
-            worker.channel.send(cells=[dataclasses.asdict(cell) for cell in cells], probe=probe)
-            try:
-                for message in worker.messages(self.plan.timeout):
-                    now = time.monotonic()
-                    if "begin" in message:
-                        if flight is None and not self.done:
-                            self.costs[STARTUP] = now - began
-                        flight, last = Cell(**message["begin"]), now
-                    elif "measurement" in message:
-                        measurement = parse(race_file.Measurement, message["measurement"], "measurement")
-                        self.measurements.append(dataclasses.replace(measurement, process=number))
-                        # The first process may compile what the next ones find in caches.
-                        once = measurement.compile_seconds or 0.0 if number == 0 else 0.0
-                        self.costs[measurement.cell] = max(0.0, now - last - once)
-                        self.done += 1
-                        flight = None
-                        self.save()
-                    elif "facts" in message:
-                        facts = parse(race_file.Facts, message["facts"], "facts")
-                        check_source(message["of"], self.facts.setdefault(message["of"], facts), facts)
-                    elif "versions" in message:
-                        self._check_same(message)
-                    elif "end" in message:
-                        self.processes[number] = parse(race_file.Process, message["end"], "process")
-                    self.say(self)
-            except WorkerError as error:
-                if flight is None:
-                    raise RaceError(f"a process of the race failed outside any cell: {error}") from error
-                self._lose(flight, number, error)
-        if not self.processes[number].seconds:
-            self.processes[number] = dataclasses.replace(
-                self.processes[number], seconds=time.monotonic() - began
+        # A median: one process in which the probe was faster than ever would make all others disturbed.
+        known = [p.calibration["probe"] for p in self.processes if "probe" in p.calibration]
+        probe = statistics.median(known) if known else None
+        variables = {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        at: Cell | None = None
+        try:
+            with Process(messages.WORKER, plan.settings.threads, variables=variables) as process:
+                self._order(process, messages.Begin(plan.workloads, plan.settings.threads, probe))
+                self.costs[STARTUP] = time.monotonic() - began
+                for at in cells:
+                    if self.measurements and self.seconds >= plan.budget:
+                        break
+                    self.shown(self)
+                    ordered = time.monotonic()
+                    self._order(process, messages.Measure(at))
+                    # The first process may compile what the next ones find in caches.
+                    once = self.measurements[-1].compile_seconds or 0.0 if first else 0.0
+                    self.costs[at] = max(0.0, time.monotonic() - ordered - once)
+                    self.done += 1
+                at = None
+                self._order(process, messages.End(seed))
+                process.close(END_SECONDS)
+        except ProcessError as error:
+            self._lose(at, error)
+        if not self.processes[-1].seconds:
+            whole = dataclasses.replace(self.processes[-1], seconds=time.monotonic() - began)
+            self._note(messages.Ended(whole))
+        self.shown(self)
+
+    def _order(self, process: Process, order: messages.Order) -> None:
+        """Give the order, await its answer and note it; raises ProcessError."""
+        process.send(order)
+        self._note(process.receive(Answer, self.plan.timeout))
+
+    def _lose(self, at: Cell | None, error: ProcessError) -> None:
+        """The cell in flight is lost, it alone: the others go on in the next process."""
+        if at is not None:
+            status: race_file.Status = "timed out" if isinstance(error, Silent) else "failed"
+            lost = race_file.Measurement(
+                **dataclasses.asdict(at), process=0, status=status, reason=str(error)
             )
-        self.say(self)
+            self._note(messages.Measured(lost))
+            return
+        self.deaths += 1
+        if not self.measurements or self.deaths == DEATHS:
+            raise RaceError(f"a process of the race failed outside any cell: {error}") from error
+
+    def _note(self, entry: Entry | Answer) -> None:
+        """Take what happened into account, and keep it."""
+        assert isinstance(entry, Entry)
+        self._apply(entry)
+        self._keep(entry)
+
+    def _keep(self, entry: Entry) -> None:
+        """Write it to the journal; a disk that is full costs nothing but what could be kept."""
+        assert self._journal is not None
+        try:
+            self._journal.append(entry)
+        except OSError as error:
+            self.trouble = f"the race so far could not be kept: {error}"
+
+    def _apply(self, entry: Entry) -> None:
+        match entry:
+            case journal.Opened(_, settings, described):
+                must_agree("settings", settings, self.plan.described(), free=("target", "budget"))
+                must_agree("machine", described, self.machine)
+            case journal.Started(seed, started):
+                last = len(self.processes) - 1
+                if last >= 0 and (not self.measurements or self.measurements[-1].process != last):
+                    self.processes.pop()  # it ended before it had measured anything
+                self.processes.append(race_file.Process(seed=seed, started=started, seconds=0.0))
+            case messages.Begun(described, versions):
+                must_agree("machine", self.machine, described)
+                must_agree("versions", self.versions or versions, versions)
+                self.versions = versions
+            case messages.Measured(measurement, facts):
+                if facts is not None:
+                    name = measurement.implementation
+                    check_source(name, self.facts.setdefault(name, facts), facts)
+                number = len(self.processes) - 1
+                self.measurements.append(dataclasses.replace(measurement, process=number))
+            case messages.Ended(process):
+                self.processes[-1] = process
 
     def _survey(self) -> None:
         """Memory and compilation at the largest batch size; they go with the cell's first measurement.
 
         Of one phase, as neither depends on it: of gradients, where they are raced.
         """
-        from benchmarks.race import survey
-
         phase = "gradients" if "gradients" in self.plan.phases else self.plan.phases[0]
         first = {m.cell: k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
         largest = max((cell.batch_size for cell in first), default=0)
         for cell, k in first.items():
             if cell.batch_size == largest and cell.phase == phase:
-                found = survey.of(cell, self.plan.request.workloads()[cell.workload])
+                found = survey.of(cell, self.plan.workloads[cell.workload], self.plan.timeout)
                 self.measurements[k] = dataclasses.replace(self.measurements[k], **found)
-
-    def _check_same(self, message: Mapping[str, Any]) -> None:
-        must_agree("machine", self.machine, message["machine"])
-        if self.versions:
-            must_agree("versions", self.versions, message["versions"])
-        self.versions = message["versions"]
-
-    def _lose(self, cell: Cell, number: int, error: WorkerError) -> None:
-        """The cell during which a process hung or died is lost, it alone: the others go on in the next."""
-        status: race_file.Status = "timed out" if isinstance(error, Hung) else "failed"
-        self.measurements.append(
-            race_file.Measurement(
-                **dataclasses.asdict(cell), process=number, status=status, reason=str(error)
-            )
-        )
-
-    def save(self, last: bool = False) -> None:
-        """Keep the race so far, now and then; a disk that is full costs nothing but this."""
-        if not last and time.monotonic() - self._saved < SAVE_EVERY:
-            return
-        self._saved = time.monotonic()
-        try:
-            race_file.write(self.record(), self.partial)
-        except OSError as error:
-            self.trouble = f"the race so far could not be kept: {error}"
-        else:
-            self.trouble = ""
 
     def speedups(self) -> dict[Cell, Speedup]:
         """Every speedup that can be quoted so far."""
@@ -278,6 +287,22 @@ class Race:
             lines.append(self.trouble)
         return "\n".join(lines)
 
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Why the implementations `names`, or cells of theirs, were not measured: a line each.
+
+        A cell that was predicted too slow, or that an implementation does not support, is missing only where
+        no other cell of that implementation was measured.
+        """
+        lines: list[str] = []
+        for name in names:
+            of_it = [m for m in self.measurements if m.implementation == name]
+            measured = any(m.status == "measured" for m in of_it)
+            lost = [m for m in of_it if m.status in FAULTS or (m.status != "measured" and not measured)]
+            lines += dict.fromkeys(f"{name}: {m.status}: {m.reason}" for m in lost)
+            if not of_it:
+                lines.append(f"{name}: not reached within the budget of {self.plan.budget:g} s")
+        return lines
+
     def record(self) -> race_file.Record:
         """The race so far, as a record."""
         return race_file.Record(
@@ -286,7 +311,7 @@ class Race:
             machine=self.machine,
             versions=self.versions,
             settings=self.plan.described(),
-            workloads={name: each.described() for name, each in self.plan.request.workloads().items()},
+            workloads=self.plan.workloads,
             implementations=self.facts,
             processes=tuple(self.processes),
             measurements=tuple(self.measurements),

@@ -1,4 +1,4 @@
-"""How a race is shown while it runs: live in a terminal, a line a process elsewhere, or not at all."""
+"""How a race is shown while it runs: live in a terminal, a line for each process elsewhere, or not at all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Call it with the race whenever something happened; use it as a context manager."""
+    """Call it with the race between cells; use it as a context manager.
 
-    def __init__(self, quiet: bool) -> None:
+    It draws when it is called and at no other time: nothing moves while a cell is measured.
+    """
+
+    def __init__(self, quiet: bool, console: rich.console.Console | None = None) -> None:
         self.quiet = quiet
-        self.console = rich.console.Console(stderr=True)
-        self._told = 0
+        self.console = console or rich.console.Console(stderr=True)
+        self._ended = 0
+        self._state = "no speedup yet"
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(bar_width=20),
@@ -27,6 +31,7 @@ class Progress:
             console=self.console,
             disable=quiet or not self.console.is_terminal,
             transient=True,
+            auto_refresh=False,
         )
         self._task = self._bar.add_task("race", state="")
 
@@ -43,20 +48,24 @@ class Progress:
         """Show where the race stands."""
         if self.quiet:
             return
+        number = len(race.processes)
+        ended = bool(race.processes[-1].seconds) and number > self._ended
+        if ended:
+            self._ended = number
+            self._state = state(race)
         if self.console.is_terminal:
             left = max(0.0, race.plan.budget - race.seconds)
             self._bar.update(
                 self._task,
-                description=f"process {len(race.processes)}",
+                description=f"process {number}",
                 completed=race.done,
                 total=len(race.current),
-                state=f"cell {race.done}/{len(race.current)}  {state(race)}  {left:.0f} s left at most",
+                state=f"cell {race.done}/{len(race.current)}  {self._state}  {left:.0f} s left at most",
+                refresh=True,
             )
-        elif race.processes[-1].seconds and len(race.processes) > self._told:
-            self._told = len(race.processes)
+        elif ended:
             self.console.print(
-                f"process {self._told}: {race.done} cells in {race.processes[-1].seconds:.1f} s; "
-                f"{state(race)}",
+                f"process {number}: {race.done} cells in {race.processes[-1].seconds:.1f} s; {self._state}",
                 soft_wrap=True,
             )
 

@@ -6,55 +6,52 @@ Peak memory, and what compilation takes: cold, and from the caches that the firs
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from benchmarks import workloads
-from benchmarks.measure import environment, isolation, memory
-from benchmarks.measure.session import CellError, guard, load
+from benchmarks.measure.process import Process, ProcessError
+from benchmarks.race import messages
 from benchmarks.record.cells import Cell
-
-T = TypeVar("T")
+from benchmarks.record.race_file import Workload
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
 """Where compilers keep what they compiled."""
 
 
-def construction(cell: Cell, workload: workloads.Workload) -> tuple[float, float]:
-    """Seconds of the implementation's construction in this process, and of the compilation within it."""
-    with guard(cell):
-        implementation_class = load(cell.implementation)
-        problem = workloads.problem(workload, cell.batch_size)
-        start = time.perf_counter()
-        implementation = implementation_class(problem, cell.dtype, cell.threads)
-        return time.perf_counter() - start, implementation.compile_seconds
-
-
-def _limited(call: Callable[[Cell, workloads.Workload], T], cell: Cell, workload: workloads.Workload) -> T:
-    environment.limit_threads(cell.threads)
-    return call(cell, workload)
-
-
-def of(cell: Cell, workload: workloads.Workload) -> dict[str, Any]:
-    """Fields of a `Measurement`; none where the implementation cannot, or dies: the race has said so
-    already.
-    """
-    threads = dict.fromkeys(environment.THREAD_VARIABLES, str(cell.threads))  # before NumPy is loaded there
+def of(cell: Cell, workload: Workload, timeout: float) -> dict[str, Any]:
+    """Fields of a `Measurement`, as far as they can be had: of what fails the race has the reason."""
+    found: dict[str, Any] = {}
     try:
-        peaks = isolation.fresh(_limited, memory.measure, cell, workload, variables=threads)
+        peaked = _ask(messages.Peak(cell), workload, timeout, {})
+        if isinstance(peaked, messages.Peaked):
+            found = {
+                "peak_bytes": peaked.gradients,
+                "construct_peak_bytes": peaked.construct,
+                "least_bytes": peaked.least,
+            }
         with tempfile.TemporaryDirectory() as folder:
-            variables = threads | dict.fromkeys(CACHES, folder)
-            cold, cached = (
-                isolation.fresh(_limited, construction, cell, workload, variables=variables) for _ in range(2)
-            )
-    except (CellError, isolation.Died):
-        return {}
-    return {
-        "peak_bytes": peaks.gradients,
-        "construct_peak_bytes": peaks.construct,
-        "least_bytes": peaks.least,
-        "cold_construct_seconds": cold[0],
-        "cold_compile_seconds": cold[1],
-        "cached_compile_seconds": cached[1],
-    }
+            caches = dict.fromkeys(CACHES, folder)
+            cold, cached = (_ask(messages.Construct(cell), workload, timeout, caches) for _ in range(2))
+        if isinstance(cold, messages.Constructed) and isinstance(cached, messages.Constructed):
+            found |= {
+                "cold_construct_seconds": cold.seconds,
+                "cold_compile_seconds": cold.compile_seconds,
+                "cached_compile_seconds": cached.compile_seconds,
+            }
+    except ProcessError:
+        pass
+    return found
+
+
+def _ask(
+    order: messages.Peak | messages.Construct,
+    workload: Workload,
+    timeout: float,
+    variables: Mapping[str, str],
+) -> messages.Answer:
+    cell = order.cell
+    with Process(messages.WORKER, cell.threads, variables=variables) as process:
+        process.send(messages.Begin({cell.workload: workload}, cell.threads, None))
+        process.send(order)
+        process.receive(messages.Answer, timeout)
+        return process.receive(messages.Answer, timeout)

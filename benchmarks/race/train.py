@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import impls
-from benchmarks import options, workloads
+from benchmarks import workloads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +27,6 @@ class Course:
     def __post_init__(self) -> None:
         if workloads.named(self.workload).data != "digits":
             raise ValueError(f"--workload: expected one on the digits, got {self.workload!r}")
-        if self.dtype not in impls.DTYPES:
-            raise ValueError(f"--dtype: expected one of {', '.join(impls.DTYPES)}, got {self.dtype!r}")
 
     def problem(self) -> impls.Problem:
         """The network to begin with, and the digits to train on."""
@@ -44,15 +42,8 @@ class Progress:
     loss: float
 
 
-def learning_rate(workload: str, given: str | None) -> float:
-    """The rate as given, checked, or the workload's own."""
-    if given is None:
-        return workloads.named(workload).learning_rate
-    return options.number("--learning-rate", given)
-
-
 def train(implementation: impls.Implementation, course: Course, chunk: int) -> Iterator[Progress]:
-    """Train, `chunk` steps at a time, and say after each how it stands.
+    """Where the training stands after each `chunk` of steps.
 
     Raises ArithmeticError where the loss leaves the finite numbers.
     """
@@ -87,7 +78,7 @@ def accuracy(
 
 
 CHUNKS = 50
-"""How often the progress bar moves."""
+"""So often the progress bar moves."""
 
 
 def main(name: str, course: Course) -> None:
@@ -95,7 +86,6 @@ def main(name: str, course: Course) -> None:
     import rich.console
     import rich.progress
 
-    options.implementations("--impl", [name], impls.names())
     implementation_class = impls.load(name)
     implementation = implementation_class(course.problem(), dtype=course.dtype, threads=course.threads)
     columns = (

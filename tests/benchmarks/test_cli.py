@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.race import journal
+from benchmarks.record import race_file
 from gradrace import commands
 
 HELP = """
@@ -32,35 +34,35 @@ def test_help_loads_nothing_that_computes(arguments: list[str]) -> None:
     [
         ("race --impl nunpy", "did you mean 'numpy'?"),
         ("race --workload digit", "did you mean 'digits'?"),
-        ("race --phases backward", "--phases: expected one of forward, gradients, step, got 'backward'"),
-        ("race --batch-sizes 0", "--batch-sizes: expected a whole number of 1 or more, got '0'"),
-        ("race --dtype float16", "--dtype: expected one of float64, float32, got 'float16'"),
+        ("race --phases backward", "'--phases': expected one of forward, gradients, step, got 'backward'"),
+        ("race --batch-sizes 0", "'--batch-sizes': 0 is not in the range x>=1"),
+        ("race --dtype float16", "expected one of float64, float32, got 'float16'"),
         ("race --threads 100000", "the CPUs that this process may use, got 100000"),
-        ("race --target 0", "--target: expected a positive number, got '0'"),
-        ("race --budget soon", "--budget: expected a positive number, got 'soon'"),
+        ("race --target 0", "'--target': expected a positive number, got '0'"),
+        ("race --budget soon", "'--budget': expected a positive number, got 'soon'"),
         ("race --network 64", "at least one layer"),
         ("race --resume", "--resume: expected a race at"),
         ("merge nowhere.json", "nowhere.json"),
         ("train --impl nunpy", "did you mean 'numpy'?"),
         ("train --impl numpy --workload xor", "expected one on the digits, got 'xor'"),
-        ("train --impl numpy --steps 0", "--steps: expected a whole number of 1 or more, got '0'"),
-        ("train --impl numpy --learning-rate -1", "--learning-rate: expected a positive number, got '-1'"),
+        ("train --impl numpy --steps 0", "'--steps': 0 is not in the range x>=1"),
+        ("train --impl numpy --learning-rate -1", "'--learning-rate': expected a positive number, got '-1'"),
         ("train --impl loops --dtype float32", "loops computes in float64"),
         ("headline --impl nunpy", "did you mean 'numpy'?"),
-        ("headline --workload mnist", "workload: expected one of digits"),
-        ("headline --batch-size many", "--batch-size: expected a whole number of 1 or more, got 'many'"),
+        ("headline --workload mnist", "expected one of digits"),
+        ("headline --batch-size many", "'--batch-size': 'many' is not a valid integer"),
     ],
 )
-def test_a_wrong_value_is_refused_in_one_line(
+def test_a_wrong_value_is_refused_before_any_work(
     arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # Threads are limited in the process that is asked: not in that of the tests.
-    monkeypatch.setattr("benchmarks.measure.environment.limit_threads", lambda threads: None)
+    monkeypatch.setattr("benchmarks.measure.threads.limit_threads", lambda threads: None)
     done = CliRunner().invoke(commands, arguments.split())
     assert done.exit_code == 2
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("**/*.json"))
 
 
@@ -69,3 +71,29 @@ def test_what_is_no_record_is_not_merged(tmp_path: Path) -> None:
     done = CliRunner().invoke(commands, ["merge", str(tmp_path / "a.json")])
     assert done.exit_code == 2
     assert "the file of another tool" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["race", "train", "headline", "merge"])
+def test_help_fits_80_columns(command: str) -> None:
+    done = CliRunner().invoke(commands, [command, "--help"])
+    assert done.exit_code == 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+RACE = "race --workload xor --batch-sizes 1 --budget 1 --quiet --record"
+
+
+def test_what_was_named_and_not_measured_has_an_exit_status_of_its_own(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    done = CliRunner().invoke(commands, [*RACE.split(), str(record), "--impl", "nowhere.py:Missing"])
+    assert done.exit_code == 4
+    assert "not measured: nowhere.py:Missing: unavailable: " in done.stderr
+    assert [m.status for m in race_file.read(record).measurements] == ["unavailable"]
+
+
+def test_a_record_that_another_race_writes_is_refused(tmp_path: Path) -> None:
+    with journal.sole(tmp_path / "record.json"):
+        done = CliRunner().invoke(commands, [*RACE.split(), str(tmp_path / "record.json"), "--impl=numpy"])
+    assert done.exit_code == 2
+    assert "another race is writing" in done.stderr
+    assert list(tmp_path.iterdir()) == []

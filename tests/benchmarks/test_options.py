@@ -1,60 +1,141 @@
-"""What a race is asked for, and what a wrong request is told."""
+"""What a race is asked for, and the answer to a wrong request."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 from benchmarks import options
 
-
-def test_repeated_options_and_lists_are_one() -> None:
-    assert options.items(["a,b", "c", "b, d", ","]) == ["a", "b", "c", "d"]
+COMMAND = click.Command("test", params=[*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION])
 
 
-def test_nothing_asked_for_is_everything_known() -> None:
-    assert options.choices("--dtype", [], ["float64", "float32"]) == ("float64", "float32")
-    assert options.implementations("--impl", [], ["loops"]) == ("loops",)
+def given(*arguments: str) -> dict[str, Any]:
+    return COMMAND.make_context("test", [*arguments, "--record=unused/record.json"]).params
 
 
-def test_a_wrong_choice_is_told_the_nearest() -> None:
-    with pytest.raises(
-        ValueError, match=r"--impl: expected one of loops, numpy, got 'nunpy'; did you mean 'numpy'\?"
-    ):
-        options.implementations("--impl", ["loops,nunpy"], ["loops", "numpy"])
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_lists_have_commas_and_no_repetitions() -> None:
+    assert given("--impl", "numpy,loops", "--impl=numba, loops", "--impl", ",")["implementations"] == (
+        *("numpy", "loops", "numba"),
+    )
+
+
+def test_lists_have_a_plural_and_a_singular_name() -> None:
+    for name in ("--workload", "--workloads"):
+        assert given(name, "digits,xor")["workloads"] == ("digits", "xor")
+    for name in ("--dtype", "--dtypes"):
+        assert given(name, "float32")["dtypes"] == ("float32",)
+
+
+def test_what_is_not_asked_for_has_a_default() -> None:
+    asked = given()
+    del asked["phases"], asked["record"]
+    settings, workloads = options.settings(**asked)
+    assert {"loops", "numpy", "numba"} <= set(settings.implementations)
+    assert (settings.workloads, settings.batch_sizes) == (("digits",), (1, 4, 16, 64, 256, 1024))
+    assert (settings.dtypes, settings.threads) == (("float64",), 1)
+    assert list(workloads) == ["digits"]
+    assert options.settings(**asked)[0].seed != settings.seed
 
 
 def test_a_target_needs_no_registration() -> None:
-    assert options.implementations("--impl", ["mine.py:Mine,loops"], ["loops"]) == ("mine.py:Mine", "loops")
+    assert given("--impl", "mine.py:Mine,loops")["implementations"] == ("mine.py:Mine", "loops")
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "x", "", "nan"])
-def test_only_whole_numbers_of_one_and_up_are_positive(value: str) -> None:
-    with pytest.raises(ValueError, match="--threads: expected a whole number of 1 or more"):
-        options.positive("--threads", value)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--impl", "loops,nunpy"], "expected one of loops, .*, got 'nunpy'; did you mean 'numpy'?"),
+        (["--dtype", "float16"], "expected one of float64, float32, got 'float16'"),
+        (["--phases", "backward"], "expected one of forward, gradients, step, got 'backward'"),
+        (["--workload", "digit"], "got 'digit'; did you mean 'digits'?"),
+        *(
+            (["--threads", value], "not in the range|not a valid integer")
+            for value in ("0", "-1", "1.5", "x", "")
+        ),
+        *((["--seed", value], "not in the range|not a valid integer") for value in ("-1", "1.5", "x", "")),
+        *((["--batch-sizes", value], "not in the range|not a valid integer") for value in ("0", "1,x")),
+    ],
+)
+def test_a_wrong_value_is_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message.replace("?", r"\?")) as caught:
+        given(*arguments)
+    assert caught.value.param is not None
+    assert arguments[0] in caught.value.param.opts
 
 
-@pytest.mark.parametrize("value", ["-1", "1.5", "x", ""])
-def test_only_whole_numbers_of_zero_and_up_are_seeds(value: str) -> None:
-    with pytest.raises(ValueError, match="--seed: expected a whole number of 0 or more"):
-        options.whole("--seed", value)
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan", "soon"])
+def test_only_positive_finite_numbers_are_seconds(value: str) -> None:
+    with pytest.raises(click.BadParameter, match="expected a positive number, got"):
+        options.SECONDS.convert(value, None, None)
+    assert options.SECONDS.convert("0.5", None, None) == 0.5
 
 
-def test_numbers_come_in_rising_order_and_once() -> None:
-    assert options.positives("--batch-sizes", ["16", "1", "16"]) == (1, 16)
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"loss": "mean_squared_error"}, "describe --network"),
+        ({"network": "4-2", "workloads": ["xor"]}, "expected it without --workload, got both"),
+        ({"network": "64"}, "at least one layer"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises((click.UsageError, ValueError), match=message):
+        options.settings(**asked)
+
+
+def test_batch_sizes_come_in_rising_order() -> None:
+    assert options.settings(batch_sizes=(16, 1))[0].batch_sizes == (1, 16)
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_race(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(ValueError, match="--record: expected a place that can be written to"):
-        options.check_writable("--record", file / "record.json")
-
-
-def test_a_folder_is_no_place_for_a_record(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--record: expected a file that can be written, got the folder"):
-        options.check_writable("--record", tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(click.BadParameter, match="expected a place that can be written to"):
+        options.OutputFile().convert(str(tmp_path / "file" / "record.json"), None, None)
+    with pytest.raises(click.BadParameter, match="is a directory"):
+        options.OutputFile().convert(str(tmp_path), None, None)
 
 
 def test_checking_a_place_leaves_nothing_there(tmp_path: Path) -> None:
-    options.check_writable("--record", tmp_path / "new" / "record.json")
+    path = tmp_path / "new" / "record.json"
+    assert options.OutputFile().convert(str(path), None, None) == path
     assert list((tmp_path / "new").iterdir()) == []
+
+
+SETTINGS = options.Settings(
+    implementations=("loops", "numpy", "numpy-sample"),
+    workloads=("digits", "xor"),
+    batch_sizes=(1, 4, 16),
+    dtypes=("float64", "float32"),
+    threads=1,
+    seed=0,
+)
+
+
+def test_every_cell_is_measured_once_whatever_the_seed() -> None:
+    one, other = (SETTINGS.cells(("step", "forward"), seed) for seed in (1, 2))
+    assert set(one) == set(other)
+    assert len(one) == len(set(one)) == 2 * 3 * 2 * 3 * 2
+
+
+def test_equal_seeds_shuffle_alike_and_others_do_not() -> None:
+    orders = {tuple(SETTINGS.cells(("step",), seed)) for seed in [*range(10), *range(10)]}
+    assert len(orders) == 10
+
+
+def test_the_implementations_of_a_cell_stand_together_and_in_orders_that_differ() -> None:
+    cells = SETTINGS.cells(("forward", "step"), 3)
+    groups = [cells[k : k + 3] for k in range(0, len(cells), 3)]
+    for group in groups:
+        assert len({dataclasses.replace(cell, implementation="") for cell in group}) == 1
+    assert len({tuple(cell.implementation for cell in group) for group in groups}) > 1
+    # All phases of a batch size one after the other: its implementations are constructed once.
+    sizes = [(cell.workload, cell.dtype, cell.batch_size) for cell in cells]
+    assert len([k for k, size in enumerate(sizes) if k == 0 or size != sizes[k - 1]]) == len(set(sizes))

@@ -1,8 +1,9 @@
-"""The trial of the race itself: whether its intervals hold what they claim, on this machine.
+"""The validation study of the race: whether its intervals hold what they claim, on this machine.
 
 A/A: two copies of one implementation, whose ratio is 1. A/B: a copy with a known extra cost, whose ratio is
 that. Prediction: cells predicted from smaller batches, as the race predicts what it skips. Agreement: the
-medians of pyperf, which measures the same calls in processes of its own.
+medians of pyperf, which measures the same calls in processes of its own. Display: races with a live display
+in a terminal, each beside one without any, whose times are the same.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
+import rich.console
 from scipy import stats
 
+from benchmarks import options
 from benchmarks.measure import clock
-from benchmarks.measure.worker import ROOT
+from benchmarks.measure.process import ROOT
 from benchmarks.race.conductor import Plan, Race
-from benchmarks.race.request import Request
+from benchmarks.race.progress import Progress
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
-from benchmarks.record.statistics import CONFIDENCE, Interval, speedups
+from benchmarks.record.statistics import CONFIDENCE, Interval, interval, speedups, time_of, times
 
 MODULE = "tests.studies.timing_implementations"
-PARTS = ("aa", "ab", "prediction", "pyperf")
+PARTS = ("aa", "ab", "prediction", "pyperf", "display")
 TARGET, BUDGET, TIMEOUT = 0.05, 215.0, 120.0  # those of a race that is asked for nothing else
 PREDICTED, AGREED = 0.25, 0.05
 EXTRAS = {"Spun3": 1.03, "Spun5": 1.05, "Spun10": 1.10, "Spun20": 1.20}
@@ -54,23 +57,59 @@ Found = tuple[str, int, Interval]
 """An implementation, a batch size, and the implementation's time in units of another's."""
 
 
-def race_all(
-    number: int, names: Sequence[str], request: Request, say: Callable[[str], None]
-) -> Iterator[Found]:
-    """Every cell of so many races of the implementations `names` of the trial, in units of the first of
-    them.
-    """
-    targets = [f"{MODULE}:{name}" for name in names]
+Say = Callable[[str], None]
+
+
+def silent(_: Race) -> None:
+    """No display."""
+
+
+def race(
+    names: Sequence[str],
+    batch_sizes: Sequence[int],
+    shown: Callable[[Race], None] = silent,
+    target: float = TARGET,
+) -> Race:
+    """A race of these implementations, of all where there are none, that has ended."""
+    settings, known = options.settings(implementations=names, batch_sizes=batch_sizes)
+    described = {name: workload.described() for name, workload in known.items()}
+    plan = Plan(settings, described, ("gradients",), target, BUDGET, TIMEOUT, "a study")
     with tempfile.TemporaryDirectory() as folder:
-        for k in range(number):
-            of_trial = dataclasses.replace(request, impl=targets)
-            plan = Plan(of_trial, of_trial.settings(), ("gradients",), TARGET, BUDGET, TIMEOUT, "trial")
-            running = Race(plan, Path(folder) / f"{k}.json", lambda _: None)
-            running.run()
-            say(f"race {k + 1} of {number}: {len(running.processes)} processes in {running.seconds:.0f} s")
-            for cell, each in speedups(running.measurements, over=targets[0]).items():
-                taken = Interval(1 / each.mean, 1 / each.high, 1 / each.low)
-                yield cell.implementation.rpartition(":")[2], cell.batch_size, taken
+        running = Race(plan, Path(folder) / "record.json", shown)
+        running.run()
+    return running
+
+
+def race_all(number: int, names: Sequence[str], batch_sizes: Sequence[int], say: Say) -> Iterator[Found]:
+    """Every cell of so many races of the study's implementations, in units of the first of them."""
+    targets = [f"{MODULE}:{name}" for name in names]
+    for k in range(number):
+        running = race(targets, batch_sizes)
+        say(f"race {k + 1} of {number}: {len(running.processes)} processes in {running.seconds:.0f} s")
+        for cell, each in speedups(running.measurements, over=targets[0]).items():
+            taken = Interval(1 / each.mean, 1 / each.high, 1 / each.low)
+            yield cell.implementation.rpartition(":")[2], cell.batch_size, taken
+
+
+def displayed(number: int, batch_sizes: Sequence[int], say: Say) -> Interval:
+    """The times of races with a live display over those of races without any, in as many pairs.
+
+    Each pair gives one value, the geometric mean over its cells; the race with the display comes first in
+    every second one.
+    """
+    ratios = []
+    for k in range(number):
+        taken = {}
+        for live in (True, False) if k % 2 else (False, True):
+            with open(os.devnull, "w") as terminal:  # noqa: PTH123 - a device, and no path
+                console = rich.console.Console(file=terminal, force_terminal=True, width=120)
+                with Progress(quiet=not live, console=console) as shown:
+                    running = race(["numpy", "numba"], batch_sizes, shown, target=1e9)
+            taken[live] = {cell: time_of(each).mean for cell, each in times(running.measurements).items()}
+        shares = [taken[True][cell] / without for cell, without in taken[False].items()]
+        ratios.append(statistics.geometric_mean(shares))
+        say(f"pair {k + 1} of {number}: {ratios[-1]:.4f}")
+    return interval(ratios)
 
 
 def judge(found: Sequence[Found], truth: Callable[[str], float]) -> tuple[Share, float]:
@@ -114,20 +153,21 @@ given = runner.parse_args()
 
 import time
 
-from benchmarks import environment
-from benchmarks.quiet import Quiet
+from benchmarks.measure.noise import Moments
+from benchmarks.measure.threads import limit_threads
+from benchmarks.record.statistics import SLOWER
 
-environment.limit_threads(1)  # before NumPy is loaded, as in a race
+limit_threads(1)  # before NumPy is loaded, as in a race
 
 import impls
 from benchmarks import workloads
 
 problem = workloads.problem(workloads.named("digits"), int(given.batch_size))
 call = impls.load(given.name)(problem).gradients
-moments = Quiet()
+moments = Moments(SLOWER)
 moments.listen()
 
-def quietly(loops):
+def undisturbed(loops):
     moments.wait()
     call()
     start = time.perf_counter()
@@ -135,15 +175,15 @@ def quietly(loops):
         call()
     return time.perf_counter() - start
 
-runner.bench_time_func(f"{given.name}/{given.batch_size}", quietly)
+runner.bench_time_func(f"{given.name}/{given.batch_size}", undisturbed)
 """
 
 
 def pyperf_median(name: str, batch_size: int) -> float:
     """The median of `gradients()` in seconds, as pyperf measures it.
 
-    In processes of its own, with its own calibration, warm-up and number of values. Each value begins in a
-    quiet moment, since the machine's disturbances are not what is to be compared, and is short, to end in it.
+    In processes of its own, with its own calibration, warm-up and number of values. Each value begins in an
+    undisturbed moment, since disturbances are not what is to be compared, and is short, to end in it.
     """
     with tempfile.TemporaryDirectory() as folder:
         script, out = Path(folder) / "bench.py", Path(folder) / "out.json"
@@ -181,45 +221,45 @@ def within(found: Mapping[Cell, float], share: float) -> Share:
     return Share(sum(abs(value - 1) <= share for value in found.values()), len(found))
 
 
-def study(number: int, batch_sizes: Sequence[str], parts: Sequence[str], say: Callable[[str], None]) -> str:
+def study(number: int, batch_sizes: Sequence[int], parts: Sequence[str], say: Say) -> str:
     """Run the parts of the study; returns its result as a Markdown table."""
     if "pyperf" in parts and importlib.util.find_spec("pyperf") is None:
         raise ValueError("--part pyperf: expected pyperf, got none; pip install pyperf, or name other parts")
-    request = Request(batch_sizes=batch_sizes)
     rows = []
     if "aa" in parts:
-        held, off = judge(list(race_all(number, ["CopyA", "CopyB"], request, say)), lambda _: 1.0)
+        held, off = judge(list(race_all(number, ["CopyA", "CopyB"], batch_sizes, say)), lambda _: 1.0)
         rows += [("A/A: the interval holds 1.0", str(held)), ("A/A: median distance from 1.0", f"{off:.2%}")]
     if "ab" in parts:
-        found = list(race_all(number, ["Spun", *EXTRAS], request, say))
+        found = list(race_all(number, ["Spun", *EXTRAS], batch_sizes, say))
         for name, truth in EXTRAS.items():
             held, off = judge([each for each in found if each[0] == name], EXTRAS.__getitem__)
             rows.append((f"A/B, {truth - 1:.0%} more: recovered", f"{held}, {off:.2%} off"))
     if "prediction" in parts:
-        near = within(predictions(_race_of(request, say)), PREDICTED)
+        near = within(predictions(race((), batch_sizes).record()), PREDICTED)
         rows.append((f"predicted within {PREDICTED:.0%}", str(near)))
     if "pyperf" in parts:
-        few = dataclasses.replace(request, impl=["numpy,numba"])
-        near = within(agreement(_race_of(few, say), say), AGREED)
+        near = within(agreement(race(["numpy", "numba"], batch_sizes).record(), say), AGREED)
         rows.append((f"medians within {AGREED:.0%} of pyperf's", str(near)))
-    return "\n".join(["| trial | result |", "|---|---|", *(f"| {what} | {came} |" for what, came in rows)])
+    if "display" in parts:
+        ratio = displayed(number, batch_sizes, say)
+        words = f"{ratio.mean:.4f} (95 %: {ratio.low:.4f} to {ratio.high:.4f}), {number} pairs of races"
+        rows.append(("times with a live display over those without", words))
+    return "\n".join(["| study | result |", "|---|---|", *(f"| {what} | {came} |" for what, came in rows)])
 
 
-def _race_of(request: Request, say: Callable[[str], None]) -> race_file.Record:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "record.json"
-        plan = Plan(request, request.settings(), ("gradients",), TARGET, BUDGET, TIMEOUT, "trial")
-        running = Race(plan, path, lambda _: None)
-        running.run()
-        say(running.verdict())
-        return race_file.read(path)
+BATCH_SIZES = options.listed(
+    "--batch-sizes", item=options.COUNT, help="Samples of a batch.", show_default="1,4,16,64,256,1024"
+)
+PARTS_OPTION = options.listed(
+    "--part", "parts", item=options.Name(lambda: PARTS), help=f"Of {', '.join(PARTS)}.", show_default="all"
+)
 
 
-@click.command()
-@click.option("--races", default=30, type=click.IntRange(1), help="Races of each part that takes many.")
-@click.option("--batch-sizes", multiple=True, metavar="LIST", help="[default: 1,4,16,64,256,1024]")
-@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Repeat it for more. [all]")
-def main(races: int, batch_sizes: tuple[str, ...], parts: tuple[str, ...]) -> None:
+@click.command(params=[BATCH_SIZES, PARTS_OPTION])
+@click.option(
+    "--races", default=30, type=options.COUNT, show_default=True, help="Races of each part that takes many."
+)
+def main(races: int, batch_sizes: tuple[int, ...], parts: tuple[str, ...]) -> None:
     """Validate the race itself: do its intervals hold what they claim, here? Takes an hour."""
     click.echo(study(races, batch_sizes, parts or PARTS, lambda line: click.echo(line, err=True)))
 

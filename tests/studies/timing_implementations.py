@@ -6,7 +6,8 @@ import math
 import time
 
 from benchmarks.measure import clock
-from benchmarks.measure.noise import Quiet
+from benchmarks.measure.noise import Moments
+from benchmarks.record.statistics import SLOWER
 from impls import Problem
 from impls.numpy_batch import NumpyBatch
 
@@ -32,7 +33,7 @@ class Spun(NumpyBatch):
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         self.spin = 0.0
         super().__init__(problem, dtype, threads)
-        moments = Quiet()
+        moments = Moments(SLOWER)
         moments.listen()
         fastest = math.inf
         for _ in range(SETTLINGS):

@@ -378,7 +378,7 @@ def test_head_files_that_cannot_be_run_are_no_answer(root: Path) -> None:
 
 
 def test_no_benchmark_is_blamed_for_what_stops_all_of_them(root: Path) -> None:
-    with (root / "benchmarks" / "measure" / "environment.py").open("a") as file:
+    with (root / "benchmarks" / "measure" / "threads.py").open("a") as file:
         file.write("\n\ndef threads_in_force():\n    raise RuntimeError('no thread pools')\n")
     commit(root, PROBE_FILE)
     done = run(root, "--base", "main~1", *PROBE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.measure import calibration, environment
+from benchmarks.measure import calibration
 from benchmarks.measure.compilers import Compilations
 
 
@@ -45,9 +45,3 @@ def test_what_jax_compiles_is_counted() -> None:
     assert watch.count() == compiled
     double(jax.numpy.ones(4)).block_until_ready()
     assert watch.count() > compiled
-
-
-def test_a_watch_tells_of_threads_that_differ() -> None:
-    cpus = len(environment.cpus())
-    warnings = environment.Watch(cpus + 1).warnings()
-    assert f"cpus: {cpus + 1} asked for, {cpus} in force" in warnings

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-
 import numpy as np
-import pytest
 
 import impls
-from benchmarks import workloads
-from benchmarks.measure import costs, isolation, memory
-from benchmarks.measure.session import CellError
-from benchmarks.race import survey
-from benchmarks.record import race_file
-from benchmarks.record.cells import Cell
+from benchmarks.measure import costs, memory
 
 MIB = 1 << 20
 
@@ -37,36 +28,6 @@ def test_what_stood_before_is_not_counted() -> None:
     assert most < MIB
 
 
-def test_a_implementation_needs_at_least_what_any_must_hold() -> None:
-    workload = workloads.named("digits")
-    cell = Cell("digits", "gradients", 8192, "float64", 1, "numpy")
-    peaks = isolation.fresh(memory.measure, cell, workload)
-    assert peaks.gradients >= peaks.least
-    problem = workloads.problem(workload, 8192)
-    assert peaks.construct >= problem.X.nbytes
-
-
 def test_the_least_is_the_output_the_gradients_and_one_sample() -> None:
     network = impls.Network((3, 5, 2), ("relu", "identity"), "mean_squared_error")
     assert memory.least(network, 10, 4) == 4 * (10 * 2 + costs.parameters(network) + (5 + 2) + 5)
-
-
-def test_a_implementation_that_cannot_says_so_across_processes() -> None:
-    cell = Cell("digits", "gradients", 1, "float32", 1, "loops")
-    with pytest.raises(CellError) as caught:
-        isolation.fresh(memory.measure, cell, workloads.named("digits"))
-    assert caught.value.status == "unsupported"
-    assert survey.of(cell, workloads.named("digits")) == {}
-
-
-def test_a_survey_finds_what_a_race_cannot_see() -> None:
-    cell = Cell("digits", "gradients", 4, "float64", 1, "numba-loops")
-    found = survey.of(cell, workloads.named("digits"))
-    assert found["cold_construct_seconds"] >= found["cold_compile_seconds"] > 0
-    assert found["peak_bytes"] >= 0
-    assert set(found) < {field.name for field in dataclasses.fields(race_file.Measurement)}
-
-
-def test_a_process_that_dies_is_told() -> None:
-    with pytest.raises(isolation.Died, match="out of memory"):
-        isolation.fresh(os._exit, 1)

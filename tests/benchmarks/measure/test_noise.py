@@ -1,18 +1,20 @@
-"""Quiet moments, on a machine that the tests slow down as they like."""
+"""Undisturbed moments, on a machine that the tests slow down as they like."""
 
 import dataclasses
+import gc
 import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import environment, noise
-from benchmarks.measure.noise import Quiet, Stopwatch
+from benchmarks.measure import clock, noise, threads
+from benchmarks.measure.noise import Moments, Round
 from benchmarks.record.race_file import Measurement
-from benchmarks.record.statistics import counting
+from benchmarks.record.statistics import SLOWER, counting
 
 PROBE = 4e-5
 
@@ -52,7 +54,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Build:
         monkeypatch.setattr(noise, "probe", made.probe)
         monkeypatch.setattr("benchmarks.measure.noise.time.perf_counter", lambda: made.now)
         monkeypatch.setattr("benchmarks.measure.noise.time.sleep", made.sleep)
-        monkeypatch.setattr(environment, "move_to", made.move)
+        monkeypatch.setattr(threads, "move_to", made.move)
         return made
 
     return build
@@ -62,19 +64,13 @@ def never(cpu: int, now: float) -> bool:
     return False
 
 
-def rounds(stopwatch: Stopwatch, machine: Machine, count: int, seconds: float) -> list[float]:
-    stopwatch.reset(lambda: machine.run(seconds))
-    taken = []
-    for _ in range(count):
-        start = stopwatch()
-        machine.run(seconds)
-        taken.append(stopwatch() - start)
-    return taken
+def rounds(moments: Moments, machine: Machine, count: int, seconds: float) -> list[Round]:
+    return moments.rounds(lambda: machine.run(seconds), clock.Plan(count, 1))
 
 
-def test_a_quiet_machine_is_not_waited_for(machine: Build) -> None:
+def test_an_undisturbed_machine_is_not_waited_for(machine: Build) -> None:
     made = machine(never)
-    moments = Quiet(PROBE, [0, 1])
+    moments = Moments(SLOWER, PROBE, [0, 1])
     assert moments.wait() == PROBE
     assert moments.waited == pytest.approx(PROBE)
     assert made.moves == []
@@ -82,52 +78,65 @@ def test_a_quiet_machine_is_not_waited_for(machine: Build) -> None:
 
 def test_a_disturbance_is_sat_out(machine: Build) -> None:
     made = machine(lambda cpu, now: now < 1.5)
-    moments = Quiet(PROBE)
-    assert moments.is_quiet(moments.wait())
+    moments = Moments(SLOWER, PROBE)
+    assert moments.undisturbed(moments.wait())
     assert made.now == pytest.approx(1.5, rel=0.01)
 
 
 def test_the_other_cpu_is_tried_and_kept(machine: Build) -> None:
     made = machine(lambda cpu, now: cpu == 1)
-    moments = Quiet(PROBE, [0, 1])
-    assert moments.is_quiet(moments.wait())
+    moments = Moments(SLOWER, PROBE, [0, 1])
+    assert moments.undisturbed(moments.wait())
     assert (made.cpu, moments.cpus) == (0, [1, 0])
     assert made.now < 0.01
     moments.wait()
     assert made.moves == [0]
 
 
-def test_patience_ends_and_grows_by_the_cell(machine: Build) -> None:
+def test_the_wait_budget_ends_and_grows_by_the_cell(machine: Build) -> None:
     made = machine(lambda cpu, now: True)
-    stopwatch = Stopwatch(Quiet(PROBE))
-    first, more = noise.PATIENCE_SECONDS
-    rounds(stopwatch, made, count=1, seconds=0.01)
-    assert stopwatch.moments.waited == pytest.approx(first + more, rel=0.01)
-    rounds(stopwatch, made, count=3, seconds=0.01)
-    assert stopwatch.moments.waited == pytest.approx(first + 2 * more, rel=0.01)
+    moments = Moments(SLOWER, PROBE)
+    first, more = noise.WAIT_SECONDS
+    rounds(moments, made, count=1, seconds=0.01)
+    assert moments.waited == pytest.approx(first + more, rel=0.01)
+    rounds(moments, made, count=3, seconds=0.01)
+    assert moments.waited == pytest.approx(first + 2 * more, rel=0.01)
 
 
 def test_listening_ends_where_moments_differ_and_else_in_time(machine: Build) -> None:
     made = machine(lambda cpu, now: now < 0.2)
-    moments = Quiet()
+    moments = Moments(SLOWER)
     moments.listen()
     assert moments.fastest == pytest.approx(PROBE)
     assert 0.2 < made.now < 0.21
     made = machine(never)
-    Quiet().listen()
+    Moments(SLOWER).listen()
     assert made.now == pytest.approx(noise.LISTEN_SECONDS, rel=0.01)
 
 
 def test_rounds_that_a_disturbance_began_or_ended_in_are_told_from_others(machine: Build) -> None:
     made = machine(lambda cpu, now: 0.025 < now < 0.055)
-    stopwatch = Stopwatch(Quiet(PROBE))
-    taken = rounds(stopwatch, made, count=5, seconds=0.01)
-    calm = [stopwatch.moments.is_quiet(took) for took in stopwatch.probes]
-    assert len(calm) == 5
-    assert not all(calm)
-    assert [seconds for seconds, within in zip(taken, calm, strict=True) if within] == pytest.approx(
-        [0.01] * sum(calm)
-    )
+    moments = Moments(SLOWER, PROBE)
+    taken = rounds(moments, made, count=5, seconds=0.01)
+    assert len(taken) == 5
+    undisturbed = [each.seconds for each in taken if moments.undisturbed(each.probe)]
+    assert 0 < len(undisturbed) < 5
+    assert undisturbed == pytest.approx([0.01] * len(undisturbed))
+
+
+def test_a_round_holds_the_seconds_of_one_call(machine: Build) -> None:
+    made = machine(never)
+    (taken,) = Moments(SLOWER, PROBE).rounds(lambda: made.run(0.01), clock.Plan(1, 7))
+    assert (taken.seconds, taken.probe) == pytest.approx((0.01, PROBE))
+    assert made.now == pytest.approx(7 * 0.01 + 2 * PROBE)
+
+
+def test_no_garbage_is_collected_between_rounds(machine: Build) -> None:
+    machine(never)
+    seen = []
+    Moments(SLOWER, PROBE).rounds(lambda: seen.append(gc.isenabled()), clock.Plan(3, 1))
+    assert seen == [False] * 3
+    assert gc.isenabled()
 
 
 def measured(process: int, probe: float | None, implementation: str = "numpy") -> Measurement:
@@ -162,13 +171,13 @@ def test_the_probe_of_this_machine_takes_its_time() -> None:
 
 MOVE = """
 import os, threading
-from benchmarks import environment
+from benchmarks.measure import threads
 begun, end = threading.Event(), threading.Event()
 thread = threading.Thread(target=lambda: (begun.set(), end.wait()))
 thread.start()
 begun.wait()
-cpu = environment.cpus()[0]
-environment.move_to(cpu)
+cpu = threads.cpus()[0]
+threads.move_to(cpu)
 assert os.sched_getaffinity(0) == os.sched_getaffinity(thread.native_id) == {cpu}
 end.set()
 """
@@ -176,4 +185,10 @@ end.set()
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system knows no affinity")
 def test_a_process_moves_with_all_its_threads() -> None:
-    subprocess.run([sys.executable, "-c", MOVE], check=True)
+    subprocess.run([sys.executable, "-c", MOVE], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_a_watch_warns_of_threads_that_differ() -> None:
+    cpus = len(threads.cpus())
+    warnings = noise.Watch(cpus + 1).warnings()
+    assert f"cpus: {cpus + 1} asked for, {cpus} in force" in warnings

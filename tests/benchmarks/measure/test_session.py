@@ -1,6 +1,8 @@
 """One process's race: order, predictions, and failures that stay in their cell."""
 
 import dataclasses
+import itertools
+import sys
 from typing import Any
 
 import pytest
@@ -8,23 +10,14 @@ import pytest
 import impls
 from benchmarks import workloads
 from benchmarks.measure import session
-from benchmarks.options import Settings
+from benchmarks.measure.noise import Round
 from benchmarks.record import race_file
 from benchmarks.record.cells import PHASES, Cell
 from impls.numpy_batch import NumpyBatch
 
-SETTINGS = Settings(
-    implementations=("loops", "numpy", "numpy-sample"),
-    workloads=("digits", "xor"),
-    batch_sizes=(1, 4, 16),
-    dtypes=("float64", "float32"),
-    threads=1,
-    seed=0,
-)
 
-
-def of(seed: int = 0, **changes: Any) -> Any:
-    return session.Contest(dataclasses.replace(SETTINGS, seed=seed, **changes), dict(workloads.WORKLOADS))
+def of() -> session.Session:
+    return session.Session(workloads.WORKLOADS, threads=1)
 
 
 def cell(
@@ -33,62 +26,42 @@ def cell(
     return Cell(workload, phase, m, dtype, 1, name)
 
 
-def test_every_cell_is_raced_once_whatever_the_seed() -> None:
-    one, other = set(of(1).cells("step")), set(of(2).cells("step"))
-    assert one == other
-    assert len(one) == len(list(of(1).cells("step"))) == 3 * 2 * 3 * 2
-
-
-def test_equal_seeds_shuffle_alike_and_others_do_not() -> None:
-    assert list(of(1).cells("step")) == list(of(1).cells("step"))
-    orders = {tuple(of(seed).cells("step")) for seed in range(10)}
-    assert len(orders) == 10
-
-
-def test_the_implementations_of_a_cell_stand_together_and_in_orders_that_differ() -> None:
-    cells = list(of(3).cells("forward"))
-    groups = [cells[k : k + 3] for k in range(0, len(cells), 3)]
-    for group in groups:
-        assert len({dataclasses.replace(c, implementation="") for c in group}) == 1
-    assert len({tuple(c.implementation for c in group) for group in groups}) > 1
-
-
 def test_one_implementation_serves_every_phase_of_its_cell() -> None:
     race = of()
-    starters = [race.starter(cell(phase=phase)) for phase in PHASES]
-    assert starters[0] is starters[1] is starters[2]
-    assert starters[0].verdict.passed
+    prepared = [race.prepared(cell(phase=phase)) for phase in PHASES]
+    assert prepared[0] is prepared[1] is prepared[2]
+    assert prepared[0].verdict.passed
 
 
 def test_implementations_of_another_batch_size_are_let_go() -> None:
     race = of()
-    first = race.starter(cell(m=1))
-    race.starter(cell(m=4))
-    assert race.starter(cell(m=1)) is not first
+    first = race.prepared(cell(m=1))
+    race.prepared(cell(m=4))
+    assert race.prepared(cell(m=1)) is not first
 
 
 def test_a_cell_predicted_too_slow_is_skipped_with_the_prediction() -> None:
     race = of()
     race.fastest = {cell(m=1): 1.0, cell(m=4): 4.0}
     with pytest.raises(session.CellError, match="predicted to take 64 s") as caught:
-        race.starter(cell(m=64))
+        race.prepared(cell(m=64))
     assert caught.value.status == "skipped"
     assert caught.value.predicted_seconds == pytest.approx(64.0)
-    measurement = race.enter_failure(cell(m=64), caught.value)
+    measurement = race.measure(cell(m=64))
     assert (measurement.status, measurement.predicted_seconds) == ("skipped", caught.value.predicted_seconds)
 
 
 def test_predictions_come_from_the_same_implementation_phase_and_dtype_alone() -> None:
     race = of()
     race.fastest = {cell("loops"): 9.0, cell(phase="step"): 9.0, cell(dtype="float32"): 9.0}
-    assert race.starter(cell(m=16)).verdict.passed
+    assert race.prepared(cell(m=16)).verdict.passed
 
 
 def test_what_could_be_too_slow_is_probed_at_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    race = of(workloads=("mnist-shape",))
-    monkeypatch.setattr(session.Contest, "_probe", lambda self, cell: {1: 0.01, 4: 0.04})
+    race = of()
+    monkeypatch.setattr(session.Session, "_probe", lambda self, cell: {1: 0.01, 4: 0.04})
     with pytest.raises(session.CellError) as caught:
-        race.starter(cell("loops", "mnist-shape", 4096))
+        race.prepared(cell("loops", "mnist-shape", 4096))
     assert caught.value.predicted_seconds == pytest.approx(40.96)
 
 
@@ -99,6 +72,11 @@ class Raises:
         raise ZeroDivisionError("no such luck")
 
 
+class Leaves(Raises):
+    def __init__(self, problem: Any, dtype: str = "float64", threads: int = 1) -> None:
+        sys.exit(0)
+
+
 class Declines(Raises):
     def __init__(self, problem: Any, dtype: str = "float64", threads: int = 1) -> None:
         raise impls.Unsupported("not today")
@@ -106,16 +84,20 @@ class Declines(Raises):
 
 @pytest.mark.parametrize(
     ("implementation", "status", "reason"),
-    [(Raises, "failed", "numpy: ZeroDivisionError: no such luck"), (Declines, "unsupported", "not today")],
+    [
+        (Raises, "failed", "numpy: ZeroDivisionError: no such luck"),
+        (Declines, "unsupported", "not today"),
+        (Leaves, "failed", "numpy: SystemExit: 0"),
+    ],
 )
 def test_what_a_implementation_raises_is_its_own_cells_failure(
     implementation: Any, status: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     race = of()
-    monkeypatch.setattr(session.Contest, "load", lambda self, name: implementation)
+    monkeypatch.setattr(session.Session, "load", lambda self, name: implementation)
     for _ in range(2):  # the second time, from memory
         with pytest.raises(session.CellError) as caught:
-            race.starter(cell())
+            race.prepared(cell())
         assert (caught.value.status, caught.value.reason) == (status, reason)
 
 
@@ -126,13 +108,13 @@ def test_a_wrong_implementation_is_not_handed_out(monkeypatch: pytest.MonkeyPatc
             return dataclasses.replace(result, loss=result.loss + 1)
 
     race = of()
-    monkeypatch.setattr(session.Contest, "load", lambda self, name: OffByOne)
+    monkeypatch.setattr(session.Session, "load", lambda self, name: OffByOne)
     with pytest.raises(session.CellError, match=r"numpy: loss.*times its bound") as caught:
-        race.starter(cell())
+        race.prepared(cell())
     assert caught.value.status == "wrong"
 
 
-def test_times_that_speak_against_themselves_are_told() -> None:
+def test_times_that_speak_against_themselves_are_warned_of() -> None:
     steady = [
         race_file.Measurement("digits", "step", "numpy", 1, "float64", 1, 0, "measured", seconds=(1e-3,) * 9)
     ]
@@ -154,17 +136,42 @@ def test_facts_of_a_implementation_come_with_its_source() -> None:
     assert 0 < facts.lines_of_code < len(facts.source.splitlines())
 
 
-def test_rounds_of_quiet_moments_go_on_record_where_there_are_enough() -> None:
+def test_undisturbed_rounds_go_on_record_where_there_are_enough() -> None:
     race = of()
-    starter = race.starter(cell())
+    prepared = race.prepared(cell())
     race.moments.fastest = 1e-5
-    race.stopwatch.probes = [1.1e-5, 2e-5, 1e-5, 1e-5]
-    entered = race.enter(cell(), starter, (4.0, 1.0, 3.0, 5.0), iterations=1)
-    assert (entered.seconds, entered.fastest, entered.probe) == ((4.0, 3.0, 5.0), 3.0, 1e-5)
-    race.stopwatch.probes[0] = 2e-5
-    entered = race.enter(cell(), starter, (4.0, 1.0, 3.0, 5.0), iterations=1)
-    assert (entered.seconds, entered.probe) == ((4.0, 1.0, 3.0, 5.0), pytest.approx(1.5e-5))
-    assert any("no quiet moment" in words for words in race.process().warnings)
+    rounds = [Round(*each) for each in ((4.0, 1.1e-5), (1.0, 2e-5), (3.0, 1e-5), (5.0, 1e-5))]
+    found = race.timed(cell(), prepared, rounds, iterations=1)
+    assert (found.seconds, found.fastest, found.probe) == ((4.0, 3.0, 5.0), 3.0, 1e-5)
+    rounds[0] = Round(4.0, 2e-5)
+    found = race.timed(cell(), prepared, rounds, iterations=1)
+    assert found.seconds == (4.0, 1.0, 3.0, 5.0)
+    assert found.probe == pytest.approx(1.5e-5)
+    assert any("no undisturbed moment" in words for words in race.process(seed=0).warnings)
+
+
+def test_a_clock_that_stands_still_is_a_failure_of_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = of()
+    monkeypatch.setattr(race.moments, "rounds", lambda call, plan: [Round(0.0, 1e-5)] * 3)
+    found = race.measure(cell())
+    assert found.status == "failed"
+    assert "the clock stood still" in found.reason
+
+
+def test_a_method_that_compiles_inside_the_clock_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = of()
+    counts = itertools.count()
+    monkeypatch.setattr(race._compilations, "count", lambda: next(counts))
+    found = race.measure(cell())
+    assert (found.status, found.reason) == ("failed", "numpy compiled something inside the clock")
+    assert race.measurements == [found]
+
+
+def test_a_call_that_is_not_timed_is_not_on_record() -> None:
+    race = of()
+    assert race.call_once(cell()).status == "measured"
+    assert race.call_once(cell("loops", dtype="float32")).status == "unsupported"
+    assert race.measurements == []
 
 
 def test_a_problem_beyond_a_dtype_is_refused_before_a_implementation_sees_it(
@@ -176,5 +183,5 @@ def test_a_problem_beyond_a_dtype_is_refused_before_a_implementation_sees_it(
     monkeypatch.setattr(race, "problem", lambda *_: beyond)
     monkeypatch.setattr(race, "load", lambda name: Raises)
     with pytest.raises(session.CellError, match=r"weights\[0\]: expected numbers within float32") as caught:
-        race.starter(cell(dtype="float32"))
+        race.prepared(cell(dtype="float32"))
     assert caught.value.status == "unsupported"

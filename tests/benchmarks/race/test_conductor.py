@@ -6,28 +6,34 @@ import collections
 import dataclasses
 import errno
 import itertools
-import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.measure import environment
-from benchmarks.measure.worker import Hung, WorkerError
+from benchmarks import options
+from benchmarks.measure.process import ProcessError, Silent
+from benchmarks.race import journal, messages
 from benchmarks.race.conductor import Plan, Race, RaceError
-from benchmarks.race.request import Request
-from benchmarks.record import race_file
+from benchmarks.race.journal import Journal
+from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
+from benchmarks.workloads import WORKLOADS
 
-REQUEST = Request(impl=("loops,numpy,numba",), batch_sizes=("1,16",), seed="5")
+SETTINGS, _ = options.settings(implementations=("loops", "numpy", "numba"), batch_sizes=(1, 16), seed=5)
 FACTS = race_file.Facts("an idea", None, ("float64",), True, "none", "lists")
 
 
 def plan(**changes: Any) -> Plan:
     whole = Plan(
-        REQUEST, REQUEST.settings(), ("gradients",), 0.05, budget=1000.0, timeout=1.0, command="a test"
+        SETTINGS,
+        {"digits": WORKLOADS["digits"].described()},
+        ("gradients",),
+        target=0.05,
+        budget=1000.0,
+        timeout=1.0,
+        command="a test",
     )
     return dataclasses.replace(whole, **changes)
 
@@ -43,12 +49,13 @@ class Player:
         self.spread = spread
         self.fate: dict[tuple[str, int], Any] = {}
         self.processes: list[list[Cell]] = []
-        self.told: list[float | None] = []
+        self.probes: list[float | None] = []
+        self.busy = False
         self.kill_after: int | None = None
         self.random = random.Random(0)
-        monkeypatch.setattr("benchmarks.race.conductor.Worker", self.start)
+        monkeypatch.setattr("benchmarks.race.conductor.Process", self.start)
 
-    def start(self, phases: Any, arguments: Any, threads: int, compiled: str) -> Played:
+    def start(self, serve: str, threads: int, variables: Any) -> Played:
         return Played(self)
 
     def seconds(self, cell: Cell) -> float:
@@ -57,46 +64,60 @@ class Player:
 
 
 class Played:
+    """A process that answers as the player has it."""
+
     def __init__(self, player: Player) -> None:
         self.player = player
-        self.channel = self
-        self.cells: list[Cell] = []
+        self.orders: list[messages.Order] = []
 
     def __enter__(self) -> Played:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self.player.busy = False
 
-    def send(self, cells: list[dict[str, Any]], probe: float | None) -> None:
-        self.cells = [Cell(**cell) for cell in cells]
-        self.player.told.append(probe)
-        self.player.processes.append(self.cells)
+    def close(self, grace: float) -> None:
+        assert not self.orders
 
-    def messages(self, timeout: float) -> Iterator[dict[str, Any]]:
-        for message in self.played():
-            yield json.loads(json.dumps(message))
+    def send(self, order: messages.Order) -> None:
+        assert not self.orders, "an order before the answer to the last one"
+        self.orders.append(order)
+        self.player.busy = True
 
-    def played(self) -> Iterator[dict[str, Any]]:
-        yield {"machine": environment.machine(), "versions": {"python": "3"}}
-        for cell in self.cells:
-            yield {"begin": dataclasses.asdict(cell)}
-            fate = self.player.fate.get((cell.implementation, cell.batch_size))
-            if isinstance(fate, WorkerError):
-                raise fate
-            yield {"facts": dataclasses.asdict(FACTS), "of": cell.implementation}
-            found = {"status": fate} if fate else {"status": "measured", "iterations": 1}
-            if not fate:
-                found["seconds"] = (self.player.seconds(cell),)
-            measurement = race_file.Measurement(**dataclasses.asdict(cell), process=0, **found)
-            if self.player.kill_after is not None:
-                self.player.kill_after -= 1
-                if self.player.kill_after < 0:
-                    raise Killed
-            yield {"measurement": dataclasses.asdict(measurement)}
-        probe = {"probe": float(len(self.player.processes))}
-        process = race_file.Process(seed=1, started="now", seconds=0.5, calibration=probe)
-        yield {"end": dataclasses.asdict(process)}
+    def receive(self, family: type[messages.Answer], timeout: float) -> messages.Answer:
+        answer = self.answer(self.orders.pop())
+        self.player.busy = False
+        return answer
+
+    def answer(self, order: messages.Order) -> messages.Answer:
+        player = self.player
+        match order:
+            case messages.Begin(probe=probe):
+                player.probes.append(probe)
+                player.processes.append([])
+                return messages.Begun(machine.machine(), {"python": "3"})
+            case messages.Measure(cell):
+                player.processes[-1].append(cell)
+                return self.measured(cell)
+            case messages.End(seed):
+                calibration = {"probe": float(len(player.processes))}
+                return messages.Ended(
+                    race_file.Process(seed=seed, started="now", seconds=0.5, calibration=calibration)
+                )
+        raise AssertionError(order)
+
+    def measured(self, cell: Cell) -> messages.Measured:
+        fate = self.player.fate.get((cell.implementation, cell.batch_size))
+        if isinstance(fate, BaseException):
+            raise fate
+        found: dict[str, Any] = {"status": fate} if fate else {"status": "measured", "iterations": 1}
+        if not fate:
+            found["seconds"] = (self.player.seconds(cell),)
+        if self.player.kill_after is not None:
+            self.player.kill_after -= 1
+            if self.player.kill_after < 0:
+                raise Killed
+        return messages.Measured(race_file.Measurement(**dataclasses.asdict(cell), process=0, **found), FACTS)
 
 
 @pytest.fixture
@@ -110,19 +131,26 @@ def silent(_: Race) -> None:
 
 def run(path: Path, given: Plan | None = None, resume: bool = False) -> race_file.Record:
     running = Race(given or plan(), path, silent)
-    if resume and running.partial.exists():
-        running.resume(race_file.read(running.partial))
+    if resume:
+        running.resume(journal.read(journal.of(path)))
     running.run()
     return race_file.read(path)
+
+
+def kept(path: Path) -> tuple[race_file.Measurement, ...]:
+    """What the journal has of a race."""
+    running = Race(plan(), path, silent)
+    running.resume(journal.read(journal.of(path)) if journal.of(path).exists() else [])
+    return tuple(running.measurements)
 
 
 def cells(record: race_file.Record) -> set[tuple[str, int, str]]:
     return {(m.implementation, m.batch_size, m.status) for m in record.measurements}
 
 
-def test_a_process_is_told_how_fast_the_probe_was_in_those_before(player: Player, tmp_path: Path) -> None:
+def test_a_process_is_given_the_probes_time_of_those_before(player: Player, tmp_path: Path) -> None:
     run(tmp_path / "record.json")
-    assert player.told == [None, 1.0, 1.5, 2.0, 2.5]
+    assert player.probes == [None, 1.0, 1.5, 2.0, 2.5]
 
 
 def test_a_race_of_steady_times_takes_the_fewest_processes(player: Player, tmp_path: Path) -> None:
@@ -160,7 +188,7 @@ def test_a_budget_ends_a_race_and_what_is_still_wide_is_named(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = itertools.count(step=0.5)
-    monkeypatch.setattr("benchmarks.race.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: next(ticks))
     player.spread = 1.0
     running = Race(plan(budget=60.0), tmp_path / "record.json", silent)
     running.run()
@@ -171,59 +199,117 @@ def test_a_budget_ends_a_race_and_what_is_still_wide_is_named(
 def test_a_race_killed_anywhere_resumes_and_ends_with_the_same_cells(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("benchmarks.race.conductor.SAVE_EVERY", 0.0)
     Player(monkeypatch)
     whole = cells(run(tmp_path / "whole.json"))
-    saving = Race.save
-    # A kill runs no handler: what the race would still save on its way out is not there.
-    monkeypatch.setattr(Race, "save", lambda self, last=False: None if last else saving(self))
-    for point in random.Random(1).sample(range(30), 20):
+    for point in random.Random(1).sample(range(1, 30), 20):
         player = Player(monkeypatch)
         player.kill_after = point
         path = tmp_path / f"{point}.json"
         with pytest.raises(Killed):
             run(path)
         player.kill_after = None
-        partial = race_file.partial_of(path)
-        kept = race_file.read(partial).measurements if partial.exists() else ()
-        assert len(kept) == point
-        record = run(path, resume=bool(kept))
+        with journal.of(path).open("ab") as file:
+            file.write(b'{"type":"Measured","meas')  # killed while it wrote a line
+        before = kept(path)
+        assert len(before) == point
+        record = run(path, resume=True)
         assert cells(record) == whole
         # What was kept counts; only what lacks its fifth pair for the kill is raced once more.
-        assert record.measurements[:point] == kept
+        assert record.measurements[:point] == before
         counts = collections.Counter(m.cell for m in record.measurements)
         assert set(counts.values()) <= {5, 6}
         assert len(record.processes) == 5 + (point % 6 > 0)
-        assert not race_file.partial_of(path).exists()
+        assert not journal.of(path).exists()
 
 
-def test_an_interrupted_race_keeps_all_that_it_had(player: Player, tmp_path: Path) -> None:
+def test_a_race_that_measured_nothing_leaves_nothing(player: Player, tmp_path: Path) -> None:
+    player.kill_after = 0
+    with pytest.raises(Killed):
+        run(tmp_path / "record.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_interrupted_race_kept_is_put_aside_by_a_new_one(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     player.kill_after = 8
     with pytest.raises(Killed):
         run(path)
-    kept = race_file.read(race_file.partial_of(path))
-    assert len(kept.measurements) == 8
+    before = journal.of(path).read_bytes()
     player.kill_after = None
-    assert run(path, resume=True).measurements[:8] == kept.measurements
+    assert len(run(path).processes) == 5
+    assert journal.of(path).with_name("record.journal.jsonl.previous").read_bytes() == before
+
+
+def test_a_damaged_journal_is_refused_with_its_line(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    player.kill_after = 8
+    with pytest.raises(Killed):
+        run(path)
+    place = journal.of(path)
+    lines = place.read_bytes().splitlines(keepends=True)
+    place.write_bytes(b"".join([*lines[:3], b"{}\n", *lines[3:]]))
+    with pytest.raises(ValueError, match=r"record\.journal\.jsonl, line 4: expected an entry"):
+        journal.read(place)
+    place.write_bytes(b"".join(lines[1:]))
+    with pytest.raises(ValueError, match="expected a journal of this version"):
+        journal.read(place)
+
+
+def test_a_race_that_ended_can_be_added_to(player: Player, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    player.spread = 0.05
+    record = run(path, plan(target=0.5))
+    running = Race(plan(target=1e-9), path, silent)
+    running.resume(journal.entries_of(record))
+    player.kill_after = 20
+    with pytest.raises(Killed):
+        running.run()
+    before = kept(path)
+    assert before[:30] == record.measurements
+    assert len(before) > 30
+    assert Race(plan(), path, silent).record().machine == record.machine
+    resumed = Race(plan(), path, silent)
+    resumed.resume(journal.entries_of(record))
+    assert dataclasses.replace(resumed.record(), created="") == dataclasses.replace(
+        record, created="", settings=resumed.record().settings
+    )
+
+
+def test_the_conductor_does_nothing_while_a_cell_is_measured(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appending = Journal.append
+    at_work: list[str] = []
+
+    def append(self: Journal, entry: Any) -> None:
+        assert not player.busy
+        at_work.append("journal")
+        appending(self, entry)
+
+    def show(race: Race) -> None:
+        assert not player.busy
+        at_work.append("display")
+
+    monkeypatch.setattr(Journal, "append", append)
+    Race(plan(), tmp_path / "record.json", show).run()
+    assert collections.Counter(at_work) == {"journal": 1 + 5 * (3 + 6), "display": 5 * (6 + 1)}
 
 
 def test_another_race_is_not_resumed(player: Player, tmp_path: Path) -> None:
     record = run(tmp_path / "record.json")
-    other = dataclasses.replace(REQUEST, seed="6")
-    given = dataclasses.replace(plan(), request=other, settings=other.settings())
+    other = plan(settings=dataclasses.replace(SETTINGS, seed=6))
     with pytest.raises(ValueError, match="settings differ in 'seed': 5 and 6"):
-        Race(given, tmp_path / "x.json", silent).resume(record)
+        Race(other, tmp_path / "x.json", silent).resume(journal.entries_of(record))
     elsewhere = dataclasses.replace(record, machine={**record.machine, "cpu": "another"})
     with pytest.raises(ValueError, match="machine differ in 'cpu': 'another' and"):
-        Race(plan(), tmp_path / "x.json", silent).resume(elsewhere)
+        Race(plan(), tmp_path / "x.json", silent).resume(journal.entries_of(elsewhere))
 
 
 @pytest.mark.parametrize(
     ("fate", "status", "reason"),
     [
-        (Hung("no sign of life for 1 s"), "timed out", "no sign of life for 1 s"),
-        (WorkerError("the process was ended by SIGSEGV"), "failed", "the process was ended by SIGSEGV"),
+        (Silent("no answer within 1 s"), "timed out", "no answer within 1 s"),
+        (ProcessError("the process was ended by SIGSEGV"), "failed", "the process was ended by SIGSEGV"),
         ("wrong", "wrong", ""),
         ("skipped", "skipped", ""),
         ("unavailable", "unavailable", ""),
@@ -242,31 +328,78 @@ def test_a_lost_cell_costs_that_cell_alone(
     assert len(measured) == 5
 
 
-def test_a_process_that_dies_outside_any_cell_ends_the_race_with_its_words(
+@pytest.mark.parametrize("order", [messages.Begin, messages.End])
+def test_processes_that_die_outside_any_cell_end_the_race_with_their_words(
+    order: type[messages.Order], player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering = Played.answer
+
+    def dies(self: Played, given: messages.Order) -> messages.Answer:
+        if isinstance(given, order):
+            raise ProcessError("the process exited with status 4: no such thing")
+        return answering(self, given)
+
+    monkeypatch.setattr(Played, "answer", dies)
+    with pytest.raises(RaceError, match="no such thing"):
+        run(tmp_path / "record.json")
+    # Before any measurement the first one does, else the second one.
+    assert len(player.processes) == (0 if order is messages.Begin else 2)
+
+
+def test_no_race_goes_past_its_budget_by_more_than_a_cell(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(self: Played, timeout: float) -> Iterator[dict[str, Any]]:
-        if timeout:
-            raise WorkerError("the process ended with status 4: no such option")
-        yield {}
+    now = [0.0]
+    measuring = Played.measured
 
-    monkeypatch.setattr(Played, "messages", dies)
-    with pytest.raises(RaceError, match="no such option"):
-        run(tmp_path / "record.json")
+    def measured(self: Played, cell: Cell) -> messages.Measured:
+        now[0] += 10.0
+        return measuring(self, cell)
+
+    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Played, "measured", measured)
+    for budget, cells_measured in ((1.0, 1), (25.0, 3), (60.0, 6), (65.0, 6), (175.0, 18)):
+        now[0] = 0.0
+        running = Race(plan(budget=budget), tmp_path / f"{budget}.json", silent)
+        running.run()
+        assert len(running.measurements) <= cells_measured
+        assert running.seconds <= budget + 10.0
+
+
+def test_what_was_named_and_not_measured_is_missing_with_its_reason(player: Player, tmp_path: Path) -> None:
+    player.fate |= {("numpy", 1): "skipped", ("numba", 1): "wrong", ("numba", 16): "unsupported"}
+    running = Race(plan(), tmp_path / "record.json", silent)
+    running.run()
+    assert running.missing(["loops", "numpy"]) == []
+    assert running.missing(["numba", "jax"]) == [
+        "numba: wrong: ",
+        "numba: unsupported: ",
+        "jax: not reached within the budget of 1000 s",
+    ]
 
 
 def test_a_full_disk_costs_nothing_but_what_could_be_kept(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writing = race_file.write
+    def full(self: Journal, entry: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full(record: race_file.Record, path: Path) -> None:
-        if "partial" in path.name:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        writing(record, path)
-
-    monkeypatch.setattr(race_file, "write", full)
+    monkeypatch.setattr(Journal, "append", full)
     running = Race(plan(), tmp_path / "record.json", silent)
     running.run()
     assert "the race so far could not be kept" in running.verdict()
     assert len(race_file.read(tmp_path / "record.json").measurements) == 30
+
+
+def test_two_races_do_not_write_one_record(tmp_path: Path) -> None:
+    with journal.sole(tmp_path / "record.json"):
+        with (
+            pytest.raises(ValueError, match="another race is writing"),
+            journal.sole(tmp_path / "record.json"),
+        ):
+            pass
+        with journal.sole(tmp_path / "other.json"):
+            pass
+    with journal.sole(tmp_path / "record.json"):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,6 @@
 """The article's experiment: what is run in full, what is projected, and how it is told."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,22 +9,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.race import headline
+from benchmarks.race.messages import Experiment, Trained
+from benchmarks.race.steps import ROUNDS, rounds, run
 from benchmarks.record import race_file
 from benchmarks.record.statistics import total
 
-TINY = headline.Experiment(steps=60, batch_size=1, workload="xor", dtype="float64", threads=1, budget=60)
+ENDS = """
+import os
+from impls.numpy_batch import NumpyBatch
+
+class Ends(NumpyBatch):
+    def gradients(self):
+        print("goodbye")
+        os._exit(0)
+"""
+
+TINY = Experiment(steps=60, batch_size=1, workload="xor", dtype="float64", threads=1, budget=60)
 
 
 @given(steps=st.integers(1, 10**6), seconds=st.floats(1e-7, 10.0), budget=st.integers(1, 1000))
 def test_all_steps_are_run_where_they_fit_the_budget_and_a_sample_elsewhere(
     steps: int, seconds: float, budget: int
 ) -> None:
-    plan = headline.rounds(steps, seconds, budget)
+    plan = rounds(steps, seconds, budget)
     if steps * seconds <= budget:
         assert plan.rounds * plan.iterations == steps
     else:
         assert plan.rounds >= 3
-        assert plan.rounds <= headline.ROUNDS
+        assert plan.rounds <= ROUNDS
 
 
 def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
@@ -43,14 +54,14 @@ def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
 
 def test_every_implementation_starts_anew_and_tells_the_loss_over_all_samples() -> None:
     experiment = dataclasses.replace(TINY, workload="digits", batch_size=512, steps=20)
-    one, other = (headline.run(name, experiment, 0).measurement for name in ("numpy", "numpy-inplace"))
+    one, other = (run(name, experiment).measurement for name in ("numpy", "numpy-inplace"))
     assert headline.in_full(one, 20)
     assert one.losses[-1] == pytest.approx(other.losses[-1], rel=1e-9)
     assert one.losses[-1] < one.losses[0]
 
 
 def test_a_projection_comes_from_every_process_with_an_interval() -> None:
-    measurement = headline.run("numpy", TINY, 0).measurement
+    measurement = run("numpy", TINY).measurement
     sample = [
         dataclasses.replace(measurement, seconds=(s, s), iterations=5, process=k)
         for k, s in enumerate((1.0, 2.0, 4.0))
@@ -61,16 +72,15 @@ def test_a_projection_comes_from_every_process_with_an_interval() -> None:
     assert taken.low < 200.0 < taken.high
 
 
-def dies(name: str, experiment: headline.Experiment, process: int) -> None:
-    os._exit(1)
-
-
-def test_a_process_that_dies_costs_its_implementation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headline, "run", dies)
-    found = list(headline.findings(("numpy", "loops"), TINY))
-    assert [f.measurement.implementation for f in found] == ["numpy", "loops"]
-    assert {f.measurement.status for f in found} == {"failed"}
-    assert "its process died" in found[0].measurement.reason
+def test_a_process_that_ends_costs_its_implementation_alone(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(ENDS)
+    target = f"{tmp_path}/ends.py:Ends"
+    found = list(headline.findings((target, "numpy"), TINY))
+    assert [(f.measurement.implementation, f.measurement.status) for f in found] == [
+        (target, "failed"),
+        ("numpy", "measured"),
+    ]
+    assert "exited with status 0 instead of answering; it printed: goodbye" in found[0].measurement.reason
 
 
 def test_a_implementation_that_cannot_is_on_record_with_its_reason(tmp_path: Path) -> None:
@@ -104,8 +114,8 @@ def test_an_experiment_that_is_interrupted_keeps_what_it_found(
 ) -> None:
     path = tmp_path / "record.json"
 
-    def findings(names: tuple[str, ...], experiment: headline.Experiment) -> Iterator[headline.Finding]:
-        yield headline.run("numpy", experiment, 0)
+    def findings(names: tuple[str, ...], experiment: Experiment) -> Iterator[Trained]:
+        yield run("numpy", experiment)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(headline, "findings", findings)
@@ -118,6 +128,6 @@ def test_an_experiment_that_is_interrupted_keeps_what_it_found(
 
 def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:
     name = "tests.impls.referee.test_conformance:ForgetsAStep"
-    measurement = headline.run(name, TINY, 0).measurement
+    measurement = run(name, TINY).measurement
     assert measurement.status == "wrong"
     assert "expected train(3) to be as many steps" in measurement.reason

@@ -121,7 +121,7 @@ def test_an_interrupted_race_leaves_the_record_that_was_there(tmp_path: Path) ->
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if "test_forward" in line:
+            if "test_cell" in line:
                 break
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)

@@ -79,14 +79,6 @@ def test_a_loss_that_explodes_is_an_error_that_says_what_to_do() -> None:
         list(train.train(implementation, course, chunk=20))
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "inf", "nan", "fast"])
-def test_only_positive_rates_are_taken(given: str) -> None:
-    with pytest.raises(ValueError, match="--learning-rate: expected a positive number"):
-        train.learning_rate("digits", given)
-
-
 def test_only_digits_are_trained_on() -> None:
     with pytest.raises(ValueError, match="expected one on the digits, got 'xor'"):
         train.Course(workload="xor")
-    with pytest.raises(ValueError, match="--dtype"):
-        train.Course(dtype="float16")

@@ -1,0 +1,90 @@
+"""Threads and CPUs of this process: limited before a library counts the cores, and what is in force."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# Read once, when the library behind each is loaded: they must be set before NumPy is imported.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def cpus() -> tuple[int, ...]:
+    """The CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def check_threads(threads: int) -> None:
+    """Raise ValueError where this process may not use so many CPUs."""
+    allowed = len(cpus())
+    if threads > allowed:
+        raise ValueError(
+            f"threads: expected 1 to {allowed}, the CPUs that this process may use, got {threads}"
+        )
+
+
+def limit_threads(threads: int) -> tuple[int, ...]:
+    """Hold this process, and every library that it loads from now on, to `threads` CPUs and threads.
+
+    Returns the CPUs that it might have used. Raises ValueError where those are fewer than `threads`. Where
+    the system knows no affinity only the libraries are limited.
+    """
+    check_threads(threads)
+    allowed = cpus()
+    if hasattr(os, "sched_setaffinity"):
+        # The first CPU serves most interrupts: take the last ones.
+        os.sched_setaffinity(0, allowed[-threads:])
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    if "numpy" in sys.modules:
+        # Too late for the variables: the libraries that are loaded already must be told.
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(threads)
+    return allowed
+
+
+def move_to(cpu: int) -> None:
+    """Hold every thread of this process to one CPU; where the system knows no affinity, nothing happens."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    tasks = Path("/proc/self/task")
+    for thread in [int(path.name) for path in tasks.iterdir()] if tasks.exists() else [0]:
+        with contextlib.suppress(ProcessLookupError):  # it has ended since
+            os.sched_setaffinity(thread, [cpu])
+
+
+def threads_in_force() -> dict[str, int]:
+    """How many threads each loaded library uses, asked of the library itself."""
+    import threadpoolctl
+
+    found = {"cpus": len(cpus())}
+    for pool in threadpoolctl.threadpool_info():
+        name = f"{pool['internal_api']} ({Path(pool['filepath']).name})"
+        found[name] = int(pool["num_threads"])
+    # An implementation that was never loaded has not imported its library, and this is no reason to.
+    numba, torch = sys.modules.get("numba"), sys.modules.get("torch")
+    if numba is not None:
+        found["numba"] = int(numba.get_num_threads())
+    if torch is not None:
+        found["torch"] = int(torch.get_num_threads())
+    return found
+
+
+def thread_warnings(in_force: Mapping[str, int], asked: int) -> list[str]:
+    """A warning for every library that runs on another number of threads than was asked for."""
+    return [
+        f"{name}: {asked} asked for, {found} in force" for name, found in in_force.items() if found != asked
+    ]

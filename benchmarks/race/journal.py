@@ -1,0 +1,125 @@
+"""The journal of a race under way: one JSON line for each thing that happened, appended between cells.
+
+It lies beside the record to come. A race that was interrupted, killed even, is the sum of its entries:
+reading them again is how it goes on. A line that the kill cut short is as if it had not happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import msgspec
+
+from benchmarks.measure.process import Message
+from benchmarks.race.messages import Begun, Ended, Measured
+from benchmarks.record.documents import RecordError
+from benchmarks.record.race_file import Record
+
+FORMAT = "gradrace-journal 1"
+
+
+class Opened(Message):
+    """The first entry: which race this is."""
+
+    format: str
+    settings: Mapping[str, Any]
+    machine: Mapping[str, Any]
+
+
+class Started(Message):
+    """A process was started."""
+
+    seed: int
+    started: str
+
+
+Entry = Opened | Started | Begun | Measured | Ended
+
+
+def of(path: Path) -> Path:
+    """Where the journal of the race is whose record will be at `path`."""
+    return path.with_name(f"{path.stem}.journal.jsonl")
+
+
+class Journal:
+    """The file that entries are appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no entry yet."""
+        return not self._file.tell()
+
+    def append(self, entry: Entry) -> None:
+        """Put the entry on the disk, whole or not at all; raises OSError where it cannot be."""
+        size, line = self._file.tell(), msgspec.json.encode(entry) + b"\n"
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(size)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read(path: Path) -> list[Entry]:
+    """The entries at `path`; a line cut short at its end is removed. Raises RecordError."""
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    decoder = msgspec.json.Decoder(Entry)
+    entries: list[Entry] = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            entries.append(decoder.decode(line))
+        except msgspec.DecodeError as error:
+            raise RecordError(
+                f"{path}, line {number}: expected an entry of a race, got {error}; race without --resume"
+            ) from None
+    if entries and not (isinstance(entries[0], Opened) and entries[0].format == FORMAT):
+        raise RecordError(f"{path}: expected a journal of this version ({FORMAT}); race without --resume")
+    return entries
+
+
+def entries_of(record: Record) -> Iterator[Entry]:
+    """A record as the entries of the race that it came from."""
+    yield Opened(FORMAT, record.settings, record.machine)
+    facts = dict(record.implementations)
+    for number, process in enumerate(record.processes):
+        yield Started(process.seed, process.started)
+        yield Begun(record.machine, record.versions)
+        for measurement in record.measurements:
+            if measurement.process == number:
+                yield Measured(measurement, facts.pop(measurement.implementation, None))
+        yield Ended(process)
+
+
+@contextlib.contextmanager
+def sole(path: Path) -> Iterator[None]:
+    """A block for one race alone whose record will be at `path`; raises ValueError for another one."""
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise ValueError(
+            f"--record: another race is writing {path}: expected a file that nothing else writes; "
+            "wait for it, or name another file"
+        ) from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink()
+        lock.release()

@@ -1,0 +1,132 @@
+"""What the conductor of a race orders of a process, and what it is answered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.measure.process import Message
+from benchmarks.record.cells import Cell
+from benchmarks.record.race_file import Facts, Measurement, Process, Workload
+
+WORKER = "benchmarks.race.worker:serve"
+"""Whom the orders of a race go to; by its name, since the conductor loads nothing that computes."""
+
+PROCESSES = 5
+"""Fresh processes that a headline is projected from, where its steps do not fit the budget."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """So many steps of training, which every implementation has to take.
+
+    One that takes longer than `budget` seconds takes a sample of them.
+    """
+
+    steps: int
+    batch_size: int
+    workload: str
+    dtype: str
+    threads: int
+    budget: float
+
+    def cell(self, name: str) -> Cell:
+        """The cell of the implementation of that name."""
+        return Cell(self.workload, "headline", self.batch_size, self.dtype, self.threads, name)
+
+
+class Order(Message):
+    """What a process is to do next; it does nothing between its answer and the next order."""
+
+
+class Begin(Order):
+    """Limit the threads, and say what runs here; `probe` is the probe's time in earlier processes."""
+
+    workloads: Mapping[str, Workload]
+    threads: int
+    probe: float | None
+
+
+class Measure(Order):
+    """Measure one cell."""
+
+    cell: Cell
+
+
+class Peak(Order):
+    """Measure the peak memory of one cell's implementation, in a process that has done nothing else."""
+
+    cell: Cell
+
+
+class Construct(Order):
+    """Time the construction of one cell's implementation, in a process that has done nothing else."""
+
+    cell: Cell
+
+
+class End(Order):
+    """Say what was in force, and what the machine could do."""
+
+    seed: int
+
+
+class Train(Order):
+    """Take the steps of the experiment with the implementation of that name, or a sample of them."""
+
+    name: str
+    experiment: Experiment
+
+
+class Answer(Message):
+    """What an order came to."""
+
+
+class Begun(Answer):
+    """The machine and the versions that the process found."""
+
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+class Measured(Answer):
+    """A cell's measurement, with the facts of its implementation where they are new."""
+
+    measurement: Measurement
+    facts: Facts | None = None
+
+
+class Peaked(Answer):
+    """Bytes beyond what stood before; `least` is what any implementation needs beside the problem."""
+
+    construct: int
+    gradients: int
+    least: int
+
+
+class Constructed(Answer):
+    """Seconds of a construction, and of the compilation within it."""
+
+    seconds: float
+    compile_seconds: float
+
+
+class Lost(Answer):
+    """A cell that cannot be measured, and why."""
+
+    reason: str
+
+
+class Ended(Answer):
+    """The process, at its end."""
+
+    process: Process
+
+
+class Trained(Answer):
+    """What the steps took, with the process and, where it could be loaded, the implementation's facts."""
+
+    measurement: Measurement
+    process: Process
+    facts: Facts | None = None

@@ -1,0 +1,143 @@
+"""The article's experiment in one process: an implementation takes all the steps, or a sample of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+import time
+
+import numpy as np
+
+import impls
+from benchmarks import workloads
+from benchmarks.measure import clock
+from benchmarks.measure.process import Parent
+from benchmarks.measure.session import CellError, guard, load
+from benchmarks.measure.session import facts as facts_of
+from benchmarks.measure.threads import cpus, limit_threads, thread_warnings, threads_in_force
+from benchmarks.race import messages
+from benchmarks.race.messages import PROCESSES, Experiment
+from benchmarks.record import machine, race_file
+from benchmarks.record.cells import Cell
+
+CHECKED_STEPS = 3
+"""An implementation's own loop of so many steps is held against its steps, bit for bit."""
+
+ROUNDS = 100
+"""A run in full is put on record in so many rounds, at most."""
+
+
+def serve(parent: Parent) -> None:
+    """Answer the one order."""
+    order = parent.receive(messages.Order)
+    assert isinstance(order, messages.Train)
+    limit_threads(order.experiment.threads)
+    parent.send(run(order.name, order.experiment))
+
+
+def rounds(steps: int, call_seconds: float, budget: float) -> clock.Plan:
+    """All the steps, where they fit the budget in seconds; else as many as fill one process's share of it."""
+    if steps * call_seconds <= budget:
+        number = max(k for k in range(1, ROUNDS + 1) if steps % k == 0)
+        return clock.Plan(number, steps // number)
+    iterations = max(1, round(clock.CELL_SECONDS / call_seconds))
+    number = round(budget / PROCESSES / (call_seconds * iterations))
+    return clock.Plan(min(max(number, clock.ROUNDS[0]), ROUNDS), iterations)
+
+
+def run(name: str, experiment: Experiment) -> messages.Trained:
+    """What the steps take one implementation in this process, once it is verified and warm."""
+    started = datetime.datetime.now(datetime.UTC)
+    load_before = machine.load_average()
+    start = time.perf_counter()
+    cell = experiment.cell(name)
+    facts = None
+    try:
+        with guard(cell):
+            implementation_class = load(name)
+            facts = facts_of(implementation_class)
+            measurement = _measure(implementation_class, cell, experiment)
+    except CellError as error:
+        measurement = error.measurement(cell)
+    in_force = threads_in_force()
+    process = race_file.Process(
+        seed=0,
+        started=started.isoformat(),
+        seconds=time.perf_counter() - start,
+        threads_in_force=in_force,
+        cpus=cpus(),
+        load_average=load_before,
+        warnings=tuple(thread_warnings(in_force, experiment.threads)),
+    )
+    return messages.Trained(measurement, process, facts)
+
+
+def _measure(
+    implementation_class: type[impls.Implementation], cell: Cell, experiment: Experiment
+) -> race_file.Measurement:
+    workload = workloads.named(cell.workload)
+    problem = workloads.problem(workload, cell.batch_size)
+    start = time.perf_counter()
+    implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
+    construct_seconds = time.perf_counter() - start
+    verdict = impls.check(implementation, problem, cell.dtype)
+    if not verdict.passed:
+        raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
+    _check_train(implementation_class, problem, cell, workload.learning_rate)
+    implementation.train(1, workload.learning_rate)
+    plan = rounds(
+        experiment.steps,
+        clock.settle(lambda: implementation.train(1, workload.learning_rate)),
+        experiment.budget,
+    )
+    # From the start again: warming up took as many steps as it took.
+    implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
+    seconds, losses = [], []
+    for _ in range(plan.rounds):
+        whole = clock.seconds_of(lambda: implementation.train(plan.iterations, workload.learning_rate), 1)
+        seconds.append(whole / plan.iterations)
+        losses.append(_loss(problem, implementation.export()))
+        if not math.isfinite(losses[-1]):
+            raise CellError("failed", f"{cell.implementation}: the loss became {losses[-1]}")
+    return race_file.Measurement(
+        **dataclasses.asdict(cell),
+        process=0,
+        status="measured",
+        seconds=tuple(seconds),
+        losses=tuple(losses),
+        iterations=plan.iterations,
+        construct_seconds=construct_seconds,
+        compile_seconds=implementation.compile_seconds,
+        error_of_bound=verdict.error_of_bound,
+        error_ulp=verdict.error_ulp,
+        error_ulp_median=verdict.error_ulp_median,
+    )
+
+
+def _check_train(
+    implementation_class: type[impls.Implementation], problem: impls.Problem, cell: Cell, rate: float
+) -> None:
+    """The referee has judged the implementation's step; what is timed here is its train. Raises CellError."""
+    trained, stepped = (
+        implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
+    )
+    trained.train(CHECKED_STEPS, rate)
+    for _ in range(CHECKED_STEPS):
+        stepped.step(rate)
+    pairs = zip(impls.quantities(trained.export()), impls.quantities(stepped.export()), strict=True)
+    for (what, one), (_, other) in pairs:
+        if not np.array_equal(one, other):
+            raise CellError(
+                "wrong", f"{what}: expected train({CHECKED_STEPS}) to be as many steps, got other numbers"
+            )
+
+
+def _loss(problem: impls.Problem, trained: impls.Result) -> float:
+    """J over all samples, whichever batch the last step was of; by `numpy`, for all alike."""
+    whole = impls.Problem(
+        problem.network, trained.weights, trained.biases, problem.X, problem.Y, problem.samples
+    )
+    judge = impls.load("numpy")(whole)
+    judge.forward()
+    return judge.export().loss

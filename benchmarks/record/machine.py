@@ -1,0 +1,95 @@
+"""The machine and the software: what a record has to say of them, and nothing that names their owner."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "jax",
+    "jaxlib",
+    "torch",
+    "scikit-learn",
+    "autograd",
+    "pytest",
+    "pytest-benchmark",
+)
+
+
+def blas() -> str:
+    """The BLAS libraries in this process, with their versions and kernels."""
+    import threadpoolctl
+
+    libraries = [
+        f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
+        for pool in threadpoolctl.threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    return ", ".join(sorted(set(libraries)))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of every package that matters and is installed, and of the BLAS in force."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    found["blas"] = blas()
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """The machine: its CPU, memory and system, and nothing that names its owner."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count() or 1,
+        "caches": _caches(),
+        "memory_bytes": _memory(),
+        "architecture": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "compiler": platform.python_compiler(),
+    }
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _caches() -> Mapping[str, str]:
+    """Data caches of the first CPU, as the kernel states them: {"L1": "32K", ...}."""
+    found = {}
+    for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if (cache / "type").read_text().strip() != "Instruction":
+            found["L" + (cache / "level").read_text().strip()] = (cache / "size").read_text().strip()
+    return found
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def load_average() -> float | None:
+    """Processes that wanted to run, averaged over the last minute; None where the system does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
