@@ -229,7 +229,7 @@ def gallery(race: Analysis | None, headline: Analysis | None) -> None:
 
 
 def distinct(paths: tuple[Path, ...]) -> list[str]:
-    """Names for files: the shortest ends of their paths that tell them apart; a number where none do."""
+    """Names for files: the shortest ends of their paths that differ; numbered where none do."""
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]

@@ -35,7 +35,7 @@ LOOKS = {
     "torch-compile": Look("#8f4fb5", "p", "-."),
     "sklearn": Look("#8a8f1c", "<", "-."),
     "autograd": Look("#2a9aa8", ">", "-."),
-    # The rules of gates, in the chart of their trial.
+    # The rules of gates, in the chart of their validation study.
     "this gate": Look("#d55e00", "D", "-"),
     "pytest-benchmark, min:3%": Look("#c48600", "o", "--"),
     "pytest-benchmark, min:5%": Look("#2f6fd0", "^", "--"),

@@ -107,6 +107,12 @@ def test_whatever_impls_exports_is_there() -> None:
         impls.nothing  # noqa: B018 - the attribute is the test
 
 
+def test_the_record_stands_alone() -> None:
+    for path in files("benchmarks/record"):
+        for name in imported(path):
+            assert name.split(".")[0] != "benchmarks" or through_a_door(name), f"{path} imports {name}"
+
+
 def test_the_decision_needs_the_standard_library_alone() -> None:
     for name in imported(ROOT / "benchmarks" / "gate" / "decision.py"):
         assert name.split(".")[0] in sys.stdlib_module_names, f"the decision imports {name}"

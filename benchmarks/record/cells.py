@@ -9,7 +9,7 @@ PHASES = ("forward", "gradients", "step")
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What one benchmark measures."""
+    """What one measurement is of."""
 
     workload: str
     phase: str

@@ -1,7 +1,7 @@
 """The record of pairs of processes, base against head: frozen, versioned, read and written here only.
 
-It keeps what the clock said, turn by turn, so that any statistic can be derived from it later; `differences`
-derives the one that the gate decides by.
+It keeps the seconds of every turn, so that any statistic can be derived from it later; `differences` derives
+the one that the gate decides by.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def differences(pair: Pair) -> dict[str, float]:
 
 
 def decision(pairs: Pairs) -> Decision:
-    """What the pairs so far say."""
+    """The gate's decision on the pairs so far."""
     return decide(
         [differences(pair) for pair in pairs.pairs],
         gated=[b.name for b in pairs.benchmarks if b.implementation != CONTROL],

@@ -1,7 +1,7 @@
 """The record of a race: frozen, versioned, read and written here only.
 
-A record is one JSON file that explains itself: what was raced, on which machine, with which versions and
-settings, and the raw seconds of every measurement. Every ratio is derived from it later, by whoever reads it.
+A record is one JSON file that describes itself: what was raced, on which machine, with which versions and
+settings, and the raw seconds of every measurement. Ratios are derived from it later.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ FORMAT = "gradrace-record"
 SCHEMA = 1
 
 Status = Literal["measured", "skipped", "unsupported", "unavailable", "wrong", "failed", "timed out"]
-"""What became of a cell: `skipped` was predicted too slow, `unsupported` is an implementation's own word,
-`unavailable` lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out`
-hung."""
+"""What became of a cell: `skipped` was predicted too slow, `unsupported` was refused by the implementation,
+`unavailable` lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out` hung.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Workload:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What the fairness sheet says of an implementation: its class's static facts, and what was found in
-    force.
-    """
+    """An implementation on the fairness sheet: its class's static facts, and what was found in force."""
 
     idea: str
     differs_from: str | None
@@ -55,11 +53,11 @@ class Facts:
 class Process:
     """One process of a race: the unit of statistics.
 
-    `calibration` is what the machine could do there: `gemm_float64` and `gemm_float32` (operations a second
-    of a large product), `triad` (bytes a second), `interpreter` (seconds of an iteration of a plain loop),
-    `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call carries),
-    `probe` (seconds of the loop that tells quiet moments from others, at its fastest). `waited` is how many
-    seconds went by in waiting for quiet moments.
+    `calibration` holds what the machine achieved there: `gemm_float64` and `gemm_float32` (operations a
+    second of a large product), `triad` (bytes a second), `interpreter` (seconds of an iteration of a plain
+    loop), `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call
+    includes), `probe` (the fewest seconds of the loop that detects disturbances). `waited` is the part of its
+    wait budget that it used, in seconds.
     """
 
     seed: int
@@ -75,12 +73,11 @@ class Process:
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """One cell (workload, phase, batch size, dtype, threads) of one implementation, as one process saw it.
+    """One cell of one implementation, as measured by one process.
 
     `seconds` holds one value a round: the time of one call, averaged over the round's `iterations` calls.
-    They are those of the rounds that began and ended in quiet moments, if three or more did: when the probe
-    (a loop of some 30 us) took no longer than usual. `probe` is what it took around them, as a median, in
-    seconds.
+    They are those of the undisturbed rounds, if three or more were: the probe (a loop of some 30 us) took no
+    longer than usual before and after. `probe` is the median of its seconds around them.
 
     In the phase "headline" a call is one step of training. Where an implementation's rounds hold all of
     `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its
@@ -136,7 +133,7 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A race: everything that a report needs to know of it."""
+    """A race: everything that a report needs."""
 
     created: str
     command: str
@@ -150,7 +147,7 @@ class Record:
 
 
 def partial_of(path: Path) -> Path:
-    """Where what there is so far is kept, while it is measured whose record will be at `path`."""
+    """The path of the unfinished record, while the race runs whose record will be at `path`."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 

@@ -101,8 +101,8 @@ def counting(measurements: Sequence[Measurement]) -> list[bool]:
     cells = [m.cell for m in measurements]
     found = collections.Counter(itertools.compress(cells, map(operator.and_, measured, undisturbed)))
     return [
-        done and (calm or found[cell] < 2)
-        for cell, done, calm in zip(cells, measured, undisturbed, strict=True)
+        done and (good or found[cell] < 2)
+        for cell, done, good in zip(cells, measured, undisturbed, strict=True)
     ]
 
 

@@ -65,7 +65,7 @@ def accuracy_chart(table: pd.DataFrame, where: str) -> Figure:
     """Error against speed, at one batch size: a point an implementation and dtype; the best are at the lower
     right.
 
-    `table`: rows of `tables.speedups` at one batch size, any dtypes. The whisker reaches down to the median
+    `table`: rows of `Analysis.speedups` at one batch size, any dtypes. The whisker reaches down to the median
     error. Errors are in units in the last place of each dtype, against the exact reference.
     """
     drawn = table[np.isfinite(table["error_ulp"]) & np.isfinite(table["speedup"])]

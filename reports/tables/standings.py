@@ -20,7 +20,7 @@ class Standing(NamedTuple):
     none.
 
     `speedup` is over the baseline, whose time may be `projected`, `share` of the measured gemm rate; `lead`
-    says how many times as fast as `rival` the best is, paired within a process, with its 95 % interval.
+    is how many times as fast as `rival` the best is, paired within a process, with its 95 % interval.
     """
 
     cell: str
@@ -35,20 +35,20 @@ class Standing(NamedTuple):
     high: float
 
 
-def rivals(implementations: Mapping[str, Facts], ground: str) -> set[str]:
-    """The implementations off the ladder of `ground`: those that stand on no other, its lowest apart, and
-    theirs.
-    """
+def rivals(implementations: Mapping[str, Facts], baseline: str) -> set[str]:
+    """The implementations off the baseline's ladder: those that stand on another one's lowest rung."""
+    lowest = {name: _lowest(name, implementations) for name in [*implementations, baseline]}
+    return {name for name in implementations if lowest[name] not in (None, lowest[baseline])}
+
+
+def _lowest(name: str, implementations: Mapping[str, Facts]) -> str | None:
+    """The lowest rung below an implementation; None where the record does not hold it."""
     for _ in implementations:  # so many at most: a record may name implementations in a circle
-        below = implementations[ground].differs_from if ground in implementations else None
-        if below is not None and below in implementations:
-            ground = below
-    found = {name for name, facts in implementations.items() if facts.differs_from is None} - {ground}
-    while True:
-        above = {name for name, facts in implementations.items() if facts.differs_from in found} - found
-        if not above:
-            return found
-        found |= above
+        below = implementations[name].differs_from if name in implementations else ""
+        if not below:
+            return name if below is None else None
+        name = below
+    return None
 
 
 def standings(analysis: Analysis, baseline: str) -> list[Standing]:
