@@ -330,7 +330,7 @@ def source_stamp(*files: str) -> int:
     To be taken at import: a file that is edited later must not stamp the code that was read before.
     """
     kernels = sorted(Path(__file__).parent.glob("kernels/*.py"))
-    texts = [Path(file).read_bytes() for file in (*kernels, __file__, *files)]
+    texts = [file.read_bytes() for file in (*kernels, Path(__file__), *map(Path, files))]
     return zlib.crc32(b"".join(texts)) or 1
 
 
