@@ -1,4 +1,4 @@
-"""`python -m impls`: list the implementations, check one of them, show how accurate they are."""
+"""The commands of `impls`: list the implementations, check one of them, show how accurate they are."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ console = Console()
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Who races: the implementations, the contract that they keep, their accuracy."""
+    """The implementations: the fairness sheet, the conformance test, their accuracy."""
 
 
 @main.command("list")
 def list_() -> None:
-    """The fairness sheet: what each implementation is, and what is really in force where it runs."""
+    """Show the fairness sheet: each implementation's facts, and its threads and BLAS in force."""
     sheets = [facts.sheet(name) for name in registry.names()]
     ready = [sheet.name for sheet in sheets if sheet.implementation]
     with (
@@ -86,10 +86,10 @@ def list_() -> None:
 @main.command()
 @click.argument("target")
 def check(target: str) -> None:
-    """Put TARGET through the conformance test: an implementation's name, path/to/file.py:Class or
-    package.module:Class.
+    """Run the conformance test on TARGET.
 
-    Exits with 1 where it fails any law, and with 2 where it cannot be loaded.
+    TARGET is an implementation's name, path/to/file.py:Class or package.module:Class. The exit status is 1 if
+    it fails any law, and 2 if it cannot be loaded.
     """
     try:
         implementation = registry.load(target)
@@ -102,14 +102,14 @@ def check(target: str) -> None:
             findings.append(finding)
             progress.update(task, advance=1, description=finding.law)
     console.print(_table(target, findings))
-    _tell("not supported", findings)
-    _tell("failed", findings)
+    _show_reasons("not supported", findings)
+    _show_reasons("failed", findings)
     count = Counter(finding.status for finding in findings)
     console.print(f"{target}: " + ", ".join(f"{count[status]} {status}" for status in STATUSES), markup=False)
     if count["failed"]:
         sys.exit(1)
     if not count["passed"]:
-        console.print(f"{target} supports nothing that it was asked: there is nothing to race", markup=False)
+        console.print(f"{target} supports none of the cases: there is nothing to race", markup=False)
         sys.exit(1)
 
 
@@ -130,8 +130,8 @@ def _table(target: str, findings: list[Finding]) -> Table:
     return table
 
 
-def _tell(status: Status, findings: list[Finding]) -> None:
-    """The reasons of all findings of one status, each once, with the first case that it was the reason of."""
+def _show_reasons(status: Status, findings: list[Finding]) -> None:
+    """Print the reasons of all findings of one status, each once, with the first case that it holds for."""
     cases: dict[str, list[str]] = {}
     for f in findings:
         if f.status == status:

@@ -1,4 +1,4 @@
-"""The fairness sheet: what each implementation is, and what is really in force where it runs."""
+"""The fairness sheet: what each implementation is, and which threads and BLAS are in force when it runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MEASURED_SECONDS = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class InForce:
-    """What was found in a process that ran this implementation alone, asked for one thread.
+    """What a process found that ran this implementation alone, with one thread asked for.
 
-    `threads` is the size of each pool of threads, as the libraries tell; `busy` is CPU time by elapsed time
-    while it ran: no more than 1 where one thread is really in force, whatever the libraries tell. `blas` are
-    the libraries that its products can come from.
+    `threads` is the size of each pool of threads, as the libraries report it; `busy` is CPU time by elapsed
+    time: at most 1 if one thread is in force, whatever the libraries report. `blas` are the libraries that
+    its products can come from.
     """
 
     threads: dict[str, int]
@@ -35,9 +35,7 @@ class InForce:
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """An implementation's line of the fairness sheet; `unavailable` says what to install, and is empty
-    otherwise.
-    """
+    """An implementation's line of the fairness sheet; `unavailable` says what to install, if anything."""
 
     name: str
     unavailable: str = ""
@@ -73,9 +71,7 @@ def lines_of_code(source: str) -> int:
 
 
 def in_force(name: str) -> InForce | str:
-    """What is in force for the implementation `name`, measured in a process of its own; or why it cannot be
-    told.
-    """
+    """What is in force for the implementation `name`, measured in its own process; or why that failed."""
     done = subprocess.run(
         [sys.executable, "-m", "impls.facts", name], capture_output=True, text=True, check=False
     )

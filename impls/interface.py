@@ -1,4 +1,4 @@
-"""The contract between the race and whoever races: `Network`, `Problem`, `Result`, `Implementation`.
+"""The contract between a race and the implementations: `Network`, `Problem`, `Result`, `Implementation`.
 
 Notation, everywhere in this project (samples stand in columns):
 
@@ -33,11 +33,11 @@ DTYPES = ("float64", "float32")
 
 
 class Unavailable(ImportError):
-    """An implementation that cannot be loaded here; the message says what to install or mend."""
+    """Raised for an implementation that cannot be loaded; the message says what to install or to fix."""
 
 
 class Unsupported(ValueError):
-    """An implementation that cannot run this problem, dtype or thread count; the message says why."""
+    """Raised for a problem, dtype or thread count that an implementation cannot run; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)

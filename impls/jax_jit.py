@@ -70,7 +70,7 @@ def start_with(threads: int) -> Any:
             del os.environ["NPROC"]
         else:
             os.environ["NPROC"] = before
-    # what is in force, where the system tells: Linux names every thread of a process
+    # what is in force, where the system shows it: Linux names every thread of a process
     tasks = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     pool = tasks.count("tf_XLAEigen")
     if tasks and pool != threads:

@@ -1,11 +1,11 @@
-"""`numba`: the arrays of `numba-loops`, a batch at a time: products by BLAS, compiled loops for the rest.
+"""`numba`: jitted array code, a batch at a time: products by BLAS, fused elementwise loops.
 
-What a good Numba user writes. Samples stand in rows, so that every product is one `np.dot` of contiguous
-arrays into an array that is there since construction, and everything between two products is one loop over
-the batch: the bias with the activation, its derivative with the sum over the samples. No temporary arrays, no
-trip back to Python before the pass, or all steps of `train`, are done.
+This is what a good Numba user writes. Samples stand in rows, so that every product is one `np.dot` of
+contiguous arrays into an array that the constructor allocated, and one loop over the batch does everything
+between two products: it adds the bias and applies the activation, or takes its derivative and sums over the
+samples. There are no temporary arrays, and `train` returns to Python after its last step only.
 
-`np.dot` in compiled code is the `gemm` of SciPy's BLAS, which has threads of its own.
+In compiled code `np.dot` calls the `gemm` of SciPy's BLAS, which has a pool of threads of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """`function`, compiled on its first call, or had from numba's cache on disk."""
+    """`function`, compiled on its first call or loaded from numba's cache on disk."""
     return cast("F", njit(cache=True, error_model="numpy")(function))
 
 
@@ -188,9 +188,9 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> float:
 
 
 class NumbaArrays:
-    """The network in NumPy arrays that compiled code goes through a batch at a time."""
+    """The network in NumPy arrays, a batch at a time in compiled code."""
 
-    idea = "a batch at a time: products by BLAS, one compiled loop for all between two of them"
+    idea = "jitted array code: products by BLAS, fused elementwise loops"
     differs_from = "numba-loops"
     dtypes = ("float64", "float32")
     same_order = False

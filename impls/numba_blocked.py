@@ -1,5 +1,4 @@
-"""`numba-blocked`: the whole pass compiled, fused over tiles of the batch that stay in cache, on hand-blocked
-products.
+"""`numba-blocked`: hand-blocked products and vectorized exponentials, over tiles that stay in cache.
 
 **Layout.** Inside, samples stand in *rows*: x is (m, n_{l-1}), z and a are (m, n_l), so that the numbers
 of one sample are contiguous and all products have the one form that `kernels.products.product` runs at the
@@ -93,7 +92,7 @@ PLAN = np.dtype(
         )
     ]
 )
-"""What a pass must know of the problem."""
+"""A problem, as compiled code sees it."""
 
 LAYER = np.dtype(
     [
@@ -113,9 +112,9 @@ LAYER = np.dtype(
         )
     ]
 )
-"""What a pass must know of a layer."""
+"""A layer, as compiled code sees it."""
 
-Record = Any  # of PLAN or LAYER: mypy knows no attributes of theirs
+Record = Any  # of PLAN or LAYER, whose fields are attributes in compiled code
 
 
 # ---- elementwise, over the contiguous numbers of a tile ----------------------------------------------------
@@ -338,7 +337,7 @@ STAMP = source_stamp()
 
 
 class EntryPoints(NamedTuple):
-    """Compiled functions of the address of a plan. As numbers, arguments cost Python nothing to hand over."""
+    """Compiled functions of the address of a plan: a number costs less to pass than an array."""
 
     forward: Callable[[int], None]
     gradients: Callable[[int], None]
@@ -447,7 +446,7 @@ class Layout:
 class NumbaBlocked:
     """The network in one block of memory."""
 
-    idea = "fused over tiles that stay in cache, hand-blocked products, vectorized exponentials"
+    idea = "hand-blocked products in cache-sized tiles, vectorized exponentials"
     differs_from: str | None = "numba"
     dtypes = ("float64", "float32")
     same_order = False

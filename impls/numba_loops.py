@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """`function`, compiled on its first call, or had from numba's cache on disk."""
+    """`function`, compiled on its first call or loaded from numba's cache on disk."""
     return cast("F", njit(cache=True, error_model="numpy")(function))
 
 

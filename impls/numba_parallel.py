@@ -140,7 +140,7 @@ def entry_points(dtype: str) -> EntryPoints:
 class NumbaParallel(NumbaBlocked):
     """`numba-blocked`, with room for the scratch and the gradients of every thread."""
 
-    idea = "over several cores: a run of samples each, partial gradients added in a fixed order"
+    idea = "over several cores: a share of the samples each, partial gradients added in a fixed order"
     differs_from: str | None = "numba-blocked"
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Who races: a literal table from names to classes, and who is brought along; loaded only when asked for."""
+"""The implementations by name: a literal table, plus those of installed distributions; loaded on demand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENTRY_POINTS = "gradrace.implementations"
 
 
 class Entry(NamedTuple):
-    """Where an implementation is (`module:Class`), and the extra that brings what it needs."""
+    """Where an implementation is (`module:Class`), and the extra that installs what it needs."""
 
     target: str
     extra: str | None = None
@@ -52,11 +52,11 @@ def names() -> tuple[str, ...]:
 
     Those of installed distributions (entry points of the group `ENTRY_POINTS`) come last.
     """
-    return (*REGISTRY, *(name for name in _brought() if name not in REGISTRY))
+    return (*REGISTRY, *(name for name in _installed() if name not in REGISTRY))
 
 
 def extras(implementations: Iterable[str]) -> tuple[str, ...]:
-    """The extras of this project that bring what these implementations need, sorted."""
+    """The extras of this project that install what these implementations need, sorted."""
     needed = {REGISTRY[name].extra for name in implementations if name in REGISTRY}
     return tuple(sorted(extra for extra in needed if extra is not None))
 
@@ -64,17 +64,17 @@ def extras(implementations: Iterable[str]) -> tuple[str, ...]:
 def load(name: str) -> type[Implementation]:
     """The class registered as `name`, or found at `path/to/file.py:Class` or `package.module:Class`.
 
-    Raises ValueError for a name that is neither registered nor a target, and Unavailable, saying what to
-    install or mend, where the class cannot be had or is no implementation.
+    Raises ValueError for a name that is neither registered nor a target, and Unavailable, with what to
+    install or to fix, for a class that cannot be imported or does not keep the contract.
     """
     if name in REGISTRY:
         return _load_own(name, REGISTRY[name])
-    brought = _brought()
-    if name in brought:
+    installed = _installed()
+    if name in installed:
         try:
-            return _load_outside(name, brought[name])
-        except ValueError as error:  # what a distribution says of itself is no mistake of whoever asks
-            raise Unavailable(f"{name}: its distribution is to be mended: {error}") from error
+            return _load_outside(name, installed[name])
+        except ValueError as error:  # the mistake is the distribution's, not the caller's
+            raise Unavailable(f"{name}: its distribution has a wrong entry point: {error}") from error
     if ":" in name:
         return _load_outside(name, name)
     raise ValueError(
@@ -84,8 +84,8 @@ def load(name: str) -> type[Implementation]:
 
 
 @functools.cache
-def _brought() -> dict[str, str]:
-    """Name -> target of the implementations that installed distributions bring."""
+def _installed() -> dict[str, str]:
+    """Name -> target of the implementations of installed distributions."""
     from importlib.metadata import (
         entry_points,
     )  # here, because it takes a third of the time of `import impls`
@@ -99,8 +99,7 @@ def _load_own(name: str, entry: Entry) -> type[Implementation]:
     module, _, attribute = entry.target.partition(":")
     try:
         return cast("type[Implementation]", getattr(importlib.import_module(module), attribute))
-    # A backend that is installed wrongly raises whatever it likes, and must not stop the other
-    # implementations.
+    # A broken installation of a backend may raise anything; the other implementations must still load.
     except Exception as error:
         remedy = f"pip install -e '.[{entry.extra}]'" if entry.extra else "pip install -e ."
         raise Unavailable(f"{name} cannot be loaded ({error}); install what it needs: {remedy}") from error
@@ -117,12 +116,11 @@ def _load_outside(name: str, target: str) -> type[Implementation]:
         raise Unavailable(f"{name}: there is no file {path}")
     try:
         module = _import_file(path) if path else importlib.import_module(place)
-    # Code of others is run here: whatever it raises is its own fault, and must not stop the other
-    # implementations.
+    # This runs foreign code, which may raise anything; the other implementations must still load.
     except (Exception, SystemExit) as error:
         raise Unavailable(
             f"{name}: importing {place} failed with {type(error).__name__}: {error}; "
-            "mend it, or install what it imports"
+            "fix it, or install what it imports"
         ) from error
     if not hasattr(module, attribute):
         classes = [
@@ -139,7 +137,7 @@ def _load_outside(name: str, target: str) -> type[Implementation]:
 
 
 def _is_file(path: Path) -> bool:
-    """Not where nobody may look, either, which is an error before Python 3.14."""
+    """Whether a path is a file; False where permissions hide it, which raises before Python 3.14."""
     with contextlib.suppress(OSError):
         return path.is_file()
     return False
@@ -163,7 +161,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def faults_of(found: object) -> list[str]:
-    """What keeps `found` from being an `Implementation`, in words; empty where nothing does."""
+    """What keeps `found` from being an `Implementation`, one message each; empty if it is one."""
     if not inspect.isclass(found):
         return [f"expected a class, got {type(found).__name__}"]
     hints = typing.get_type_hints(Implementation)

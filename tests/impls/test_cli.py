@@ -26,7 +26,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def test_check_passes_the_example_and_says_what_it_does_not_support() -> None:
+def test_check_passes_the_example_and_shows_what_it_does_not_support() -> None:
     result = run("check", str(ROOT / "examples" / "outside.py:Outside"))
     assert result.exit_code == 0, result.output
     assert re.search(r"Outside: \d+ passed, 0 failed, \d+ not supported", result.output)
@@ -40,7 +40,7 @@ def test_check_fails_a_wrong_implementation_with_the_law_and_the_reason() -> Non
     assert re.search(r"times its bound", result.output)
 
 
-def test_check_fails_a_implementation_that_supports_nothing(tmp_path: Path) -> None:
+def test_check_fails_an_implementation_that_supports_nothing(tmp_path: Path) -> None:
     path = tmp_path / "idle.py"
     path.write_text(
         "import impls\nfrom impls.numpy_batch import NumpyBatch\n"
@@ -63,7 +63,7 @@ def test_check_fails_a_implementation_that_supports_nothing(tmp_path: Path) -> N
         ("no_such_package:Mine", "importing no_such_package failed with ModuleNotFoundError"),
     ],
 )
-def test_check_of_what_cannot_be_loaded_says_why(target: str, words: str) -> None:
+def test_check_of_what_cannot_be_loaded_shows_why(target: str, words: str) -> None:
     result = run("check", target)
     assert result.exit_code == 2
     assert words in result.output
@@ -92,13 +92,13 @@ def test_what_is_in_force_is_one_thread_where_one_was_asked_for() -> None:
     assert re.match(r"\w+ \d+\.\d+", found.blas)
 
 
-def test_loops_use_no_blas_and_a_broken_implementation_is_told() -> None:
+def test_loops_use_no_blas_and_a_broken_implementation_is_reported() -> None:
     found = facts.in_force("loops")
     assert isinstance(found, facts.InForce), found
     assert found.blas == "none: its own loops"
-    told = facts.in_force("nowhere.py:Mine")
-    assert isinstance(told, str)
-    assert "there is no file nowhere.py" in told
+    reason = facts.in_force("nowhere.py:Mine")
+    assert isinstance(reason, str)
+    assert "there is no file nowhere.py" in reason
 
 
 def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings() -> None:

@@ -67,11 +67,11 @@ def test_jax_leaves_its_default_of_32_bits_to_others() -> None:
     assert {array.dtype for pair in wide.parameters for array in pair} == {np.dtype("f8")}
 
 
-def test_jax_tells_how_long_it_compiled() -> None:
+def test_jax_records_how_long_it_compiled() -> None:
     assert peer("jax")(Problem.random(SIGMOID, 3, 3)).compile_seconds > 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not tell threads by name")
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not name threads")
 def test_jax_keeps_to_the_threads_that_its_process_began_with() -> None:
     implementation = peer("jax")
     problem = Problem.random(SIGMOID, 3, 3)

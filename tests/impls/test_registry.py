@@ -1,4 +1,4 @@
-"""Loading: the table, targets outside of it, entry points; what is missing is said, and stops nobody."""
+"""Loading: the table, targets outside it, entry points; what is missing is an error of its own alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LADDER = (
     "autograd",
 )
 
-RACER = """
+SOURCE = """
 from impls.loops import Loops
 
 class Mine(Loops):
@@ -41,7 +41,7 @@ class Mine(Loops):
 
 
 @pytest.fixture
-def brought(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Entry points, as installed distributions would bring them: name -> target."""
     points: dict[str, str] = {}
 
@@ -49,9 +49,9 @@ def brought(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
         return [importlib.metadata.EntryPoint(name, target, group) for name, target in points.items()]
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    registry._brought.cache_clear()
+    registry._installed.cache_clear()
     yield points
-    registry._brought.cache_clear()
+    registry._installed.cache_clear()
 
 
 def written(tmp_path: Path, source: str) -> str:
@@ -119,7 +119,7 @@ def test_a_library_that_does_not_load_is_unavailable_too(
 
 
 def test_a_file_brings_its_class(tmp_path: Path) -> None:
-    assert impls.load(written(tmp_path, RACER)).idea == "mine"
+    assert impls.load(written(tmp_path, SOURCE)).idea == "mine"
 
 
 def test_a_module_brings_its_class() -> None:
@@ -127,40 +127,40 @@ def test_a_module_brings_its_class() -> None:
 
 
 def test_a_file_called_like_a_library_shadows_nothing(tmp_path: Path) -> None:
-    (tmp_path / "numpy.py").write_text(RACER)
+    (tmp_path / "numpy.py").write_text(SOURCE)
     impls.load(f"{tmp_path / 'numpy.py'}:Mine")
     assert sys.modules["numpy"].__file__ != str(tmp_path / "numpy.py")
 
 
-def test_an_installed_distribution_brings_its_class(brought: dict[str, str]) -> None:
-    brought["theirs"] = "impls.loops:Loops"
+def test_an_installed_distribution_brings_its_class(installed: dict[str, str]) -> None:
+    installed["theirs"] = "impls.loops:Loops"
     assert impls.names() == (*LADDER, "theirs")
     assert impls.load("theirs") is LOOPS
 
 
-def test_a_distribution_cannot_replace_a_rung(brought: dict[str, str]) -> None:
-    brought["numpy"] = "impls.loops:Loops"
+def test_a_distribution_cannot_replace_a_rung(installed: dict[str, str]) -> None:
+    installed["numpy"] = "impls.loops:Loops"
     assert impls.names() == LADDER
     assert impls.load("numpy") is not LOOPS
 
 
-def test_a_broken_distribution_stops_nobody(brought: dict[str, str]) -> None:
-    brought["theirs"] = "no_such_package:Mine"
+def test_a_broken_distribution_stops_nobody(installed: dict[str, str]) -> None:
+    installed["theirs"] = "no_such_package:Mine"
     assert "theirs" in impls.names()
     with pytest.raises(impls.Unavailable, match="theirs: importing no_such_package failed"):
         impls.load("theirs")
     assert impls.load("loops") is LOOPS
 
 
-def test_an_entry_point_that_names_no_class_stops_nobody(brought: dict[str, str]) -> None:
+def test_an_entry_point_that_names_no_class_stops_nobody(installed: dict[str, str]) -> None:
     for target in ("impls.loops", "impls.loops:Loops.forward"):
-        brought["theirs"] = target
-        registry._brought.cache_clear()
+        installed["theirs"] = target
+        registry._installed.cache_clear()
         assert impls.load("loops") is LOOPS
-        with pytest.raises(impls.Unavailable, match="theirs: its distribution is to be mended"):
+        with pytest.raises(impls.Unavailable, match="theirs: its distribution has a wrong entry point"):
             impls.load("theirs")
-    brought["theirs"] = "impls.loops : Loops [extra]"
-    registry._brought.cache_clear()
+    installed["theirs"] = "impls.loops : Loops [extra]"
+    registry._installed.cache_clear()
     assert impls.load("theirs") is LOOPS
 
 
@@ -205,11 +205,11 @@ def test_a_missing_class_is_answered_with_those_there_are(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (RACER.replace('idea = "mine"', "train = None"), "train is not callable"),
-        (RACER.replace('idea = "mine"', "idea = 1"), "idea: expected str, got 1"),
-        (RACER.replace('idea = "mine"', "dtypes = ()"), r"dtypes: expected a tuple .* got \(\)"),
-        (RACER.replace('idea = "mine"', "dtypes = ('float16',)"), "dtypes: expected a tuple"),
-        (RACER.replace('idea = "mine"', "same_order = 'yes'"), "same_order: expected bool, got 'yes'"),
+        (SOURCE.replace('idea = "mine"', "train = None"), "train is not callable"),
+        (SOURCE.replace('idea = "mine"', "idea = 1"), "idea: expected str, got 1"),
+        (SOURCE.replace('idea = "mine"', "dtypes = ()"), r"dtypes: expected a tuple .* got \(\)"),
+        (SOURCE.replace('idea = "mine"', "dtypes = ('float16',)"), "dtypes: expected a tuple"),
+        (SOURCE.replace('idea = "mine"', "same_order = 'yes'"), "same_order: expected bool, got 'yes'"),
         ("Mine = 1", "expected a class, got int"),
         ("class Mine: ...", "it lacks the methods forward, gradients, step, train, export"),
         (
