@@ -23,6 +23,7 @@ from benchmarks.options import Settings
 from benchmarks.race import journal, messages, stopping, survey
 from benchmarks.race.journal import Entry, Journal
 from benchmarks.race.messages import Answer
+from benchmarks.race.progress import Standing
 from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Cell
 from benchmarks.record.merging import check_source, must_agree
@@ -83,10 +84,10 @@ class Plan:
 class Race:
     """A race under way: what was found so far, and which cells are still wanted.
 
-    `shown` is called with the race between cells, whenever something happened.
+    `shown` is called between cells.
     """
 
-    def __init__(self, plan: Plan, path: Path, shown: Callable[[Race], None]) -> None:
+    def __init__(self, plan: Plan, path: Path, shown: Callable[[Standing], None]) -> None:
         self.plan = plan
         self.path = path
         self.shown = shown
@@ -99,8 +100,7 @@ class Race:
         self.started = time.monotonic()
         self.spent = 0.0
         self.deaths = 0
-        self.current: list[Cell] = []
-        self.done = 0
+        self.state = "no speedup yet"
         self.trouble = ""
         self._journal: Journal | None = None
 
@@ -161,7 +161,6 @@ class Race:
         seed = plan.settings.seed + len(self.processes)
         began = time.monotonic()
         self._note(journal.Started(seed, datetime.datetime.now(datetime.UTC).isoformat()))
-        self.current, self.done = cells, 0
         # A median: one process in which the probe was faster than ever would make all others disturbed.
         known = [p.calibration["probe"] for p in self.processes if "probe" in p.calibration]
         probe = statistics.median(known) if known else None
@@ -171,16 +170,15 @@ class Race:
             with Process(messages.WORKER, plan.settings.threads, variables=variables) as process:
                 self._order(process, messages.Begin(plan.workloads, plan.settings.threads, probe))
                 self.costs[STARTUP] = time.monotonic() - began
-                for at in cells:
+                for done, at in enumerate(cells):
                     if self.measurements and self.seconds >= plan.budget:
                         break
-                    self.shown(self)
+                    self._show(done, len(cells))
                     ordered = time.monotonic()
                     self._order(process, messages.Measure(at))
                     # The first process may compile what the next ones find in caches.
                     once = self.measurements[-1].compile_seconds or 0.0 if first else 0.0
                     self.costs[at] = max(0.0, time.monotonic() - ordered - once)
-                    self.done += 1
                 at = None
                 self._order(process, messages.End(seed))
                 process.close(END_SECONDS)
@@ -189,7 +187,24 @@ class Race:
         if not self.processes[-1].seconds:
             whole = dataclasses.replace(self.processes[-1], seconds=time.monotonic() - began)
             self._note(messages.Ended(whole))
-        self.shown(self)
+        self.state = self._state()
+        measured = sum(m.process == len(self.processes) - 1 for m in self.measurements)
+        self._show(measured, len(cells), took=self.processes[-1].seconds)
+
+    def _show(self, done: int, cells: int, took: float = 0.0) -> None:
+        left = max(0.0, self.plan.budget - self.seconds)
+        self.shown(Standing(len(self.processes), done, cells, self.state, left, took))
+
+    def _state(self) -> str:
+        """How well the speedups are known by now."""
+        found = self.speedups()
+        known = {cell: each.half_width for cell, each in found.items() if each.half_width < math.inf}
+        if not known:
+            return f"{len(found)} speedups, no interval yet" if found else "no speedup yet"
+        within = sum(width <= self.plan.target for width in known.values())
+        cell = max(known, key=lambda c: known[c])
+        widest = f"the widest ±{known[cell]:.1%}, {cell.implementation} at m = {cell.batch_size}"
+        return f"{within} of {len(found)} speedups within ±{self.plan.target:.0%}, {widest}"
 
     def _order(self, process: Process, order: messages.Order) -> None:
         """Give the order, await its answer and note it; raises ProcessError."""

@@ -9,8 +9,6 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from benchmarks.record import files
-
 T = TypeVar("T")
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -29,14 +27,14 @@ class _Head:
     schema: Any = None
 
 
-def write(content: Any, path: Path, form: str, schema: int) -> None:
-    """Write the dataclass `content` to `path` as a document of the format `form`, whole or not at all.
+def encoded(content: Any, form: str, schema: int) -> bytes:
+    """The dataclass `content` as a document of the format `form`.
 
     Raises ValueError for NaN and infinity, which are no JSON.
     """
     document = {"format": form, "schema": schema, **dataclasses.asdict(content)}
     # Not by msgspec, which would write NaN as null.
-    files.write(path, f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode())
+    return f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode()
 
 
 def read(kind: type[T], path: Path, form: str, schema: int, again: str) -> T:

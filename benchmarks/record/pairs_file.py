@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from benchmarks.gate.decision import Decision, Rule, decide
-from benchmarks.record import documents
+from benchmarks.record import documents, files
 from benchmarks.record.documents import Positive, RecordError
 from benchmarks.record.race_file import Status
 
@@ -112,7 +112,7 @@ class Pairs:
 
 def write(pairs: Pairs, path: Path) -> None:
     """Write `pairs` to `path` as JSON, whole or not at all."""
-    documents.write(pairs, path, FORMAT, SCHEMA)
+    files.write(path, documents.encoded(pairs, FORMAT, SCHEMA))
 
 
 def read(path: Path) -> Pairs:

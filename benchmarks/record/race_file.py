@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.record import documents
+from benchmarks.record import documents, files
 from benchmarks.record.cells import Cell
 from benchmarks.record.documents import Positive, RecordError
 
@@ -153,7 +153,7 @@ def partial_of(path: Path) -> Path:
 
 def write(record: Record, path: Path) -> None:
     """Write `record` to `path` as JSON, whole or not at all."""
-    documents.write(record, path, FORMAT, SCHEMA)
+    files.write(path, documents.encoded(record, FORMAT, SCHEMA))
 
 
 def read(path: Path) -> Record:

@@ -27,7 +27,7 @@ from benchmarks import options
 from benchmarks.measure import clock
 from benchmarks.measure.process import ROOT
 from benchmarks.race.conductor import Plan, Race
-from benchmarks.race.progress import Progress
+from benchmarks.race.progress import Progress, Standing
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 from benchmarks.record.statistics import CONFIDENCE, Interval, interval, speedups, time_of, times
@@ -60,14 +60,14 @@ Found = tuple[str, int, Interval]
 Say = Callable[[str], None]
 
 
-def silent(_: Race) -> None:
+def silent(_: Standing) -> None:
     """No display."""
 
 
 def race(
     names: Sequence[str],
     batch_sizes: Sequence[int],
-    shown: Callable[[Race], None] = silent,
+    shown: Callable[[Standing], None] = silent,
     target: float = TARGET,
 ) -> Race:
     """A race of these implementations, of all where there are none, that has ended."""

@@ -17,6 +17,7 @@ from benchmarks.measure.process import ProcessError, Silent
 from benchmarks.race import journal, messages
 from benchmarks.race.conductor import Plan, Race, RaceError
 from benchmarks.race.journal import Journal
+from benchmarks.race.progress import Standing
 from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
 from benchmarks.workloads import WORKLOADS
@@ -125,7 +126,7 @@ def player(monkeypatch: pytest.MonkeyPatch) -> Player:
     return Player(monkeypatch)
 
 
-def silent(_: Race) -> None:
+def silent(_: Standing) -> None:
     pass
 
 
@@ -286,7 +287,7 @@ def test_the_conductor_does_nothing_while_a_cell_is_measured(
         at_work.append("journal")
         appending(self, entry)
 
-    def show(race: Race) -> None:
+    def show(now: Standing) -> None:
         assert not player.busy
         at_work.append("display")
 
