@@ -17,7 +17,7 @@ from benchmarks.gate import turns, worktrees
 from benchmarks.gate.decision import MOST_PAIRS, Rule
 from benchmarks.gate.errors import NoAnswer, Refusal
 from benchmarks.gate.turns import SIDES, Incidents, Place
-from benchmarks.gate.worker import Conditions
+from benchmarks.gate.worker import Ready
 from benchmarks.record import pairs_file
 from benchmarks.record.documents import RecordError
 from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pair, Pairs, Side
@@ -100,8 +100,8 @@ class Runner:
             if self.late(elapsed, record):
                 break
             try:
-                pair, conditions = turns.measure(self.places, wanted, iterations, verify=record is None)
-                record = self.extended(record, benchmarks, pair, conditions)
+                pair, ready = turns.measure(self.places, wanted, iterations, verify=record is None)
+                record = self.extended(record, benchmarks, pair, ready)
             except Incidents as lost:
                 self.incidents += lost.incidents
                 for incident in lost.incidents:
@@ -120,7 +120,7 @@ class Runner:
         return record
 
     def late(self, elapsed: float, record: Pairs | None) -> bool:
-        """Whether another pair, as long as the last one, would go past the budget; the first is for free."""
+        """Whether another pair, as long as the last one, would go past the budget; one is always tried."""
         if self.asked.pairs is not None or not (record or self.incidents):
             return False
         return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.budget
@@ -143,30 +143,31 @@ class Runner:
         return gated + controls
 
     def extended(
-        self,
-        record: Pairs | None,
-        benchmarks: tuple[Benchmark, ...],
-        pair: Pair,
-        conditions: dict[Side, Conditions],
+        self, record: Pairs | None, benchmarks: tuple[Benchmark, ...], pair: Pair, ready: Mapping[Side, Ready]
     ) -> Pairs:
         """The record with one more pair; raises Refusal where that comes from elsewhere than those before."""
-        asked = self.asked
-        if record is None:
-            return Pairs(
-                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                command=shlex.join(["gradrace", *sys.argv[1:]]),
-                base=Commit(asked.base, self.commits["base"], **dataclasses.asdict(conditions["base"])),
-                head=Commit(asked.head, self.commits["head"], **dataclasses.asdict(conditions["head"])),
-                settings=asked.settings(),
-                rule=asked.rule,
-                benchmarks=benchmarks,
-                incidents=tuple(self.incidents),
-                pairs=(pair,),
-            )
-        for was, now in ((record.base, conditions["base"]), (record.head, conditions["head"])):
-            _check_resumed(asked, "machine", was.machine, now.machine)
-            _check_resumed(asked, "versions", was.versions, now.versions)
-        return dataclasses.replace(record, incidents=tuple(self.incidents), pairs=(*record.pairs, pair))
+        asked, incidents = self.asked, tuple(self.incidents)
+        if record is not None:
+            for was, now in ((record.base, ready["base"]), (record.head, ready["head"])):
+                _check_resumed(asked, "machine", was.machine, now.machine)
+                _check_resumed(asked, "versions", was.versions, now.versions)
+            return dataclasses.replace(record, incidents=incidents, pairs=(*record.pairs, pair))
+
+        def side(ref: str, side: Side) -> Commit:
+            here = ready[side]
+            return Commit(ref, self.commits[side], here.machine, here.versions, here.threads_in_force)
+
+        return Pairs(
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            command=shlex.join(["gradrace", *sys.argv[1:]]),
+            base=side(asked.base, "base"),
+            head=side(asked.head, "head"),
+            settings=asked.settings(),
+            rule=asked.rule,
+            benchmarks=benchmarks,
+            incidents=incidents,
+            pairs=(pair,),
+        )
 
     def report(self, record: Pairs, elapsed: float) -> None:
         """Log one line on the pair just measured."""

@@ -21,7 +21,6 @@ from benchmarks.gate.errors import NoAnswer
 from benchmarks.gate.worker import (
     Answer,
     Catalogue,
-    Conditions,
     ListBenchmarks,
     Order,
     Prepare,
@@ -149,7 +148,7 @@ def catalogue(head: Place, implementations: Sequence[str]) -> tuple[Benchmark, .
 
 def measure(
     places: Sequence[Place], benchmarks: Sequence[Benchmark], iterations: dict[str, int], verify: bool
-) -> tuple[Pair, dict[Side, Conditions]]:
+) -> tuple[Pair, dict[Side, Ready]]:
     """Measure `benchmarks` in a fresh pair.
 
     `iterations` holds the calls of a turn, and gets those of benchmarks that were never measured before.
@@ -166,7 +165,7 @@ def measure(
             each.side: running.enter_context(SideProcess(each, seeds[each.side], paddings[each.side]))
             for each in order
         }
-        conditions = _prepare(processes, benchmarks, verify)
+        ready = _prepare(processes, benchmarks, verify)
         names = [benchmark.name for benchmark in benchmarks]
         for name in names:
             if name not in iterations:
@@ -192,17 +191,16 @@ def measure(
             for name, spent in sorted(seconds.items())
         ),
     )
-    return pair, conditions
+    return pair, ready
 
 
 def _prepare(
     processes: Mapping[Side, SideProcess], benchmarks: Sequence[Benchmark], verify: bool
-) -> dict[Side, Conditions]:
+) -> dict[Side, Ready]:
     """Both at once, where there are CPUs for both: nothing is timed yet."""
     for process in processes.values():
         process.send(Prepare(tuple(benchmarks), verify))
-    conditions: dict[Side, Conditions] = {}
-    incidents = []
+    ready: dict[Side, Ready] = {}
     for side, process in processes.items():
         while isinstance(answer := process.receive(Answer, PREPARE_SECONDS), Preparing):
             process.busy_with = answer.benchmark
@@ -213,8 +211,8 @@ def _prepare(
                 f"{side} runs the implementations in {answer.source}, expected those of its own worktree, "
                 f"{worktree}"
             )
-        incidents += [Incident(name, side, *why) for name, why in answer.lost.items()]
-        conditions[side] = answer.conditions
-    if incidents:
-        raise Incidents(incidents)
-    return conditions
+        ready[side] = answer
+    lost = [Incident(name, side, *why) for side in ready for name, why in ready[side].lost.items()]
+    if lost:
+        raise Incidents(lost)
+    return ready

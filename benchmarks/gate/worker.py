@@ -7,7 +7,7 @@ turns it sleeps, while the other process of the pair has its own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,6 @@ from benchmarks.record.pairs_file import Benchmark
 from benchmarks.record.race_file import Status
 
 Call = Callable[[], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Conditions:
-    """What a process runs on: a side's part of the record."""
-
-    machine: Mapping[str, Any]
-    versions: Mapping[str, str]
-    threads_in_force: Mapping[str, int]
 
 
 class Order(Message):
@@ -74,12 +65,14 @@ class Preparing(Answer):
 
 
 class Ready(Answer):
-    """What a process runs on that holds one CPU, the benchmarks that it lost (status and reason), and the
+    """What a process that holds one CPU runs on, the benchmarks that it lost (status and reason), and the
     folder that its implementations are from.
     """
 
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    threads_in_force: dict[str, int]
     lost: dict[str, tuple[Status, str]]
-    conditions: Conditions
     source: str
 
 
@@ -127,8 +120,13 @@ def prepare_all(parent: Parent, order: Prepare, calls: dict[str, Call]) -> Ready
             lost[benchmark.name] = (error.status, error.reason)
     parent.send(Preparing(None))
     limit_threads(1)
-    conditions = Conditions(machine.machine(), versions, threads_in_force())
-    return Ready(lost, conditions, str(Path(str(impls.__file__)).resolve().parents[1]))
+    return Ready(
+        machine=machine.machine(),
+        versions=versions,
+        threads_in_force=threads_in_force(),
+        lost=lost,
+        source=str(Path(str(impls.__file__)).resolve().parents[1]),
+    )
 
 
 def prepare(benchmark: Benchmark, verify: bool) -> Call:

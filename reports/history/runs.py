@@ -110,16 +110,12 @@ def machine_key(machine: Mapping[str, Any]) -> str:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of `value` as JSON whose keys are sorted: the same for equal values."""
-    return hashlib.sha256(_json(value)).hexdigest()
+    """SHA-256 of `value` as JSON: the same for equal values."""
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def canonical(document: Any, format_: str, schema: int) -> bytes:
-    """A record or pairs as their file has it, but the same for equal content whatever the file's layout."""
-    return _json({"format": format_, "schema": schema, **dataclasses.asdict(document)})
-
-
-def _json(value: Any) -> bytes:
+def canonical(value: Any) -> bytes:
+    """`value` as JSON whose keys are sorted: the same bytes for equal values, whatever the file's layout."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

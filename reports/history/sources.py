@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
 
 from benchmarks.record import pairs_file, race_file
 from benchmarks.record.documents import RecordError
+from benchmarks.record.pairs_file import Pairs, Side
+from benchmarks.record.race_file import Record
 from reports.history import commits
-from reports.history.runs import HistoryError, Run, Sample, Series, canonical, moment
+from reports.history.runs import HistoryError, Revision, Run, Sample, Series, canonical, moment
 
-Turns = Callable[[pairs_file.Reading], tuple[float, ...]]
-"""One side of a reading."""
+
+class Measured(NamedTuple):
+    """One commit that a file has measurements of; files of several have a side for each."""
+
+    side: str
+    commit: Revision
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    samples: tuple[Sample, ...]
 
 
 def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
     """The runs in the file at `path`.
 
     `commit` and `branch`, where given, stand for those that a record names, and `branch` for that of a pairs
-    file's head. Raises HistoryError for a file that cannot be read or does not say what it measured.
+    file's head. Raises HistoryError for a file that cannot be read or does not name what it measured.
     """
     try:
-        document = _read(path)
-        if isinstance(document, race_file.Record):
-            return [of_record(document, commit, branch)]
-        return of_pairs(document, commit, branch)
+        content = path.read_bytes()
+        # The format is the first field of every document that this project writes.
+        pairs = pairs_file.FORMAT.encode() in content[:200]
+        document = pairs_file.read(path) if pairs else race_file.read(path)
+        return runs_of(document, msgspec.json.decode(content), commit, branch)
     except RecordError as error:
         raise HistoryError(str(error)) from error
     except OSError as error:
@@ -37,36 +50,32 @@ def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
         raise HistoryError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> race_file.Record | pairs_file.Pairs:
-    """Whichever of the two the file is; if neither, the error of the reader of races."""
-    with path.open("rb") as file:
-        # The format is the first field of every document that this project writes.
-        head = file.read(200)
-    if pairs_file.FORMAT.encode() in head:
-        return pairs_file.read(path)
-    return race_file.read(path)
+def runs_of(document: Record | Pairs, content: Any, commit: str | None, branch: str | None) -> list[Run]:
+    """The runs of a document, which is `content` as JSON."""
+    kept = canonical(content)
+    if isinstance(document, Record):
+        found = _of_record(document, commit, branch)
+    else:
+        found = _of_pairs(document, commit, branch)
+    return [
+        Run(
+            digest=hashlib.sha256(kept).hexdigest(),
+            side=measured.side,
+            created=moment(document.created),
+            commit=measured.commit,
+            machine=measured.machine,
+            versions=measured.versions,
+            command=document.command,
+            samples=measured.samples,
+            document=zlib.compress(kept),
+        )
+        for measured in found
+    ]
 
 
-def of_record(record: race_file.Record, commit: str | None, branch: str | None) -> Run:
-    """The run of a race."""
-    settings = record.settings
-    created = moment(record.created)
-    content = canonical(record, race_file.FORMAT, race_file.SCHEMA)
-    return Run(
-        digest=hashlib.sha256(content).hexdigest(),
-        side="",
-        created=created,
-        commit=commits.find(commit or settings.get("commit"), branch or settings.get("branch"), created),
-        machine=record.machine,
-        versions=record.versions,
-        command=record.command,
-        samples=_samples_of_record(record),
-        document=zlib.compress(content),
-    )
-
-
-def _samples_of_record(record: race_file.Record) -> tuple[Sample, ...]:
+def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterator[Measured]:
     """One sample for each measured cell of each process; raises HistoryError where nothing was measured."""
+    named = (commit or record.settings.get("commit"), branch or record.settings.get("branch"))
     found = {}
     for m in record.measurements:
         if m.status != "measured":
@@ -83,47 +92,30 @@ def _samples_of_record(record: race_file.Record) -> tuple[Sample, ...]:
         found[series, m.process] = Sample.of(series, m.process, m.seconds)
     if not found:
         raise HistoryError("expected measurements, got none: in this race nothing was timed")
-    return tuple(found.values())
+    revision = commits.find(*named, moment(record.created))
+    yield Measured("", revision, record.machine, record.versions, tuple(found.values()))
 
 
-def of_pairs(pairs: pairs_file.Pairs, commit: str | None, branch: str | None) -> list[Run]:
-    """The runs of base and head."""
+def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[Measured]:
+    """One sample of each benchmark, and of each control, for each process of a side."""
     if commit is not None:
         raise HistoryError(
             "--commit: expected with the record of a race, got it with pairs, which name theirs"
         )
-    created = moment(pairs.created)
-    content = canonical(pairs, pairs_file.FORMAT, pairs_file.SCHEMA)
-    digest, document = hashlib.sha256(content).hexdigest(), zlib.compress(content)
-
-    def run(side: str, of: pairs_file.Commit, branch: str | None, turns: Turns) -> Run:
-        return Run(
-            digest=digest,
-            side=side,
-            created=created,
-            commit=commits.find(of.commit, branch or commits.branch_of(of.ref), created),
-            machine=of.machine,
-            versions=of.versions,
-            command=pairs.command,
-            samples=_samples_of_pairs(pairs, turns),
-            document=document,
-        )
-
-    return [
-        run("base", pairs.base, None, lambda reading: reading.base),
-        run("head", pairs.head, branch, lambda reading: reading.head),
-    ]
-
-
-def _samples_of_pairs(pairs: pairs_file.Pairs, turns: Turns) -> tuple[Sample, ...]:
-    """One sample of each benchmark, and of each control, for each process of a side."""
     # A process of a pair holds itself to one thread.
     series = {
         b.name: Series("pairs", b.workload, "", b.phase, b.implementation, b.batch_size, b.dtype, threads=1)
         for b in pairs.benchmarks
     }
-    return tuple(
-        Sample.of(series[reading.benchmark], k, turns(reading))
-        for k, pair in enumerate(pairs.pairs)
-        for reading in pair.readings
-    )
+
+    def measured(side: Side, of: pairs_file.Commit, branch: str | None) -> Measured:
+        revision = commits.find(of.commit, branch or commits.branch_of(of.ref), moment(pairs.created))
+        samples = (
+            Sample.of(series[reading.benchmark], k, getattr(reading, side))
+            for k, pair in enumerate(pairs.pairs)
+            for reading in pair.readings
+        )
+        return Measured(side, revision, of.machine, of.versions, tuple(samples))
+
+    yield measured("base", pairs.base, None)
+    yield measured("head", pairs.head, branch)

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from reports.history import schema
-from reports.history.runs import HistoryError, Run, Series, machine_facts, machine_key
+from reports.history.runs import HistoryError, Run, machine_facts, machine_key
 from reports.history.schema import documents, machines, measurements, runs, series
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -68,18 +68,16 @@ class Store:
 
     def prepare(self) -> None:
         """Make the tables, or bring those of an older version to this one; raises HistoryError."""
-        with self.reading() as connection:
+        with self.writing() as connection:
             if _version(connection) == schema.HEAD:
                 return
-        from alembic import command
-        from alembic.config import Config
-        from alembic.util import CommandError
+            from alembic import command
+            from alembic.config import Config
+            from alembic.util import CommandError
 
-        config = Config()
-        folder = str(Path(__file__).parent / "migrations")
-        config.set_main_option("script_location", folder.replace("%", "%%"))  # % interpolates there
-        with self.writing() as connection:
-            config.attributes["connection"] = connection
+            config = Config(attributes={"connection": connection})
+            folder = str(Path(__file__).parent / "migrations")
+            config.set_main_option("script_location", folder.replace("%", "%%"))  # % interpolates there
             try:
                 command.upgrade(config, "head")
             except CommandError as error:
@@ -126,7 +124,7 @@ class Store:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that no other writer shares."""
-        with self.engine.connect().execution_options(gradrace_write=True) as connection, connection.begin():
+        with self.engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
             yield connection
@@ -163,9 +161,10 @@ def open_store(db: str, access: Literal["read", "write", "create"] = "read") -> 
         raise HistoryError(
             f"{path}: expected a history, got no such file; make one: gradrace history add RECORD"
         )
-    connect = _to_read if access == "read" else _to_write
+    # Immediate: two writers that both began by reading could not both go on.
+    connect, begin = (_to_read, "BEGIN") if access == "read" else (_to_write, "BEGIN IMMEDIATE")
     engine = sa.create_engine("sqlite://", poolclass=NullPool, creator=lambda: connect(path))
-    sa.event.listen(engine, "begin", _on_begin)
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return Store(engine, str(path))
 
 
@@ -225,12 +224,6 @@ def _to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _on_begin(connection: sa.Connection) -> None:
-    # Immediate: two writers that both began by reading could not both go on.
-    write = connection.get_execution_options().get("gradrace_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
 def _version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table(schema.VERSION_TABLE):
         return None
@@ -264,62 +257,43 @@ def _insert(connection: sa.Connection, run: Run) -> Added:
         return Added(known.id, known.commit, new=False)
     if connection.scalar(sa.select(documents.c.digest).where(documents.c.digest == run.digest)) is None:
         connection.execute(documents.insert().values(digest=run.digest, content=run.document))
-    machine_id = _machine(connection, run)
-    inserted = connection.execute(
-        runs.insert().values(
-            digest=run.digest,
-            side=run.side,
-            created=run.created,
-            added=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
-            commit=run.commit.sha,
-            branch=run.commit.branch,
-            dated=run.commit.dated,
-            subject=run.commit.subject,
-            command=run.command,
-            machine_id=machine_id,
-            versions=dict(run.versions),
-        )
+    key = machine_key(run.machine)
+    machine_id = _known(connection, machines).get(key)
+    if machine_id is None:
+        machine_id = _new(connection, machines, key=key, facts=machine_facts(run.machine))
+    run_id = _new(
+        connection,
+        runs,
+        digest=run.digest,
+        side=run.side,
+        created=run.created,
+        added=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+        commit=run.commit.sha,
+        branch=run.commit.branch,
+        dated=run.commit.dated,
+        subject=run.commit.subject,
+        command=run.command,
+        machine_id=machine_id,
+        versions=dict(run.versions),
     )
-    run_id = _new_id(inserted)
-    ids = _series_ids(connection, sorted({sample.series for sample in run.samples}))
-    connection.execute(
-        measurements.insert(),
-        [
-            {
-                "series_id": ids[sample.series],
-                "run_id": run_id,
-                "process": sample.process,
-                "minimum": sample.minimum,
-                "quartile": sample.quartile,
-                "median": sample.median,
-                "rounds": sample.rounds,
-            }
-            for sample in run.samples
-        ],
-    )
+    ids = _known(connection, series)
+    for one in sorted({sample.series for sample in run.samples}):
+        if one.key not in ids:
+            ids[one.key] = _new(connection, series, key=one.key, **dataclasses.asdict(one))
+    rows = []
+    for sample in run.samples:
+        values = vars(sample).copy()
+        rows.append({"run_id": run_id, "series_id": ids[values.pop("series").key], **values})
+    connection.execute(measurements.insert(), rows)
     return Added(run_id, run.commit.sha, new=True)
 
 
-def _machine(connection: sa.Connection, run: Run) -> int:
-    key = machine_key(run.machine)
-    found = connection.scalar(sa.select(machines.c.id).where(machines.c.key == key))
-    if found is not None:
-        return int(found)
-    return _new_id(connection.execute(machines.insert().values(key=key, facts=machine_facts(run.machine))))
+def _known(connection: sa.Connection, table: sa.Table) -> dict[str, int]:
+    """The numbers of a table's rows, by their keys."""
+    return {row.key: row.id for row in connection.execute(sa.select(table.c.key, table.c.id))}
 
 
-def _series_ids(connection: sa.Connection, wanted: Sequence[Series]) -> dict[Series, int]:
-    rows = connection.execute(sa.select(series.c.key, series.c.id))
-    known: dict[str, int] = {row.key: row.id for row in rows}
-    ids = {}
-    for one in wanted:
-        if one.key not in known:
-            row = {"key": one.key, **dataclasses.asdict(one)}
-            known[one.key] = _new_id(connection.execute(series.insert().values(row)))
-        ids[one] = known[one.key]
-    return ids
-
-
-def _new_id(inserted: sa.CursorResult[Any]) -> int:
-    assert inserted.inserted_primary_key is not None
-    return int(inserted.inserted_primary_key[0])
+def _new(connection: sa.Connection, table: sa.Table, **values: Any) -> int:
+    """Insert a row; returns its number."""
+    number: int = connection.scalar(table.insert().values(values).returning(table.c.id))
+    return number

@@ -82,5 +82,5 @@ def test_what_a_process_reports_of_itself_does_not_depend_on_what_it_measures(tm
             while not isinstance(answer := process.receive(Answer, 60), Ready):
                 pass
         assert answer.lost == {}
-        found.append(answer.conditions.versions)
+        found.append(answer.versions)
     assert found[0] == found[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.gate.decision import Rule
+from benchmarks.record import race_file
 from benchmarks.record.pairs_file import Benchmark, Commit, Pair, Pairs, Reading
 from benchmarks.record.race_file import Record
 from reports.history.runs import Revision, Run, Sample, Series
-from reports.history.sources import of_record
+from reports.history.sources import runs_of
 from tests.reports import records
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ def race(k: int = 0, **more: Any) -> Record:
 
 def run(k: int = 0, **more: Any) -> Run:
     """The run of that record."""
-    return of_record(race(k, **more), None, None)
+    record = race(k, **more)
+    content = {"format": race_file.FORMAT, **dataclasses.asdict(record)}
+    return runs_of(record, content, None, None)[0]
 
 
 def levels(

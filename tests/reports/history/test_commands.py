@@ -19,7 +19,7 @@ from benchmarks.record import pairs_file, race_file
 from benchmarks.record.git import git
 from reports.history.commands import history
 from reports.history.runs import moment
-from reports.history.sources import of_pairs
+from reports.history.sources import runs_of
 from tests.reports.history import made
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
 
@@ -78,7 +78,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_pairs_are_filed_under_branches_that_exist(repository: Path, ref: str, branch: str) -> None:
     pairs = made.pairs(base=git(repository, "rev-parse", "HEAD~1"))
-    base, _ = of_pairs(dataclasses.replace(pairs, base=dataclasses.replace(pairs.base, ref=ref)), None, None)
+    pairs = dataclasses.replace(pairs, base=dataclasses.replace(pairs.base, ref=ref))
+    base, _ = runs_of(pairs, {}, None, None)
     assert (base.commit.branch, base.commit.subject) == (branch, "first")
 
 
@@ -91,6 +92,15 @@ def test_a_record_is_added_once_and_listed(db: str, record: Path) -> None:
     text = fine("show", 1, "--db", db)
     assert made.sha(0) in text
     assert "cpu a processor" in text
+
+
+def test_a_field_that_a_later_version_adds_makes_no_other_file(db: str, record: Path) -> None:
+    """A file is known by what is in it, and not by how this version reads it."""
+    document = json.loads(record.read_text())
+    del document["processes"][0]["waited"]
+    record.write_text(json.dumps(document, indent=3))
+    fine("add", record, "--db", db)
+    assert json.loads(fine("show", 1, "--json", "--db", db)) == document
 
 
 def test_the_file_comes_back(db: str, record: Path, tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
-"""The first tables."""
+"""The first tables: those of `schema`, as long as no version changes them.
+
+A version that does writes out here what was made so far, and then its own changes.
+"""
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from alembic import op
+
+from reports.history.schema import metadata
 
 revision = "v1"
 down_revision = None
@@ -11,54 +15,4 @@ down_revision = None
 
 def upgrade() -> None:
     """Make machines, series, documents, runs and measurements."""
-    op.create_table(
-        "gradrace_machine",
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("key", sa.String(64), nullable=False, unique=True),
-        sa.Column("facts", sa.JSON, nullable=False),
-    )
-    op.create_table(
-        "gradrace_series",
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("key", sa.String(64), nullable=False, unique=True),
-        sa.Column("how", sa.Text, nullable=False),
-        sa.Column("workload", sa.Text, nullable=False),
-        sa.Column("shape", sa.Text, nullable=False),
-        sa.Column("phase", sa.Text, nullable=False),
-        sa.Column("implementation", sa.Text, nullable=False),
-        sa.Column("batch_size", sa.BigInteger, nullable=False),
-        sa.Column("dtype", sa.Text, nullable=False),
-        sa.Column("threads", sa.Integer, nullable=False),
-    )
-    op.create_table(
-        "gradrace_document",
-        sa.Column("digest", sa.String(64), primary_key=True),
-        sa.Column("content", sa.LargeBinary, nullable=False),
-    )
-    op.create_table(
-        "gradrace_run",
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("digest", sa.String(64), sa.ForeignKey("gradrace_document.digest"), nullable=False),
-        sa.Column("side", sa.String(16), nullable=False),
-        sa.Column("created", sa.DateTime, nullable=False),
-        sa.Column("added", sa.DateTime, nullable=False),
-        sa.Column("commit", sa.String(64), nullable=False, index=True),
-        sa.Column("branch", sa.Text, nullable=False),
-        sa.Column("dated", sa.DateTime, nullable=False),
-        sa.Column("subject", sa.Text, nullable=False),
-        sa.Column("command", sa.Text, nullable=False),
-        sa.Column("machine_id", sa.Integer, sa.ForeignKey("gradrace_machine.id"), nullable=False, index=True),
-        sa.Column("versions", sa.JSON, nullable=False),
-        sa.UniqueConstraint("digest", "side"),
-    )
-    op.create_table(
-        "gradrace_measurement",
-        sa.Column("series_id", sa.Integer, sa.ForeignKey("gradrace_series.id"), primary_key=True),
-        sa.Column("run_id", sa.Integer, sa.ForeignKey("gradrace_run.id"), primary_key=True, index=True),
-        sa.Column("process", sa.Integer, primary_key=True),
-        sa.Column("minimum", sa.Double, nullable=False),
-        sa.Column("quartile", sa.Double, nullable=False),
-        sa.Column("median", sa.Double, nullable=False),
-        sa.Column("rounds", sa.Integer, nullable=False),
-        sqlite_with_rowid=False,
-    )
+    metadata.create_all(op.get_bind(), checkfirst=False)
