@@ -82,6 +82,7 @@ def test_every_path_and_every_name_is_there(page: Path) -> None:
 def test_a_name_that_is_not_there_is_found() -> None:
     assert has("impls.registry.load")
     assert has("impls.Unsupported")
+    assert has("impls.check")
     assert has("impls.interface.Problem.random")
     assert has("benchmarks.record")
     assert not has("impls.registry.loads")
