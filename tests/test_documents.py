@@ -47,9 +47,10 @@ def defines(body: list[ast.stmt], names: list[str]) -> bool:
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == names[0]:
             return defines(node.body, names[1:])
-        bound = [
-            alias.asname or alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)
-        ]
+        if isinstance(node, ast.If) and defines(node.body, names):
+            return True
+        imported = [alias for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
+        bound = [alias.asname or alias.name for alias in imported]
         targets = [*getattr(node, "targets", []), getattr(node, "target", None)]
         bound += [target.id for target in targets if isinstance(target, ast.Name)]
         if names[0] in bound:
