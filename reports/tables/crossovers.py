@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -18,49 +17,41 @@ def three_sizes(panel: pd.DataFrame) -> list[int]:
 
 
 class Crossing(NamedTuple):
-    """One implementation passes another: at which (interpolated) batch size, at what time of both."""
+    """One implementation passes another at this batch size."""
 
     batch_size: float
     passer: str
     passed: str
-    seconds: float
 
 
-def crossovers(panel: pd.DataFrame) -> list[Crossing]:
-    """Where one implementation passes another as the batch grows, within one panel of `cells`.
+def notable_crossovers(panel: pd.DataFrame, baseline: str) -> list[Crossing]:
+    """Where the fastest implementation changes or the baseline is passed as the batch grows."""
+    timed = panel[panel["status"] == "measured"]
+    if timed.empty:
+        return []
+    times = timed.pivot_table(index="batch_size", columns="implementation", values="seconds").sort_index()
+    found = set()
+    for other in times.columns.difference([baseline]) if baseline in times.columns else ():
+        found |= set(_crossings(times, baseline, other))
+    sizes, fastest = times.index.tolist(), [str(name) for name in times.idxmin(axis="columns")]
+    for low, high, before, after in zip(sizes, sizes[1:], fastest, fastest[1:], strict=False):
+        changes = _crossings(times, after, before) if before != after else []
+        found |= {one for one in changes if low <= one.batch_size <= high and one.passer == after}
+    return sorted(found)
+
+
+def _crossings(times: pd.DataFrame, one: str, other: str) -> list[Crossing]:
+    """Where the lines of two implementations cross.
 
     The place is interpolated between the two measured sizes around it, linearly in the logarithms of batch
     size and time.
     """
-    timed = panel[panel["status"] == "measured"]
-    times = timed.pivot_table(index="batch_size", columns="implementation", values="seconds", sort=False)
-    times = times.sort_index()
+    both = times[[one, other]].dropna()
+    x, y, its = (np.log(part.to_numpy(dtype=float)) for part in (both.index, both[one], both[other]))
+    gap = its - y  # positive: `one` is faster
     found = []
-    for one, other in itertools.combinations(times.columns, 2):
-        both = times[[one, other]].dropna()
-        x = np.log(both.index.to_numpy(dtype=float))
-        gap = np.log(both[other].to_numpy()) - np.log(both[one].to_numpy())  # positive: `one` is faster
-        for k in np.flatnonzero(gap[:-1] * gap[1:] < 0):
-            share = gap[k] / (gap[k] - gap[k + 1])
-            y = np.log(both[one].to_numpy()[k : k + 2])
-            passer, passed = (one, other) if gap[k + 1] > 0 else (other, one)
-            size = np.exp(x[k] + share * (x[k + 1] - x[k]))
-            seconds = np.exp(y[0] + share * (y[1] - y[0]))
-            found.append(Crossing(float(size), str(passer), str(passed), float(seconds)))
-    return sorted(found)
-
-
-def notable_crossovers(panel: pd.DataFrame, baseline: str) -> list[Crossing]:
-    """Those `crossovers` that answer a reader's question: a new fastest implementation, or the baseline
-    passed.
-    """
-    timed = panel[panel["status"] == "measured"]
-    fastest = timed.loc[timed.groupby("batch_size")["seconds"].idxmin()].sort_values("batch_size")
-    sizes = fastest["batch_size"].to_numpy()
-    leaders = fastest["implementation"].tolist()
-
-    def leads(crossing: Crossing) -> bool:
-        after = int(np.searchsorted(sizes, crossing.batch_size, side="right"))
-        return (leaders[after - 1], leaders[after]) == (crossing.passed, crossing.passer)
-
-    return [one for one in crossovers(panel) if baseline in (one.passer, one.passed) or leads(one)]
+    for k in np.flatnonzero(gap[:-1] * gap[1:] < 0):
+        share = gap[k] / (gap[k] - gap[k + 1])
+        passer, passed = (one, other) if gap[k + 1] > 0 else (other, one)
+        found.append(Crossing(float(np.exp(x[k] + share * (x[k + 1] - x[k]))), passer, passed))
+    return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.tables.crossovers import crossovers, notable_crossovers, three_sizes
+from reports.tables.crossovers import notable_crossovers, three_sizes
 from tests.reports.records import LADDER, cell, race, record, rows
 
 
@@ -12,20 +12,17 @@ def test_a_crossover_is_where_the_lines_cross_in_the_logarithms() -> None:
         [cell("numpy", size, seconds=(10.0,)) for size in (1, 100)]
         + [cell("loops", size, seconds=(float(size),)) for size in (1, 100)]
     )
-    found = crossovers(rows(made))
-    assert len(found) == 1
-    assert found[0].batch_size == pytest.approx(10.0)
-    assert (found[0].passer, found[0].passed) == ("numpy", "loops")
-    assert found[0].seconds == pytest.approx(10.0)
+    (found,) = notable_crossovers(rows(made), "loops")
+    assert found.batch_size == pytest.approx(10.0)
+    assert (found.passer, found.passed) == ("numpy", "loops")
+    assert notable_crossovers(rows(made), "numpy") == notable_crossovers(rows(made), "jax") == [found]
 
 
 def test_notable_crossovers_are_new_leaders_and_passings_of_the_baseline() -> None:
     made = race(LADDER, processes=1, noise=0.0)
     panel = rows(made)
-    every = crossovers(panel)
     notable = notable_crossovers(panel, "loops")
     assert [(c.passer, c.passed) for c in notable] == [("numba-parallel", "numba")]
-    assert len(every) > len(notable)
     over_jax = notable_crossovers(panel, "jax")
     assert all("jax" in (c.passer, c.passed) or c in notable for c in over_jax)
     assert len(over_jax) > 1
