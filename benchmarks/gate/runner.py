@@ -16,8 +16,8 @@ import impls
 from benchmarks.gate import turns, worktrees
 from benchmarks.gate.decision import MOST_PAIRS, Rule
 from benchmarks.gate.errors import NoAnswer, Refusal
+from benchmarks.gate.messages import Ready
 from benchmarks.gate.turns import SIDES, Incidents, Place
-from benchmarks.gate.worker import Ready
 from benchmarks.record import pairs_file
 from benchmarks.record.documents import RecordError
 from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pair, Pairs, Side

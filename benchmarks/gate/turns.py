@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.gate.errors import NoAnswer
-from benchmarks.gate.worker import (
-    Answer,
+from benchmarks.gate.messages import (
+    WORKER,
     Catalogue,
     ListBenchmarks,
-    Order,
+    PairAnswer,
+    PairOrder,
     Prepare,
     Preparing,
     Ready,
     Settle,
-    Time,
+    TakeTurn,
     Timed,
-    serve,
 )
 from benchmarks.measure.process import Process, ProcessError, Silent
 from benchmarks.record import machine
@@ -53,7 +53,7 @@ PREPARE_SECONDS = 300.0
 TURN_LIMIT_SECONDS = 60.0
 """A turn that takes longer hangs."""
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=PairAnswer)
 
 
 class Incidents(Exception):
@@ -86,7 +86,7 @@ class SideProcess:
         self.cache = place.worktree.parent / f"numba-{place.side}"
         shutil.rmtree(self.cache, ignore_errors=True)
         self.process = Process(
-            serve,
+            WORKER,
             threads=1,
             python=place.python,
             root=place.worktree,
@@ -105,7 +105,7 @@ class SideProcess:
         self.process.close()
         shutil.rmtree(self.cache, ignore_errors=True)
 
-    def send(self, order: Order) -> None:
+    def send(self, order: PairOrder) -> None:
         """Send an order, without waiting for its answer."""
         with self._failures():
             self.process.send(order)
@@ -113,11 +113,11 @@ class SideProcess:
     def receive(self, kind: type[A], seconds: float) -> A:
         """The next answer, of a kind that the last order allows."""
         with self._failures():
-            answer = self.process.receive(Answer, seconds)
+            answer = self.process.receive(PairAnswer, seconds)
         assert isinstance(answer, kind)
         return answer
 
-    def time(self, order: Settle | Time) -> float:
+    def time(self, order: Settle | TakeTurn) -> float:
         """Seconds of one call, by an order to time it."""
         self.busy_with = order.benchmark
         self.send(order)
@@ -176,7 +176,7 @@ def measure(
             rng.shuffle(names)
             for name in names:
                 for side in processes if turn % 2 == 0 else reversed(processes):
-                    seconds[name][side].append(processes[side].time(Time(name, iterations[name])))
+                    seconds[name][side].append(processes[side].time(TakeTurn(name, iterations[name])))
     pair = Pair(
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - began,
@@ -202,7 +202,7 @@ def _prepare(
         process.send(Prepare(tuple(benchmarks), verify))
     ready: dict[Side, Ready] = {}
     for side, process in processes.items():
-        while isinstance(answer := process.receive(Answer, PREPARE_SECONDS), Preparing):
+        while isinstance(answer := process.receive(PairAnswer, PREPARE_SECONDS), Preparing):
             process.busy_with = answer.benchmark
         assert isinstance(answer, Ready)
         worktree = process.place.worktree

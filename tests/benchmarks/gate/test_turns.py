@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gate.errors import NoAnswer
+from benchmarks.gate.messages import PairAnswer, Prepare, Ready, TakeTurn
 from benchmarks.gate.turns import Incidents, Place, SideProcess, catalogue
-from benchmarks.gate.worker import Answer, Prepare, Ready, Time
 from benchmarks.record.pairs_file import Benchmark
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +34,7 @@ def test_a_process_has_its_own_seed_padding_and_cache_and_runs_its_own_worktree(
         assert f"NUMBA_CACHE_DIR={tmp_path / 'numba-head'}" in environment
         process.cache.mkdir()
         process.send(Prepare((), verify=False))
-        process.receive(Answer, 60)  # no benchmark is to blame from here on
+        process.receive(PairAnswer, 60)  # no benchmark is to blame from here on
         assert process.receive(Ready, 60).source == str(tmp_path / "head")
     assert not process.cache.exists()
 
@@ -49,7 +49,7 @@ def killed() -> Iterator[SideProcess]:
 
 def test_the_benchmark_that_a_process_was_busy_with_is_lost(killed: SideProcess) -> None:
     with pytest.raises(Incidents) as caught:
-        killed.time(Time(NUMPY.name, 1))
+        killed.time(TakeTurn(NUMPY.name, 1))
     (incident,) = caught.value.incidents
     assert (incident.benchmark, incident.side, incident.status) == (NUMPY.name, "base", "failed")
     assert "SIGKILL" in incident.reason
@@ -57,7 +57,7 @@ def test_the_benchmark_that_a_process_was_busy_with_is_lost(killed: SideProcess)
 
 def test_without_a_benchmark_to_blame_there_is_no_answer(killed: SideProcess) -> None:
     with pytest.raises(NoAnswer, match=r"base cannot be compared.*SIGKILL"):
-        killed.receive(Answer, 60)
+        killed.receive(PairAnswer, 60)
 
 
 def test_only_the_last_line_that_a_process_printed_is_its_reason(
@@ -79,7 +79,7 @@ def test_what_a_process_reports_of_itself_does_not_depend_on_what_it_measures(tm
     for wanted in ((), (Benchmark("probe.py:Probe", "digits", "gradients", 1, "float64"),)):
         with SideProcess(Place("head", Path(sys.executable), tmp_path / "head"), 0, 0) as process:
             process.send(Prepare(wanted, verify=False))
-            while not isinstance(answer := process.receive(Answer, 60), Ready):
+            while not isinstance(answer := process.receive(PairAnswer, 60), Ready):
                 pass
         assert answer.lost == {}
         found.append(answer.versions)
