@@ -206,10 +206,7 @@ def is_a_file(name: str) -> bool:
     return (ROOT / name.replace(".", "/")).with_suffix(".py").exists()
 
 
-@pytest.mark.parametrize(
-    "package",
-    [pytest.param("benchmarks", marks=pytest.mark.xfail(strict=True, reason="still deeper")), "reports"],
-)
+@pytest.mark.parametrize("package", ENTRIES)
 def test_imports_inside_a_package_are_few_levels_deep(package: str) -> None:
     for path in files(package):
         chain = levels(".".join(path.relative_to(ROOT).with_suffix("").parts))

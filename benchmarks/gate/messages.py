@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.measure.process import Message
+from benchmarks.record.cells import Status
 from benchmarks.record.pairs_file import Benchmark
-from benchmarks.record.race_file import Status
 
 WORKER = "benchmarks.gate.worker:serve"
 """Whom the orders go to: by its name, as it is that of head's benchmark files."""

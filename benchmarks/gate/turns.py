@@ -33,8 +33,8 @@ from benchmarks.gate.messages import (
 )
 from benchmarks.measure.process import Process, ProcessError, Silent
 from benchmarks.record import machine
+from benchmarks.record.cells import Status
 from benchmarks.record.pairs_file import Benchmark, Incident, Pair, Reading, Side
-from benchmarks.record.race_file import Status
 
 SIDES: tuple[Side, Side] = ("base", "head")
 

@@ -19,7 +19,7 @@ from benchmarks.measure import calibration, clock, compilers, costs
 from benchmarks.measure.noise import Moments, Round, Watch
 from benchmarks.measure.threads import cpus, threads_in_force
 from benchmarks.record import race_file
-from benchmarks.record.cells import Cell
+from benchmarks.record.cells import Cell, Status
 from benchmarks.record.statistics import SLOWER
 
 CELL_LIMIT_SECONDS = 14.0
@@ -44,7 +44,7 @@ STEP_LEARNING_RATE = 0.01
 class CellError(Exception):
     """A cell that cannot be timed, with the status that goes on record."""
 
-    def __init__(self, status: race_file.Status, reason: str, predicted_seconds: float | None = None) -> None:
+    def __init__(self, status: Status, reason: str, predicted_seconds: float | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason

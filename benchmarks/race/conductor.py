@@ -25,7 +25,7 @@ from benchmarks.race.journal import Entry, Journal
 from benchmarks.race.messages import Answer
 from benchmarks.race.progress import Standing
 from benchmarks.record import checkout, machine, race_file
-from benchmarks.record.cells import Cell
+from benchmarks.record.cells import Cell, Status
 from benchmarks.record.merging import check_source, must_agree
 from benchmarks.record.statistics import Speedup, speedups
 
@@ -214,7 +214,7 @@ class Race:
     def _lose(self, at: Cell | None, error: ProcessError) -> None:
         """The cell in flight is lost, it alone: the others go on in the next process."""
         if at is not None:
-            status: race_file.Status = "timed out" if isinstance(error, Silent) else "failed"
+            status: Status = "timed out" if isinstance(error, Silent) else "failed"
             lost = race_file.Measurement(
                 **dataclasses.asdict(at), process=0, status=status, reason=str(error)
             )

@@ -20,6 +20,7 @@ from benchmarks.measure.process import Process, ProcessError, Silent
 from benchmarks.race import report
 from benchmarks.race.messages import PROCESSES, Answer, Experiment, Train, Trained
 from benchmarks.record import checkout, machine, race_file
+from benchmarks.record.cells import Status
 from benchmarks.record.statistics import total
 
 TIMEOUT_SECONDS = 600.0
@@ -47,7 +48,7 @@ def findings(names: Sequence[str], experiment: Experiment) -> Iterator[Trained]:
 def _run(name: str, experiment: Experiment) -> Trained:
     """What a fresh process found; one that ends or hangs costs its implementation alone."""
     started = datetime.datetime.now(datetime.UTC)
-    status: race_file.Status = "failed"
+    status: Status = "failed"
     try:
         with Process("benchmarks.race.steps:serve", experiment.threads) as process:
             process.send(Train(name, experiment))

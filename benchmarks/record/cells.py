@@ -1,10 +1,16 @@
-"""The cells of a race."""
+"""The cells of a race, and what may become of them."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 PHASES = ("forward", "gradients", "step")
+
+Status = Literal["measured", "skipped", "unsupported", "unavailable", "wrong", "failed", "timed out"]
+"""What became of a cell: `skipped` was predicted too slow, `unsupported` was refused by the implementation,
+`unavailable` lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out` hung.
+"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,8 @@ import msgspec
 
 from benchmarks.gate.decision import Decision, Rule, decide
 from benchmarks.record import documents, files
+from benchmarks.record.cells import Status
 from benchmarks.record.documents import Positive, RecordError
-from benchmarks.record.race_file import Status
 
 FORMAT = "gradrace-pairs"
 SCHEMA = 1

@@ -9,19 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.record import documents, files
-from benchmarks.record.cells import Cell
+from benchmarks.record.cells import Cell, Status
 from benchmarks.record.documents import Positive, RecordError
 
 FORMAT = "gradrace-record"
 SCHEMA = 1
-
-Status = Literal["measured", "skipped", "unsupported", "unavailable", "wrong", "failed", "timed out"]
-"""What became of a cell: `skipped` was predicted too slow, `unsupported` was refused by the implementation,
-`unavailable` lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out` hung.
-"""
 
 
 @dataclasses.dataclass(frozen=True)
