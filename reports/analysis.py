@@ -109,7 +109,9 @@ class Analysis:
     @functools.cached_property
     def implementations(self) -> list[str]:
         """Every implementation of the record: in the order of the ladder, then others as they come."""
-        seen = dict.fromkeys([*self.record.implementations, *(m.implementation for m in self._measurements)])
+        seen = dict.fromkeys(
+            [*self.record.implementations, *(m.implementation for m in self.record.measurements)]
+        )
         return [name for name in LOOKS if name in seen] + [name for name in seen if name not in LOOKS]
 
     @functools.cached_property
@@ -121,7 +123,7 @@ class Analysis:
             phase = PHASES.index(panel.phase) if panel.phase in PHASES else len(PHASES)
             return workloads.index(panel.workload), phase, panel.dtype != "float64", panel.threads
 
-        return sorted(dict.fromkeys(map(_panel, self._measurements)), key=preference)
+        return sorted(dict.fromkeys(map(_panel, self.record.measurements)), key=preference)
 
     def panel(self, **wanted: str | int | None) -> Panel:
         """The first panel of those with what is `wanted`; raises UnknownChoice where there is none."""
@@ -155,15 +157,11 @@ class Analysis:
         known = self.record.workloads.get(workload)
         return "-".join(map(str, known.widths)) if known else ""
 
-    @property
-    def _measurements(self) -> tuple[Measurement, ...]:
-        return self.record.measurements
-
     @functools.cached_property
     def measurements(self) -> dict[Cell, list[Measurement]]:
         """The measurements of every cell, in the order of rows."""
         found: dict[Cell, list[Measurement]] = {}
-        for one in self._measurements:
+        for one in self.record.measurements:
             found.setdefault(one.cell, []).append(one)
         place = {name: k for k, name in enumerate(self.implementations)}
 
@@ -175,7 +173,7 @@ class Analysis:
     @functools.cached_property
     def times(self) -> dict[Cell, Times]:
         """The timings that count, by process, of every cell that was measured and in no process at fault."""
-        timed = times(self._measurements)
+        timed = times(self.record.measurements)
         return {
             cell: timed[cell] for cell, found in self.measurements.items() if _worst(found)[0] == "measured"
         }
@@ -325,7 +323,7 @@ class Analysis:
 
     def roof(self, dtype: str, threads: int) -> Roof | None:
         """The ceiling for so many threads: the median over the processes that measured it, or None."""
-        raced = {one.process for one in self._measurements if one.threads == threads}
+        raced = {one.process for one in self.record.measurements if one.threads == threads}
         known = [
             (found[f"gemm_{dtype}"], found["triad"])
             for k in sorted(raced)
@@ -351,7 +349,7 @@ class Analysis:
     def losses(self, panel: Panel) -> dict[str, tuple[Floats, Floats]]:
         """For each implementation whose training is on record: seconds since the start, and the loss then."""
         found: dict[str, tuple[Floats, Floats]] = {}
-        for one in self._measurements:
+        for one in self.record.measurements:
             if _panel(one) == panel and one.losses and len(one.losses) == len(one.seconds):
                 spent = np.cumsum(np.array(one.seconds) * one.iterations)
                 found.setdefault(one.implementation, (spent, np.array(one.losses)))

@@ -13,6 +13,8 @@ from gradrace import commands
 from reports.tables import exports
 from tests.reports.records import LADDER, cell, race, record
 
+ROOT = Path(__file__).parents[2]
+
 VERBS = ("render", "export", "page")
 
 
@@ -188,6 +190,15 @@ def test_warnings_of_the_race_are_shown(tmp_path: Path) -> None:
     found = run("render", tmp_path / "record.json", "--out", tmp_path)
     assert "warning: the machine was busy | <b> (2 of 2 processes)" in found.output
     assert "the machine was busy \\| \\<b\\>" in (tmp_path / "summary.md").read_text()
+
+
+def test_a_reader_who_has_seen_enough_ends_it_in_silence(path: Path) -> None:
+    command = [sys.executable, "-m", "reports", "standings", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_help_answers_without_pandas_or_matplotlib() -> None:
