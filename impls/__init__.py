@@ -5,22 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from impls.interface import (
-    ACTIVATIONS,
-    DTYPES,
-    LOSSES,
-    Implementation,
-    Network,
-    Problem,
-    Result,
-    Unavailable,
-    Unsupported,
-)
-from impls.registry import extras, load, names
-
 if TYPE_CHECKING:
     from impls.facts import lines_of_code
+    from impls.interface import (
+        ACTIVATIONS,
+        DTYPES,
+        LOSSES,
+        Implementation,
+        Network,
+        Problem,
+        Result,
+        Unavailable,
+        Unsupported,
+    )
     from impls.referee import Verdict, check, held, quantities
+    from impls.registry import extras, load, names
 
 __all__ = [
     "ACTIVATIONS",
@@ -42,17 +41,13 @@ __all__ = [
     "quantities",
 ]
 
-# `import impls` takes a moment wherever it is needed, so what only a few need is imported when they ask.
-_LAZY = {
-    "Verdict": "impls.referee",
-    "check": "impls.referee",
-    "held": "impls.referee",
-    "lines_of_code": "impls.facts",
-    "quantities": "impls.referee",
-}
+# Imported where it is first asked for: help needs no NumPy, and an implementation no referee.
+_PLACES = ("impls.interface", "impls.registry", "impls.facts", "impls.referee")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    places = map(import_module, _PLACES if name in __all__ else ())
+    for place in places:
+        if hasattr(place, name):
+            return getattr(place, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ import click
 import numpy as np
 import pytest
 
-import impls
+from impls import registry
 from tests.documents import ROOT, blocks, check, commands
 
 README = ROOT / "README.md"
@@ -62,4 +62,4 @@ def test_the_skeleton_has_what_the_contract_asks_for() -> None:
     names: dict[str, Any] = {}
     exec(blocks(README, "python")[2], names)
     assert isinstance(names["Mine"], type)
-    assert not impls.registry.faults_of(names["Mine"])
+    assert not registry.faults_of(names["Mine"])
