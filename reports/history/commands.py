@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reports.history.runs import HistoryError
+
 if TYPE_CHECKING:
     from reports.history.store import Store
-    from reports.history.trends import Lane, Point, Trend
 
 # Only click is imported up here: --help must answer at once, and without the extra.
 
@@ -23,28 +24,17 @@ COUNT = click.IntRange(min=1, max=2**31 - 1)
 NEEDS = ("sqlalchemy", "alembic", "psycopg", "ruptures")
 
 
-class Failure(click.ClickException):
-    """A user's mistake, or a database that is away: its message, and exit code 2."""
-
-    exit_code = 2
-
-
 class Command(click.Command):
-    """A command that needs the extra, except for its help, and whose known errors are messages."""
+    """A command that needs the extra, except for its help."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; HistoryError becomes its message."""
+        """Run the command; raises HistoryError where a package of the extra is not installed."""
         lacking = [name for name in NEEDS if importlib.util.find_spec(name) is None]
         if lacking:
-            raise Failure(
+            raise HistoryError(
                 f"the history needs {', '.join(lacking)}; install its extra: pip install -e '.[history]'"
             )
-        from reports.history.runs import HistoryError
-
-        try:
-            return super().invoke(ctx)
-        except HistoryError as error:
-            raise Failure(str(error)) from error
+        return super().invoke(ctx)
 
 
 class Commands(click.Group):
@@ -113,7 +103,9 @@ def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) 
 def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
     """List the runs that were added last, or show all that is known of RUN."""
     if as_json and run is None:
-        raise Failure("--json: expected the number of a run, got none; `gradrace history show` lists them")
+        raise HistoryError(
+            "--json: expected the number of a run, got none; `gradrace history show` lists them"
+        )
     from reports.history import reading, terminal
 
     with _open(db) as store:
@@ -148,26 +140,21 @@ def trend(branch: str | None, machine: str | None, page: Path | None, db: str, *
         chosen = {name: value for name, value in wanted.items() if value is not None}
         points, tracks = reading.tracks(store, lane, chosen)
     if not tracks:
-        raise Failure(f"{lane}: expected series with {chosen}, got none; `history show` lists what is there")
+        raise HistoryError(
+            f"{lane}: expected series with {chosen}, got none; `history show` lists what is there"
+        )
     found = [trends.trend(track) for track in tracks]
-    if page is not None:
-        _write_page(page, lane, points, found, store.place)
     terminal.trends(lane, points, found)
     if page is not None:
-        click.echo(page)
+        from benchmarks.record import files
+        from reports.history import page as trend_page
 
-
-def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend], place: str) -> None:
-    from benchmarks.record import files
-    from reports.history import page
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write(path, page.page(lane, points, found, place).encode())
-    except OSError as error:
-        raise Failure(
-            f"--page {path}: expected a file that can be written, got: {error.strerror or error}"
-        ) from error
+        try:
+            click.echo(files.write(page, trend_page.page(lane, points, found, store.place).encode()))
+        except OSError as error:
+            raise HistoryError(
+                f"--page {page}: expected a file that can be written, got: {error.strerror or error}"
+            ) from error
 
 
 @history.command()
@@ -179,7 +166,7 @@ def _write_page(path: Path, lane: Lane, points: list[Point], found: list[Trend],
 def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_run: bool, db: str) -> None:
     """Drop the runs that fit all that is given, and what only they needed."""
     if before is None and branch is None and not run_ids:
-        raise Failure("expected --before, --branch or --run, got none: that would drop everything")
+        raise HistoryError("expected --before, --branch or --run, got none: that would drop everything")
     from reports.history import pruning
     from reports.history.runs import moment
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-class HistoryError(Exception):
+class HistoryError(ValueError):
     """Something that the user can mend; the message says what was expected, what was got and what to do."""
 
 

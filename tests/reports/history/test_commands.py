@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from benchmarks.record import pairs_file, race_file
 from benchmarks.record.git import git
-from reports.history.commands import history
+from gradrace import commands
 from reports.history.runs import moment
 from reports.history.sources import runs_of
 from tests.reports.history import made
@@ -25,7 +25,7 @@ from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
 
 
 def call(*arguments: object, **environment: str) -> Result:
-    return CliRunner().invoke(history, [str(argument) for argument in arguments], env=environment)
+    return CliRunner().invoke(commands, ["history", *map(str, arguments)], env=environment)
 
 
 def fine(*arguments: object) -> str:
@@ -261,8 +261,8 @@ def test_without_the_extra_the_commands_say_what_to_install(package: str, tmp_pa
         "import importlib.util, sys\n"
         "find = importlib.util.find_spec\n"
         f"importlib.util.find_spec = lambda name, *rest: None if name == {package!r} else find(name, *rest)\n"
-        "from reports.history.commands import history\n"
-        "history(sys.argv[1:])\n"
+        "from gradrace import commands\n"
+        "commands(['history', *sys.argv[1:]])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "show"],
