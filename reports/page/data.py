@@ -1,15 +1,18 @@
-"""What the page computes from: the record's cells, packed small, and how each implementation looks."""
+"""What the page draws: the record's cells and every speedup, packed small, and how implementations look."""
 
 from __future__ import annotations
 
-import unicodedata
+import math
+from collections.abc import Iterable
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from benchmarks.record.statistics import t_quantile
-from reports.analysis import Analysis, Panel
-from reports.style import MARKS, look
+from reports.analysis import PANEL, Analysis, Panel
+from reports.charts.words import describe, whiskers
+from reports.page.templates import distinct, shown
+from reports.style import MARKS, PARALLEL, look
+from reports.text import story
 
 SHAPES = {
     "o": "circle",
@@ -31,87 +34,106 @@ SHAPES = {
 """matplotlib's markers as Vega's symbols."""
 DASHES = {"-": [], "--": [6, 3], "-.": [6, 3, 1, 3], ":": [2, 3]}
 
-FIGURES = ("error_of_bound", "error_ulp", "compile_seconds", "predicted_seconds", "flops")
-
-
-def shown(text: str, longest: int = 60) -> str:
-    """`text` for a page: every script as it is, control and direction marks as U+FFFD, shortened."""
-    kept = neutral(text[: longest + 1])
-    return (kept[: longest - 1] + "…" if len(text) > longest else kept) or "(no name)"
-
-
-def neutral(text: str, keep: str = "") -> str:
-    """`text` with control and direction marks, but for those in `keep`, as U+FFFD."""
-    marks = ("Cc", "Cf", "Cs", "Co")
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if c not in keep and unicodedata.category(c) in marks else c for c in text
-    )
-
-
-def distinct(names: list[str], longest: int = 60) -> list[str]:
-    """What each name is shown as; those that would look alike are numbered."""
-    labels = [shown(name, longest) for name in names]
-    return [f"{label} ({k})" if labels.count(label) > 1 else label for k, label in enumerate(labels, 1)]
-
 
 def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
-    """Columns of numbers and of places in lists of names; times to six digits, one a process."""
-    table, record, names = analysis.cells, analysis.record, analysis.implementations
-    places: dict[str, list[Any]] = {"implementation": names, "workload": list(record.workloads)}
-    for key in ("phase", "dtype", "threads", "status", "reason"):
-        places[key] = list(dict.fromkeys(table[key]))
-    columns: dict[str, list[Any]] = {
-        key: table[key].map({value: k for k, value in enumerate(found)}).tolist()
-        for key, found in places.items()
+    """Everything that the page shows, beginning with `panel` over `baseline`; numbers to six digits.
+
+    `cells` are columns, in the order of `panels`, each of which owns the cells from `start` to `stop`.
+    `speedups` are columns like them, a set for each baseline, null where that has no time in any panel like
+    it; with it, for each panel, the answer in a sentence, and the panel whose times it has, if another.
+    """
+    table, names = analysis.cells, analysis.implementations
+    starts = np.flatnonzero(~table.duplicated(PANEL)).tolist()
+    panels = [table[start:stop] for start, stop in zip(starts, [*starts[1:], len(table)], strict=True)]
+    known = [Panel(*rows[PANEL].iloc[0]) for rows in panels]
+    statuses, reasons = (list(dict.fromkeys(table[key])) for key in ("status", "reason"))
+    workloads = list(analysis.record.workloads)
+    titles = {
+        name: f"{label} {analysis.shape(name)}"
+        for name, label in zip(workloads, distinct(workloads), strict=True)
     }
-    columns["m"] = table["batch_size"].tolist()
-    for key in FIGURES:
-        columns[key] = [_short(value) for value in table[key]]
-    timed = [analysis.times.get(cell, {}) for cell in analysis.measurements]
-    columns["process"] = [list(found) for found in timed]
-    for key in ("fastest", "median"):
-        columns[key] = [[_short(getattr(each, key)) for each in found.values()] for found in timed]
-    labels = distinct(names)
+    measured = table["status"] == "measured"
     return {
         "implementations": [
-            _implementation(analysis, name, label) for name, label in zip(names, labels, strict=True)
+            _implementation(analysis, *pair) for pair in zip(names, distinct(names), strict=True)
         ],
-        "workload": distinct(places["workload"]),
-        "shape": ["-".join(map(str, w.widths)) for w in record.workloads.values()],
-        "phase": distinct(places["phase"]),
-        "dtype": distinct(places["dtype"]),
-        "threads": places["threads"],
-        "status": places["status"],
-        "marks": [MARKS.get(status, "") for status in places["status"]],
-        "reason": [shown(reason, 300) if reason else "" for reason in places["reason"]],
-        "float64": places["dtype"].index("float64") if "float64" in places["dtype"] else -1,
-        "one": places["threads"].index(1) if 1 in places["threads"] else -1,
-        "baseline": names.index(baseline),
-        "panel": {key: places[key].index(value) for key, value in panel._asdict().items()},
-        "t": [_short(value) for value in map(t_quantile, range(1, len(record.processes) + 1))],
-        "cells": columns,
+        "panels": [
+            {
+                "workload": titles[one.workload],
+                "phase": shown(one.phase),
+                "dtype": shown(one.dtype),
+                "threads": int(one.threads),
+                "start": int(rows.index[0]),
+                "stop": int(rows.index[-1]) + 1,
+                "words": describe(rows, analysis.shape(one.workload)),
+                "whiskers": whiskers(rows),
+            }
+            for one, rows in zip(known, panels, strict=True)
+        ],
+        "statuses": statuses,
+        "marks": [MARKS.get(status, "") for status in statuses],
+        "reasons": [shown(reason, 300) if reason else "" for reason in reasons],
+        "baseline": names.index(analysis.rows(panel, baseline)["baseline"].iloc[0]),
+        "panel": known.index(panel),
+        "cells": {
+            "implementation": table["implementation"].map(names.index).tolist(),
+            "m": table["batch_size"].tolist(),
+            "status": table["status"].map(statuses.index).tolist(),
+            "reason": table["reason"].map(reasons.index).tolist(),
+            "seconds": _short(table["seconds"].where(measured, table["predicted_seconds"])),
+            "low": _short(table["low"]),
+            "high": _short(table["high"]),
+            "processes": table["processes"].tolist(),
+            "rate": _short(table["flops"] / table["seconds"] / 1e9),
+            "compile": _short(table["compile_seconds"]),
+            "bound": _short(table["error_of_bound"]),
+            "ulp": _short(table["error_ulp"]),
+        },
+        "speedups": [_speedups(analysis, name, known) for name in names],
     }
 
 
 def _implementation(analysis: Analysis, name: str, label: str) -> dict[str, Any]:
     colour, marker, dash = look(name)
     facts = analysis.record.implementations.get(name)
-    below = facts.differs_from if facts else None
     names = analysis.implementations
     return {
         "label": label,
         "colour": colour,
         "shape": SHAPES[marker],
         "dash": DASHES[dash],
-        "below": names.index(below) if below in names else None,
-        "idea": shown(facts.idea, 120) if facts else "",
+        "below": names.index(facts.differs_from) if facts and facts.differs_from in names else None,
+        "idea": shown(facts.idea.replace("`", ""), 120) if facts else "",
+        "parallel": name in PARALLEL,
     }
 
 
-def _short(value: Any) -> float | int | None:
-    """Six digits are a thousand times finer than any interval; whole numbers stay whole."""
-    if pd.isna(value):
-        return None
-    if float(value).is_integer() and abs(value) < 1e15:
-        return int(value)
-    return float(f"{value:.6g}")
+def _speedups(analysis: Analysis, baseline: str, panels: list[Panel]) -> dict[str, Any]:
+    table = analysis.speedups(baseline)
+    table = table[table["baseline"] == baseline].reindex(table.index)
+    return {
+        "value": _short(table["speedup"]),
+        "low": _short(table["speedup_low"]),
+        "high": _short(table["speedup_high"]),
+        "pairs": [int(pairs) for pairs in table["pairs"].fillna(0)],
+        "projected": np.flatnonzero(table["basis"] == "projected").tolist(),
+        "answers": [story(analysis, panel, baseline).answer for panel in panels],
+        "fallbacks": [_fallback(analysis, panel, baseline) for panel in panels],
+    }
+
+
+def _fallback(analysis: Analysis, panel: Panel, baseline: str) -> str | None:
+    used = analysis.rows(panel, baseline).iloc[0]
+    dtype, threads = used["baseline_dtype"], used["baseline_threads"]
+    own = dtype == panel.dtype and threads == panel.threads
+    return None if own else f"{shown(baseline)} in {shown(dtype)}, threads: {threads}"
+
+
+def _short(values: Iterable[float]) -> list[float | int | None]:
+    """Six digits are a thousand times finer than any interval; whole numbers stay whole, NaN is null."""
+    return [None if math.isnan(value) else _six(value) for value in values]
+
+
+def _six(value: float) -> float | int:
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return int(value) if whole else float(f"{value:.6g}")

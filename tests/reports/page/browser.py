@@ -208,7 +208,44 @@ def test_every_control_changes_what_it_says(visit: Visit) -> None:
     assert all(one != other for k, one in enumerate(seen) for other in seen[:k])
 
 
-def test_a_baseline_that_has_no_float32_lends_its_float64(visit: Visit) -> None:
+def test_one_sentence_follows_every_control(visit: Visit) -> None:
+    seen = {visit.page.inner_text("#answer")}
+    for control, label in (("dtype", "float32"), ("phase", "step"), ("baseline", "numpy")):
+        visit.choose(control, label)
+        words = visit.page.inner_text("#answer")
+        assert label in words
+        assert words not in seen
+        seen.add(words)
+
+
+def test_a_baseline_that_was_not_measured_cannot_be_chosen(visit: Visit) -> None:
+    def offered() -> set[str]:
+        found: list[str] = visit.page.evaluate(
+            "[...document.querySelectorAll('#choose-baseline option:not(:disabled)')].map((one) => one.text)"
+        )
+        return set(found)
+
+    assert offered() == set(LADDER[:8])
+    visit.choose("threads", "2")
+    assert "numba-parallel" in offered()
+    assert "implementation-3" not in offered()
+
+
+def test_a_control_with_one_option_is_text(browser: Browser, tmp_path: Path) -> None:
+    visit = Visit(browser, written(race(LADDER[:2]), tmp_path)).drawn()
+    assert visit.page.locator("#controls select").count() == 1
+    assert "float64" in visit.page.inner_text("#controls")
+    visit.context.close()
+
+
+def test_an_implementation_of_several_threads_is_not_drawn_at_one(visit: Visit) -> None:
+    assert "numba-parallel" not in visit.page.inner_text("#speedup")
+    assert "numba-parallel" in visit.page.inner_text("#heat")
+    visit.choose("threads", "2")
+    assert "numba-parallel" in visit.page.inner_text("#time")
+
+
+def test_a_baseline_that_has_no_float32_falls_back_to_float64(visit: Visit) -> None:
     visit.choose("dtype", "float32")
     assert "loops in float64" in visit.page.inner_text("#speedup-title")
     assert any(row[0] == "numpy" and row[5].endswith("x") for row in visit.cells("cells"))

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.record.race_file import Record
@@ -14,9 +15,9 @@ from tests.reports.records import LADDER, cell, race, record
 pytest.importorskip("altair", reason="the page is an extra")
 pytest.importorskip("vl_convert", reason="the page is an extra")
 
-from reports.analysis import Analysis
+from reports.analysis import Analysis, Panel, of_panel
 from reports.page import build as page
-from reports.page import charts, data
+from reports.page import charts, templates
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -155,21 +156,44 @@ def test_a_poor_record_gives_a_page_all_the_same(cells: list[Any]) -> None:
     assert "holds no facts of this implementation" in words
 
 
-def test_numbers_in_the_page_are_those_of_the_record() -> None:
-    made = race(LADDER[:4], processes=3)
-    packed = embedded(build(made))["cells"]
-    assert len(packed["m"]) == 4 * 6
-    names = Analysis(made).implementations
-    for k in (0, 5, 11, 23):
-        for process, fastest in zip(packed["process"][k], packed["fastest"][k], strict=True):
-            seconds = next(
-                m.seconds
-                for m in made.measurements
-                if m.process == process
-                and m.batch_size == packed["m"][k]
-                and m.implementation == names[packed["implementation"][k]]
-            )
-            assert fastest == pytest.approx(min(seconds), rel=1e-5)
+def test_speedups_in_the_page_are_those_of_the_analysis_for_every_baseline() -> None:
+    made = race(LADDER[:4], processes=3, dtypes=("float64", "float32"))
+    analysis = Analysis(made)
+    packed = embedded(build(made))
+    assert len(packed["cells"]["m"]) == len(analysis.cells) == 6 * 7
+    for name, found in zip(analysis.implementations, packed["speedups"], strict=True):
+        table = analysis.speedups(name)
+        for key, column in (("value", "speedup"), ("low", "speedup_low"), ("high", "speedup_high")):
+            assert np.array(found[key], float) == pytest.approx(table[column], rel=1e-5, nan_ok=True)
+        assert found["pairs"] == table["pairs"].tolist()
+    for panel in packed["panels"]:
+        own = of_panel(analysis.cells, Panel("digits", "gradients", panel["dtype"], 1))
+        seconds = packed["cells"]["seconds"][panel["start"] : panel["stop"]]
+        assert seconds == pytest.approx(own["seconds"].tolist(), rel=1e-5)
+
+
+def test_a_baseline_without_a_time_in_a_panel_has_no_speedups_there() -> None:
+    cells = [cell(name, m) for name in LADDER[:2] for m in (1, 4)]
+    made = record(
+        [*cells, *(cell(LADDER[2], m, workload="deep") for m in (1, 4))], workloads=("digits", "deep")
+    )
+    packed = embedded(build(made))
+    deep, digits = (
+        next(p for p in packed["panels"] if p["workload"].startswith(name)) for name in ("deep", "digits")
+    )
+    for found, here in zip(packed["speedups"], ("digits", "digits", "deep"), strict=True):
+        for panel in (deep, digits):
+            values = found["value"][panel["start"] : panel["stop"]]
+            assert (None not in values) == panel["workload"].startswith(here)
+
+
+def test_the_fallback_baseline_is_named() -> None:
+    packed = embedded(build(race(LADDER[:3], processes=2, dtypes=("float64", "float32"))))
+    loops = packed["speedups"][[each["label"] for each in packed["implementations"]].index("loops")]
+    by_dtype = {p["dtype"]: k for k, p in enumerate(packed["panels"])}
+    assert loops["fallbacks"][by_dtype["float64"]] is None
+    assert loops["fallbacks"][by_dtype["float32"]] == "loops in float64, threads: 1"
+    assert "as fast as loops" in loops["answers"][by_dtype["float32"]]
 
 
 def test_source_is_highlighted_and_escaped() -> None:
@@ -181,5 +205,5 @@ def test_source_is_highlighted_and_escaped() -> None:
 
 
 def test_names_that_would_look_alike_are_told_apart() -> None:
-    assert data.distinct(["a" * 100, "a" * 99, "b"], 10)[2] == "b"
-    assert len(set(data.distinct(["a" * 100, "a" * 99, "\u202e", "\u202d"], 10))) == 4
+    assert templates.distinct(["a" * 100, "a" * 99, "b"], 10)[2] == "b"
+    assert len(set(templates.distinct(["a" * 100, "a" * 99, "\u202e", "\u202d"], 10))) == 4
