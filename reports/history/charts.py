@@ -14,7 +14,7 @@ from reports.style import darker, duration, look, plain
 
 COMMITS_NAMED = 8
 LEAST_HEIGHT = 0.05
-"""Share of the median that is shown above and below it at least: noise of 1 % shall not look like a storm."""
+"""Share of the median that is shown above and below it at least, so that noise of 1 % looks small."""
 
 
 @settings()
@@ -38,8 +38,9 @@ def trend_chart(trend: Trend, points: Sequence[Point]) -> Figure:
     low, high = axes.get_ylim()
     middle = float(np.median(seconds))
     low, high = min(low, middle * (1 - LEAST_HEIGHT)), max(high, middle * (1 + LEAST_HEIGHT))
-    axes.set_ylim(low, high + 0.22 * (high - low))  # room for the words at the steps
-    axes.set_xlim(-0.5, max(len(points) - 0.5, 1.0))
+    room = 0.22 * (high - low)  # for the words at the steps
+    axes.set(xlim=(-0.5, max(len(points) - 0.5, 1.0)), ylim=(low, high + room))
+    axes.set(xlabel="commit, oldest first", ylabel="time of one call")
     for k, step in enumerate(trend.steps):
         axes.axvline(step.began - 0.5, color=FAINT, lw=0.9, ls="--", zorder=1)
         right = step.began > 0.75 * len(points)
@@ -55,10 +56,7 @@ def trend_chart(trend: Trend, points: Sequence[Point]) -> Figure:
             color=INK,
         )
     named = np.unique(np.linspace(0, len(points) - 1, min(COMMITS_NAMED, len(points))).round().astype(int))
-    axes.xaxis.set_major_locator(ticker.FixedLocator([float(k) for k in named]))
-    axes.xaxis.set_major_formatter(ticker.FixedFormatter([points[k].sha[:8] for k in named]))
+    axes.set_xticks(named, [points[k].sha[:8] for k in named])
     axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: duration(value)))
-    axes.set_xlabel("commit, oldest first")
-    axes.set_ylabel("time of one call")
     return figure

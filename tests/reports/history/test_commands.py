@@ -191,7 +191,7 @@ def test_trend_tells_the_step_and_draws_the_page(db: str, tmp_path: Path) -> Non
     assert "with it changed: numpy 2.4 -> 2.5" in text
     html = page.read_text()
     assert html.count("<svg") == 2
-    for words in ("change 25", "numpy 2.4 -&gt; 2.5", "+10", "<td class=number>40"):
+    for words in ("change 25", "numpy 2.4 -&gt; 2.5", "+10", '<td class="number">40'):
         assert words in html
     for outside in ("http://cdn", "https://cdn", "<script", "<link", "src="):
         assert outside not in html
