@@ -43,8 +43,9 @@ def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[P
 def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[str, str, Figure]]:
     """Title, file name and figure of every picture of a panel that the record has something to draw for."""
     table = analysis.speedups(baseline)
-    if panel.threads == 1:
-        table = table[~table["implementation"].isin(PARALLEL)]
+    rest = table[~table["implementation"].isin(PARALLEL)]
+    if panel.threads == 1 and not of_panel(rest, panel).empty:
+        table = rest
     rows = of_panel(table, panel)
     over = rows["baseline"].iloc[0]
     shape = analysis.shape(panel.workload)

@@ -91,15 +91,14 @@ def _lines(words: str, width: float, points: float) -> list[str]:
     return textwrap.wrap(words, int((width - 2 * MARGIN) / (points * 0.6 * 100 / 72)))
 
 
-def columns(axes: Axes, count: int, gap: float, left: float = 0.0) -> list[Axes]:
-    """Equal axes side by side in the place of `axes`: `gap` pixels apart, `left` pixels in from its edge."""
+def columns(axes: Axes, count: int, gap: float) -> list[Axes]:
+    """Equal axes side by side in the place of `axes`, `gap` pixels apart."""
     figure = figure_of(axes)
-    width = figure.bbox.width
     box = axes.get_position()
     axes.remove()
-    each = (box.width - (left + gap * (count - 1)) / width) / count
-    starts = [box.x0 + left / width + k * (each + gap / width) for k in range(count)]
-    return [figure.add_axes((start, box.y0, each, box.height)) for start in starts]
+    apart = gap / figure.bbox.width
+    each = (box.width + apart) / count
+    return [figure.add_axes((box.x0 + k * each, box.y0, each - apart, box.height)) for k in range(count)]
 
 
 def figure_of(axes: Axes) -> Figure:
@@ -110,19 +109,21 @@ def figure_of(axes: Axes) -> Figure:
 
 
 def nothing(axes: Axes, words: str) -> Figure:
-    """The figure of `axes`, which are emptied and say why."""
+    """The figure of `axes`, emptied, with the reason in their middle."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, f"nothing to draw: {words}", ha="center", color=FAINT, transform=axes.transAxes)
     return figure_of(axes)
 
 
-def picture(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:
-    """Write `figure` as `path` with each ending of `kinds`; no date is in them, so that bytes repeat."""
-    written = []
+def drawn(figure: Figure, kind: str) -> bytes:
+    """`figure` as an "svg" or a "png": the same bytes for the same figure, as no date is in them."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None, "Creator": "gradrace"} if kind == "svg" else {"Software": "gradrace"}
     with settings():
-        for kind in kinds:
-            buffer = io.BytesIO()
-            metadata = {"Date": None, "Creator": "gradrace"} if kind == "svg" else {"Software": "gradrace"}
-            figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-            written.append(files.write(path.with_name(f"{path.name}.{kind}"), buffer.getvalue()))
-    return written
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def picture(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:
+    """Write `figure` as `path` with each ending of `kinds`; the files written."""
+    return [files.write(path.with_name(f"{path.name}.{kind}"), drawn(figure, kind)) for kind in kinds]

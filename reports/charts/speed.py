@@ -109,13 +109,13 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
         "What each idea buys",
         f"{where}; times as fast as the implementation named second",
         size=(10.0, 1.9 + 0.42 * max(len(names), 2)),
-        margins=(MARGIN, MARGIN),
+        margins=(MARGIN + 290, MARGIN),
         below=24.0,
     )
     if not names or not sizes:
         return nothing(axes, "no implementation was measured together with the one that it differs from")
     first = rungs.drop_duplicates("implementation").set_index("implementation")
-    sides = columns(axes, len(sizes), 30, left=290)
+    sides = columns(axes, len(sizes), 30)
     for side, size in zip(sides, sizes, strict=True):
         rows = rungs[rungs["batch_size"] == size].set_index("implementation").reindex(names)
         values = rows["factor"].to_numpy(dtype=float)

@@ -29,6 +29,7 @@ def trend_chart(trend: Trend, points: Sequence[Point]) -> Figure:
         f"processes, a line the level",
         size=(9.0, 3.4),
         margins=(86.0, 40.0),
+        above=12.0,
     )
     colour, _, _ = look(first.implementation)
     seconds = np.exp(track.values)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports.charts.canvas import settings
+from reports.charts.canvas import drawn
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
 from reports.history.trends import Lane, Point, Step, Trend, by_commit, changed_versions
@@ -54,11 +53,8 @@ def choose_drawn(trends: Sequence[Trend]) -> list[Trend]:
 
 
 def svg(figure: Figure) -> Markup:
-    """A figure as an element of a page: the same bytes for the same figure, and no XML declaration."""
-    buffer = io.StringIO()
-    with settings():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "gradrace"})
-    text = buffer.getvalue()
+    """A figure as an element of a page: without an XML declaration."""
+    text = drawn(figure, "svg").decode()
     return Markup(text[text.index("<svg") :])  # noqa: S704
 
 

@@ -11,15 +11,11 @@ HEIGHT = 400
 LABELS = 120
 """Pixels at most for the names at the ends of lines."""
 
-TIME_LABEL = (
-    "datum.value >= 0.9995 ? format(datum.value, ',~r') + ' s' : datum.value >= 0.0009995 ? "
-    "format(datum.value * 1e3, '~r') + ' ms' : datum.value >= 9.995e-7 ? format(datum.value * 1e6, '~r') "
-    "+ ' µs' : format(datum.value * 1e9, '~r') + ' ns'"
-)
-FACTOR_LABEL = "format(datum.value, ',~r') + 'x'"
+TIME_LABEL, FACTOR_LABEL = "duration_tick(datum.value)", "factor_tick(datum.value)"
+"""The page's script defines these functions."""
 
-# The script sets these with the data: where the axes are ticked.
 TICKS = ("xticks", "yticks")
+"""Where the axes are ticked; the script sets these with the data."""
 
 
 def _axis(name: str, **more: Any) -> alt.Axis:
@@ -30,41 +26,36 @@ def _ticked(chart: Any) -> Any:
     return chart.add_params(*(alt.param(name=name, value=[]) for name in TICKS))
 
 
-def _tooltip() -> list[alt.Tooltip]:
-    fields = ("implementation", "batch size", "time", "speedup", "interval", "error", "note")
+def _tooltip(*fields: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N") for field in fields]
 
 
-def _colour() -> alt.Color:
-    return alt.Color("colour:N", scale=None, legend=None)
+CELL = _tooltip("implementation", "batch size", "time", "speedup", "interval", "error", "note")
+COLOUR = alt.Color("colour:N", scale=None, legend=None)
+FILL = alt.Fill("colour:N", scale=None)
+SHAPE = alt.Shape("shape:N", scale=None)
 
 
 def against_batch_size(title: str, label: str, unit_line: bool) -> Any:
     """Lines with whiskers and names, of datasets `rows`, `names`, `frame` (the corners) and `unit`."""
     scale = alt.Scale(type="log", base=2, nice=False)
-    x = alt.X(
-        "m:Q", title="batch size m (samples)", scale=scale, axis=_axis("xticks", format="d", grid=False)
-    )
+    axis = _axis("xticks", format="d", grid=False)
+    x = alt.X("m:Q", title="batch size m (samples)", scale=scale, axis=axis)
     log = alt.Scale(type="log", nice=False)
     y = alt.Y("value:Q", scale=log, title=title, axis=_axis("yticks", labelExpr=label))
     rows = alt.Chart(alt.NamedData(name="rows"))
     measured = rows.transform_filter("!datum.guess")
     corners = alt.Chart(alt.NamedData(name="frame")).mark_point(opacity=0, tooltip=None).encode(x, y)
     unit = alt.Chart(alt.NamedData(name="unit")).mark_rule(opacity=0.6, color="currentColor").encode(y=y)
-    guesses = rows.mark_line(strokeWidth=1, strokeDash=[2, 3]).encode(
-        x, y, _colour(), detail="implementation:N"
-    )
+    guesses = rows.mark_line(strokeWidth=1, strokeDash=[2, 3]).encode(x, y, COLOUR, detail="implementation:N")
     dash = alt.StrokeDash("dash:N", scale=None)
-    lines = measured.mark_line(strokeWidth=2).encode(x, y, _colour(), dash, detail="implementation:N")
-    bars = measured.mark_rule().encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), _colour())
-    shape = alt.Shape("shape:N", scale=None)
-    fill = alt.condition("datum.guess", alt.value("transparent"), alt.Fill("colour:N", scale=None))
-    points = rows.mark_point(size=60, opacity=1).encode(x, y, _colour(), shape, fill=fill, tooltip=_tooltip())
+    lines = measured.mark_line(strokeWidth=2).encode(x, y, COLOUR, dash, detail="implementation:N")
+    bars = measured.mark_rule().encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), COLOUR)
+    fill = alt.condition("datum.guess", alt.value("transparent"), FILL)
+    points = rows.mark_point(size=60, opacity=1).encode(x, y, COLOUR, SHAPE, fill=fill, tooltip=CELL)
     ends = alt.Chart(alt.NamedData(name="names"))
     at = (alt.X("m:Q"), alt.Y("value:Q"))
-    signs = ends.mark_point(xOffset=10, size=60, opacity=1).encode(
-        *at, _colour(), shape, fill=alt.Fill("colour:N", scale=None)
-    )
+    signs = ends.mark_point(xOffset=10, size=60, opacity=1).encode(*at, COLOUR, SHAPE, fill=FILL)
     texts = ends.mark_text(align="left", dx=18, fontSize=12, limit=LABELS - 20, color="currentColor").encode(
         *at, text="implementation:N"
     )
@@ -85,9 +76,9 @@ def ladder() -> Any:
     x = alt.X("factor:Q", scale=scale, title="times as fast", axis=_axis("xticks", labelExpr=FACTOR_LABEL))
     shape = alt.Shape("size:N", title="m", sort=None, legend=alt.Legend(orient="top", symbolFillColor="gray"))
     one = alt.Chart(alt.NamedData(name="unit")).mark_rule(color="currentColor").encode(x=x)
-    bars = rows.mark_rule().encode(y, alt.X("low:Q"), alt.X2("high:Q"), _colour())
-    fields = [alt.Tooltip(f"{field}:N") for field in ("rung", "idea", "batch size", "speedup", "interval")]
-    points = rows.mark_point(size=80, filled=True, opacity=1).encode(x, y, _colour(), shape, tooltip=fields)
+    bars = rows.mark_rule().encode(y, alt.X("low:Q"), alt.X2("high:Q"), COLOUR)
+    fields = _tooltip("rung", "idea", "batch size", "speedup", "interval")
+    points = rows.mark_point(size=80, filled=True, opacity=1).encode(x, y, COLOUR, shape, tooltip=fields)
     return _ticked(alt.layer(one, bars, points)).properties(
         width="container", height=alt.Step(26), description="What each idea multiplies"
     )
@@ -96,22 +87,11 @@ def ladder() -> Any:
 def accuracy() -> Any:
     """Largest error in ulp against speedup, at the largest batch size."""
     rows = alt.Chart(alt.NamedData(name="rows"))
-    x = alt.X(
-        "factor:Q",
-        scale=alt.Scale(type="log", padding=40),
-        title="times as fast as the baseline",
-        axis=_axis("xticks", labelExpr=FACTOR_LABEL),
-    )
-    y = alt.Y(
-        "ulp:Q",
-        scale=alt.Scale(type="log", padding=20),
-        title="largest error (ulp)",
-        axis=_axis("yticks"),
-    )
-    shape = alt.Shape("shape:N", scale=None)
-    points = rows.mark_point(size=80, filled=True, opacity=1).encode(
-        x, y, _colour(), shape, tooltip=_tooltip()
-    )
+    across, up = (alt.Scale(type="log", padding=padding) for padding in (40, 20))
+    axis = _axis("xticks", labelExpr=FACTOR_LABEL)
+    x = alt.X("factor:Q", scale=across, title="times as fast as the baseline", axis=axis)
+    y = alt.Y("ulp:Q", scale=up, title="largest error (ulp)", axis=_axis("yticks"))
+    points = rows.mark_point(size=80, filled=True, opacity=1).encode(x, y, COLOUR, SHAPE, tooltip=CELL)
     texts = rows.mark_text(fontSize=11, limit=110).encode(text="implementation:N")
     return _ticked(alt.layer(points, texts)).properties(
         width="container", height=300, description="Error against speed"
@@ -138,14 +118,13 @@ def _labelled(vega: dict[str, Any]) -> dict[str, Any]:
     return vega
 
 
+PARTS = ("labelColor", "titleColor", "domainColor", "tickColor", "gridColor")
 CONFIG = {
     "background": None,
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {
-        **dict.fromkeys(
-            ("labelColor", "titleColor", "domainColor", "tickColor", "gridColor"), "currentColor"
-        ),
+        **dict.fromkeys(PARTS, "currentColor"),
         "gridOpacity": 0.15,
         "domainOpacity": 0.5,
         "tickOpacity": 0.5,

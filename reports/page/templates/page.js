@@ -93,6 +93,10 @@
     return found.filter((value) => value >= low && value <= high);
   };
 
+  const round = (words) => words.replace(/\.0+(?=\D)/, "");
+  vegaEmbed.vega.expressionFunction("duration_tick", (value) => round(duration(value)));
+  vegaEmbed.vega.expressionFunction("factor_tick", (value) => round(factor(value)));
+
   const views = {};
   const show = async (id, datasets, signals) => {
     if (views[id]) {

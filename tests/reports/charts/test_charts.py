@@ -184,7 +184,8 @@ def test_an_implementation_of_several_threads_is_not_drawn_at_one() -> None:
     cells = [cell(name, m, 0, (t,)) for name, t in (("numba", 1e-3), ("numba-parallel", 2e-3)) for m in SIZES]
     one = record(cells)
     two = record([dataclasses.replace(m, threads=2) for m in cells])
-    for made, drawn_there in ((one, False), (two, True)):
+    alone = record([m for m in cells if m.implementation == "numba-parallel"])
+    for made, drawn_there in ((one, False), (two, True), (alone, True)):
         for _, _, figure in every_figure(made):
             words = " ".join(words for words, _ in drawn_texts(figure))
             assert ("numba-parallel" in words) == drawn_there
