@@ -12,7 +12,7 @@ from reports.charts.canvas import drawn
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
 from reports.history.trends import Lane, Point, Step, Trend, by_commit, changed_versions
-from reports.page import templates
+from reports.page import markup
 
 MOST_CHARTS = 12
 """Charts on a page: each takes a third of a second. The others are had by naming their implementation or
@@ -25,7 +25,7 @@ STEPS_OF_A_COMMIT = 12
 
 def page(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
     """The page, as text: the steps by commit, pictures of the series that stepped last, a table of all."""
-    return templates.render(
+    return markup.render(
         "trends.html",
         title=f"trends on {lane.branch}",
         lane=lane,

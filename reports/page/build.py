@@ -16,9 +16,9 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String
 from benchmarks.record.race_file import Record
 from reports import text
 from reports.analysis import Analysis, Panel
-from reports.page import charts, templates
+from reports.page import charts, markup
 from reports.page.data import pack
-from reports.page.templates import distinct, neutral
+from reports.page.markup import distinct, neutral
 from reports.style import duration
 
 TOKENS = (
@@ -37,10 +37,10 @@ def build(analysis: Analysis, panel: Panel, baseline: str) -> bytes:
     """The page, which begins with `panel` over `baseline`. Nothing in it is fetched from anywhere."""
     record, names = analysis.record, analysis.implementations
     sheet = record.implementations
-    code = (templates.FOLDER / "page.js").read_text(encoding="utf-8")
+    code = (markup.FOLDER / "page.js").read_text(encoding="utf-8")
     scripts = charts.library().replace("</script", "<\\/script"), code
     packed = {**pack(analysis, panel, baseline), "specs": charts.specifications()}
-    content = templates.render(
+    content = markup.render(
         "page.html",
         title=panel.workload,
         story=text.story(analysis, panel, baseline),
@@ -76,7 +76,7 @@ def highlight(source: str) -> Markup:
 
 def _machine(record: Record) -> list[tuple[str, Any]]:
     seconds = sum(process.seconds for process in record.processes)
-    inside = {templates.words(process.threads_in_force) for process in record.processes}
+    inside = {markup.words(process.threads_in_force) for process in record.processes}
     facts = {
         "raced": record.created,
         **record.machine,

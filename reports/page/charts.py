@@ -156,5 +156,5 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def library() -> str:
-    """Vega and vega-embed as one script, which leaves `vegaEmbed` behind."""
+    """Vega and vega-embed as one script, which defines `vegaEmbed`."""
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))

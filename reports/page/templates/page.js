@@ -93,10 +93,8 @@
     return found.filter((value) => value >= low && value <= high);
   };
 
-  const round = (words) => words.replace(/\.0+(?=\D)/, "");
-  vegaEmbed.vega.expressionFunction("duration_tick", (value) => round(duration(value)));
-  vegaEmbed.vega.expressionFunction("factor_tick", (value) => round(factor(value)));
-
+  const short = (words) => words.replace(/\.0+(?=\D)/, "");
+  const expressionFunctions = { duration_tick: (value) => short(duration(value)), factor_tick: (value) => short(factor(value)) };
   const views = {};
   const show = async (id, datasets, signals) => {
     if (views[id]) {
@@ -107,7 +105,7 @@
     }
     for (const set of specs[id].data) if (datasets[set.name]) set.values = datasets[set.name];
     for (const signal of specs[id].signals) if (signals[signal.name]) signal.value = signals[signal.name];
-    const options = { mode: "vega", renderer: "svg", actions: false, tooltip: { theme: "custom" } };
+    const options = { mode: "vega", renderer: "svg", actions: false, expressionFunctions, tooltip: { theme: "custom" } };
     views[id] = (await vegaEmbed(`#${id}`, specs[id], options)).view;
   };
 

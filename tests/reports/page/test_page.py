@@ -17,7 +17,7 @@ pytest.importorskip("vl_convert", reason="the page is an extra")
 
 from reports.analysis import Analysis, Panel, of_panel
 from reports.page import build as page
-from reports.page import charts, templates
+from reports.page import charts, markup
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -200,5 +200,5 @@ def test_source_is_highlighted_and_escaped() -> None:
 
 
 def test_names_that_would_look_alike_are_told_apart() -> None:
-    assert templates.distinct(["a" * 100, "a" * 99, "b"], 10)[2] == "b"
-    assert len(set(templates.distinct(["a" * 100, "a" * 99, "\u202e", "\u202d"], 10))) == 4
+    assert markup.distinct(["a" * 100, "a" * 99, "b"], 10)[2] == "b"
+    assert len(set(markup.distinct(["a" * 100, "a" * 99, "\u202e", "\u202d"], 10))) == 4

@@ -1,4 +1,4 @@
-"""HTML from the templates beside this file, in which every value is escaped."""
+"""HTML from the templates in the folder beside this file, where every value is escaped."""
 
 from __future__ import annotations
 
