@@ -8,7 +8,7 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,6 +179,14 @@ class Analysis:
         }
 
     @functools.cached_property
+    def lines(self) -> dict[Cell, dict[int, Times]]:
+        """The `times` of every line of a chart, a cell of no batch size: by batch size."""
+        found: dict[Cell, dict[int, Times]] = {}
+        for cell, timed in self.times.items():
+            found.setdefault(dataclasses.replace(cell, batch_size=0), {})[cell.batch_size] = timed
+        return found
+
+    @functools.cached_property
     def cells(self) -> pd.DataFrame:
         """One row a cell (the columns `CELL`).
 
@@ -227,18 +235,10 @@ class Analysis:
     def _baseline_of(self, panel: Panel, over: str) -> Cell:
         """A panel's baseline, as a cell of no batch size."""
         asked = Cell(panel.workload, panel.phase, 0, panel.dtype, panel.threads, over)
-        measured, known = self._lines
-        found = baseline(asked, measured, over)
-        return asked if found.implementation != over and asked in known else found
-
-    @functools.cached_property
-    def _lines(self) -> tuple[list[Cell], set[Cell]]:
-        """As cells of no batch size: what was measured at any, and what was measured or predicted."""
-        measured, known = (
-            dict.fromkeys(dataclasses.replace(cell, batch_size=0) for cell in cells)
-            for cells in (self.times, self._seconds)
-        )
-        return list(measured), set(known)
+        found = baseline(asked, self.lines, over)
+        sizes = {cell.batch_size for cell in self.measurements}
+        predicted = any(dataclasses.replace(asked, batch_size=size) in self._seconds for size in sizes)
+        return asked if found.implementation != over and predicted else found
 
     @functools.cached_property
     def _seconds(self) -> dict[Cell, float]:
@@ -286,18 +286,12 @@ class Analysis:
         Of every implementation with four batch sizes or more. Each process that ran all of a half gives an
         exponent; the interval is over those.
         """
-        found: dict[str, dict[float, Times]] = collections.defaultdict(dict)
-        for cell, timed in self.times.items():
-            if _panel(cell) == panel:
-                found[cell.implementation][cell.batch_size] = timed
         slopes = {}
-        for name, points in found.items():
-            sizes = sorted(points)
-            half = (len(sizes) + 1) // 2
-            if len(sizes) >= 4:
-                ends = ({size: points[size] for size in part} for part in (sizes[:half], sizes[-half:]))
-                small, large = map(_slope, ends)
-                slopes[name] = small, large
+        for line, points in self.lines.items():
+            if _panel(line) == panel and len(points) >= 4:
+                ordered = sorted(points.items())
+                half = (len(ordered) + 1) // 2
+                slopes[line.implementation] = _slope(ordered[:half]), _slope(ordered[-half:])
         return slopes
 
     def width_growth(self, panel: Panel) -> tuple[int, dict[str, Interval]]:
@@ -306,13 +300,14 @@ class Analysis:
         The batch size, and for each implementation measured in three workloads of different size or more, the
         exponent.
         """
-        found: dict[int, dict[str, dict[float, Times]]] = {}
-        for cell, timed in self.times.items():
-            if _panel(cell)[1:] == panel[1:]:
-                here = found.setdefault(cell.batch_size, {}).setdefault(cell.implementation, {})
-                here[self.connections(cell.workload)] = timed
+        found: dict[int, dict[str, dict[int, Times]]] = {}
+        for line, points in self.lines.items():
+            if _panel(line)[1:] == panel[1:]:
+                for size, timed in points.items():
+                    here = found.setdefault(size, {}).setdefault(line.implementation, {})
+                    here[self.connections(line.workload)] = timed
         for size in sorted(found, reverse=True):
-            slopes = {name: _slope(points) for name, points in found[size].items() if len(points) >= 3}
+            slopes = {name: _slope(at.items()) for name, at in found[size].items() if len(at) >= 3}
             if slopes:
                 return size, slopes
         return 0, {}
@@ -382,17 +377,15 @@ def _frame(rows: list[Any], columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({name: COLUMNS[name] for name in columns})
 
 
-def _slope(points: Mapping[float, Times]) -> Interval:
-    """The exponent of time over the keys, fitted in each process that has most points.
+def _slope(points: Iterable[tuple[int, Times]]) -> Interval:
+    """The exponent of time over the numbers before it, fitted in each process that has most points.
 
-    Others are left out: over fewer points it is another quantity, as time is no power of the key.
+    Others are left out: over fewer points it is another quantity, as time is no power of the number.
     """
-    of_process: dict[int, dict[float, float]] = collections.defaultdict(dict)
-    for at, timed in points.items():
+    of_process: dict[int, dict[int, float]] = collections.defaultdict(dict)
+    for at, timed in points:
         for process, timing in timed.items():
             of_process[process][at] = timing.fastest
     most = max(map(len, of_process.values()), default=0)
-    fits = [
-        exponent(list(line), list(line.values())) for line in of_process.values() if len(line) == most >= 2
-    ]
-    return arithmetic(fits)
+    fits = (line for line in of_process.values() if len(line) == most >= 2)
+    return arithmetic([exponent(list(line), list(line.values())) for line in fits])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks.record import files, race_file
+from benchmarks.record import documents, files, race_file
 from benchmarks.record.race_file import Record
 from reports import text
 from reports.analysis import Analysis, Panel
@@ -126,14 +126,13 @@ def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
     # Where it was written to is nobody's business.
     command = re.sub(r" --record[ =]\S+", "", record.command)
     kept = dataclasses.replace(record, command=command, measurements=measurements, settings=settings)
-    path = docs / "gallery" / name
-    race_file.write(kept, path)
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = json.loads(documents.encoded(kept, race_file.FORMAT, race_file.SCHEMA))
     document["measurements"] = [
         {key: value for key, value in each.items() if value not in (None, "", [])}
         for each in document["measurements"]
     ]
-    return files.write(path, json.dumps(document, separators=(",", ":")).encode() + b"\n")
+    compact = json.dumps(document, separators=(",", ":"))
+    return files.write(docs / "gallery" / name, f"{compact}\n".encode())
 
 
 def _three(seconds: Sequence[float]) -> tuple[float, ...]:

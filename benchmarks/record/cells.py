@@ -23,8 +23,3 @@ class Cell:
     dtype: str
     threads: int
     implementation: str
-
-    @property
-    def lane(self) -> tuple[str, int, str, str]:
-        """What one constructed implementation serves: every phase of it."""
-        return (self.workload, self.batch_size, self.dtype, self.implementation)

@@ -66,14 +66,6 @@ def read(kind: type[T], path: Path, form: str, schema: int, again: str) -> T:
         raise RecordError(f"{path}: {_placed(error)}; {again} to write a new one") from error
 
 
-def parse(kind: type[T], document: Any, place: str) -> T:
-    """A part of a document, as JSON gave it, as the dataclass `kind`; raises RecordError with the `place`."""
-    try:
-        return msgspec.convert(document, kind)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{place}: {_placed(error)}") from error
-
-
 def _placed(error: Exception) -> str:
     """msgspec's words, the place in front: "measurements[0].seconds[1]: Expected `float`, got `str`"."""
     words, _, place = str(error).partition(" - at ")
