@@ -65,7 +65,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session
 def readme(session: nox.Session) -> None:
     """Every command of README.md, as a reader types it, in a fresh clone and a fresh environment."""
-    session.install("pytest")
+    session.install("-e", ".", *TESTS)
     session.run("python", "-m", "pytest", "tests/fresh_clone.py", *session.posargs)
 
 

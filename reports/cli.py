@@ -162,7 +162,10 @@ def export(analysis: Analysis, out: Path, baseline: str | None, kind: str) -> No
 @out_option
 @panel_options
 def compare(records: tuple[Path, ...], out: Path, **wanted: str | int | None) -> None:
-    """Set RECORDS side by side: each implementation's factor between the first and every other."""
+    """Set RECORDS side by side.
+
+    Each implementation has a factor between the first record and every other.
+    """
     if len(records) < 2:
         raise ValueError(f"expected two records or more, got {len(records)}")
     found = {name: read(path) for name, path in zip(distinct(records), records, strict=True)}
@@ -196,7 +199,10 @@ def compare(records: tuple[Path, ...], out: Path, **wanted: str | int | None) ->
 @record_argument
 @baseline_option
 def standings(analysis: Analysis, baseline: str | None) -> None:
-    """Print, cell by cell, the ladder's best beside its best rival and a large gemm's rate."""
+    """Print the ladder's best beside its best rival, cell by cell.
+
+    The last column is its share of the rate of a large matrix product.
+    """
     from reports import terminal
     from reports.tables import standings as standing
 
@@ -217,7 +223,10 @@ def standings(analysis: Analysis, baseline: str | None) -> None:
     "--headline", type=FILE, callback=_analysis, help="Take this record of a headline into the gallery first."
 )
 def gallery(race: Analysis | None, headline: Analysis | None) -> None:
-    """Redraw the pictures of docs/gallery, and the figures of docs/lesson.md, from the records there."""
+    """Redraw the pictures and the figures of the documents.
+
+    They are those of the records in docs/gallery.
+    """
     from reports import gallery as drawing
     from reports.render import figures
 

@@ -45,7 +45,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands)
 def history() -> None:
-    """Keep past runs, and see what changed in them and since which commit."""
+    """Keep past runs, and find the commits that changed them."""
 
 
 db_option = click.option(
