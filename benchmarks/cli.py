@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "benchmarks.race.commands:train",
     "headline": "benchmarks.race.commands:headline",
     "merge": "benchmarks.race.commands:merge",
+    "list": "benchmarks.race.commands:list_",
     "gate": "benchmarks.gate.commands:gate",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib
 import math
 import random
 import secrets
@@ -110,27 +111,9 @@ def listed(*names: str, item: _Type, metavar: str = "LIST", **more: Any) -> clic
     return click.Option(names, multiple=True, type=_Items(item), metavar=metavar, callback=joined, **more)
 
 
-def _implementations() -> Sequence[str]:
-    import impls
-
-    return impls.names()
-
-
-def _workloads() -> Sequence[str]:
-    from benchmarks import workloads
-
-    return tuple(workloads.WORKLOADS)
-
-
-def _dtypes() -> Sequence[str]:
-    import impls
-
-    return impls.DTYPES
-
-
-IMPLEMENTATION = Name(_implementations, targets=True)
-WORKLOAD = Name(_workloads)
-DTYPE = Name(_dtypes)
+IMPLEMENTATION = Name(lambda: importlib.import_module("impls").names(), targets=True)
+DTYPE = Name(lambda: importlib.import_module("impls").DTYPES)
+WORKLOAD = Name(lambda: tuple(importlib.import_module("benchmarks.workloads").WORKLOADS))
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(min=0)
 POSITIVE = SECONDS = Positive()
@@ -222,6 +205,7 @@ def settings(
     Raises click.UsageError, ValueError or TypeError for options that do not go together, and for a network
     that is none.
     """
+    import impls
     from benchmarks.workloads import WORKLOADS, ad_hoc
 
     if network is None:
@@ -234,7 +218,7 @@ def settings(
         activation, loss = activation or "sigmoid", loss or "mean_squared_error"
         known = {f"{network} {activation} {loss}": ad_hoc(network, activation, loss)}
     chosen = Settings(
-        implementations=tuple(implementations) or tuple(_implementations()),
+        implementations=tuple(implementations) or impls.names(),
         workloads=tuple(known),
         batch_sizes=tuple(sorted(batch_sizes or BATCH_SIZES)),
         dtypes=tuple(dtypes) or ("float64",),

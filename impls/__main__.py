@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from impls import facts, registry
+from impls import registry
 from impls.interface import DTYPES, Unavailable
 from impls.referee import conformance
 from impls.referee.accuracy import accuracy
@@ -30,57 +28,6 @@ console = Console()
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The implementations: the fairness sheet, the conformance test, their accuracy."""
-
-
-@main.command("list")
-def list_() -> None:
-    """Show the fairness sheet: each implementation's facts, and its threads and BLAS in force."""
-    sheets = [facts.sheet(name) for name in registry.names()]
-    ready = [sheet.name for sheet in sheets if sheet.implementation]
-    with (
-        console.status(f"running each of {len(ready)} implementations for a moment, in a process of its own"),
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        found = dict(zip(ready, pool.map(facts.in_force, ready), strict=True))
-
-    ideas = Table(_names(), "idea", "differs from", "available", title="Implementations")
-    ideas.add_column("lines of code", justify="right")
-    ways = Table(_names(), "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
-    force = Table(
-        _names(),
-        "threads in force, asked for 1",
-        "BLAS",
-        title="What is in force",
-        caption="Cores busy: CPU time by elapsed time, at most 1 where one thread is really in force.",
-    )
-    force.add_column("cores busy", justify="right")
-    for sheet in sheets:
-        if sheet.implementation is None:
-            ideas.add_row(sheet.name, "", "", f"no: {escape(sheet.unavailable)}", "")
-            continue
-        implementation, measured = sheet.implementation, found[sheet.name]
-        ideas.add_row(
-            sheet.name,
-            escape(implementation.idea),
-            escape(implementation.differs_from or "-"),
-            "yes",
-            str(sheet.lines),
-        )
-        order = "that of loops" if implementation.same_order else "its own"
-        ways.add_row(
-            sheet.name,
-            ", ".join(implementation.dtypes),
-            order,
-            escape(implementation.fast_math),
-            escape(implementation.layout),
-        )
-        if isinstance(measured, str):
-            force.add_row(sheet.name, escape(measured), "", "")
-        else:
-            threads = ", ".join(f"{pool} {count}" for pool, count in measured.threads.items())
-            force.add_row(sheet.name, threads, measured.blas, f"{measured.busy:.2f}")
-    for table in (ideas, ways, force):
-        console.print(table)
 
 
 @main.command()

@@ -203,3 +203,11 @@ def merge(records: tuple[Path, ...], record: Path) -> None:
     merged = merging.merge([race_file.read(path) for path in records])
     race_file.write(merged, record)
     click.echo(f"{len(merged.processes)} processes, {len(merged.measurements)} measurements: {record}")
+
+
+@click.command("list")
+def list_() -> None:
+    """Show what each implementation is, and what is in force where it runs."""
+    from benchmarks.race import sheet
+
+    sheet.main()

@@ -43,7 +43,7 @@ def next_cells(
     left = [cell for cell in cells if cell not in gone]
     if not measurements:
         return left
-    measured = [m.cell for m in measurements if m.status == "measured"]
+    measured = list(dict.fromkeys(m.cell for m in measurements if m.status == "measured"))
     if 1 + max(m.process for m in measurements) < FEWEST:
         wanted = sorted(left, key=lambda cell: costs.get(cell, 0.0))
     else:
@@ -55,7 +55,8 @@ def next_cells(
             and (found[cell].half_width > target or found[cell].pairs < FEWEST)
             and baseline(cell, measured, over) not in gone
         ]
-        wanted = sorted(wide, key=lambda cell: -found[cell].half_width)
+        never = [cell for cell in left if cell not in measured]  # each process ended before it came to them
+        wanted = [*never, *sorted(wide, key=lambda cell: -found[cell].half_width)]
     chosen: set[Cell] = set()
     for cell in wanted:
         with_baseline = {cell, baseline(cell, [*measured, cell], over)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from impls import facts, registry
+from impls import facts
 from impls.__main__ import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -70,37 +70,6 @@ def test_check_of_what_cannot_be_loaded_shows_why(target: str, words: str) -> No
     assert "Traceback" not in result.output
 
 
-def test_list_has_every_implementation_and_every_fact(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = {name: registry.REGISTRY[name] for name in ("loops", "numpy")}
-    table["absent"] = registry.Entry("no_such_package:Absent", extra="absent")
-    monkeypatch.setattr(registry, "REGISTRY", table)
-    result = run("list")
-    assert result.exit_code == 0, result.output
-    assert "Python floats in lists, one connection at a time" in result.output
-    assert "vectorized over the batch: matrices of width m" in result.output
-    assert "pip install -e '.[absent]'" in result.output
-    for fact in ("that of loops", "its own", "C-contiguous matrices", "numpy-sample", "cores busy"):
-        assert fact in result.output
-
-
-def test_what_is_in_force_is_one_thread_where_one_was_asked_for() -> None:
-    found = facts.in_force("numpy")
-    assert isinstance(found, facts.InForce), found
-    assert found.threads
-    assert set(found.threads.values()) == {1}
-    assert 0 < found.busy < 1.5
-    assert re.match(r"\w+ \d+\.\d+", found.blas)
-
-
-def test_loops_use_no_blas_and_a_broken_implementation_is_reported() -> None:
-    found = facts.in_force("loops")
-    assert isinstance(found, facts.InForce), found
-    assert found.blas == "none: its own loops"
-    reason = facts.in_force("nowhere.py:Mine")
-    assert isinstance(reason, str)
-    assert "there is no file nowhere.py" in reason
-
-
 def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings() -> None:
     source = '"""Two\nlines."""\n\n# a comment\nx = [  # one\n    1,\n]\n\n'
     source += 'def f():\n    """Doc."""\n    return """a\nb"""\n'
@@ -112,5 +81,5 @@ def test_the_module_runs_and_helps() -> None:
         [sys.executable, "-m", "impls", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for command in ("list", "check", "accuracy"):
+    for command in ("check", "accuracy"):
         assert command in done.stdout

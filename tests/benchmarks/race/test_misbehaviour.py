@@ -51,15 +51,15 @@ class Deed(NumpyBatch):
 
     def forward(self):
         self.act("forward")
-        super().forward()
+        return super().forward()
 
     def gradients(self):
         self.act("gradients")
-        super().gradients()
+        return super().gradients()
 
     def step(self, learning_rate):
         self.act("step")
-        super().step(learning_rate)
+        return super().step(learning_rate)
 
 def made(name, where, deed):
     globals()[name] = type(name, (Deed,), {"where": where, "deed": staticmethod(deed)})

@@ -82,3 +82,9 @@ def test_a_narrow_interval_of_few_pairs_is_not_believed() -> None:
     assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == cells
     found += [measurement("numpy", k) for k in (2, 3, 4)]
     assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == []
+
+
+def test_a_cell_that_no_process_has_come_to_is_wanted_however_many_there_were() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba")]
+    found = [measurement(name, k) for k in range(7) for name in ("loops", "numpy")]
+    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == [cell("loops"), cell("numba")]

@@ -1,0 +1,166 @@
+"""The fairness sheet: what each implementation is, and what is in force in a process that runs it alone."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import rich.console
+import threadpoolctl
+from rich.markup import escape
+from rich.table import Column, Table
+
+import impls
+from benchmarks.measure.process import Message, Parent, Process, ProcessError
+
+MEASURED_SECONDS = 0.2
+TIMEOUT_SECONDS = 300.0
+
+
+class Order(Message):
+    """What the process is asked."""
+
+
+class Run(Order):
+    """Run the implementation of that name for a moment, on one thread."""
+
+    name: str
+
+
+class Answer(Message):
+    """What it answers."""
+
+
+class InForce(Answer):
+    """What was found in a process that ran an implementation alone, asked for one thread.
+
+    `threads` is the size of each pool of threads, as the libraries report it; `busy` is CPU time by elapsed
+    time while it ran: at most 1 where one thread is really in force, whatever the libraries report. `blas`
+    are the libraries that its products can come from.
+    """
+
+    threads: Mapping[str, int]
+    busy: float
+    blas: str
+
+
+class Lacking(Answer):
+    """Why nothing was found."""
+
+    reason: str
+
+
+def in_force(name: str) -> InForce | Lacking:
+    """What is in force for the implementation `name`, measured in a process of its own."""
+    try:
+        with Process(serve, threads=1) as process:
+            process.send(Run(name))
+            answer = process.receive(Answer, TIMEOUT_SECONDS)
+    except ProcessError as error:
+        return Lacking(str(error))
+    assert isinstance(answer, InForce | Lacking)
+    return answer
+
+
+def serve(parent: Parent) -> None:
+    """Answer the one order."""
+    order = parent.receive(Order)
+    assert isinstance(order, Run)
+    try:
+        parent.send(_measure(order.name))
+    except (impls.Unavailable, impls.Unsupported) as error:
+        parent.send(Lacking(str(error)))
+
+
+def _measure(name: str) -> InForce:
+    implementation_class = impls.load(name)
+    # A network that every implementation can run, and a batch for which a library would want all threads.
+    network = impls.Network((256, 128, 10), ("tanh", "softmax"), "softmax_cross_entropy")
+    m = 8 if implementation_class.same_order else 512
+    implementation = implementation_class(impls.Problem.random(network, m, m), threads=1)
+    begun, used = time.perf_counter(), time.process_time()
+    while time.perf_counter() - begun < MEASURED_SECONDS:
+        implementation.gradients()
+    busy = (time.process_time() - used) / (time.perf_counter() - begun)
+    pools = threadpoolctl.threadpool_info()
+    threads = {f"{pool['internal_api']} of {_owner(pool['filepath'])}": pool["num_threads"] for pool in pools}
+    blas = [
+        f"{pool['internal_api']} {pool['version']} of {_owner(pool['filepath'])}"
+        for pool in pools
+        if pool["user_api"] == "blas"
+    ]
+    torch, jaxlib, numba = (sys.modules.get(module) for module in ("torch", "jaxlib", "numba"))
+    if numba is not None:
+        threads["numba"] = numba.get_num_threads()
+    if torch is not None:
+        threads["torch"] = torch.get_num_threads()
+        built = [line.strip(" -") for line in torch.__config__.show().splitlines()]
+        mkl = [line.split(" for ")[0] for line in built if "Math Kernel Library" in line]
+        blas = mkl or [f"what torch {torch.__version__} was built with"]
+    if jaxlib is not None:
+        tasks = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+        threads["XLA"] = tasks.count("tf_XLAEigen")
+        blas = [f"XLA's own, of jaxlib {jaxlib.version.__version__}"]
+    elif torch is None and not _multiplies_matrices(inspect.getfile(implementation_class)):
+        blas = ["none: its own loops"]
+    return InForce(threads, busy, ", ".join(blas))
+
+
+def _multiplies_matrices(path: str) -> bool:
+    """Whether an implementation's file asks a library for a product of matrices anywhere."""
+    return any(
+        isinstance(node, ast.MatMult) or (isinstance(node, ast.Attribute) and node.attr in {"dot", "matmul"})
+        for node in ast.walk(ast.parse(Path(path).read_text("utf-8")))
+    )
+
+
+def _owner(library: str) -> str:
+    """The package that a shared library came with."""
+    parts = Path(library).parts
+    if "site-packages" not in parts:
+        return parts[-1]
+    return parts[parts.index("site-packages") + 1].removesuffix(".libs")
+
+
+def main() -> None:
+    """Print the sheet: a table of ideas, one of ways to compute, and one of what is in force."""
+    console = rich.console.Console()
+    name = Column("name", no_wrap=True)
+    ideas = Table(name, "idea", "differs from", "available", title="Implementations")
+    ideas.add_column("lines of code", justify="right")
+    ways = Table(name, "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
+    force = Table(
+        name,
+        "threads in force, asked for 1",
+        "BLAS",
+        title="What is in force",
+        caption="Cores busy: CPU time by elapsed time, at most 1 where one thread is really in force.",
+    )
+    force.add_column("cores busy", justify="right")
+    classes = {}
+    for each in impls.names():
+        try:
+            classes[each] = found = impls.load(each)
+        except impls.Unavailable as error:
+            ideas.add_row(each, "", "", f"no: {escape(str(error))}", "")
+            continue
+        lines = impls.lines_of_code(Path(inspect.getfile(found)).read_text("utf-8"))
+        ideas.add_row(each, escape(found.idea), escape(found.differs_from or "-"), "yes", str(lines))
+        order = "that of loops" if found.same_order else "its own"
+        ways.add_row(each, ", ".join(found.dtypes), order, escape(found.fast_math), escape(found.layout))
+    words = f"running each of {len(classes)} implementations for a moment, in a process of its own"
+    with console.status(words), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for each, answer in zip(classes, pool.map(in_force, classes), strict=True):
+            if isinstance(answer, Lacking):
+                force.add_row(each, escape(answer.reason), "", "")
+            else:
+                threads = ", ".join(f"{pool} {count}" for pool, count in answer.threads.items())
+                force.add_row(each, threads, answer.blas, f"{answer.busy:.2f}")
+    for table in (ideas, ways, force):
+        console.print(table)
