@@ -3,7 +3,7 @@
 On a shared machine whatever runs beside a process (on the other thread of its core, say) makes it slower by
 half for seconds at a time, and no counter of the system shows it. A short loop, the probe, does: it takes
 about its shortest time, or half as long again. Each round begins in a moment in which the probe takes its
-usual time, and rounds that end in another moment are told apart.
+usual time, and rounds that end in a disturbed one are known.
 """
 
 from __future__ import annotations

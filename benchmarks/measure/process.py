@@ -15,7 +15,7 @@
 A family of messages is a subclass of `Message`, and each of its own subclasses has one meaning; `receive`
 takes the family. Several processes can be given their orders before any answer is awaited. Whatever a process
 does instead of answering (an exception, `sys.exit`, `os._exit`, a signal, silence) raises a `ProcessError`
-whose message says what happened and what the process printed last.
+whose message has what happened and what the process printed last.
 
 The environment of a process is known: threads are limited before anything is loaded, Python's own variables
 are left out, our packages come first on its path and the user's folder comes last. It has a session of its

@@ -49,7 +49,7 @@ def limit_threads(threads: int) -> tuple[int, ...]:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     if "numpy" in sys.modules:
-        # Too late for the variables: the libraries that are loaded already must be told.
+        # Too late for the variables of those libraries that are loaded already.
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(threads)

@@ -155,7 +155,7 @@ class Race:
         """Measure the cells in a fresh process, as far as the budget goes.
 
         `compiled` is the folder where JAX finds what it compiled in earlier processes: unlike numba and
-        PyTorch it keeps nothing unless it is told where.
+        PyTorch it keeps nothing without being given a folder.
         """
         plan, first = self.plan, not self.processes
         seed = plan.settings.seed + len(self.processes)

@@ -82,7 +82,7 @@ def record(
 
 
 def clock_time(seconds: float) -> str:
-    """Hours, minutes and seconds as a reader says them: 9 h 12 min, 1 min 3 s, 4.21 s."""
+    """A time in hours, minutes and seconds: 9 h 12 min, 1 min 3 s, 4.21 s."""
     if seconds < 59.95:
         return f"{seconds:.3g} s"
     if round(seconds) < 3600:

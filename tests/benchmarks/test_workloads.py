@@ -1,4 +1,4 @@
-"""The workloads: what they are made of, and what a wrong one is told."""
+"""The workloads: what they are made of, and how a wrong one is refused."""
 
 from typing import Any
 
@@ -79,13 +79,13 @@ def test_a_network_of_ones_own_ends_as_its_loss_needs() -> None:
         ("64-8-10", "relu", "hinge", "expected one of mean_squared_error"),
     ],
 )
-def test_a_wrong_network_is_told_what_was_expected(
+def test_a_wrong_network_is_refused_with_what_was_expected(
     network: Any, activation: str, loss: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         workloads.ad_hoc(network, activation, loss)
 
 
-def test_an_unknown_workload_is_told_the_known_ones() -> None:
+def test_an_unknown_workload_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"expected one of digits, .*, got 'mnist'"):
         workloads.named("mnist")

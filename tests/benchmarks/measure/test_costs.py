@@ -123,7 +123,7 @@ def test_the_bytes_are_those_of_what_is_given_and_what_comes_back(network: Any) 
     assert 2 * costs.traffic(network, "step", m, 4) == costs.traffic(network, "step", m, 8)
 
 
-def test_the_digits_cost_what_the_derivation_says() -> None:
+def test_the_digits_cost_what_is_derived() -> None:
     network = impls.Network((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error")
     assert costs.parameters(network) == 65 * 32 + 33 * 10
     assert costs.flops(network, "forward", 1) == 2 * (64 * 32 + 32 * 10)

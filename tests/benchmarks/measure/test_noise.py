@@ -20,7 +20,7 @@ PROBE = 4e-5
 
 
 class Machine:
-    """Two CPUs; `disturbed(cpu, now)` says which is slowed to half when."""
+    """Two CPUs; `disturbed(cpu, now)` is which is slowed to half when."""
 
     def __init__(self, disturbed: Callable[[int, float], bool]) -> None:
         self.disturbed = disturbed
@@ -114,7 +114,7 @@ def test_listening_ends_where_moments_differ_and_else_in_time(machine: Build) ->
     assert made.now == pytest.approx(noise.LISTEN_SECONDS, rel=0.01)
 
 
-def test_rounds_that_a_disturbance_began_or_ended_in_are_told_from_others(machine: Build) -> None:
+def test_rounds_that_a_disturbance_began_or_ended_in_are_known(machine: Build) -> None:
     made = machine(lambda cpu, now: 0.025 < now < 0.055)
     moments = Moments(SLOWER, PROBE)
     taken = rounds(moments, made, count=5, seconds=0.01)

@@ -189,7 +189,9 @@ def test_a_process_knows_its_environment(tmp_path: Path, monkeypatch: pytest.Mon
         ("fork and exit", "exited with status 0"),
     ],
 )
-def test_a_process_that_ends_instead_of_answering_is_an_error_that_says_how(deed: str, words: str) -> None:
+def test_a_process_that_ends_instead_of_answering_is_an_error_with_how_it_ended(
+    deed: str, words: str
+) -> None:
     with Process(serve, threads=1) as process:
         with pytest.raises(ProcessError, match=words) as caught:
             ask(process, Do(deed))
@@ -199,7 +201,7 @@ def test_a_process_that_ends_instead_of_answering_is_an_error_that_says_how(deed
             ask(process, Echo("anyone?"))
 
 
-def test_silence_is_told_from_an_end() -> None:
+def test_silence_is_an_error_of_its_own() -> None:
     with Process(serve, threads=1) as process:
         ask(process, Echo("ready"))
         process.send(Do("spin"))

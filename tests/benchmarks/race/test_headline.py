@@ -1,4 +1,4 @@
-"""The article's experiment: what is run in full, what is projected, and how it is told."""
+"""The article's experiment: what is run in full, what is projected, and how it is shown."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
     assert "class NumpyBatch" in record.implementations["numpy"].source
 
 
-def test_every_implementation_starts_anew_and_tells_the_loss_over_all_samples() -> None:
+def test_every_implementation_starts_anew_and_records_the_loss_over_all_samples() -> None:
     experiment = dataclasses.replace(TINY, workload="digits", batch_size=512, steps=20)
     one, other = (run(name, experiment).measurement for name in ("numpy", "numpy-inplace"))
     assert headline.in_full(one, 20)
@@ -94,7 +94,7 @@ def test_a_implementation_that_cannot_is_on_record_with_its_reason(tmp_path: Pat
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.0123, "0.0123 s"), (59.94, "59.9 s"), (63, "1 min 3 s"), (33120, "9 h 12 min")]
 )
-def test_times_are_told_in_hours_minutes_and_seconds(seconds: float, said: str) -> None:
+def test_times_are_shown_in_hours_minutes_and_seconds(seconds: float, said: str) -> None:
     assert headline.clock_time(seconds) == said
 
 

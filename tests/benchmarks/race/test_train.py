@@ -72,7 +72,7 @@ def test_chunks_make_no_difference() -> None:
     assert len(set(losses)) == 1
 
 
-def test_a_loss_that_explodes_is_an_error_that_says_what_to_do() -> None:
+def test_a_loss_that_explodes_is_an_error_with_a_remedy() -> None:
     course = train.Course(workload="digits-softmax", steps=20, learning_rate=1e300)
     implementation = impls.load("numpy")(course.problem())
     with np.errstate(all="ignore"), pytest.raises(ArithmeticError, match="try a lower --learning-rate"):
