@@ -1,4 +1,4 @@
-"""What the gate watches unless it is told otherwise: twelve benchmarks, a literal list.
+"""What the gate watches unless it is asked for other implementations: twelve benchmarks, a literal list.
 
 numba compiles anew in every process: `numba-loops` and `numba`, which take as long to compile as
 `numba-blocked`, would cost more than half of the pairs that a budget holds. At m = 1 `numba-blocked` takes a

@@ -28,7 +28,7 @@ PENALTY = 4.0
 docs/history.md for how often each price sees steps that are none, and misses those that are."""
 
 FEWEST = 50
-"""A shorter series pays the price of one of this length: it knows its noise badly."""
+"""A shorter series pays the price of one of this length: its noise is known badly."""
 
 MINIMUM_EFFECT = 0.02
 """Steps smaller than this factor less 1 are not reported: the gate's own least effect."""

@@ -1,4 +1,4 @@
-"""What Git knows of a commit and of a branch, in the repository around the working directory."""
+"""Commits and branches by their names, in the repository around the working directory."""
 
 from __future__ import annotations
 

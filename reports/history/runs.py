@@ -13,7 +13,7 @@ from typing import Any
 
 
 class HistoryError(ValueError):
-    """Something that the user can mend; the message says what was expected, what was got and what to do."""
+    """A mistake of the user's, or a database that is away: what was expected, what was got and what to do."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)

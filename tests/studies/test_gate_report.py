@@ -128,12 +128,12 @@ def test_the_study_is_reported_in_tables_and_a_chart(tmp_path: Path) -> None:
     ]
     ours = next(row for row in rows if row[0] == "this gate")
     assert ours == ["this gate", "0.0 %", "0.0 %", ours[3], "100.0 %", "100.0 %", ours[6]]
-    told = {(row[0], row[1]): row[2] for row in rows}
-    assert told["no change", "this gate"].startswith("0 of 20: 0.0 % (0.0 to 16.8)")
-    assert told["10 % in one benchmark", "this gate"].startswith("20 of 20")
-    assert told["spin-10, recorded", "this gate"].startswith("20 of 20")
-    assert told["same", "this gate"].startswith("0 of 1:")
-    assert told["spin-10", "this gate"].startswith("1 of 1:")
+    reported = {(row[0], row[1]): row[2] for row in rows}
+    assert reported["no change", "this gate"].startswith("0 of 20: 0.0 % (0.0 to 16.8)")
+    assert reported["10 % in one benchmark", "this gate"].startswith("20 of 20")
+    assert reported["spin-10, recorded", "this gate"].startswith("20 of 20")
+    assert reported["same", "this gate"].startswith("0 of 1:")
+    assert reported["spin-10", "this gate"].startswith("1 of 1:")
     of_four = [row for row in rows if len(row) == 4 and row[1] not in ("gates", "---", "benchmark")]
     costs, sizes = of_four[:3], of_four[3:]
     assert [row[:3] for row in sizes] == [["spin-10", name, "30"] for name in by_hand.names()]
@@ -143,7 +143,7 @@ def test_the_study_is_reported_in_tables_and_a_chart(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "gate-study.svg").stat().st_size > 1000
 
 
-def test_without_whole_gates_the_report_says_so(tmp_path: Path) -> None:
+def test_without_whole_gates_the_report_is_short(tmp_path: Path) -> None:
     assert "None yet." in report(tmp_path, recorded()).output
 
 

@@ -86,10 +86,10 @@ def test_the_more_is_gated_the_more_it_takes_to_flag() -> None:
 def test_a_confirmed_slowdown_lowers_the_bar_of_the_others() -> None:
     # b1 is flagged at 12 / FLAG = 30 alone, and at 11 / FLAG = 27.5 once b0 is confirmed.
     share = [slowdown(0.1)] * 12
-    wealth = (1 + 0.9) ** 5 * 1.15  # 28.5
+    evidence = (1 + 0.9) ** 5 * 1.15  # 28.5
     bet = RULE.width * 0.15 / 0.9
     other = [slowdown(0.1)] * 5 + [slowdown(0.02) + bet] + [slowdown(0.02)] * 6
-    assert 11 / FLAG < wealth < 12 / FLAG
+    assert 11 / FLAG < evidence < 12 / FLAG
     assert not decide(rows(share[:11], other[:11]), NAMES, (), RULE).benchmarks["b1"].flagged
     assert decide(rows(share, other), NAMES, (), RULE).benchmarks["b1"].flagged
 

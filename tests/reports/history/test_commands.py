@@ -1,4 +1,4 @@
-"""The commands: from files to answers, with a message and exit code 2 for every mistake."""
+"""The commands: from files to answers, with a message and exit status 2 for every mistake."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_pairs_are_a_run_for_each_side(db: str, tmp_path: Path, repository: Path
     assert "105 µs" in text.replace("107 µs", "105 µs")
 
 
-def test_what_the_command_line_says_of_the_commit_counts(db: str, tmp_path: Path) -> None:
+def test_the_commit_of_the_command_line_counts(db: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     race_file.write(dataclasses.replace(made.race(), settings={}), path)
     assert "expected the commit that was measured" in refused("add", path, "--db", db)
@@ -145,7 +145,7 @@ def test_a_race_of_a_changed_tree_is_refused(db: str, record: Path) -> None:
     assert "run 1" in fine("add", record, "--commit", made.sha(0), "--db", db)
 
 
-def test_git_tells_the_date_and_the_subject(
+def test_the_date_and_the_subject_are_those_of_git(
     tmp_path: Path, record: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -183,7 +183,7 @@ def test_a_place_where_no_history_can_be_is_refused(record: Path, tmp_path: Path
     assert "expected" in refused("show", "--db", record)
 
 
-def test_trend_tells_the_step_and_draws_the_page(db: str, tmp_path: Path) -> None:
+def test_trend_prints_the_step_and_draws_the_page(db: str, tmp_path: Path) -> None:
     made.stepping(made.opened(db))
     page = tmp_path / "out" / "page.html"
     text = fine("trend", "--db", db, "--page", page)
@@ -225,7 +225,7 @@ def test_a_number_that_no_run_can_have_is_refused(
     assert "is not in the range" in refused(*command, number, "--db", db)
 
 
-def test_prune_drops_what_it_is_told(db: str, record: Path) -> None:
+def test_prune_drops_what_is_chosen(db: str, record: Path) -> None:
     fine("add", record, "--db", db)
     assert "expected --before, --branch or --run" in refused("prune", "--db", db)
     assert "expected an ISO 8601 date" in refused("prune", "--before", "soon", "--db", db)

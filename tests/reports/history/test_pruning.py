@@ -45,7 +45,7 @@ def test_what_is_chosen_goes_with_what_only_it_needed(db: str, choice: dict[str,
     assert counts(db) == {"run": 2, "document": 2, "machine": 1, "series": 1, "measurement": 4}
 
 
-def test_a_file_that_cannot_shrink_now_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_shrink_now_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from reports.history import pruning
     from reports.history.runs import HistoryError
 
