@@ -19,7 +19,7 @@ LEAST_HEIGHT = 0.05
 
 @settings()
 def trend_chart(trend: Trend, points: Sequence[Point]) -> Figure:
-    """Time of one call against the commits of the lane, each step marked with its commit and its size."""
+    """Time of one call against the commits of the timeline, each step marked with its commit and its size."""
     track = trend.track
     first = track.series
     threads = f"{first.threads} thread" + ("" if first.threads == 1 else "s")

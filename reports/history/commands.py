@@ -136,21 +136,21 @@ def trend(branch: str | None, machine: str | None, page: Path | None, db: str, *
     from reports.history import reading, terminal, trends
 
     with _open(db) as store:
-        lane = reading.choose(store, machine, branch)
+        timeline = reading.choose(store, machine, branch)
         chosen = {name: value for name, value in wanted.items() if value is not None}
-        points, tracks = reading.tracks(store, lane, chosen)
+        points, tracks = reading.tracks(store, timeline, chosen)
     if not tracks:
         raise HistoryError(
-            f"{lane}: expected series with {chosen}, got none; `history show` lists what is there"
+            f"{timeline}: expected series with {chosen}, got none; `gradrace history show` lists them"
         )
     found = [trends.trend(track) for track in tracks]
-    terminal.trends(lane, points, found)
+    terminal.trends(timeline, points, found)
     if page is not None:
         from benchmarks.record import files
         from reports.history import page as trend_page
 
         try:
-            click.echo(files.write(page, trend_page.page(lane, points, found, store.place).encode()))
+            click.echo(files.write(page, trend_page.page(timeline, points, found, store.place).encode()))
         except OSError as error:
             raise HistoryError(
                 f"--page {page}: expected a file that can be written, got: {error.strerror or error}"

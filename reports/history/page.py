@@ -1,4 +1,4 @@
-"""The trend page: one HTML file that needs nothing else, from the trends of one lane."""
+"""The trend page: one HTML file that needs nothing else, from the trends of one timeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reports.charts.canvas import drawn
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
-from reports.history.trends import Lane, Point, Step, Trend, by_commit, changed_versions
+from reports.history.trends import Point, Step, Timeline, Trend, by_commit, changed_versions
 from reports.page import markup
 
 MOST_CHARTS = 12
@@ -23,12 +23,12 @@ STEPS_OF_A_COMMIT = 12
 """Rows of one commit in the table of steps; a commit that changes all of them needs no more to show it."""
 
 
-def page(lane: Lane, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
+def page(timeline: Timeline, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
     """The page, as text: the steps by commit, pictures of the series that stepped last, a table of all."""
     return markup.render(
         "trends.html",
-        title=f"trends on {lane.branch}",
-        lane=lane,
+        title=f"trends on {timeline.branch}",
+        timeline=timeline,
         place=place,
         points=points,
         trends=trends,

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from reports.history.runs import HistoryError, Series
 from reports.history.schema import documents, machines, measurements, runs, series
 from reports.history.store import Store
-from reports.history.trends import Lane, Point, Track
+from reports.history.trends import Point, Timeline, Track
 
 ROWS_AT_ONCE = 100_000
 
 
-def lanes(store: Store) -> list[Lane]:
-    """Every lane, the one with the most commits first."""
+def timelines(store: Store) -> list[Timeline]:
+    """Every timeline, the one with the most commits first."""
     query = (
         sa.select(
             machines.c.id,
@@ -37,31 +37,31 @@ def lanes(store: Store) -> list[Lane]:
     )
     with store.reading() as connection:
         # A column of JSON cannot be grouped by in PostgreSQL: the facts come from the key of their table.
-        found = [Lane(*row) for row in connection.execute(query)]
-    return sorted(found, key=lambda lane: (lane.commits, lane.newest), reverse=True)
+        found = [Timeline(*row) for row in connection.execute(query)]
+    return sorted(found, key=lambda timeline: (timeline.commits, timeline.newest), reverse=True)
 
 
-def choose(store: Store, machine: str | None, branch: str | None) -> Lane:
-    """The lane with the most commits, of those on `machine` (the start of its key) and `branch` if given."""
-    every = lanes(store)
-    for lane in every:
-        if lane.machine_key.startswith(machine or "") and branch in (None, lane.branch):
-            return lane
+def choose(store: Store, machine: str | None, branch: str | None) -> Timeline:
+    """The timeline with the most commits, of those on `machine` (the start of its key) and `branch`."""
+    every = timelines(store)
+    for timeline in every:
+        if timeline.machine_key.startswith(machine or "") and branch in (None, timeline.branch):
+            return timeline
     if not every:
         raise HistoryError(
             f"{store.place}: expected runs, got an empty history; add one: gradrace history add RECORD"
         )
     raise HistoryError(
-        f"{store.place}: expected one of {'; '.join(str(lane) for lane in every)}; got "
+        f"{store.place}: expected one of {'; '.join(str(timeline) for timeline in every)}; got "
         f"machine {machine or 'any'}, branch {branch or 'any'}"
     )
 
 
-def tracks(store: Store, lane: Lane, wanted: Mapping[str, Any]) -> tuple[list[Point], list[Track]]:
-    """The commits of `lane`, oldest first, and along them every series whose fields are as `wanted`."""
-    in_lane = sa.and_(runs.c.machine_id == lane.machine_id, runs.c.branch == lane.branch)
+def tracks(store: Store, timeline: Timeline, wanted: Mapping[str, Any]) -> tuple[list[Point], list[Track]]:
+    """The commits of `timeline`, oldest first, and along them every series whose fields are as `wanted`."""
+    in_timeline = sa.and_(runs.c.machine_id == timeline.machine_id, runs.c.branch == timeline.branch)
     of_runs = sa.select(runs.c.id, runs.c.commit, runs.c.subject, runs.c.dated, runs.c.versions).where(
-        in_lane
+        in_timeline
     )
     of_series = sa.select(series).where(*(series.c[name] == value for name, value in wanted.items()))
     with store.reading() as connection:
@@ -72,7 +72,7 @@ def tracks(store: Store, lane: Lane, wanted: Mapping[str, Any]) -> tuple[list[Po
             for row in connection.execute(of_series)
         }
         of_values = sa.select(measurements.c.series_id, measurements.c.run_id, measurements.c.quartile)
-        of_values = of_values.join(runs).where(in_lane)
+        of_values = of_values.join(runs).where(in_timeline)
         if wanted:
             of_values = of_values.where(measurements.c.series_id.in_(list(known)))
         rows = connection.execute(of_values.execution_options(yield_per=ROWS_AT_ONCE))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.history.reading import Listed
-from reports.history.trends import Lane, Point, Step, Trend, by_commit, changed_versions
+from reports.history.trends import Point, Step, Timeline, Trend, by_commit, changed_versions
 from reports.style import duration, plain
 
 PLAIN_WIDTH = 200
@@ -76,7 +76,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{plain(name)} {plain(str(value), 60)}" for name, value in facts.items())
 
 
-def trends(lane: Lane, points: Sequence[Point], found: Sequence[Trend]) -> None:
+def trends(timeline: Timeline, points: Sequence[Point], found: Sequence[Trend]) -> None:
     """Every series in a line, and below them the steps by commit."""
     head = ("series", "commits", "time now", "noise", "last step")
     body = [
@@ -90,7 +90,7 @@ def trends(lane: Lane, points: Sequence[Point], found: Sequence[Trend]) -> None:
         for one in found
     ]
     console = _console()
-    console.print(f"{lane}: {len(points)} commit{'' if len(points) == 1 else 's'}")
+    console.print(f"{timeline}: {len(points)} commit{'' if len(points) == 1 else 's'}")
     console.print(_grid(head, body, ("commits", "time now", "noise")))
     for began, steps in by_commit(found):
         point = points[began]

@@ -15,7 +15,7 @@ from reports.history.runs import Series
 
 
 @dataclasses.dataclass(frozen=True)
-class Lane:
+class Timeline:
     """What may be joined to a history: the runs of like machines, for one branch."""
 
     machine_id: int
@@ -34,7 +34,7 @@ class Lane:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A commit of a lane, in its place."""
+    """A commit of a timeline, in its place."""
 
     sha: str
     subject: str
@@ -44,7 +44,7 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """One series along the commits of a lane.
+    """One series along the commits of a timeline.
 
     `at`, `values`, `processes` (n,): the index of each commit that has measurements, the median over its
     processes of the logarithm of their quartile (in seconds), and how many processes that is.

@@ -61,13 +61,13 @@ def main() -> None:
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for shape in SHAPES:
         for spread in (0.01, 0.02, 0.03, 0.05):
-            quiet = families(shape, spread, none, 0)
+            unchanged = families(shape, spread, none, 0)
             edge = families(shape, spread, none + 0.02, 1)
             five = families(shape, spread, 0.05 * one, 2)
             ten = families(shape, spread, 0.10 * one, 3)
             print(
-                f"| {shape} | {100 * spread:g} % | {quiet[0] / FAMILIES:.1%} | {edge[0] / FAMILIES:.1%} "
-                f"| {quiet[1] / FAMILIES:.0%} | {quiet[2]:g} | {five[0] / FAMILIES:.1%} "
+                f"| {shape} | {100 * spread:g} % | {unchanged[0] / FAMILIES:.1%} | {edge[0] / FAMILIES:.1%} "
+                f"| {unchanged[1] / FAMILIES:.0%} | {unchanged[2]:g} | {five[0] / FAMILIES:.1%} "
                 f"| {ten[0] / FAMILIES:.1%} | {five[2]:g} |"
             )
 

@@ -124,14 +124,14 @@ def million(kind: str, db: str) -> None:
 
     whole, clock = Clock(), Clock()
     store = open_store(db)
-    lane = reading.choose(store, None, None)
-    points, tracks = reading.tracks(store, lane, {})
+    timeline = reading.choose(store, None, None)
+    points, tracks = reading.tracks(store, timeline, {})
     say(f"  - all {len(tracks)} series, read: {clock}")
     clock = Clock()
     found = [trends.trend(track) for track in tracks]
     say(f"  - their change points: {clock}")
     clock = Clock()
-    text = page.page(lane, points, found, store.place)
+    text = page.page(timeline, points, found, store.place)
     say(f"  - their page drawn: {clock}; {len(text) / 2**20:.1f} MiB")
     say(f"  - from the database to the page: {whole}")
     for words, extra in (

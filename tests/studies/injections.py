@@ -11,11 +11,11 @@ SPIN = """
 
 _SHARE = {share}
 _SLOWED = {slowed}
-_honest_load = load
+_unchanged_load = load
 
 
 def load(name: str) -> type[Implementation]:
-    implementation = _honest_load(name)
+    implementation = _unchanged_load(name)
     return _spinning(implementation) if name in _SLOWED else implementation
 
 

@@ -41,11 +41,11 @@ def recorded(spread: float = 0.004, pairs: int = 30, **shifts: float) -> Pairs:
 
 def test_unchanged_gates_pass_and_a_slowdown_is_named() -> None:
     same = replays.Recording(recorded())
-    quiet = replays.gate(same, replays.none, 50, seed=0)
-    assert (quiet.gates, quiet.alarms, quiet.unknown) == (50, 0, 0)
+    unchanged = replays.gate(same, replays.none, 50, seed=0)
+    assert (unchanged.gates, unchanged.alarms, unchanged.unknown) == (50, 0, 0)
     slow = replays.gate(same, replays.one(same.gated, 0.1), 50, seed=0)
     assert (slow.alarms, slow.named) == (50, 50)
-    assert slow.pairs > quiet.pairs
+    assert slow.pairs > unchanged.pairs
     uniform = replays.gate(same, replays.every(same.gated, 0.1), 50, seed=0)
     assert (uniform.alarms, uniform.named) == (50, 50)
 

@@ -35,7 +35,7 @@ def test_without_pairs_nothing_is_known() -> None:
     assert not decision.controls_settled
 
 
-def test_an_unchanged_benchmark_passes_after_six_quiet_pairs() -> None:
+def test_an_unchanged_benchmark_passes_after_six_pairs() -> None:
     assert finding([0.0] * 5).outcome == "inconclusive"
     passed = finding([0.0] * 9)
     assert (passed.outcome, passed.open, passed.flagged, passed.first, passed.last) == (

@@ -59,13 +59,13 @@ def test_other_machines_and_branches_are_not_joined(db: str) -> None:
         store.add([levels(k, {NUMPY: [1e-5]})])
     store.add([levels(3, {NUMPY: [5e-5]}, machine=other)])
     store.add([levels(4, {NUMPY: [7e-5]}, branch="feature")])
-    lane = reading.choose(store, None, None)
-    assert (lane.branch, lane.machine["cpu"], lane.commits) == ("main", "a processor", 3)
-    _, (track,) = reading.tracks(store, lane, {})
+    timeline = reading.choose(store, None, None)
+    assert (timeline.branch, timeline.machine["cpu"], timeline.commits) == ("main", "a processor", 3)
+    _, (track,) = reading.tracks(store, timeline, {})
     assert np.exp(track.values) == pytest.approx([1e-5] * 3)
     _, (track,) = reading.tracks(store, reading.choose(store, None, "feature"), {})
     assert np.exp(track.values) == pytest.approx([7e-5])
-    theirs = next(lane for lane in reading.lanes(store) if lane.machine["cpu"] == "another")
+    theirs = next(timeline for timeline in reading.timelines(store) if timeline.machine["cpu"] == "another")
     _, (track,) = reading.tracks(store, reading.choose(store, theirs.machine_key[:8], None), {})
     assert np.exp(track.values) == pytest.approx([5e-5])
 
@@ -75,10 +75,10 @@ def test_series_are_chosen_by_their_fields(db: str) -> None:
 
     store = opened(db)
     store.add([levels(0, {NUMPY: [1e-5], NUMBA: [2e-5]})])
-    lane = reading.choose(store, None, None)
-    _, tracks = reading.tracks(store, lane, {"implementation": "numba", "batch_size": 16})
+    timeline = reading.choose(store, None, None)
+    _, tracks = reading.tracks(store, timeline, {"implementation": "numba", "batch_size": 16})
     assert [track.series for track in tracks] == [NUMBA]
-    assert reading.tracks(store, lane, {"implementation": "none"})[1] == []
+    assert reading.tracks(store, timeline, {"implementation": "none"})[1] == []
 
 
 def test_a_lane_that_is_not_there_is_refused_with_those_that_are(db: str) -> None:
