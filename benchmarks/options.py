@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.record import files
 from benchmarks.record.cells import PHASES, Cell
 
 # What computes is imported where it is needed: --help answers at once.
@@ -77,10 +78,7 @@ class OutputFile(click.Path):
         """The path; fails before anything is measured, not after it."""
         path = Path(str(super().convert(value, param, ctx)))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            probe = path.parent / f".{path.name}.probe"
-            probe.touch()
-            probe.unlink()
+            files.ready(path.parent)
         except OSError as error:
             self.fail(f"expected a place that can be written to, got {path} ({error})", param, ctx)
         return path

@@ -39,11 +39,6 @@ FAULTS = ("unavailable", "wrong", "failed", "timed out")
 """Statuses of a cell that no race should have."""
 
 
-def counted(number: int, noun: str) -> str:
-    """1 process, 2 processes."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}es"
-
-
 class RaceError(RuntimeError):
     """A race that cannot go on; the message says why."""
 
@@ -285,7 +280,7 @@ class Race:
         wide = {cell: each for cell, each in found.items() if target < each.half_width < math.inf}
         unknown = sum(each.half_width == math.inf for each in found.values())
         lines = [
-            f"{counted(len(self.processes), 'process')} in {self.seconds:.0f} s: "
+            f"{len(self.processes)} process{'es' * (len(self.processes) > 1)} in {self.seconds:.0f} s: "
             f"{len(found) - len(wide) - unknown} of {len(found)} speedups are known to ±{target:.0%}"
         ]
         lines += [

@@ -12,16 +12,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import rich.console
-import rich.table
-
 from benchmarks import workloads
-from benchmarks.measure.process import Process, ProcessError, Silent
+from benchmarks.measure.process import ProcessError, Silent, ask
 from benchmarks.race import report
-from benchmarks.race.messages import PROCESSES, Answer, Experiment, Train, Trained
+from benchmarks.race.messages import PROCESSES, Experiment, Train, Trained
 from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Status
-from benchmarks.record.statistics import total
 
 TIMEOUT_SECONDS = 600.0
 """What a process may take beyond twice its budget, to construct, verify and warm up."""
@@ -50,10 +46,9 @@ def _run(name: str, experiment: Experiment) -> Trained:
     started = datetime.datetime.now(datetime.UTC)
     status: Status = "failed"
     try:
-        with Process("benchmarks.race.steps:serve", experiment.threads) as process:
-            process.send(Train(name, experiment))
-            answer = process.receive(Answer, TIMEOUT_SECONDS + 2 * experiment.budget)
-        assert isinstance(answer, Trained)
+        timeout = TIMEOUT_SECONDS + 2 * experiment.budget
+        order = Train(name, experiment)
+        answer = ask("benchmarks.race.steps:serve", order, Trained, timeout, experiment.threads)
     except ProcessError as error:
         status = "timed out" if isinstance(error, Silent) else "failed"
         cell = dataclasses.asdict(experiment.cell(name))
@@ -81,19 +76,10 @@ def record(
     )
 
 
-def clock_time(seconds: float) -> str:
-    """A time in hours, minutes and seconds: 9 h 12 min, 1 min 3 s, 4.21 s."""
-    if seconds < 59.95:
-        return f"{seconds:.3g} s"
-    if round(seconds) < 3600:
-        return "{} min {} s".format(*divmod(round(seconds), 60))
-    return "{} h {} min".format(*divmod(round(seconds / 60), 60))
-
-
 def main(
     names: Sequence[str], experiment: Experiment, path: Path, command: str
 ) -> list[race_file.Measurement]:
-    """Run the experiment, print its table, write its record; what there is so far is kept beside it."""
+    """Run the experiment, write its record and print its report; what there is so far is kept beside it."""
     partial = race_file.partial_of(path)
     found = []
     # Lines, and nothing that moves: the processes are to have the machine for themselves.
@@ -101,39 +87,10 @@ def main(
     for each in findings(names, experiment):
         found.append(each)
         race_file.write(record(found, experiment, names, command), partial)
-        print(f"{each.measurement.implementation}: {each.process.seconds:.3g} s", file=sys.stderr)
+        done = each.measurement
+        took = f"{each.process.seconds:.3g} s"
+        lost = f"{done.status}: {done.reason}"
+        print(f"{done.implementation}: {took if done.status == 'measured' else lost}", file=sys.stderr)
     partial.replace(path)
-    measurements = [each.measurement for each in found]
-    rich.console.Console().print(table(measurements, experiment))
     print(report.render(path))
-    return measurements
-
-
-def table(measurements: Sequence[race_file.Measurement], experiment: Experiment) -> rich.table.Table:
-    """What the steps took every implementation, by which factor it beats the slowest, and how known."""
-    by_name: dict[str, list[race_file.Measurement]] = {}
-    for measurement in measurements:
-        by_name.setdefault(measurement.implementation, []).append(measurement)
-    title = f"{experiment.steps:,} steps of {experiment.batch_size} samples ({experiment.workload})"
-    shown = rich.table.Table("implementation", "time", "factor", "how", title=title)
-    measured = {
-        name: total(of_it, experiment.steps)
-        for name, of_it in by_name.items()
-        if all(m.status == "measured" for m in of_it)
-    }
-    slowest = max((each.mean for each in measured.values()), default=1.0)
-    for name, of_it in by_name.items():
-        if name not in measured:
-            shown.add_row(name, "", "", f"{of_it[-1].status}: {of_it[-1].reason}")
-            continue
-        taken = measured[name]
-        how = "run in full"
-        if not in_full(of_it[0], experiment.steps):
-            steps = sum(len(m.seconds) * m.iterations for m in of_it)
-            how = (
-                f"projected from {steps:,} steps in {len(of_it)} processes: "
-                f"{clock_time(taken.low)} to {clock_time(taken.high)}"
-            )
-        factor = float(f"{slowest / taken.mean:.3g}")  # three digits, and thousands without an exponent
-        shown.add_row(name, clock_time(taken.mean), f"{factor:,.10g}x", how)
-    return shown
+    return [each.measurement for each in found]

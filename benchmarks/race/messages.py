@@ -72,8 +72,8 @@ class End(Order):
     seed: int
 
 
-class Train(Order):
-    """Take the steps of the experiment with the implementation of that name, or a sample of them."""
+class Train(Message):
+    """The order to take the experiment's steps with that implementation, or a sample of them."""
 
     name: str
     experiment: Experiment
@@ -124,7 +124,7 @@ class Ended(Answer):
     process: Process
 
 
-class Trained(Answer):
+class Trained(Message):
     """What the steps took, with the process and, where it could be loaded, the implementation's facts."""
 
     measurement: Measurement

@@ -17,24 +17,20 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 import impls
-from benchmarks.measure.process import Message, Parent, Process, ProcessError
+from benchmarks.measure.process import Message, Parent, ProcessError, ask
 
 MEASURED_SECONDS = 0.2
 TIMEOUT_SECONDS = 300.0
 
 
-class Order(Message):
-    """What the process is asked."""
-
-
-class Run(Order):
-    """Run the implementation of that name for a moment, on one thread."""
+class Run(Message):
+    """The order to run the implementation of that name for a moment, on one thread."""
 
     name: str
 
 
 class Answer(Message):
-    """What it answers."""
+    """What was found, or not."""
 
 
 class InForce(Answer):
@@ -59,9 +55,7 @@ class Lacking(Answer):
 def in_force(name: str) -> InForce | Lacking:
     """What is in force for the implementation `name`, measured in a process of its own."""
     try:
-        with Process(serve, threads=1) as process:
-            process.send(Run(name))
-            answer = process.receive(Answer, TIMEOUT_SECONDS)
+        answer = ask(serve, Run(name), Answer, TIMEOUT_SECONDS)
     except ProcessError as error:
         return Lacking(str(error))
     assert isinstance(answer, InForce | Lacking)
@@ -70,8 +64,8 @@ def in_force(name: str) -> InForce | Lacking:
 
 def serve(parent: Parent) -> None:
     """Answer the one order."""
-    order = parent.receive(Order)
-    assert isinstance(order, Run)
+    order = parent.receive(Run)
+    assert order is not None
     try:
         parent.send(_measure(order.name))
     except (impls.Unavailable, impls.Unsupported) as error:

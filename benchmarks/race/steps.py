@@ -30,8 +30,8 @@ ROUNDS = 100
 
 def serve(parent: Parent) -> None:
     """Answer the one order."""
-    order = parent.receive(messages.Order)
-    assert isinstance(order, messages.Train)
+    order = parent.receive(messages.Train)
+    assert order is not None
     limit_threads(order.experiment.threads)
     parent.send(run(order.name, order.experiment))
 

@@ -91,24 +91,6 @@ def test_a_implementation_that_cannot_is_on_record_with_its_reason(tmp_path: Pat
     assert race_file.read(path).measurements[0].reason == found[0].measurement.reason
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.0123, "0.0123 s"), (59.94, "59.9 s"), (63, "1 min 3 s"), (33120, "9 h 12 min")]
-)
-def test_times_are_shown_in_hours_minutes_and_seconds(seconds: float, said: str) -> None:
-    assert headline.clock_time(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        *((4.213, "4.21 s"), (59.96, "1 min 0 s"), (119.7, "2 min 0 s"), (63.0, "1 min 3 s")),
-        *((3599.7, "1 h 0 min"), (7190.0, "2 h 0 min"), (9.2 * 3600, "9 h 12 min")),
-    ],
-)
-def test_a_time_is_rounded_before_it_is_taken_apart(seconds: float, words: str) -> None:
-    assert headline.clock_time(seconds) == words
-
-
 def test_an_experiment_that_is_interrupted_keeps_what_it_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
