@@ -93,7 +93,7 @@
     return found.filter((value) => value >= low && value <= high);
   };
 
-  const short = (words) => words.replace(/\.0+(?=\D)/, "");
+  const short = (words) => words.replace(/\.\d+/, (part) => part.replace(/\.?0+$/, ""));
   const expressionFunctions = { duration_tick: (value) => short(duration(value)), factor_tick: (value) => short(factor(value)) };
   const views = {};
   const show = async (id, datasets, signals) => {

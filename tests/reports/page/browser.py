@@ -322,6 +322,12 @@ def test_names_at_line_ends_do_not_overlap(visit: Visit, chart: str) -> None:
             assert overlap < 4 or right <= other[0] or left >= other[2]  # boxes hold the leading, too
 
 
+def test_ticks_are_numbers_without_trailing_zeros(visit: Visit) -> None:
+    for chart, wanted in (("speedup", {"0.1x", "1x", "1,000x"}), ("time", {"10 µs", "1 ms", "100 ms"})):
+        ticks = visit.page.locator(f"#{chart} .role-axis-label text").all_text_contents()
+        assert wanted <= set(ticks)
+
+
 def test_every_status_stands_in_the_table(visit: Visit) -> None:
     heat = visit.page.inner_text("#heat")
     for mark in ("skipped", "n/s", "absent", "WRONG", "failed", "timeout", "~2.00 s"):
