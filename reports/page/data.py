@@ -136,11 +136,6 @@ def _fallback(analysis: Analysis, panel: Panel, baseline: str) -> str | None:
     return None if own else f"{shown(baseline)} in {shown(dtype)}, threads: {threads}"
 
 
-def _short(values: Iterable[float]) -> list[float | int | None]:
-    """Six digits are a thousand times finer than any interval; whole numbers stay whole, NaN is null."""
-    return [None if math.isnan(value) else _six(value) for value in values]
-
-
-def _six(value: float) -> float | int:
-    whole = float(value).is_integer() and abs(value) < 1e15
-    return int(value) if whole else float(f"{value:.6g}")
+def _short(values: Iterable[float]) -> list[float | None]:
+    """Six digits are a thousand times finer than any interval; what is not finite is null."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]
