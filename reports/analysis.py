@@ -41,7 +41,7 @@ SEVERITY = ("wrong", "failed", "timed out", "measured", "skipped", "unsupported"
 """A cell whose processes disagree shows the first of these: a fault in one process is not averaged away."""
 
 PHASES = ("gradients", "step", "forward")
-"""Which phase a report shows unless told otherwise: the first of these that the record holds."""
+"""Which phase a report shows unless another is asked for: the first of these that the record holds."""
 
 FIGURES = [
     *("construct_seconds", "compile_seconds", "predicted_seconds", "flops", "bytes"),
