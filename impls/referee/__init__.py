@@ -1,5 +1,26 @@
 """The referee: whether an implementation computes what it should, and how far off it may be."""
 
-from impls.referee.verdict import Verdict, check, held, quantities
+from impls.referee.judgement import (
+    State,
+    check,
+    first_state,
+    judge_forward,
+    judge_gradients,
+    judge_step,
+    judge_train,
+)
+from impls.referee.structure import held, quantities
+from impls.referee.verdict import Verdict
 
-__all__ = ["Verdict", "check", "held", "quantities"]
+__all__ = [
+    "State",
+    "Verdict",
+    "check",
+    "first_state",
+    "held",
+    "judge_forward",
+    "judge_gradients",
+    "judge_step",
+    "judge_train",
+    "quantities",
+]

@@ -156,9 +156,16 @@ class ErrorBound:
     """
 
     def __init__(
-        self, network: Network, weights: tuple[Reals, ...], biases: tuple[Reals, ...], m: int, dtype: str
+        self,
+        network: Network,
+        weights: tuple[Reals, ...],
+        biases: tuple[Reals, ...],
+        m: int,
+        dtype: str,
+        lossy: bool = False,
     ) -> None:
         self.network = network
+        self.lossy = lossy
         # no error ever reaches the first layer from below, or leaves it downwards
         norms = [np.inf] + [float(np.linalg.norm(w, 2)) for w in weights[1:]]
         self.forth = [Linear.of(w, norm) for w, norm in zip(weights, norms, strict=True)]
@@ -187,7 +194,9 @@ class ErrorBound:
         # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh): so g' within E of z is at most g'(z) e^E, e^2E
         steepness, top = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
         moved = error.times(np.minimum(slope * np.exp(np.minimum(steepness * E, HUGE)), top))
-        a_error = moved.plus(gamma(ELEMENTARY + FREE) * (np.abs(a) + moved.E) + eta)
+        # sigmoid may be (1 + tanh(z / 2)) / 2: the error of tanh is relative to 1, and halved
+        size = np.maximum(a, 0.5) if g == "sigmoid" else np.abs(a)
+        a_error = moved.plus(gamma(ELEMENTARY + FREE) * (size + moved.E) + eta)
         if g == "sigmoid":  # a (1 - a), whose derivative by a is 1 - 2 a
             doubt = a_error.times(np.abs(1 - 2 * a) + a_error.E)
             return a_error, doubt.plus(gamma(FREE) * (slope + doubt.E))
@@ -213,6 +222,23 @@ class ErrorBound:
             size = y * (log_softmax_size(z) + 2 * E.max(axis=0))
         gamma = self.rounding.gamma(terms + FREE + 2 * ELEMENTARY)
         return float((moved + gamma * size).sum()) + self.rounding.eta * self.m * z.size
+
+    def saturated(self, a: Reals, y: Reals) -> Reals:
+        """What dz of a cross-entropy loses by way of y / a, where fewer than three digits of a are left.
+
+        Products of two outputs below the square root of the smallest normal number underflow, too.
+        """
+        E = self.rounding.gamma(ELEMENTARY + FREE) + np.sqrt(self.rounding.eta)
+
+        def lost(q: Reals) -> Reals:
+            share: Reals = E / np.maximum(q, E)
+            return share * (share > 1e-3)
+
+        if self.network.loss == "mean_squared_error":
+            return np.zeros_like(a)
+        own: Reals = y * lost(a)
+        other: Reals = a * own.sum(axis=0)
+        return own + ((1 - y) * lost(1 - a) if self.network.loss == "binary_cross_entropy" else other)
 
     def of(self, exact: Pass, Y: Reals) -> Bounds:
         """The bounds of a part of a batch, given the oracle's pass on it."""
@@ -244,6 +270,8 @@ class ErrorBound:
 
         output = error
         local = gamma(FREE) * (np.abs(as_[last] - Y) + output.E) + m * eta
+        # a / m - y / m: divided before the difference
+        local = local + gamma(2) * (np.abs(as_[last]) + np.abs(Y))
         if self.network.loss == "softmax_cross_entropy":
             # dz = a - y where the targets sum to 1; an implementation that differentiates J has a sum(y) - y
             drift = np.abs(Y.sum(axis=0) - 1) + gamma(len(Y) + FREE)
@@ -255,6 +283,8 @@ class ErrorBound:
             exponent = np.minimum(gamma(2) * (z + E + 1), np.exp(np.minimum(E - z, HUGE)))
             # J is the same of -z and 1 - y: one that has (1 - y) - (1 - a) rounds what is near 1 for small a
             local = local + (a + output.E) * np.expm1(exponent) + gamma(ELEMENTARY + FREE) * (1 - a)
+        if self.lossy:
+            local = local + self.saturated(as_[last], Y)
         error = output.plus(local)
         dw: list[Reals] = []
         db: list[Reals] = []

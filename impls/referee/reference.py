@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.interface import Problem
-from impls.referee.double_double import Number, halves
+from impls.referee.double_double import Number, halves, high
 from impls.referee.error_bound import ErrorBound
 from impls.referee.oracle import Oracle
+from impls.referee.yardstick import Yardstick
 
 Reals = NDArray[np.float64]
 
@@ -23,11 +24,14 @@ ELEMENT = 400
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Exact:
-    """A quantity as hi + lo, two float64 arrays, and the largest error that rounding explains."""
+    """A quantity as hi + lo, two float64 arrays, and the largest error that rounding explains: of each
+    element (`bound`, an array) and, in the 2-norm, of the whole (`limit`, see impls/referee/yardstick.py).
+    """
 
     hi: Reals
     lo: Reals
     bound: Reals
+    limit: float = np.inf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,13 +56,15 @@ def reference(
     batch: int,
     dtype: str,
     affordable: float,
+    lossy: bool = False,
 ) -> Reference:
     """The reference of one batch of a problem, at these parameters, for an implementation of `dtype` that
     holds them.
 
     The oracle computes in float64 for float32 implementations; for float64 implementations in doubled
     arithmetic, or, where that would cost more than `affordable` multiplications (about 0.5 ns each), in
-    float64 too.
+    float64 too. `lossy` bounds are those of formulas that are right but lose digits where an output
+    saturates.
     """
     m = problem.batch_size
     size = m * (sum(w.size for w in weights) + ELEMENT * sum(problem.network.widths[1:]))
@@ -66,7 +72,8 @@ def reference(
     wider = dtype != "float64" or doubled
     slack = 1.0 if wider else 2.0
     oracle = Oracle(problem.network, weights, biases, doubled)
-    bound = ErrorBound(problem.network, weights, biases, m, dtype)
+    bound = ErrorBound(problem.network, weights, biases, m, dtype, lossy)
+    yardstick = Yardstick(problem.network, weights, biases, m, dtype)
     width = int(np.clip(TILE // max(problem.network.widths), 64, 4096))
     start = batch * m
     cost: tuple[Number, float] | None = None
@@ -77,6 +84,7 @@ def reference(
         Y = problem.Y[:, columns]
         exact = oracle.propagate(problem.X[:, columns], Y)
         E = bound.of(exact, Y)
+        yardstick.add(problem.X[:, columns], Y, exact)
         part = list(zip(exact.dw + exact.db, E.dw + E.db, strict=True))
         if cost is None:
             cost, sums = (exact.cost, E.cost), part
@@ -85,13 +93,19 @@ def reference(
             sums = [(p + q, p_E + q_E) for (p, p_E), (q, q_E) in zip(sums, part, strict=True)]
         outputs.append((*halves(exact.a[-1]), E.output))
     assert cost is not None  # a batch has a sample at least
-    averages = [Exact(*halves(p / float(m)), slack / m * E) for p, E in sums]
+    L = problem.network.layers
+    whole = [high(p) for p, _ in sums]
+    limits = yardstick.limits(whole[:L], whole[L:])
+    u = bound.rounding.u  # every number is rounded once at least, to the dtype
+    averages = [
+        Exact(*halves(p / float(m)), slack / m * E, slack * limit + u * float(np.linalg.norm(high(p))) / m)
+        for (p, E), limit in zip(sums, (*limits.dw, *limits.db), strict=True)
+    ]
     loss_hi, loss_lo = (half.reshape(()) for half in halves(cost[0] / float(m)))
     hi, lo, E_output = (np.concatenate(arrays, axis=1) for arrays in zip(*outputs, strict=True))
-    L = problem.network.layers
     return Reference(
         loss=Exact(loss_hi, loss_lo, np.array(slack * cost[1] / m)),
-        output=Exact(hi, lo, slack * E_output),
+        output=Exact(hi, lo, slack * E_output, slack * limits.output + u * float(np.linalg.norm(hi))),
         dw=tuple(averages[:L]),
         db=tuple(averages[L:]),
         wider=wider,

@@ -9,10 +9,10 @@ import pytest
 
 from impls import Network, Problem, Unavailable, Unsupported, load
 from impls.interface import LOSSES
+from impls.referee import check, held
 from impls.referee.error_bound import ErrorBound, Linear, Rounding, Spread, column_norms, resolution
 from impls.referee.oracle import Oracle, product
 from impls.referee.reference import Reference, reference
-from impls.referee.verdict import check, held
 from tests.impls.mutants import Sound
 from tests.impls.problems import SMALL, random_problem
 

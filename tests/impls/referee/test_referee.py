@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import subprocess
 import sys
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 
 from impls import Network, Problem, registry
 from impls.interface import LOSSES
+from impls.referee import Verdict, check, first_state, held
 from impls.referee import reference as module
-from impls.referee.verdict import Verdict, check, first_reference, held
 from tests.impls import mutants
 from tests.impls.mutants import Sound
 
@@ -180,11 +181,11 @@ def test_numbers_too_near_the_end_of_the_range_are_no_pass() -> None:
 def test_a_batch_too_large_for_a_wider_reference_is_judged_all_the_same(
     problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("impls.referee.verdict.FIRST", 0.0)
-    monkeypatch.setattr("impls.referee.verdict.SECOND", 0.0)
-    first_reference.cache_clear()
+    module = importlib.import_module("impls.referee.judgement")
+    monkeypatch.setattr(module, "FIRST", 0.0)
+    monkeypatch.setattr(module, "SECOND", 0.0)
+    first_state.cache_clear()
     found = verdict(Sound, problem)
-    first_reference.cache_clear()
     assert found.passed
     assert found.error_ulp is None
     assert not verdict(mutants.Scaled, problem).passed
@@ -195,7 +196,7 @@ def test_parts_of_a_batch_add_up_to_the_batch(loss: str, monkeypatch: pytest.Mon
     network = Network((5, 4, 3), ("tanh", LOSSES[loss] or "relu"), loss)
     given = Problem.random(network, 150, 150)
     whole = module.reference(given, given.weights, given.biases, 0, "float64", np.inf)
-    monkeypatch.setattr("impls.referee.verdict.TILE", 1)  # parts of 64, 64 and 22 samples
+    monkeypatch.setattr("impls.referee.reference.TILE", 1)  # parts of 64, 64 and 22 samples
     parts = module.reference(given, given.weights, given.biases, 0, "float64", np.inf)
     for one, other in zip(
         (whole.loss, whole.output, *whole.dw, *whole.db),
@@ -210,8 +211,17 @@ def test_the_referee_shares_no_code_with_a_implementation() -> None:
     """What judging loads of ours is no implementation."""
     code = "import sys, impls.referee; print(*(m for m in sys.modules if m.startswith('impls')))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    own = (
+        "double_double",
+        "error_bound",
+        "judgement",
+        "oracle",
+        "reference",
+        "structure",
+        "verdict",
+        "yardstick",
+    )
     assert set(loaded.split()) == {
-        "impls",
-        *(f"impls.{m}" for m in ("interface", "registry", "referee", "reference", "oracle", "error_bound")),
-        "impls.referee.double_double",
+        *("impls", "impls.interface", "impls.registry", "impls.referee"),
+        *(f"impls.referee.{module}" for module in own),
     }

@@ -1,0 +1,292 @@
+"""The check of an implementation, and the judgement of single results from the state that they started in.
+
+Every result is judged from the implementation's own state before the call, as it exported it: no error is
+carried from one call to the next, however many there are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls import registry
+from impls.interface import LOSSES, Implementation, Problem, Result
+from impls.referee.error_bound import ELEMENTARY, FREE, GUARD, Rounding
+from impls.referee.reference import Reference, reference
+from impls.referee.structure import FoulError, check_structure, held, place, quantities
+from impls.referee.verdict import Comparison, Verdict, digits
+
+Reals = NDArray[np.float64]
+
+RATE = 0.1
+"""The learning rate of the step under test, at most; like most rates it is no binary fraction."""
+
+FIRST, SECOND = 1e9, 1e8
+"""What references may cost (see `reference`): that of the first batch, which serves every implementation
+of a problem, about 0.5 s; that of a later state, which is each implementation's own, about 0.05 s."""
+
+BITWISE = 100_000
+"""Samples times parameters up to which an implementation that sums in the order of `loops` is held against
+it bit for bit: some 30 ms of loops."""
+
+CLAIM = "the very bits of loops, whose order of sums the implementation claims"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class State:
+    """Where an implementation of a dtype stands before a call: its parameters and the batch that is next.
+
+    `problem` is the problem as the dtype holds it.
+    """
+
+    problem: Problem
+    dtype: str
+    weights: tuple[Reals, ...]
+    biases: tuple[Reals, ...]
+    batch: int
+
+    def after_step(self, result: Result) -> State:
+        """The state after a step that left `result`; judge the step first."""
+        batch = (self.batch + 1) % self.problem.batches
+        return State(self.problem, self.dtype, result.weights, result.biases, batch)
+
+
+@functools.lru_cache(maxsize=1)
+def first_state(problem: Problem, dtype: str) -> State:
+    """The state after construction; raises ValueError where `problem` overflows `dtype`."""
+    problem = held(problem, dtype)
+    return State(problem, dtype, problem.weights, problem.biases, 0)
+
+
+@functools.lru_cache(maxsize=1)
+def _first_reference(state: State) -> Reference:
+    """The reference after construction: the same for all implementations, and so kept."""
+    return reference(state.problem, state.weights, state.biases, 0, state.dtype, FIRST)
+
+
+@functools.lru_cache(maxsize=1)
+def _later_reference(state: State) -> Reference:
+    return reference(state.problem, state.weights, state.biases, state.batch, state.dtype, SECOND)
+
+
+def reference_of(state: State) -> Reference:
+    """The exact results at a state."""
+    if state.weights is state.problem.weights and state.batch == 0:
+        return _first_reference(state)
+    return _later_reference(state)
+
+
+def judge_forward(state: State, result: Result) -> Verdict:
+    """The verdict on what a `forward` from `state` left: loss, output, and parameters that stay."""
+    return _verdict(state, lambda seen: seen.forward(state, result, "in a forward pass"))
+
+
+def judge_gradients(state: State, result: Result) -> Verdict:
+    """The verdict on what `gradients` from `state` left: those too."""
+    return _verdict(state, lambda seen: seen.gradients(state, result, "in gradients"))
+
+
+def judge_step(state: State, result: Result, learning_rate: float) -> Verdict:
+    """The verdict on what a `step` from `state` left: pass, gradients, and parameters after the update."""
+    return _verdict(state, lambda seen: seen.step(state, result, learning_rate, "in a step"))
+
+
+def judge_train(trained: Result, stepped: Result) -> Verdict:
+    """The verdict on `train(n)` beside n calls of `step` from the same state: equal bit for bit."""
+    try:
+        same_bits(trained, stepped, "as so many steps leave it")
+    except FoulError as foul:
+        return failed(foul)
+    return Verdict(True, "", 0.0, None, None)
+
+
+def check(implementation: Implementation, problem: Problem, dtype: str) -> Verdict:
+    """The verdict on a freshly constructed implementation: what it exports after construction, after a step,
+    after a forward pass and after gradients on the next batch.
+
+    The implementation can go on afterwards: it has made one step, and stands at the batch after the first.
+    Raises ValueError where `problem` overflows `dtype`.
+    """
+    state = first_state(problem, dtype)
+    return _verdict(state, lambda seen: _inspect(seen, implementation, state))
+
+
+def failed(foul: FoulError) -> Verdict:
+    """The verdict on a result that fails before its values are compared."""
+    return Verdict(False, str(foul), np.inf, None, None, "unstable" if foul.fault == "unstable" else "wrong")
+
+
+class _StopError(Exception):
+    """A comparison failed, and what follows need not be looked at; the message explains an unstable one."""
+
+
+class _Seen(Comparison):
+    """What was seen of an implementation, call by call."""
+
+    def _structure(self, state: State, result: Any, when: str) -> None:
+        try:
+            check_structure(result, state.problem, state.dtype)
+        except FoulError as foul:
+            raise FoulError(f"{foul} ({when})", foul.fault) from None
+
+    def _stop_unless_passed(self, state: State, result: Result, gradients: bool, when: str) -> None:
+        if not self.passed:
+            raise _StopError(_lost_digits(state, result, gradients, when))
+
+    def forward(self, state: State, result: Result, when: str) -> None:
+        self._structure(state, result, when)
+        self.compare_pass(when, result, reference_of(state))
+        self.compare_parameters(when, result, state.weights, state.biases)
+        self._stop_unless_passed(state, result, False, when)
+
+    def gradients(self, state: State, result: Result, when: str) -> None:
+        self._structure(state, result, when)
+        exact = reference_of(state)
+        self.compare_pass(when, result, exact)
+        self.compare_gradients(when, result, exact)
+        self.compare_parameters(when, result, state.weights, state.biases)
+        self._stop_unless_passed(state, result, True, when)
+
+    def step(self, state: State, result: Result, rate: float, when: str) -> None:
+        self._structure(state, result, when)
+        exact = reference_of(state)
+        self.compare_pass(when, result, exact)
+        self.compare_gradients(when, result, exact)
+        self.compare_update(when, result, state.weights, state.biases, rate)
+        self._stop_unless_passed(state, result, True, when)
+
+
+def _verdict(state: State, look: Any) -> Verdict:
+    seen = _Seen(state.dtype)
+    try:
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            look(seen)
+    except FoulError as foul:
+        return failed(foul)
+    except _StopError as stopped:
+        return seen.verdict(unstable=str(stopped))
+    return seen.verdict()
+
+
+def _inspect(seen: _Seen, implementation: Implementation, state: State) -> None:
+    result = implementation.export()
+    seen.gradients(state, result, "after construction")
+    _check_copies(implementation, result)
+
+    rate = learning_rate(state.weights, reference_of(state))
+    implementation.step(rate)
+    result = implementation.export()
+    seen.step(state, result, rate, "after a step")
+    size = state.problem.batch_size * sum(w.size for w in state.weights)
+    if implementation.same_order and state.dtype == "float64" and size <= BITWISE:
+        _check_bits(result, state.problem, rate)
+
+    state = state.after_step(result)
+    implementation.forward()
+    seen.forward(state, implementation.export(), "in a forward pass after a step")
+    implementation.gradients()
+    seen.gradients(state, implementation.export(), "in gradients after a step")
+
+
+def _check_copies(implementation: Implementation, result: Result) -> None:
+    """Writing to what was exported must leave the implementation as it is."""
+    before = [array.copy() for _, array in quantities(result)]
+    for _, array in quantities(result):
+        if array.flags.writeable:
+            array.fill(np.nan)
+    for (name, array), kept in zip(quantities(implementation.export()), before, strict=True):
+        if not np.array_equal(array, kept):
+            raise FoulError(
+                f"{name}: expected export to give copies, but writing to them changed the implementation"
+            )
+
+
+def _check_bits(result: Result, problem: Problem, rate: float) -> None:
+    """An implementation that claims the order of sums of `loops` has its very bits, after a step."""
+    spec = registry.load("loops")(problem)
+    spec.step(rate)
+    same_bits(result, spec.export(), CLAIM)
+
+
+def same_bits(result: Result, exact: Result, claim: str) -> None:
+    """Raises FoulError at the first number of `result` that is not that of `exact`, as is claimed."""
+    if result.loss != exact.loss:
+        raise FoulError(f"loss: expected {exact.loss!r}, {claim}, got {result.loss!r}")
+    for (name, got), (_, want) in zip(quantities(result), quantities(exact), strict=True):
+        other = np.argwhere(got != want)
+        if len(other):
+            i = tuple(other[0])
+            raise FoulError(
+                f"{name} at {place(i)}: expected {float(want[i])!r}, {claim}, got {float(got[i])!r}"
+            )
+
+
+def _lost_digits(state: State, result: Result, gradients: bool, when: str) -> str:
+    """The message on a result whose errors are those of a right formula that loses digits where an output
+    saturates; empty where they are not, or where nothing is lost.
+    """
+    problem, m = state.problem, state.problem.batch_size
+    if LOSSES[problem.network.loss] is None:
+        return ""
+    exact = reference_of(state)
+    lossy = reference(problem, state.weights, state.biases, state.batch, state.dtype, SECOND, lossy=True)
+    arrays = [("output", result.output, exact.output, lossy.output)]
+    if gradients:
+        for name in ("dw", "db"):
+            found = zip(*(getattr(q, name) for q in (result, exact, lossy)), strict=True)
+            arrays += [(f"{name}[{k}]", *array) for k, array in enumerate(found)]
+    where, left = "", 17
+    for name, got, strict, loose in arrays:
+        error = np.abs((got - strict.hi) - strict.lo)
+        if not (error <= np.maximum(strict.bound, loose.bound)).all():
+            return ""
+        found_digits = digits(float(error.max()), float(np.abs(strict.hi).max()))
+        if (error > strict.bound).any() and found_digits < left:
+            worst = [int(i) for i in np.unravel_index(np.argmax(error), error.shape)]
+            where, left = f"{name} at {place(worst)}", found_digits
+    loss = float(exact.loss.hi)
+    distance = abs(result.loss - loss)
+    if not distance <= float(exact.loss.bound):
+        Y = problem.Y[:, state.batch * m : (state.batch + 1) * m]
+        if not _is_logarithm_of_output(state, result, Y):
+            return ""
+        where, left = "loss", min(left, digits(distance, abs(loss)))
+    if not where:
+        return ""
+    return (
+        f"unstable: {where}, {when}: {left} digits are left where an output saturates: "
+        "take the logarithm from z, and dz = a - y"
+    )
+
+
+def _is_logarithm_of_output(state: State, result: Result, Y: Reals) -> bool:
+    """Whether the loss is that of the logarithm of the output as it was rounded, or was clipped far out."""
+    rounding = Rounding(state.dtype)
+    binary = state.problem.network.loss == "binary_cross_entropy"
+
+    def loss(least: float) -> tuple[float, float]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(Y > 0, -Y * np.log(np.maximum(result.output, least)), 0.0)
+            if binary:
+                terms += np.where(Y < 1, -(1 - Y) * np.log(np.maximum(1 - result.output, least)), 0.0)
+        total = float(terms.sum())
+        slack = GUARD * rounding.gamma(Y.size + FREE + 2 * ELEMENTARY) * (total + Y.size)
+        return (total - slack) / Y.shape[1], (total + slack) / Y.shape[1]
+
+    at_roundings = loss(2 * FREE * rounding.u)[0] <= result.loss <= loss(rounding.u / 2)[1]
+    at_the_end = [loss(least) for least in (rounding.eta, 0.0)]
+    return at_roundings or any(low <= result.loss <= high for low, high in at_the_end)
+
+
+def learning_rate(weights: tuple[Reals, ...], exact: Reference) -> float:
+    """RATE, or less where such a step would throw the parameters far out."""
+    rate = RATE
+    for w, dw in zip(weights, exact.dw, strict=True):
+        size, change = float(np.abs(w).max()), float(np.abs(dw.hi).max())
+        if size > 0 and change > size:
+            rate = min(rate, RATE * size / change)
+    return rate

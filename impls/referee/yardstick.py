@@ -1,0 +1,315 @@
+"""The yardstick: how large the error of a whole array is when float32 arithmetic computes it.
+
+The elementwise bound holds for the worst order and the worst luck, so that arithmetic of 11 or 8 bits stays
+below it where sums are long or networks deep. Real roundings cancel like random numbers (Higham and Mary
+2019; Connolly, Higham and Mary 2021), and what is left after n of them is measured here: the same pass in
+float32, every sum strictly sequential, which is the least accurate order that anybody uses. The 2-norm of an
+implementation's error in each array is held against the 2-norm of this pass's error.
+
+Derivation, calibration and the rate of false rejections: docs/error-bound.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.interface import Network
+from impls.referee.double_double import high
+from impls.referee.oracle import Pass
+
+Reals = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+U = 2.0**-24
+"""The unit roundoff of float32."""
+
+ELEMENTARY = 4
+"""Half width, in units of U, of the random error put on each exp and tanh: 4 ulp are granted elementwise."""
+
+SLACK = 2.0
+"""How many times the yardstick's error an array of many elements may have; honest implementations have at
+most 1.04 times, and operands of 11 bits, where they show least, 5."""
+
+DEVIATIONS = 6.0
+"""Standard deviations at which a ratio of two measured variances is no matter of chance: 1 in 10^9."""
+
+UNDERFLOW = 1e4
+"""Absolute error, in units of the smallest normal number, that each dz may have from operations below it."""
+
+KINK = 8.0
+"""Standard deviations of an error of z within which relu may find either derivative."""
+
+WORK, PASSES = 1_000_000, 16
+"""Passes are repeated up to so many multiplications, and up to so often, where arrays are small."""
+
+THROUGH = 512
+"""Samples up to which all of them go through the network in float32. In larger batches the first part does:
+what errors of single samples add up to is far below what their long sums lose.
+"""
+
+COLUMNS = 32
+"""Columns of dw that are computed where one pass has to do."""
+
+BLOCK = 2**15
+"""Products that are held at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The largest 2-norm of the error of each array that arithmetic of the dtype explains."""
+
+    output: float
+    dw: tuple[float, ...]
+    db: tuple[float, ...]
+
+
+def variance_ratio(nu: float, nu_yardstick: float) -> float:
+    """The ratio of two measured variances, of nu and nu_yardstick degrees of freedom, at DEVIATIONS.
+
+    The quantile of the F distribution as E. Paulson (1942), Annals of Mathematical Statistics 13, 233-235,
+    approximates it; infinite where the yardstick has too few degrees of freedom for any ratio to matter.
+    """
+    a, b, z = 2 / (9 * nu), 2 / (9 * nu_yardstick), DEVIATIONS
+    free = (1 - b) ** 2 - z * z * b
+    if free <= 0:
+        return math.inf
+    root = math.sqrt((1 - a) ** 2 * b + (1 - b) ** 2 * a - a * b * z * z)
+    return (((1 - a) * (1 - b) + z * root) / free) ** 3
+
+
+def each(array: Reals, order: NDArray[np.intp]) -> Singles:
+    """(n, m) as (R, n, m) of float32, the samples of each pass in its order (R, m)."""
+    return array.astype(np.float32)[:, order].transpose(1, 0, 2)
+
+
+def sequential(p: Singles, q: Singles, total: Singles | None = None) -> Singles:
+    """`total` and the sum of p q over their first axis, one product at a time."""
+    if total is None:
+        total = np.zeros(np.broadcast_shapes(p.shape[1:], q.shape[1:]), np.float32)
+    block = max(1, BLOCK // total.size)
+    for start in range(0, len(p), block):
+        products = p[start : start + block] * q[start : start + block]
+        if len(products) == 1:
+            total = total + products[0]
+        else:
+            products[0] += total
+            # accumulate keeps the order; reduce does so too, and faster, but for an axis of single numbers
+            total = np.add.reduce(products, axis=0) if total.size > 1 else np.add.accumulate(products)[-1]
+    return total
+
+
+class Errors:
+    """The squared errors of one array over all passes, and how many degrees of freedom are in them."""
+
+    def __init__(self) -> None:
+        self.squares = self.fourths = 0.0
+
+    def add(self, errors: Reals) -> None:
+        """Errors of some elements, of any shape."""
+        squares = errors * errors
+        self.squares += float(squares.sum())
+        self.fourths += float(np.vdot(squares, squares))
+
+    @property
+    def freedom(self) -> float:
+        """The participation ratio: the number of elements, were they all of one size."""
+        return self.squares**2 / self.fourths if self.fourths > 0 else 0.0
+
+
+class Yardstick:
+    """Sequential float32 passes through a network on a batch of m samples, which comes in parts."""
+
+    def __init__(
+        self, network: Network, weights: Sequence[Reals], biases: Sequence[Reals], m: int, dtype: str
+    ) -> None:
+        self.network = network
+        self.m = m
+        info = np.finfo(dtype)
+        self.eta = UNDERFLOW * float(info.smallest_normal)
+        self.largest = [0.0 for _ in weights]  # |x| of each layer
+        self.scale = float(info.eps) / 2 / U
+        size = m * sum(w.size for w in weights)
+        self.R = R = int(np.clip(WORK // size, 1, PASSES))
+        self.random = np.random.default_rng(0)
+        with np.errstate(over="ignore"):
+            self.w = [w.astype(np.float32) for w in weights]
+            self.b = [b.astype(np.float32) for b in biases]
+        # of a large dw a few columns are as good: those of the largest inputs
+        few = COLUMNS if R == 1 else max(network.widths)
+        self.dw = [np.zeros((R, len(w), min(w.shape[1], few)), np.float32) for w in self.w]
+        self.columns: list[NDArray[np.intp] | None] = [None for _ in self.w]
+        self.db = [np.zeros((R, *b.shape), np.float32) for b in self.b]
+        self.kink_dw = [np.zeros(w.shape) for w in self.w]
+        self.kink_db = [np.zeros(b.shape) for b in self.b]
+        self.output = Errors()
+        self.samples = Errors()  # each sample's share in the gradients
+        self.energy = [np.zeros(w.shape[1]) for w in self.w]  # sums of squares of each layer's inputs
+        self.doubt = [0.0 for _ in self.w]  # how near to 0 a z may have either sign
+        self.hashes: list[Reals] = []  # a number for each sample, the same for equal ones
+        self.passed = 0  # samples that went through the network in float32
+
+    def moved(self, array: Singles, units: float = 1.0) -> Singles:
+        """Each number times 1 + d, d random within `units` roundings (D. S. Parker's Monte Carlo arithmetic,
+        1997).
+        """
+        d = self.random.random(array.shape, np.float32)
+        d -= np.float32(0.5)
+        d *= np.float32(2 * units * U)
+        d += np.float32(1)
+        d *= array
+        return d
+
+    def product(self, w: Singles, x: Singles) -> Singles:
+        """w x, (n, k) by (R, k, m), the terms of each pass but the first in an order of its own."""
+        R, k = x.shape[:2]
+        order = np.argsort(self.random.random((R, k)), axis=1)
+        order[0] = np.arange(k)
+        terms = self.moved(w.T[order]).transpose(1, 0, 2)  # (k, R, n)
+        columns = x[np.arange(R), order.T]  # (k, R, m)
+        return sequential(terms[:, :, :, None], columns[:, :, None, :])
+
+    def activation(self, g: str, z: Singles) -> Singles:
+        """a = g(z), by the least accurate of the usual formulas."""
+        if g == "sigmoid":
+            half = np.float32(0.5)
+            return (1 + self.moved(np.tanh(z * half), ELEMENTARY)) * half
+        if g == "tanh":
+            return self.moved(np.tanh(z), ELEMENTARY)
+        if g == "relu":
+            return np.maximum(z, 0)
+        if g == "softmax":
+            powers: Singles = np.exp(z - z.max(axis=1, keepdims=True))
+            e = self.moved(powers, ELEMENTARY)
+            # a quotient of 1 is exact where float64 would still round: every a gets its roundings
+            a: Singles = e / np.add.accumulate(e, axis=1)[:, -1:]
+            return self.moved(a, 2)
+        return z
+
+    @staticmethod
+    def slope(g: str, a: Singles, exact: Singles) -> Singles:
+        """g'(z) from a; that of relu is the exact one, as a mask that differs is no matter of roundings."""
+        if g == "sigmoid":
+            return a * (1 - a)
+        if g == "tanh":
+            return 1 - a * a
+        if g == "relu":
+            return (exact > 0).astype(np.float32)
+        return np.ones_like(a)
+
+    def add(self, X: Reals, Y: Reals, exact: Pass) -> None:
+        """A part of the batch, with what the oracle has for it; X (n_0, m), Y (n_L, m)."""
+        with np.errstate(all="ignore"):
+            order = np.argsort(self.random.random((self.R, X.shape[1])), axis=1)
+            order[0] = np.arange(X.shape[1])
+            if self.passed == 0 or self.m <= THROUGH:
+                xs, dzs = self.through(X, Y, exact, order)
+            else:
+                xs, dzs = ([each(high(q), order) for q in qs] for qs in (exact.x, exact.dz))
+            self.add_gradients(xs, dzs)
+            self.add_kinks(exact)
+
+    def through(
+        self, X: Reals, Y: Reals, exact: Pass, order: NDArray[np.intp]
+    ) -> tuple[list[Singles], list[Singles]]:
+        """x and dz of each layer (R, n, m), forward and backward."""
+        last = self.network.layers - 1
+        a = each(X, order)
+        xs, slopes = [], []
+        for k, (w, b, g) in enumerate(zip(self.w, self.b, self.network.activations, strict=True)):
+            xs.append(a)
+            z = self.product(w, a) + b
+            error = z[0] - high(exact.z[k])
+            self.doubt[k] = max(self.doubt[k], KINK * self.scale * math.sqrt(np.mean(error * error)))
+            a = self.activation(g, z)
+            slopes.append(self.slope(g, a, each(high(exact.a[k]), order)))
+        exact_output = high(exact.a[last])[:, order].transpose(1, 0, 2)
+        self.output.add(a - exact_output)
+        self.passed += X.shape[1]
+        dzs: list[Singles] = []
+        dz = a - each(Y, order)
+        for k in range(last, -1, -1):
+            if k < last or self.network.loss == "mean_squared_error":
+                dz = dz * slopes[k]
+            dzs.insert(0, dz)
+            if k:
+                dz = self.product(np.ascontiguousarray(self.w[k].T), dz)
+        return xs, dzs
+
+    def add_gradients(self, xs: list[Singles], dzs: list[Singles]) -> None:
+        """One product after another onto dw and db, the samples of each pass in its order."""
+        self.samples.add(np.linalg.norm(dzs[-1][0], axis=0).astype(np.float64))
+        self.hashes.append(np.cos(np.arange(1, 1 + len(xs[0][0]))) @ xs[0][0])
+        for k, (x, dz) in enumerate(zip(xs, dzs, strict=True)):
+            energy = np.square(x[0]).sum(axis=1, dtype=np.float64)
+            if self.columns[k] is None:
+                self.columns[k] = np.sort(np.argsort(-energy)[: self.dw[k].shape[2]])
+            self.energy[k] += energy
+            self.largest[k] = max(self.largest[k], float(np.abs(x[0]).max()))
+            p = np.ascontiguousarray(self.moved(dz).transpose(2, 0, 1))[:, :, :, None]  # (m, R, n, 1)
+            q = np.ascontiguousarray(x[:, self.columns[k]].transpose(2, 0, 1))[:, :, None, :]
+            self.dw[k] = sequential(p, q, self.dw[k])
+            self.db[k] = sequential(p, np.ones((len(p), 1, 1, 1), np.float32), self.db[k])
+
+    def add_kinks(self, exact: Pass) -> None:
+        """What another derivative of relu makes of the gradients where the sign of z is a matter of rounding,
+        each such unit counted in full.
+        """
+        doubts = [
+            np.abs(high(z)) <= doubt if g == "relu" and da is not None else None
+            for g, z, doubt, da in zip(self.network.activations, exact.z, self.doubt, exact.da, strict=True)
+        ]
+        shown = [doubt.any(axis=0) for doubt in doubts if doubt is not None]
+        columns = np.flatnonzero(np.any(shown, axis=0)) if shown else np.empty(0, np.intp)
+        if not len(columns):
+            return
+        D = np.zeros((len(self.w[-1]), len(columns)))
+        for k in range(self.network.layers - 1, -1, -1):
+            if k < self.network.layers - 1:
+                D = (np.abs(self.w[k + 1].T) @ D) * high(exact.slope[k])[:, columns]
+            doubt = doubts[k]
+            if doubt is not None:
+                D = D + doubt[:, columns] * np.abs(high(exact.da[k])[:, columns])
+            self.kink_dw[k] += D @ np.abs(high(exact.x[k])[:, columns]).T
+            self.kink_db[k] += D.sum(axis=1, keepdims=True)
+
+    def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:
+        """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
+        R, m = self.R, self.m
+        # a sample's own error is in all that it contributes to: as many are free as its narrowest layer has
+        distinct = len(np.unique(np.concatenate(self.hashes)))
+        shared = self.samples.freedom * distinct / m * min(self.network.widths[1:])
+
+        def limit(errors: Errors, square: float, freedom: float, kink: float) -> float:
+            if not math.isfinite(square):
+                return math.inf  # the numbers are beyond the range of float32: nothing can be said
+            if square == 0:
+                return kink
+            nu = max(1.0, min(errors.freedom / R, shared))
+            ratio = variance_ratio(nu, max(1.0, R * min(freedom / R, shared)))
+            return SLACK * math.sqrt(ratio * square / R) * self.scale + kink
+
+        found_dw, found_db = [], []
+        for k in range(self.network.layers):
+            w_errors, b_errors = Errors(), Errors()
+            columns = self.columns[k]
+            with np.errstate(all="ignore"):
+                w_errors.add(self.dw[k] - dw[k][:, columns])
+                b_errors.add(self.db[k] - db[k])
+            # the error of a column is as large as its inputs; a bias is a weight whose input is 1
+            per_input = w_errors.squares / max(float(self.energy[k][columns].sum()), math.ulp(0.0))
+            weights, biases = per_input * float(self.energy[k].sum()), max(per_input * m, b_errors.squares)
+            lost = self.eta * m * math.sqrt(dw[k].size)
+            kinks = float(np.linalg.norm(self.kink_dw[k])), float(np.linalg.norm(self.kink_db[k]))
+            freedom = max(w_errors.freedom, b_errors.freedom)
+            found_dw.append(
+                limit(w_errors, weights, w_errors.freedom, kinks[0] + lost * (1 + self.largest[k])) / m
+            )
+            found_db.append(limit(b_errors, biases, freedom, kinks[1] + lost) / m)
+        output = self.output.squares * m / self.passed
+        lost = self.eta * math.sqrt(self.network.widths[-1] * m)
+        return Limits(limit(self.output, output, self.output.freedom, lost), tuple(found_dw), tuple(found_db))

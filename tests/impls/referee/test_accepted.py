@@ -1,0 +1,81 @@
+"""Formulas that people use are accepted; those that lose digits where an output saturates are unstable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from impls import Unsupported, check
+from tests.impls.accepted import (
+    ACCEPTED,
+    UNSTABLE,
+    LossOfClippedOutput,
+    LossOfOutput,
+    SlopeOfOutput,
+    SoftmaxByJacobianAnyhow,
+    saturated,
+)
+from tests.impls.mutants import Sound
+from tests.impls.problems import SMALL, random_problem
+
+PROBLEMS = 12
+
+
+@pytest.mark.parametrize("variant", ACCEPTED, ids=lambda variant: variant.__name__)
+def test_a_correct_formula_is_accepted(variant: type[Sound]) -> None:
+    judged = 0
+    for seed in range(PROBLEMS):
+        problem = random_problem(seed, SMALL)
+        for dtype in variant.dtypes:
+            try:
+                implementation = variant(problem, dtype)
+            except Unsupported:
+                continue
+            assert check(implementation, problem, dtype).message == ""
+            judged += 1
+    assert judged >= PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("variant", "loss", "dtype", "scale"),
+    [
+        (LossOfOutput, "binary_cross_entropy", "float64", 60.0),
+        (LossOfOutput, "binary_cross_entropy", "float32", 30.0),
+        (LossOfOutput, "softmax_cross_entropy", "float64", 2000.0),
+        (LossOfOutput, "softmax_cross_entropy", "float32", 300.0),
+        (LossOfClippedOutput, "binary_cross_entropy", "float64", 60.0),
+        (LossOfClippedOutput, "softmax_cross_entropy", "float64", 2000.0),
+        (LossOfClippedOutput, "softmax_cross_entropy", "float32", 60.0),
+        (SlopeOfOutput, "binary_cross_entropy", "float64", 60.0),
+        (SlopeOfOutput, "binary_cross_entropy", "float32", 60.0),
+        (SoftmaxByJacobianAnyhow, "softmax_cross_entropy", "float64", 2000.0),
+        (SoftmaxByJacobianAnyhow, "softmax_cross_entropy", "float32", 300.0),
+    ],
+)
+def test_what_loses_digits_where_an_output_saturates_is_unstable(
+    variant: type[Sound], loss: str, dtype: str, scale: float
+) -> None:
+    problem = saturated(loss, dtype, scale)
+    with np.errstate(all="ignore"):
+        found = check(variant(problem, dtype), problem, dtype)
+    assert not found.passed
+    assert found.fault == "unstable", found.message
+    assert found.message.startswith("unstable: ")
+    assert "digits are left where an output saturates" in found.message
+    assert variant in UNSTABLE
+
+
+@pytest.mark.parametrize("variant", UNSTABLE, ids=lambda variant: variant.__name__)
+def test_the_same_formula_passes_where_nothing_saturates(variant: type[Sound]) -> None:
+    for loss in ("binary_cross_entropy", "softmax_cross_entropy"):
+        problem = saturated(loss, "float64", scale=1.0)
+        assert check(variant(problem, "float64"), problem, "float64").message == ""
+
+
+def test_a_wrong_cost_of_a_saturated_output_is_wrong() -> None:
+    class Doubled(Sound):
+        def loss(self) -> float:
+            return 2 * super().loss()
+
+    problem = saturated("binary_cross_entropy", "float64")
+    assert check(Doubled(problem, "float64"), problem, "float64").fault == "wrong"
