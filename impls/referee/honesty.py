@@ -1,0 +1,155 @@
+"""Whether a call does its work itself: nothing is owed to a later call, nothing kept from an earlier one.
+
+Laws on an implementation's times, each a comparison of the implementation with itself at one moment. The times
+are CPU seconds of the whole process, its threads included, which other programs on the machine do not prolong.
+A law looks at the median of ROUNDS ratios of neighbouring calls and holds it against a share that lies far below
+what honest implementations show (0.8 and more) and far above what a kept result shows (0.01). An offence has
+to be found in each of ATTEMPTS series.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from impls.interface import Implementation, Network, Problem
+
+NETWORKS = (
+    Network((64, 64, 1), ("sigmoid", "sigmoid"), "mean_squared_error"),
+    Network((64, 64, 2), ("relu", "softmax"), "softmax_cross_entropy"),
+)
+"""Few outputs: what an export copies is small beside what a pass computes."""
+
+BATCHES = (8, 64, 512, 2048)
+"""Samples of a batch, the fewest with which a call takes LEAST_SECONDS."""
+
+LEAST_SECONDS = 2e-3
+
+PAUSE_SECONDS = 1e-2
+"""How long a thread that is still at work has time to show it."""
+
+ROUNDS, ATTEMPTS = 9, 3
+
+RATE = 1e-3
+"""A step moves the parameters a little, so that the next call has another answer."""
+
+KEPT = 0.5
+"""A call that repeats another takes at least so much of its time."""
+
+OWED = 0.25
+"""The largest share of a call's work that may seem to be done after it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """CPU seconds of each round: of calls right after a step has changed the state (`gradients`, `forward`) and of
+    the same calls `again`, of an export right after a call and of another, of a call (`busy`) and of a pause
+    right after it (`idle`).
+    """
+
+    step: list[float]
+    gradients: list[float]
+    again: list[float]
+    forward: list[float]
+    forward_again: list[float]
+    export: list[float]
+    export_again: list[float]
+    busy: list[float]
+    idle: list[float]
+
+
+def measure(race: Implementation) -> Series:
+    """The times of ROUNDS rounds, those that a law compares one after the other."""
+    found = Series(*([] for _ in dataclasses.fields(Series)))
+    for _ in range(ROUNDS):
+        found.step.append(_seconds(lambda: race.step(RATE)))
+        found.gradients.append(_seconds(race.gradients))
+        found.again.append(_seconds(race.gradients))
+        race.step(RATE)
+        found.forward.append(_seconds(race.forward))
+        found.forward_again.append(_seconds(race.forward))
+        race.step(RATE)
+        race.gradients()
+        found.export.append(_seconds(race.export))
+        found.export_again.append(_seconds(race.export))
+        race.step(RATE)
+        found.busy.append(_seconds(race.gradients))
+        found.idle.append(_seconds(lambda: time.sleep(PAUSE_SECONDS)))
+    return found
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def _ratio(numerator: list[float], denominator: list[float]) -> float:
+    return float(np.median(np.divide(numerator, np.maximum(denominator, 1e-9))))
+
+
+def offences(found: Series) -> Iterator[tuple[str, str]]:
+    """The laws that a series breaks, by name, and how."""
+    for name, first, second in (
+        ("gradients", found.gradients, found.again),
+        ("forward", found.forward, found.forward_again),
+    ):
+        ratio = _ratio(second, first)
+        if ratio < KEPT:
+            yield (
+                f"a second {name} takes what the first takes",
+                f"it takes {ratio:.2g} of what {name} take right after a step: is a result kept?",
+            )
+    ratio = _ratio(found.step, found.gradients)
+    if ratio < KEPT:
+        yield (
+            "a step takes what its gradients take",
+            f"it takes {ratio:.2g} of that: which part does it leave out?",
+        )
+    call, export = float(np.median(found.gradients)), float(np.median(found.export_again))
+    owed = float(np.median(np.subtract(found.export, found.export_again)))
+    if owed > OWED * (call + owed) and _ratio(found.export, found.export_again) > 1 / KEPT:
+        yield (
+            "a first export takes what a second takes",
+            f"right after gradients it takes {1e3 * owed:.3g} ms longer: is work left to it?",
+        )
+    if call < KEPT * export:
+        yield (
+            "an export copies and nothing more",
+            f"it takes {1e3 * export:.3g} ms, and gradients {1e3 * call:.3g} ms: is work left to it?",
+        )
+    idle, busy = float(np.median(found.idle)), float(np.median(found.busy))
+    if idle > OWED * (idle + busy):
+        share = 100 * idle / (idle + busy)
+        yield (
+            "nothing is at work when a call has returned",
+            f"{share:.0f} % of the CPU time of gradients is spent afterwards: is a thread at work?",
+        )
+
+
+def broken(implementation: type[Implementation], network: Network, dtype: str) -> dict[str, str]:
+    """The laws that an implementation breaks in each of ATTEMPTS series, by name, and how.
+
+    Raises Unsupported where it cannot run `network`.
+    """
+    race = _built(implementation, network, dtype)
+    found = dict(offences(measure(race)))
+    for _ in range(ATTEMPTS - 1):
+        if found:
+            again = dict(offences(measure(race)))
+            found = {law: how for law, how in found.items() if law in again}
+    return found
+
+
+def _built(implementation: type[Implementation], network: Network, dtype: str) -> Implementation:
+    """An implementation on the smallest batch that keeps it busy for a while."""
+    for m in BATCHES:
+        race = implementation(Problem.random(network, 3 * m, m, seed=9), dtype)
+        race.step(RATE)
+        if _seconds(race.gradients) >= LEAST_SECONDS:
+            break
+    return race
