@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from impls import referee, registry
 from impls.interface import DTYPES, Implementation, Network, Problem, Result, Unsupported
+from impls.referee import honesty
 
 Class = type[Implementation]
 Reals = NDArray[np.float64]
@@ -49,6 +51,12 @@ ENDS = (
     ("softmax", "softmax_cross_entropy"),
 )
 """Every last activation with every cost that goes with it."""
+
+RATES = (0.1, 2.0, 0.003, 0.5, 0.02, 1.0, 0.3)
+"""Learning rates of the steps that are judged one by one."""
+
+LONG = 150
+"""Steps of a long training."""
 
 HIDDEN = ("identity", "sigmoid", "tanh", "relu")
 
@@ -234,12 +242,52 @@ def _apart(implementation: Class, dtype: str, problem: Problem) -> None:
 
 def _train_is_steps(implementation: Class, dtype: str, problem: Problem) -> None:
     trained, stepped = implementation(problem, dtype), implementation(problem, dtype)
-    trained.train(5, 0.1)
-    for _ in range(5):
-        stepped.step(0.1)
-    _same("train(5) and five steps", trained.export(), stepped.export())
+    for steps, rate in ((5, 0.1), (1, 0.1), (LONG, 0.01)):  # the later ones from within an epoch
+        trained.train(steps, rate)
+        for _ in range(steps):
+            stepped.step(rate)
+        _same(f"train({steps}) and {steps} steps", trained.export(), stepped.export())
     trained.train(0, 0.1)
     _same("train(0)", stepped.export(), trained.export())
+
+
+def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
+    """Each call is judged from the state that it started in: two epochs of steps and one more, each at
+    another rate, and after a step by turns a forward pass, gradients, or the next step at once.
+    """
+    race = implementation(problem, dtype)
+    state = referee.first_state(problem, dtype)
+    _passes("gradients after construction", referee.judge_gradients(state, race.export()))
+    race.forward()
+    _passes("forward right after gradients", referee.judge_forward(state, race.export()))
+    for k, rate in zip(range(2 * problem.batches + 1), itertools.cycle(RATES), strict=False):
+        race.step(rate)
+        result = race.export()
+        _passes(f"step {k + 1}, at a rate of {rate}", referee.judge_step(state, result, rate))
+        state = state.after_step(result)
+        if k % 3 == 0:
+            race.gradients()
+            _passes(f"gradients right after step {k + 1}", referee.judge_gradients(state, race.export()))
+            race.forward()
+            _passes(f"forward after that, step {k + 1}", referee.judge_forward(state, race.export()))
+        elif k % 3 == 1:
+            race.forward()
+            _passes(f"forward right after step {k + 1}", referee.judge_forward(state, race.export()))
+
+
+def _passes(what: str, verdict: referee.Verdict) -> None:
+    if not verdict.passed:
+        raise BrokenLawError(f"{what}: {verdict.message}")
+
+
+def _honest() -> Iterator[Case]:
+    for network in honesty.NETWORKS:
+
+        def holds(implementation: Class, dtype: str, network: Network = network) -> None:
+            for law, how in honesty.broken(implementation, network, dtype).items():
+                raise BrokenLawError(f"expected that {law}: {how}")
+
+        yield f"{network.activations[-1]}, {network.loss}", holds
 
 
 def _rate_zero(implementation: Class, dtype: str, problem: Problem) -> None:
@@ -330,10 +378,12 @@ LAWS: dict[str, tuple[Case, ...]] = {
     "two constructions agree": tuple(_on_each(_two_constructions)),
     "implementations are independent": tuple(_on_each(_apart)),
     "train(n) is n steps": tuple(_on_each(_train_is_steps)),
+    "every call is right, from the state before it": tuple(_on_each(_every_phase)),
     "rate 0 changes nothing": tuple(_on_each(_rate_zero)),
     "exports are copies": tuple(_on_each(_exports_are_copies)),
     "bit for bit, where claimed": tuple(_on_each(_same_order)),
     "wrong arguments are refused": tuple(_on_each(_refusals)),
-    "compile time is told": tuple(_on_each(_compile_time)),
+    "compile time is reported": tuple(_on_each(_compile_time)),
+    "nothing is owed to a later call, nothing kept from an earlier one": tuple(_honest()),
 }
 """Every law with its cases, in the order in which they are examined."""

@@ -186,7 +186,7 @@ class Yardstick:
             powers: Singles = np.exp(z - z.max(axis=1, keepdims=True))
             e = self.moved(powers, ELEMENTARY)
             # a quotient of 1 is exact where float64 would still round: every a gets its roundings
-            a: Singles = e / np.add.accumulate(e, axis=1)[:, -1:]
+            a = e / np.cumsum(e, axis=1, dtype=np.float32)[:, -1:]
             return self.moved(a, 2)
         return z
 

@@ -203,7 +203,7 @@ def test_loops_pass_and_do_not_claim_float32() -> None:
             "wrong arguments are refused",
             "for dtype='float16', threads=1, got an object",
         ),
-        (HasNoCompileTime, "compile time is told", "expected seconds of 0 and up, got nan"),
+        (HasNoCompileTime, "compile time is reported", "expected seconds of 0 and up, got nan"),
         (Raises, "every activation and cost", r"it raised KeyError: 'momentum' \(line \d+ of .*conformance"),
         (ReturnsNothing, "every activation and cost", "export: expected a Result, got NoneType"),
     ],

@@ -1,0 +1,54 @@
+"""Who saves work that a race would time is found out, and nobody else is accused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import impls
+from impls.referee import honesty
+from tests.impls.cheats import CHEATS
+from tests.impls.mutants import Sound
+
+
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
+def test_who_saves_work_is_found_out(cheat: type[Sound]) -> None:
+    for network in honesty.NETWORKS:
+        assert honesty.broken(cheat, network, "float64"), network.loss
+
+
+@pytest.mark.parametrize("name", ["loops", "numpy", "numpy-sample", "numba-loops", "numba"])
+def test_an_honest_implementation_is_not_accused(name: str) -> None:
+    implementation = impls.load(name)
+    for network in honesty.NETWORKS:
+        for dtype in implementation.dtypes:
+            assert honesty.broken(implementation, network, dtype) == {}
+
+
+def series(**changed: list[float]) -> honesty.Series:
+    """Nine rounds of an honest implementation, but for what is changed."""
+    honest = {field.name: [0.01] * 9 for field in dataclasses.fields(honesty.Series)}
+    honest |= {"step": [0.012] * 9, "export": [0.0002] * 9, "export_again": [0.0001] * 9, "idle": [1e-5] * 9}
+    return honesty.Series(**(honest | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "law"),
+    [
+        ({"again": [1e-5] * 9}, "a second gradients takes what the first takes"),
+        ({"forward_again": [1e-5] * 9}, "a second forward takes what the first takes"),
+        ({"step": [1e-3] * 9}, "a step takes what its gradients take"),
+        ({"export": [0.008] * 9}, "a first export takes what a second takes"),
+        ({"gradients": [1e-5] * 9, "export_again": [0.01] * 9}, "an export copies and nothing more"),
+        ({"idle": [0.009] * 9}, "nothing is at work when a call has returned"),
+    ],
+)
+def test_each_law_is_named(changed: dict[str, list[float]], law: str) -> None:
+    assert law in dict(honesty.offences(series(**changed)))
+
+
+def test_an_honest_series_breaks_no_law_though_some_of_its_rounds_are_disturbed() -> None:
+    assert dict(honesty.offences(series())) == {}
+    disturbed = series(gradients=[0.01] * 6 + [0.1] * 3, export=[0.0002] * 6 + [0.05] * 3)
+    assert dict(honesty.offences(disturbed)) == {}
