@@ -1,9 +1,10 @@
-"""`python -m tests.studies.referee`: the long trial of the referee, and its figures.
+"""`python -m tests.studies.referee`: the validation study of the referee, and its figures.
 
 Random problems of full size (1 to 6 layers, widths 1 to 65, batches of 1 to 257, pre-activations to +-1000)
-before every implementation that can be had here: how many were rejected, and how tight the bound is. Then bit
-for bit equality with `loops`, and the mutants. Exits with 1 where an implementation is rejected, a mutant
-survives, or the bound is loose.
+before every implementation that can be had here and every accepted formula: how many were rejected, and how
+tight the bound is. Then bit for bit equality with `loops`, the mutants, narrower arithmetic at every place of
+every workload, implementations that are wrong only later or save work. Exits with 1 where an implementation
+is rejected, a mutant survives, or the bound is loose.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import dataclasses
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -22,10 +23,16 @@ from rich.progress import Progress
 from rich.table import Table
 
 import impls
+from benchmarks import workloads
 from benchmarks.measure import clock
 from impls import Implementation, Network, Problem, Unavailable, Unsupported, referee
 from impls.interface import DTYPES
+from impls.referee import conformance, honesty
+from tests.impls.accepted import ACCEPTED
+from tests.impls.cheats import CHEATS
+from tests.impls.later import LATER
 from tests.impls.mutants import MUTANTS, Sound, battery
+from tests.impls.narrow import LayerOfZeros, SinglePass, narrow, places
 from tests.impls.problems import SMALL, random_problem
 from tests.impls.test_laws import RATE, SAME_ORDER, bits
 
@@ -48,12 +55,13 @@ class Tally:
     """One implementation's problems in one dtype."""
 
     shares: list[float] = dataclasses.field(default_factory=list)
+    limits: list[float] = dataclasses.field(default_factory=list)
     unsupported: int = 0
     rejected: list[str] = dataclasses.field(default_factory=list)
 
 
 def available(names: tuple[str, ...]) -> dict[str, type[Implementation]]:
-    """The implementations that can be loaded; the others are told."""
+    """The implementations that can be loaded; prints why others cannot."""
     found = {}
     for name in names or impls.names():
         try:
@@ -81,6 +89,7 @@ def judge(
                     tally.unsupported += 1
                     continue
                 tally.shares.append(verdict.error_of_bound)
+                tally.limits.append(verdict.error_of_limit)
                 if not verdict.passed:
                     tally.rejected.append(f"{name}, {dtype}, seed {seed}: {verdict.message}")
     return tallies
@@ -117,6 +126,58 @@ def survivors() -> list[str]:
         for dtype in mutant.dtypes
         if all(referee.check(mutant(problem, dtype), problem, dtype).passed for problem in given)
     ]
+
+
+def narrower(names: Sequence[str], sizes: Sequence[int]) -> tuple[Table, list[str]]:
+    """Narrower arithmetic at every single place of every workload, and who passed; zeros for each layer and a
+    float32 pass inside float64 too.
+    """
+    shown = Table("workload", "batch", title="Narrower arithmetic, at one place each, before the referee")
+    for heading in ("tried", "rejected", "mildest", "times what is allowed"):
+        shown.add_column(heading, justify="right")
+    passed = []
+    for name, m in itertools.product(names, sizes):
+        given = workloads.problem(workloads.named(name), m)
+        candidates: list[tuple[str, type[Sound], str]] = [
+            (str(place), narrow(place), "float32") for place in places(given.network)
+        ]
+        for k in range(given.network.layers):
+            zeros = type("Zeros", (LayerOfZeros,), {"layer": k})
+            candidates += [(f"zeros for dw[{k}]", zeros, dtype) for dtype in DTYPES]
+        candidates.append(("a float32 pass inside float64", SinglePass, "float64"))
+        tried, rejected, mildest = 0, 0, (np.inf, "")
+        for what, implementation_class, dtype in candidates:
+            implementation = implementation_class(given, dtype)
+            if not getattr(implementation, "changed", True):
+                continue  # numbers of no more bits than that to begin with
+            verdict = referee.check(implementation, given, dtype)
+            tried += 1
+            rejected += not verdict.passed
+            if verdict.passed:
+                passed.append(f"{name}, {m}: {what}")
+            mildest = min(mildest, (max(verdict.error_of_bound, verdict.error_of_limit), what))
+        shown.add_row(name, str(m), str(tried), str(rejected), mildest[1], f"{mildest[0]:.3g}")
+    return shown, passed
+
+
+def spared() -> list[str]:
+    """The implementations wrong only later, and those that save work, that keep every law."""
+    laws = (
+        conformance.LAWS[law]
+        for law in ("every call is right, from the state before it", "train(n) is n steps")
+    )
+    cases = [holds for law in laws for _, holds in law]
+
+    def breaks(mutant: type[Sound], holds: Callable[[Any, str], None]) -> bool:
+        try:
+            holds(mutant, "float64")
+        except conformance.BrokenLawError:
+            return True
+        return False
+
+    alive = [mutant.__name__ for mutant in LATER if not any(breaks(mutant, holds) for holds in cases)]
+    honest = honesty.NETWORKS[0]
+    return alive + [cheat.__name__ for cheat in CHEATS if not honesty.broken(cheat, honest, "float64")]
 
 
 def cost() -> Table:
@@ -178,11 +239,16 @@ def table(tallies: dict[tuple[str, str], Tally]) -> Table:
 )
 @click.option("--start", default=0, show_default=True, help="The first seed.")
 @click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
-def main(problems: int, same_order: int, start: int, names: tuple[str, ...]) -> None:
+@click.option(
+    "--narrow-sizes", default="1,4,16,64,256,1024,4096", show_default=True, help="Batch sizes, with commas."
+)
+def main(problems: int, same_order: int, start: int, names: tuple[str, ...], narrow_sizes: str) -> None:
     """Put every implementation through random problems, and the referee through every mutant."""
     began = time.perf_counter()
     implementations = available(names)
-    tallies = judge(implementations | {"(the mutants' implementation)": Sound}, problems, start)
+    variants = {f"({variant.__name__})": variant for variant in (Sound, *ACCEPTED)}
+    with np.errstate(all="ignore"):
+        tallies = judge(implementations | variants, problems, start)
     console.print(table(tallies))
     rejected = [message for tally in tallies.values() for message in tally.rejected]
     failed = bool(rejected)
@@ -200,6 +266,11 @@ def main(problems: int, same_order: int, start: int, names: tuple[str, ...]) -> 
             f"tightness, {dtype}: over {len(shares)} checks the largest error is {largest:.3f} of its bound, "
             f"the median of each check's largest {np.median(shares):.4f}"
         )
+        limits = [share for (_, kind), tally in tallies.items() if kind == dtype for share in tally.limits]
+        console.print(
+            f"whole arrays, {dtype}: the largest 2-norm of an error is {max(limits):.3f} of its limit, "
+            f"the median of each check's largest {np.median(limits):.4f}"
+        )
     for name, seeds in bit_for_bit(implementations, same_order).items():
         failed |= bool(seeds)
         equal = same_order - len(seeds)
@@ -208,6 +279,14 @@ def main(problems: int, same_order: int, start: int, names: tuple[str, ...]) -> 
     failed |= bool(alive)
     killed = len(MUTANTS) - len({name.split(",")[0] for name in alive})
     console.print(f"mutants killed: {killed} of {len(MUTANTS)}, in each of their dtypes", *alive)
+    shown, passed = narrower(tuple(workloads.WORKLOADS), [int(m) for m in narrow_sizes.split(",")])
+    console.print(shown)
+    console.print(f"narrower arithmetic that passed: {len(passed)}", *passed)
+    kept = spared()
+    console.print(
+        f"wrong only later: {len(LATER)}, work saved: {len(CHEATS)}; not found out: {len(kept)}", *kept
+    )
+    failed |= bool(passed or kept)
     console.print(cost())
     console.print(f"{time.perf_counter() - began:.0f} s")
     sys.exit(failed)
