@@ -24,7 +24,7 @@ COUNT = click.IntRange(min=1, max=2**31 - 1)
 NEEDS = ("sqlalchemy", "alembic", "psycopg", "ruptures")
 
 
-class Command(click.Command):
+class HistoryCommand(click.Command):
     """A command that needs the extra, except for its help."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -37,13 +37,13 @@ class Command(click.Command):
         return super().invoke(ctx)
 
 
-class Commands(click.Group):
+class HistoryCommands(click.Group):
     """A group of such commands."""
 
-    command_class = Command
+    command_class = HistoryCommand
 
 
-@click.group(cls=Commands)
+@click.group(cls=HistoryCommands)
 def history() -> None:
     """Keep past runs, and find the commits that changed them."""
 

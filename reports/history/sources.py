@@ -18,7 +18,7 @@ from reports.history import commits
 from reports.history.runs import HistoryError, Revision, Run, Sample, Series, canonical, moment
 
 
-class Measured(NamedTuple):
+class MeasuredCommit(NamedTuple):
     """One commit that a file has measurements of; files of several have a side for each."""
 
     side: str
@@ -73,7 +73,7 @@ def runs_of(document: Record | Pairs, content: Any, commit: str | None, branch: 
     ]
 
 
-def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterator[Measured]:
+def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterator[MeasuredCommit]:
     """One sample for each measured cell of each process; raises HistoryError where nothing was measured."""
     named = (commit or record.settings.get("commit"), branch or record.settings.get("branch"))
     found = {}
@@ -93,10 +93,10 @@ def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterat
     if not found:
         raise HistoryError("expected measurements, got none: in this race nothing was timed")
     revision = commits.find(*named, moment(record.created))
-    yield Measured("", revision, record.machine, record.versions, tuple(found.values()))
+    yield MeasuredCommit("", revision, record.machine, record.versions, tuple(found.values()))
 
 
-def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[Measured]:
+def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[MeasuredCommit]:
     """One sample of each benchmark, and of each control, for each process of a side."""
     if commit is not None:
         raise HistoryError(
@@ -108,14 +108,14 @@ def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[
         for b in pairs.benchmarks
     }
 
-    def measured(side: Side, of: pairs_file.Commit, branch: str | None) -> Measured:
+    def measured(side: Side, of: pairs_file.Commit, branch: str | None) -> MeasuredCommit:
         revision = commits.find(of.commit, branch or commits.branch_of(of.ref), moment(pairs.created))
         samples = (
             Sample.of(series[reading.benchmark], k, getattr(reading, side))
             for k, pair in enumerate(pairs.pairs)
             for reading in pair.readings
         )
-        return Measured(side, revision, of.machine, of.versions, tuple(samples))
+        return MeasuredCommit(side, revision, of.machine, of.versions, tuple(samples))
 
     yield measured("base", pairs.base, None)
     yield measured("head", pairs.head, branch)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmarks.record.pairs_file import Pairs
-    from tests.studies.replays import Tally
+    from tests.studies.replays import GateTally
 
 FOLDER = Path(".gradrace/study")
 OUT = Path(__file__).parents[2] / "reports" / "out"
@@ -43,7 +43,7 @@ class Tallied:
     real: bool
     rule: str
     kind: str
-    tally: Tally
+    tally: GateTally
 
 
 def load(folder: Path) -> Study:

@@ -28,7 +28,7 @@ RIVAL_PROCESSES = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Tally:
+class GateTally:
     """Many gates: how many ended how, and after how many pairs.
 
     `alarms` of them failed the change, `named` of them for a benchmark that was slowed and for no other,
@@ -67,7 +67,7 @@ Slowdown = Callable[[random.Random], Mapping[str, float]]
 
 def gate(
     recording: Recording, slowdown: Slowdown, gates: int, seed: int, injected: Recording | None = None
-) -> Tally:
+) -> GateTally:
     """Replay so many gates of ours; `injected` replaces the differences of the benchmarks that it gates."""
     rng = random.Random(seed)
     verdicts = []
@@ -87,7 +87,7 @@ def gate(
     return _tally(verdicts)
 
 
-def rival(recording: Recording, rule: rivals.Rule, slowdown: Slowdown, gates: int, seed: int) -> Tally:
+def rival(recording: Recording, rule: rivals.Rule, slowdown: Slowdown, gates: int, seed: int) -> GateTally:
     """Replay so many gates by a rival's rule: base's processes of some pairs against head's of others."""
     rng = random.Random(seed)
     verdicts = []
@@ -98,12 +98,12 @@ def rival(recording: Recording, rule: rivals.Rule, slowdown: Slowdown, gates: in
     return _tally(verdicts)
 
 
-def whole(runs: Sequence[Recording], hurt: Collection[str]) -> Tally:
+def whole(runs: Sequence[Recording], hurt: Collection[str]) -> GateTally:
     """Gates that were really run, on changes that slow the benchmarks `hurt`."""
     return _tally([_judged(run, run.differences, hurt) for run in runs])
 
 
-def whole_rival(runs: Sequence[Recording], rule: rivals.Rule, hurt: Collection[str]) -> Tally:
+def whole_rival(runs: Sequence[Recording], rule: rivals.Rule, hurt: Collection[str]) -> GateTally:
     """A rival's verdicts by the first pairs of gates that were really run, each long enough for it."""
     return _tally([_rivalled(run, rule, range(2 * RIVAL_PROCESSES), {}, hurt) for run in runs])
 
@@ -157,8 +157,8 @@ def _rivalled(
     return _Verdict(bool(slower), bool(slower) and slower <= set(hurt), False, RIVAL_PROCESSES)
 
 
-def _tally(verdicts: Sequence[_Verdict]) -> Tally:
-    return Tally(
+def _tally(verdicts: Sequence[_Verdict]) -> GateTally:
+    return GateTally(
         gates=len(verdicts),
         alarms=sum(verdict.alarm for verdict in verdicts),
         named=sum(verdict.named for verdict in verdicts),
