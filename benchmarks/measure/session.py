@@ -16,7 +16,7 @@ from typing import Any
 import impls
 from benchmarks import workloads
 from benchmarks.measure import calibration, clock, compilers, costs
-from benchmarks.measure.noise import Moments, Round, Watch
+from benchmarks.measure.noise import WAIT_SECONDS, Moments, Round, Watch
 from benchmarks.measure.threads import cpus, threads_in_force
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell, Status
@@ -245,6 +245,8 @@ class Session:
 
     def process(self, seed: int) -> race_file.Process:
         """This process, at its end: what was in force, and what the machine could do."""
+        # What cells left of the wait budget is not spent here: a race ends with its budget.
+        self.moments.wait_budget = min(self.moments.wait_budget, WAIT_SECONDS[0])
         calibrated = {**calibration.calibrate(self.moments.wait), "probe": self.moments.fastest}
         warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated["call"])]
         if self.disturbed > NOISY * len(self.fastest):

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import rich.console
 import rich.progress
+from rich.table import Column
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Progress:
         self.quiet = quiet
         self.console = console or rich.console.Console(stderr=True)
         self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", table_column=Column(min_width=len("process 99"))),
             rich.progress.BarColumn(bar_width=20),
             rich.progress.TextColumn("{task.fields[state]}"),
             console=self.console,
@@ -62,7 +63,7 @@ class Progress:
                 description=f"process {now.process}",
                 completed=now.done,
                 total=now.cells,
-                state=f"cell {now.done}/{now.cells}  {now.state}  {now.left:.0f} s left at most",
+                state=f"cell {now.done}/{now.cells}  {now.left:.0f} s left at most  {now.state}",
                 refresh=True,
             )
         elif now.took and not self.quiet:
