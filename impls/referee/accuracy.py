@@ -48,7 +48,7 @@ def rows(
     """Every implementation that can be had, on random problems, all implementations of a dtype and batch size
     on the same one.
 
-    Raises ValueError for an implementation that nobody knows.
+    Raises ValueError for an unknown implementation.
     """
     names, kinds = tuple(implementations), tuple(dtypes)
     for m in batch_sizes:
@@ -165,7 +165,7 @@ def accuracy(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    # as wide as it is, where nobody's terminal has a width
+    # a width of its own where the output is no terminal
     Console(width=None if Console().is_terminal else 160).print(table(found))
     if not any(one.seconds for one in found):
         raise click.ClickException("no implementation could be judged")

@@ -182,7 +182,7 @@ def _zeros() -> Iterator[Case]:
 
 
 def _on_each(law: Callable[[Class, str, Problem], None]) -> Iterator[Case]:
-    """`law` on three problems, so that an implementation that knows only some costs is examined, too."""
+    """`law` on three problems, so that an implementation of only some costs is examined, too."""
     for network in (SIGMOID, SOFTMAX, IDENTITY):
         problem = Problem.random(network, 15, 5, seed=5)
 

@@ -19,7 +19,7 @@ Reals = NDArray[np.float64]
 Fault = Literal["", "wrong", "unstable", "coarse"]
 
 DISCRIMINATING = 0.01
-"""A bound whose 2-norm is more than this share of its array's own says nothing about the array's elements."""
+"""A bound whose 2-norm is more than this share of its array's own does not discriminate."""
 
 COARSEST = 2.0**-8
 """The unit roundoff of the coarsest arithmetic that is called coarse, bfloat16; what is beyond is wrong."""

@@ -3,7 +3,7 @@
 The elementwise bound holds for the worst order and the worst luck, so that arithmetic of 11 or 8 bits stays
 below it where sums are long or networks deep. Real roundings cancel like random numbers (Higham and Mary
 2019; Connolly, Higham and Mary 2021), and what is left after n of them is measured here: the same pass in
-float32, every sum strictly sequential, which is the least accurate order that anybody uses. The 2-norm of an
+float32, every sum strictly sequential, which is the least accurate order in use. The 2-norm of an
 implementation's error in each array is held against the 2-norm of this pass's error.
 
 Derivation, calibration and the rate of false rejections: docs/error-bound.md.

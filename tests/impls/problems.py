@@ -1,4 +1,4 @@
-"""Random problems for laws and trials: any network, any batch, pre-activations up to a size that is given."""
+"""Random problems for laws and studies: any network, any batch, pre-activations up to a given size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The long trial, in short: it finds what it looks for."""
+"""The validation study in short: it finds what it looks for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.impls.test_laws import SAME_ORDER
 from tests.studies.referee import bit_for_bit, judge, survivors
 
 
-def test_a_wrong_implementation_is_rejected_in_a_trial_and_a_right_one_is_not() -> None:
+def test_a_wrong_implementation_is_rejected_and_a_right_one_is_not() -> None:
     tallies = judge({"right": Sound, "wrong": Scaled}, problems=6, start=0)
     for dtype in Sound.dtypes:
         assert tallies["right", dtype].rejected == []
@@ -22,5 +22,5 @@ def test_a_implementation_of_another_order_differs_in_its_bits() -> None:
     assert bit_for_bit({SAME_ORDER[0]: impls.load("numpy")}, 3)[SAME_ORDER[0]]
 
 
-def test_no_mutant_survives_a_trial() -> None:
+def test_no_mutant_survives() -> None:
     assert survivors() == []

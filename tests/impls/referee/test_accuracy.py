@@ -30,7 +30,7 @@ def test_float64_and_float32_have_errors_of_a_few_of_their_own_ulp() -> None:
         assert one.reason == ""
 
 
-def test_what_a_implementation_does_not_do_is_told() -> None:
+def test_what_a_implementation_does_not_support_is_reported() -> None:
     (one,) = accuracy.rows(NETWORK, ["loops"], ["float32"], [1])
     assert one.error_ulp is None
     assert one.seconds is None

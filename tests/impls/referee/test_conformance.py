@@ -1,4 +1,4 @@
-"""The conformance test passes whoever keeps the contract, and says of everybody else which law is broken."""
+"""The conformance test passes what keeps the contract, and names the law that another class breaks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LooksAtTheCallersArrays(NumpyBatch):
             self.X = [problem.X[:, k : k + m] for k in range(0, problem.samples, m)]
 
 
-class KnowsNoThreads(NumpyBatch):
+class TakesNoThreads(NumpyBatch):
     def __init__(self, problem: Problem, dtype: str = "float64") -> None:
         super().__init__(problem, dtype)
 
@@ -189,7 +189,7 @@ def test_loops_pass_and_do_not_claim_float32() -> None:
         (WritesBehindTheView, "inputs are never written to", r"it writes to weights\[0\], which belongs to"),
         (KeepsTheCallersArrays, "inputs are never written to", "after the caller changed its own arrays"),
         (LooksAtTheCallersArrays, "inputs are never written to", "after the caller changed its own arrays"),
-        (KnowsNoThreads, "wrong arguments are refused", "unexpected keyword argument 'threads'"),
+        (TakesNoThreads, "wrong arguments are refused", "unexpected keyword argument 'threads'"),
         (Quits, "every activation and cost", "it raised SystemExit"),
         (SharesState, "implementations are independent", "another problem's race"),
         (AnotherNetworksGradients, "every activation and cost", r"dw\[\d\] at .* times its bound"),

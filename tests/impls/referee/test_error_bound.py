@@ -16,7 +16,7 @@ from impls.referee.reference import Reference, reference
 from tests.impls.mutants import Sound
 from tests.impls.problems import SMALL, random_problem
 
-TRIALS = 60
+PROBLEMS = 60
 LOOSEST = 1000
 """The largest error of many problems is at least so small a part of its bound: 1 / LOOSEST."""
 
@@ -24,7 +24,7 @@ LOOSEST = 1000
 @pytest.mark.parametrize("dtype", Sound.dtypes)
 def test_the_bound_holds_and_is_tight(dtype: str) -> None:
     shares = []
-    for seed in range(TRIALS):
+    for seed in range(PROBLEMS):
         problem = random_problem(seed, SMALL)
         found = check(Sound(problem, dtype), problem, dtype)
         assert found.passed, found.message

@@ -1,4 +1,4 @@
-"""Who saves work that a race would time is found out, and nobody else is accused."""
+"""An implementation that saves work that a race would time is found out, and an honest one is not accused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.impls.mutants import Sound
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
-def test_who_saves_work_is_found_out(cheat: type[Sound]) -> None:
+def test_saved_work_is_found_out(cheat: type[Sound]) -> None:
     for network in honesty.NETWORKS:
         assert honesty.broken(cheat, network, "float64"), network.loss
 

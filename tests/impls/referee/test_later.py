@@ -1,4 +1,4 @@
-"""Who is right at first and wrong only later is found out by the conformance test."""
+"""What is right at first and wrong only later is found out by the conformance test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LAWS = ("every call is right, from the state before it", "train(n) is n steps")
 
 
 @pytest.mark.parametrize("mutant", LATER, ids=lambda mutant: mutant.__name__)
-def test_who_is_wrong_only_later_is_found_out(mutant: type[Sound]) -> None:
+def test_what_is_wrong_only_later_is_found_out(mutant: type[Sound]) -> None:
     broken = []
     for law in LAWS:
         for _, holds in conformance.LAWS[law]:

@@ -1,4 +1,4 @@
-"""The referee's own behaviour: what it says, what it refuses, what it leaves behind."""
+"""The referee's own behaviour: what it reports, what it refuses, what it leaves behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_right_implementation_passes_with_errors_of_a_few_ulp(problem: Problem
     assert 0 < found.error_ulp_median <= found.error_ulp < 100
 
 
-def test_a_wrong_implementation_is_told_the_error_its_place_and_the_bound(problem: Problem) -> None:
+def test_a_wrong_implementation_gets_the_error_its_place_and_the_bound(problem: Problem) -> None:
     class Off(Sound):
         def layer_dw(self, k: int, dz: Any) -> Any:
             dw = super().layer_dw(k, dz)
@@ -86,7 +86,7 @@ def test_structure_is_judged_before_values(problem: Problem, mutant: type[Sound]
     assert found.error_ulp is None
 
 
-def test_float32_asked_and_float64_computed_is_told(problem: Problem) -> None:
+def test_float64_computed_where_float32_was_asked_for_is_reported(problem: Problem) -> None:
     found = verdict(mutants.DoublePrecisionInside, problem, "float32")
     assert not found.passed
     assert "expected numbers of float32" in found.message
@@ -131,7 +131,7 @@ def test_the_implementation_goes_on_after_the_check(problem: Problem) -> None:
     assert np.array_equal(result.output, fresh.export().output)
 
 
-def test_a_nearly_right_gradient_is_told_from_a_right_one(problem: Problem) -> None:
+def test_a_nearly_right_gradient_is_distinguished_from_a_right_one(problem: Problem) -> None:
     """How strict it is: float64 to some 10^-13, float32 to some 10^-5."""
     for dtype, off in (("float64", 1e-13), ("float32", 1e-4)):
 
