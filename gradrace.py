@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-CLIS = {"benchmarks": "benchmarks.cli", "reports": "reports.cli", "impls": "impls.__main__"}
-"""Each package's commands. impls comes last: it brings NumPy, and `train` limits its threads before that."""
+PACKAGES = ("benchmarks", "reports", "impls")
+"""Ours; the commands of each are the group `main` of its module `cli`."""
 
 
 class Checkout:
@@ -25,7 +25,7 @@ class Checkout:
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """The spec of one of our packages; None for everything else, which others find."""
-        if path is not None or name not in CLIS:
+        if path is not None or name not in PACKAGES:
             return None
         return importlib.machinery.PathFinder.find_spec(name, [str(Path(__file__).resolve().parent)], target)
 
@@ -73,12 +73,12 @@ class Commands(click.Group):
 
 
 def _group(package: str) -> click.Group:
-    group: click.Group = importlib.import_module(CLIS[package]).main
+    group: click.Group = importlib.import_module(f"{package}.cli").main
     return group
 
 
 commands = Commands(
-    *CLIS,
+    *PACKAGES,
     help="What each step away from a Python loop buys on forward and back propagation: race implementations "
     "whose gradients are proved equal, and report what came out.",
 )

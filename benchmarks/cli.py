@@ -16,7 +16,7 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
+class Lazy(click.Group):
     """The commands above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -31,6 +31,6 @@ class Commands(click.Group):
         return command
 
 
-@click.group(cls=Commands)
+@click.group(cls=Lazy)
 def main() -> None:
     """Race implementations of forward and back propagation, train with one, or compare two commits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -35,7 +36,7 @@ def every_command(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tu
 
 def test_the_command_is_the_union_of_the_three() -> None:
     whole = set(every_command(gradrace.commands))
-    parts = [every_command(gradrace.Commands(package)) for package in gradrace.CLIS]
+    parts = [every_command(gradrace.Commands(package)) for package in gradrace.PACKAGES]
     assert whole == set(itertools.chain(*parts))
     assert {("race",), ("train",), ("headline",), ("merge",)} <= whole
     assert {("render",), ("page",), ("compare",), ("standings",), ("export",), ("gallery",)} <= whole
@@ -47,6 +48,7 @@ def test_help_fits_80_columns_and_says_something_of_every_option(path: tuple[str
     done = CliRunner().invoke(gradrace.commands, [*path, "--help"], prog_name="gradrace", terminal_width=80)
     assert done.exit_code == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
+    assert not re.search(r"[a-z,]\.\.\.", done.stdout)  # no sentence is cut short
     command: click.Command = gradrace.commands
     for name in path:
         assert isinstance(command, click.Group)
@@ -99,7 +101,7 @@ def test_nothing_but_a_commands_own_answer_ends_in_1(
 
 def a_folder_of_its_own(folder: Path) -> Path:
     """A user's folder with packages of our names that cannot be imported, and an implementation."""
-    for package in gradrace.CLIS:
+    for package in gradrace.PACKAGES:
         (folder / package).mkdir(parents=True)
         (folder / package / "__init__.py").write_text(f"raise ImportError('{package} of the user')\n")
     (folder / "outside.py").write_bytes((ROOT / "examples" / "outside.py").read_bytes())
@@ -155,3 +157,13 @@ def test_any_other_install_fails_with_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == "gradrace runs from its checkout: install it there with pip install -e .\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["accuracy", "--help"]])
+def test_help_loads_nothing_that_computes(arguments: list[str]) -> None:
+    code = (
+        f"import sys, gradrace; gradrace.commands({arguments!r}, standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"numpy", "pandas", "matplotlib", "numba", "rich", "sqlalchemy"}

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "reports": {"reports", "benchmarks"},
 }
 
-NO_IMPLEMENTATION = {"__init__", "__main__", "facts", "interface", "registry"}
+NO_IMPLEMENTATION = {"__init__", "__main__", "cli", "facts", "interface", "registry"}
 
 DOORS = ("benchmarks.record", "benchmarks.gate.decision")
 """What reports may import of the race: files and rules. Any machine can draw what another measured."""

@@ -52,7 +52,7 @@ def race(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Race in fresh processes until the speedups are known well enough.
+    """Race in fresh processes until every speedup is known.
 
     Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
     implementation named by --impl was not measured, 130 where it was interrupted.
@@ -148,7 +148,7 @@ DTYPE = click.option(
 @WORKLOAD
 @DTYPE
 def train(name: str, threads: int, workload: str, learning_rate: float | None, **course: Any) -> None:
-    """Train the digits network; print loss, accuracy and steps a second."""
+    """Train on the digits; print loss, accuracy and steps a second."""
     from benchmarks.measure.threads import limit_threads
 
     limit_threads(threads)
@@ -197,7 +197,7 @@ def headline(
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--record", type=options.OUTPUT, default=options.RECORD, metavar="PATH", help="The merged one.")
 def merge(records: tuple[Path, ...], record: Path) -> None:
-    """Merge records of races of the same machine, versions and settings."""
+    """Merge records of one machine, its versions and settings."""
     from benchmarks.record import merging, race_file
 
     merged = merging.merge([race_file.read(path) for path in records])
@@ -207,7 +207,7 @@ def merge(records: tuple[Path, ...], record: Path) -> None:
 
 @click.command("list")
 def list_() -> None:
-    """Show what each implementation is, and what is in force where it runs."""
+    """Show what each implementation is, and its threads in force."""
     from benchmarks.race import sheet
 
     sheet.main()

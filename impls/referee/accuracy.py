@@ -9,17 +9,12 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 
-import click
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
 from impls import referee, registry
 from impls.interface import DTYPES, LOSSES, Implementation, Network, Problem, Unavailable, Unsupported
 from impls.referee import conformance
-
-BATCH_SIZES = (1, 64, 1024)
 
 LEAST_SECONDS = 0.05
 """How long a call is repeated at least, for its time: the fastest of them."""
@@ -42,15 +37,30 @@ class Row:
     reason: str = ""
 
 
+def network(widths: str, activation: str, loss: str) -> Network:
+    """The network of these widths, like 64-32-10, with one activation wherever the loss needs no other.
+
+    Raises ValueError where that is no network.
+    """
+    try:
+        layers = tuple(int(n) for n in widths.split("-"))
+    except ValueError:
+        raise ValueError(f"--network: expected widths like 64-32-10, got {widths!r}") from None
+    return Network(layers, (*(activation,) * (len(layers) - 2), LOSSES.get(loss) or activation), loss)
+
+
 def rows(
     network: Network, implementations: Iterable[str], dtypes: Iterable[str], batch_sizes: Iterable[int]
 ) -> Iterator[Row]:
     """Every implementation that can be had, on random problems, all implementations of a dtype and batch size
     on the same one.
 
-    Raises ValueError for an unknown implementation.
+    Raises ValueError for an unknown implementation or dtype, and for an empty batch.
     """
     names, kinds = tuple(implementations), tuple(dtypes)
+    for dtype in kinds:
+        if dtype not in DTYPES:
+            raise ValueError(f"--dtypes: expected some of {', '.join(DTYPES)}, got {dtype!r}")
     for m in batch_sizes:
         problem = Problem.random(network, 2 * m, m)
         for dtype in kinds:
@@ -106,66 +116,3 @@ def table(found: Iterable[Row]) -> Table:
             escape(one.reason),
         )
     return shown
-
-
-@click.command()
-@click.option(
-    "--impl", "names", multiple=True, metavar="NAME", help="An implementation; repeat it for more. [all]"
-)
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="[both]")
-@click.option(
-    "--batch-size",
-    "sizes",
-    multiple=True,
-    type=click.IntRange(1),
-    help=f"[{', '.join(map(str, BATCH_SIZES))}]",
-)
-@click.option(
-    "--network",
-    "widths",
-    default="64-32-10",
-    show_default=True,
-    metavar="N0-...-NL",
-    help="Widths of layers.",
-)
-@click.option("--activation", default="sigmoid", show_default=True, help="Of the hidden layers.")
-@click.option(
-    "--loss",
-    default="mean_squared_error",
-    show_default=True,
-    type=click.Choice(list(LOSSES)),
-    help="The cost.",
-)
-def accuracy(
-    names: tuple[str, ...],
-    dtypes: tuple[str, ...],
-    sizes: tuple[int, ...],
-    widths: str,
-    activation: str,
-    loss: str,
-) -> None:
-    """Each implementation's errors in ulp against the exact gradients, beside its time."""
-    try:
-        layers = tuple(int(n) for n in widths.split("-"))
-    except ValueError:
-        raise click.UsageError(f"--network: expected widths like 64-32-10, got {widths!r}") from None
-    names = names or registry.names()
-    sizes, dtypes = sizes or BATCH_SIZES, dtypes or DTYPES
-    try:
-        hidden = (activation,) * (len(layers) - 2)
-        network = Network(layers, (*hidden, LOSSES[loss] or activation), loss)
-        found = list(
-            track(
-                rows(network, names, dtypes, sizes),
-                total=len(names) * len(dtypes) * len(sizes),
-                description="judging",
-                transient=True,
-                console=Console(stderr=True),
-            )
-        )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    # a width of its own where the output is no terminal
-    Console(width=None if Console().is_terminal else 160).print(table(found))
-    if not any(one.seconds for one in found):
-        raise click.ClickException("no implementation could be judged")

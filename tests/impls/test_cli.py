@@ -1,4 +1,4 @@
-"""python -m impls, as a user meets it: tables, reasons, exit codes, and no traceback for a user's mistake."""
+"""The commands of impls, as a user meets them: tables, reasons, exit codes, no traceback for a mistake."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from gradrace import commands
 from impls import facts
-from impls.__main__ import main
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """No words broken over lines."""
-    monkeypatch.setattr("impls.__main__.console.width", 400)
+    monkeypatch.setenv("COLUMNS", "400")
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
+    return CliRunner().invoke(commands, arguments)
 
 
 def test_check_passes_the_example_and_shows_what_it_does_not_support() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from gradrace import commands
 from impls import Network, Problem
 from impls.referee import accuracy
 
@@ -46,7 +47,7 @@ def test_a_wrong_implementation_has_no_accuracy() -> None:
 
 def test_the_command_prints_a_table() -> None:
     done = CliRunner().invoke(
-        accuracy.accuracy, ["--impl", "loops", "--impl", "numpy", "--batch-size", "3", "--network", "4-3-2"]
+        commands, ["accuracy", "--impl", "loops,numpy", "--batch-sizes", "3", "--network", "4-3-2"]
     )
     assert done.exit_code == 0
     for part in ("loops", "numpy", "float32", "largest, ulp", "computes in float64"):
@@ -60,13 +61,13 @@ def test_the_command_prints_a_table() -> None:
         (["--network", "4-x"], "expected widths like 64-32-10, got '4-x'"),
         (["--network", "4"], "at least one layer"),
         (["--activation", "softmax"], "softmax"),
-        (["--loss", "none"], "'none' is not one of"),
-        (["--dtype", "float16"], "'float16' is not one of"),
-        (["--batch-size", "0"], "0 is not in the range"),
+        (["--loss", "none"], "loss: expected one of mean_squared_error"),
+        (["--dtypes", "float16"], "--dtypes: expected some of float64, float32, got 'float16'"),
+        (["--batch-sizes", "0"], "expected 1 or more, got 0"),
     ],
 )
 def test_bad_options_are_refused(options: list[str], message: str) -> None:
-    done = CliRunner().invoke(accuracy.accuracy, options)
+    done = CliRunner().invoke(commands, ["accuracy", *options])
     assert done.exit_code == 2
     assert message in done.output
 

@@ -1,0 +1,88 @@
+"""The commands of `impls`: check an implementation, show how accurate they are."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+# What computes is imported by the commands: --help answers at once.
+
+
+class Items(click.ParamType[Any]):
+    """Items with commas between them."""
+
+    name = "list"
+
+    def __init__(self, item: type = str) -> None:
+        self.item = click.types.convert_type(item)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """The items."""
+        items = filter(None, (item.strip() for item in str(value).split(",")))
+        return tuple(self.item.convert(item, param, ctx) for item in items)
+
+
+@click.group()
+def main() -> None:
+    """Check an implementation, or show how accurate they are."""
+
+
+@main.command()
+@click.argument("target")
+def check(target: str) -> None:
+    """Run the conformance test on TARGET.
+
+    TARGET is an implementation's name, path/to/file.py:Class or package.module:Class. The exit status is 1 if
+    it fails any law, and 2 if it cannot be loaded.
+    """
+    from rich.console import Console
+
+    from impls import registry
+    from impls.referee import findings
+
+    implementation = registry.load(target)
+    sys.exit(0 if findings.show(target, implementation, Console()) else 1)
+
+
+@main.command()
+@click.option("--impl", "names", type=Items(), metavar="LIST", show_default="all", help="Implementations.")
+@click.option("--dtypes", "--dtype", type=Items(), default="float64,float32", metavar="LIST", help="Dtypes.")
+@click.option(
+    "--batch-sizes", type=Items(int), default="1,64,1024", metavar="LIST", help="Samples of a batch."
+)
+@click.option("--network", default="64-32-10", metavar="WIDTHS", help="Widths of its layers.")
+@click.option("--activation", default="sigmoid", help="Of the hidden layers.")
+@click.option("--loss", default="mean_squared_error", help="The cost.")
+def accuracy(
+    names: tuple[str, ...] | None,
+    dtypes: tuple[str, ...],
+    batch_sizes: tuple[int, ...],
+    network: str,
+    activation: str,
+    loss: str,
+) -> None:
+    """Show each implementation's errors in ulp, and its time."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from impls import registry
+    from impls.referee import accuracy
+
+    asked = names or registry.names()
+    found = list(
+        track(
+            accuracy.rows(accuracy.network(network, activation, loss), asked, dtypes, batch_sizes),
+            total=len(asked) * len(dtypes) * len(batch_sizes),
+            description="checking",
+            transient=True,
+            console=Console(stderr=True),
+        )
+    )
+    # where no terminal has a width, as wide as it is
+    Console(width=None if Console().is_terminal else 160).print(accuracy.table(found))
+    if not any(one.seconds for one in found):
+        raise click.ClickException("no implementation could be checked and timed")
