@@ -79,7 +79,10 @@ def _open(db: str, write: bool = False) -> Iterator[Store]:
 @click.option("--branch", help="Branch that it was measured for.  [default: the record's own]")
 @db_option
 def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) -> None:
-    """Keep the runs of FILES, which are records of races or pairs; what is kept already stays as it is."""
+    """Keep the runs of FILES, records of races or pairs.
+
+    What is kept already stays as it is.
+    """
     from reports.history import sources
     from reports.history.store import open_store
 
@@ -101,7 +104,7 @@ def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) 
 @click.option("--json", "as_json", is_flag=True, help="Print the file that RUN came from.")
 @db_option
 def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
-    """List the runs that were added last, or show all that is known of RUN."""
+    """List the runs that were added last, or show RUN."""
     if as_json and run is None:
         raise HistoryError(
             "--json: expected the number of a run, got none; `gradrace history show` lists them"
@@ -132,7 +135,10 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 @click.option("--page", type=click.Path(path_type=Path), help="HTML file to write, with charts.")
 @db_option
 def trend(branch: str | None, machine: str | None, page: Path | None, db: str, **wanted: Any) -> None:
-    """Show where series changed their level, and at which commit; it informs, and blocks nothing."""
+    """Show where series changed their level, and at which commit.
+
+    This informs, and blocks nothing.
+    """
     from reports.history import reading, terminal, trends
 
     with _open(db) as store:
@@ -164,7 +170,7 @@ def trend(branch: str | None, machine: str | None, page: Path | None, db: str, *
 @click.option("--dry-run", is_flag=True, help="Only print how many runs would go.")
 @db_option
 def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_run: bool, db: str) -> None:
-    """Drop the runs that fit all that is given, and what only they needed."""
+    """Drop the runs that fit all options, and what only they needed."""
     if before is None and branch is None and not run_ids:
         raise HistoryError("expected --before, --branch or --run, got none: that would drop everything")
     from reports.history import pruning
