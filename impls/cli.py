@@ -82,7 +82,7 @@ def accuracy(
             console=Console(stderr=True),
         )
     )
-    # where no terminal has a width, as wide as it is
+    # a width of its own where the output is no terminal
     Console(width=None if Console().is_terminal else 160).print(accuracy.table(found))
     if not any(one.seconds for one in found):
         raise click.ClickException("no implementation could be checked and timed")
