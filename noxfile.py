@@ -29,11 +29,24 @@ def bench(session: nox.Session) -> None:
     session.run("gradrace", "race", *session.posargs)
 
 
+def run_tests(session: nox.Session, name: str) -> None:
+    """Run every test: over all cores what times nothing, then one by one what measures a machine."""
+    pytest = ("python", "-m", "pytest")
+    if session.posargs:
+        session.run(*pytest, f"--junitxml={JUNIT}/{name}.xml", *session.posargs)
+        return
+    session.run(
+        *(*pytest, f"--junitxml={JUNIT}/{name}.xml", "tests", "--ignore=tests/benchmarks"),
+        *("--numprocesses=auto", "--maxprocesses=8", "--dist=worksteal"),
+    )
+    session.run(*pytest, f"--junitxml={JUNIT}/{name}-measuring.xml", "tests/benchmarks", "benchmarks")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the laws, and every benchmark once without timing."""
     session.install("-e", ".", *TESTS)
-    session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/tests.xml", *session.posargs)
+    run_tests(session, "tests")
 
 
 @nox.session
@@ -41,7 +54,7 @@ def peers(session: nox.Session) -> None:
     """The tests again, with every optional implementation and every optional report installed."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(OPTIONAL)}]", *TESTS)
-    session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/peers.xml", *session.posargs)
+    run_tests(session, "peers")
     # scikit-learn's perceptron has no sigmoid outputs, which the digits of the session above end in
     session.run(
         *("python", "-m", "pytest", "benchmarks", "--workload", "digits-softmax", "--impl", "sklearn"),
