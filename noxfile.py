@@ -29,9 +29,9 @@ def bench(session: nox.Session) -> None:
     session.run("gradrace", "race", *session.posargs)
 
 
-def run_tests(session: nox.Session, name: str) -> None:
+def run_tests(session: nox.Session, name: str, *options: str) -> None:
     """Run every test: over all cores what times nothing, then one by one what measures a machine."""
-    pytest = ("python", "-m", "pytest")
+    pytest = ("python", "-m", "pytest", *options)
     if session.posargs:
         session.run(*pytest, f"--junitxml={JUNIT}/{name}.xml", *session.posargs)
         return
@@ -72,7 +72,7 @@ def lowest(session: nox.Session) -> None:
         env={"UV_PYTHON_DOWNLOADS": "never"},
     )
     # what they in turn depend on is as new as ever, and deprecates what they use of it
-    session.run("python", "-m", "pytest", "-W", "default::DeprecationWarning", *session.posargs)
+    run_tests(session, "lowest", "-W", "default::DeprecationWarning")
 
 
 @nox.session
