@@ -124,6 +124,14 @@ def test_nothing_imports_the_tests() -> None:
             assert not [name for name in imported(path) if name.split(".")[0] == "tests"], path
 
 
+def test_only_the_commands_of_a_package_import_the_whole_command() -> None:
+    for package in MAY_IMPORT:
+        for path in files(package):
+            assert path.name == "__main__.py" or "gradrace" not in imported(path), path
+    whole = (ROOT / "gradrace.py").read_text("utf-8")
+    assert not re.search(r"^(import|from) (impls|benchmarks|reports)", whole, re.MULTILINE)
+
+
 def implementations() -> list[Path]:
     return [path for path in sorted((ROOT / "impls").glob("*.py")) if path.stem not in NO_IMPLEMENTATION]
 
