@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import impls
 from impls import Network, Problem
@@ -212,3 +213,17 @@ def test_code_is_stamped_as_it_was_imported(module, monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", edited)
     assert entry_points("float32").gradients
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_blas_of_compiled_code_has_the_threads_asked_for(threads):
+    implementation = impls.load("numba")
+    problem = Problem.random(NETWORKS["digits"], 4, 4)
+    try:
+        implementation(problem, threads=threads)
+        pools = threadpoolctl.threadpool_info()
+        of_scipy = [pool["num_threads"] for pool in pools if "scipy" in pool["filepath"]]
+        assert of_scipy
+        assert set(of_scipy) == {threads}
+    finally:
+        implementation(problem, threads=1)
