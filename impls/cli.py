@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,20 +11,16 @@ import click
 # What computes is imported by the commands: --help answers at once.
 
 
-class Items(click.ParamType[Any]):
-    """Items with commas between them."""
+def listed(
+    item: click.ParamType[Any] = click.STRING,
+) -> Callable[[click.Context, click.Parameter, str | None], tuple[Any, ...]]:
+    """The callback of an option that is a list: its items, which have commas between them."""
 
-    name = "list"
+    def items(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Any, ...]:
+        found = filter(None, map(str.strip, (value or "").split(",")))
+        return tuple(item.convert(each, param, ctx) for each in found)
 
-    def __init__(self, item: type = str) -> None:
-        self.item = click.types.convert_type(item)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        """The items."""
-        items = filter(None, (item.strip() for item in str(value).split(",")))
-        return tuple(self.item.convert(item, param, ctx) for item in items)
+    return items
 
 
 @click.group()
@@ -49,16 +46,24 @@ def check(target: str) -> None:
 
 
 @main.command()
-@click.option("--impl", "names", type=Items(), metavar="LIST", show_default="all", help="Implementations.")
-@click.option("--dtypes", "--dtype", type=Items(), default="float64,float32", metavar="LIST", help="Dtypes.")
 @click.option(
-    "--batch-sizes", type=Items(int), default="1,64,1024", metavar="LIST", help="Samples of a batch."
+    "--impl", "names", callback=listed(), metavar="LIST", show_default="all", help="Implementations."
+)
+@click.option(
+    "--dtypes", "--dtype", default="float64,float32", callback=listed(), metavar="LIST", help="Dtypes."
+)
+@click.option(
+    "--batch-sizes",
+    default="1,64,1024",
+    callback=listed(click.IntRange(min=1)),
+    metavar="LIST",
+    help="Samples of a batch.",
 )
 @click.option("--network", default="64-32-10", metavar="WIDTHS", help="Widths of its layers.")
 @click.option("--activation", default="sigmoid", help="Of the hidden layers.")
 @click.option("--loss", default="mean_squared_error", help="The cost.")
 def accuracy(
-    names: tuple[str, ...] | None,
+    names: tuple[str, ...],
     dtypes: tuple[str, ...],
     batch_sizes: tuple[int, ...],
     network: str,

@@ -63,7 +63,7 @@ def test_the_command_prints_a_table() -> None:
         (["--activation", "softmax"], "softmax"),
         (["--loss", "none"], "loss: expected one of mean_squared_error"),
         (["--dtypes", "float16"], "--dtypes: expected some of float64, float32, got 'float16'"),
-        (["--batch-sizes", "0"], "expected 1 or more, got 0"),
+        (["--batch-sizes", "0"], "0 is not in the range"),
     ],
 )
 def test_bad_options_are_refused(options: list[str], message: str) -> None:
