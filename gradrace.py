@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import io
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -62,14 +65,59 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a user's mistake ends in one line, and nothing but a command's own answer in 1."""
         try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
             raise Refused(str(error)) from error
         except Exception:  # noqa: BLE001
             traceback.print_exc()
             sys.exit(2)  # Python's own 1 would say "slower" to whoever asks the gate
+        else:
+            return result
+
+
+class Unbroken(io.FileIO):
+    """Standard output or error that goes nowhere once its reader has gone, as `| head` does.
+
+    What a command does, and how it ends, is the same whoever reads.
+    """
+
+    def write(self, data: Any, /) -> int:
+        """The number of bytes that were written, or dropped."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # for whatever else is printed
+            if isinstance(error, BrokenPipeError):
+                return len(data)
+            raise
+
+
+def _open_streams() -> None:
+    """Standard streams for any reader: none at all, one that leaves, one that lacks a character."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which no other file shall get
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        text = io.TextIOWrapper(
+            io.BufferedWriter(Unbroken(number, "w", closefd=False)),
+            encoding=stream.encoding if stream else None,
+            errors="replace",
+            line_buffering=True,
+        )
+        setattr(sys, name, text)
+
+
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _group(package: str) -> click.Group:
@@ -87,6 +135,11 @@ commands = click.version_option(package_name="gradrace", message="%(prog)s %(ver
 
 def main(package: str | None = None) -> None:
     """Run the command: that of one package (`python -m PACKAGE`), or `gradrace`, which has them all."""
+    _open_streams()
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, or one's own: here pictures go to files
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored
+            signal.signal(number, _end)  # by an exception, so that what was begun is put away
     sys.meta_path.insert(0, Checkout)
     sys.path.append(str(Path.cwd()))  # last: for package.module:Class of a user's own, which shadows nothing
     if package is None:

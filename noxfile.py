@@ -83,6 +83,13 @@ def readme(session: nox.Session) -> None:
 
 
 @nox.session
+def field(session: nox.Session) -> None:
+    """Every trial in the field, of real commands where people run them; root runs those that take root."""
+    session.install("-e", ".[jax,history,page]", *TESTS)
+    session.run("python", "-m", "pytest", "-m", "", "tests/field", *session.posargs)
+
+
+@nox.session
 def skips(session: nox.Session) -> None:
     """After `tests` and `peers`: fail for a test that each of them skipped."""
     session.install("-e", ".")

@@ -78,6 +78,8 @@ class OutputFile(click.Path):
         """The path; fails before anything is measured, not after it."""
         path = Path(str(super().convert(value, param, ctx)))
         try:
+            if path.exists() and not path.is_file():
+                self.fail(f"expected a file, got {path}, a device or a pipe", param, ctx)
             files.ready(path.parent)
         except OSError as error:
             self.fail(f"expected a place that can be written to, got {path} ({error})", param, ctx)
@@ -96,8 +98,20 @@ class _Items(_Type):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
         """The items."""
-        items = filter(None, (item.strip() for item in str(value).split(",")))
-        return tuple(self.item.convert(item, param, ctx) for item in items)
+        pieces = [piece.strip() for piece in str(value).split(",")]
+        items = []
+        while pieces:
+            # The longest that is a file's class, as a path may have commas of its own; or up to the next.
+            longest = (k for k in range(len(pieces), 1, -1) if _is_target(",".join(pieces[:k])))
+            k = next(longest, 1)
+            items.append(",".join(pieces[:k]))
+            del pieces[:k]
+        return tuple(self.item.convert(item, param, ctx) for item in items if item)
+
+
+def _is_target(item: str) -> bool:
+    path, _, _ = item.rpartition(":")
+    return path.endswith(".py") and Path(path).is_file()
 
 
 def listed(*names: str, item: _Type, metavar: str = "LIST", **more: Any) -> click.Option:
@@ -112,7 +126,7 @@ def listed(*names: str, item: _Type, metavar: str = "LIST", **more: Any) -> clic
 IMPLEMENTATION = Name(lambda: importlib.import_module("impls").names(), targets=True)
 DTYPE = Name(lambda: importlib.import_module("impls").DTYPES)
 WORKLOAD = Name(lambda: tuple(importlib.import_module("benchmarks.workloads").WORKLOADS))
-COUNT = click.IntRange(min=1)
+COUNT = click.IntRange(1, 2**31 - 1)
 SEED = click.IntRange(min=0)
 POSITIVE = SECONDS = Positive()
 OUTPUT = OutputFile()

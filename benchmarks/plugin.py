@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import itertools
+import os
 import shlex
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,18 @@ if TYPE_CHECKING:
 
 # pytest-benchmark's own options that ask for timings.
 TIMING = ("only", "enable", "json", "save", "autosave", "compare")
+
+# Those of them that say how to time, which the session does.
+PLANNED = {
+    *("--benchmark-min-time", "--benchmark-max-time", "--benchmark-min-rounds", "--benchmark-timer"),
+    *("--benchmark-precision", "--benchmark-confidence", "--benchmark-calibration-precision"),
+    *(
+        "--benchmark-warmup",
+        "--benchmark-warmup-iterations",
+        "--benchmark-disable-gc",
+        "--benchmark-cprofile",
+    ),
+}
 
 SETTINGS: pytest.StashKey[options.Settings] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -62,14 +76,23 @@ def _asked(config: pytest.Config) -> dict[str, Any]:
     return click.Command("pytest", params=list(OPTIONS)).make_context("pytest", arguments).params
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check the request, limit the threads, and only then load what computes."""
+    warnings.simplefilter("default")  # what somebody else's plugin warns of when it is configured is no error
     timing = any(config.getoption(f"benchmark_{name}", None) for name in TIMING)
     config.option.benchmark_disable = not timing
+    if timing:
+        config.addinivalue_line("filterwarnings", "default")  # nor is any in a session, which is no test
     # A cell that is not timed has said why.
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
     if timing and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.args = [str(Path(__file__).parent)]  # a race collects no laws
+    if timing and config.getoption("dist", "no") != "no":
+        raise pytest.UsageError(
+            "-n, --dist: expected a session that has the machine for itself, got workers beside each other; "
+            "measure with -n0, or -p no:xdist"
+        )
     try:
         asked = _asked(config)
         config.stash[RECORD], config.stash[PHASES] = asked.pop("record"), asked.pop("phases") or ALL_PHASES
@@ -188,7 +211,7 @@ def _record(config: pytest.Config) -> Record:
         command=shlex.join(["pytest", *config.invocation_params.args]),
         machine=machine.machine(),
         versions=machine.versions(),
-        settings={**dataclasses.asdict(settings), **checkout.described()},
+        settings={**dataclasses.asdict(settings), **checkout.described(), **machine.variables()},
         workloads={name: workload.described() for name, workload in session.workloads.items()},
         implementations=session.facts,
         processes=(session.process(settings.seed),),
@@ -198,7 +221,17 @@ def _record(config: pytest.Config) -> Record:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table of the race, and where its pictures are."""
-    outcome = terminalreporter.config.stash.get(OUTCOME, "")
-    if outcome:
-        terminalreporter.section("race")
-        terminalreporter.write_line(outcome)
+    config = terminalreporter.config
+    if not (outcome := config.stash.get(OUTCOME, "")):
+        return
+    from benchmarks.record import checkout
+
+    terminalreporter.section("race")
+    terminalreporter.write_line(outcome)
+    given = [*config.invocation_params.args, *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    for option in sorted({argument.partition("=")[0] for argument in given} & PLANNED):
+        terminalreporter.write_line(
+            f"{option} changed nothing: the session plans and times its rounds itself"
+        )
+    if checkout.unknown():
+        terminalreporter.write_line(f"warning: {checkout.unknown()}", yellow=True)

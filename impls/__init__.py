@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from impls.referee import Verdict, check, held, quantities
-    from impls.registry import extras, load, names
+    from impls.registry import extras, keep_compiled, load, names
 
 __all__ = [
     "ACTIVATIONS",
@@ -35,6 +35,7 @@ __all__ = [
     "check",
     "extras",
     "held",
+    "keep_compiled",
     "lines_of_code",
     "load",
     "names",

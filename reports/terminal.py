@@ -16,8 +16,10 @@ PLAIN_WIDTH = 200
 
 def console() -> Console:
     """Where to print: no markup, so that a name in brackets is a name."""
-    found = Console(highlight=False, markup=False)
-    return found if found.is_terminal else Console(highlight=False, markup=False, width=PLAIN_WIDTH)
+    found = Console(highlight=False, markup=False, emoji=False)
+    return (
+        found if found.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
+    )
 
 
 def print_table(out: Console, head: list[str], rows: list[list[str]]) -> None:

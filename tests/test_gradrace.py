@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import venv
@@ -97,6 +99,22 @@ def test_nothing_but_a_commands_own_answer_ends_in_1(
     assert done.exit_code == status
     assert words in done.stderr
     assert words == "Traceback" or done.stderr == words
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_in_order(number: signal.Signals) -> None:
+    with pytest.raises(SystemExit) as ended:
+        gradrace._end(number, None)
+    assert ended.value.code == 128 + number
+
+
+def test_a_reader_that_leaves_is_not_missed() -> None:
+    out, into = os.pipe()
+    with gradrace.Unbroken(into, "w") as stream:
+        assert stream.write(b"read") == 4
+        os.close(out)
+        assert stream.write(b"not read") == 8
+        assert stream.write(b"nor this") == 8
 
 
 def a_folder_of_its_own(folder: Path) -> Path:

@@ -28,7 +28,7 @@ from benchmarks.gate.messages import (
 )
 from benchmarks.measure import clock
 from benchmarks.measure.process import Parent
-from benchmarks.measure.session import CellError, guard, load, method
+from benchmarks.measure.session import CellError, guard, load, method, refuse_instruments
 from benchmarks.measure.threads import limit_threads, threads_in_force
 from benchmarks.record import machine
 from benchmarks.record.cells import Cell
@@ -78,6 +78,7 @@ def prepare_all(parent: Parent, order: Prepare, calls: dict[str, Call]) -> Ready
 
 def prepare(benchmark: Benchmark, verify: bool) -> Call:
     """The call that a benchmark times; raises CellError, with the reason, where there is none."""
+    refuse_instruments()
     if benchmark.implementation == CONTROL:
         return CONTROLS[benchmark.phase]()
     cell = Cell(**dataclasses.asdict(benchmark), threads=1)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import clock, threads
-from benchmarks.record.machine import load_average
+from benchmarks.measure import clock, instruments, threads
+from benchmarks.record import machine
 
 LISTEN_SECONDS = 1.0
 """How long a process may look for the probe's shortest time where none is known."""
@@ -139,9 +139,10 @@ class Watch:
 
     def __init__(self, asked: int) -> None:
         self.asked = asked
-        self.load = load_average()
+        self.load = machine.load_average()
         self._ticks = _ticks()
-        self._throttled = _throttled()
+        self._hot = _throttled()
+        self._held_back = instruments.throttled()
 
     def warnings(self) -> list[str]:
         """What may have spoilt the times, each with its remedy."""
@@ -158,26 +159,28 @@ class Watch:
                 f"more than {STOLEN:.0%} of the CPUs' time was taken by other virtual machines (steal): "
                 "race on another host, or later"
             )
-        governors = {path.read_text().strip() for path in _CPUS.glob("cpu*/cpufreq/scaling_governor")}
+        governors = set(map(machine.text, _CPUS.glob("cpu*/cpufreq/scaling_governor"))) - {""}
         if governors - {"performance"}:
             found.append(
                 f"the clock frequency follows the governor {', '.join(sorted(governors))}: "
                 "set it to performance (cpupower frequency-set -g performance)"
             )
-        if _throttled() > self._throttled:
+        if held_back := instruments.throttled() - self._held_back:
+            found.append(
+                f"a control group's quota of CPU time stopped the process {held_back} times: "
+                "race in a container without a limit (cpu.max), or with a larger one"
+            )
+        if _throttled() > self._hot:
             found.append("a CPU was throttled for its temperature: let it cool, or race fewer cells")
         return found
 
 
 def _ticks() -> list[int]:
     """How the CPUs spent their time since the start, in the kernel's ticks; empty where it does not say."""
-    try:
-        first = Path("/proc/stat").read_text().partition("\n")[0]
-    except OSError:
-        return []
+    first = machine.text(Path("/proc/stat")).partition("\n")[0]
     return [int(field) for field in first.split()[1:]]
 
 
 def _throttled() -> int:
     counts = _CPUS.glob("cpu*/thermal_throttle/core_throttle_count")
-    return sum(int(path.read_text()) for path in counts)
+    return sum(int(text) for text in map(machine.text, counts) if text.isdecimal())

@@ -245,7 +245,10 @@ def boot() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     sys.path.append(str(Path.cwd()))  # last: a user's folder shadows nothing of ours
     with socket.socket(fileno=int(descriptor)) as end:
-        pkgutil.resolve_name(serve)(Parent(end))
+        try:
+            pkgutil.resolve_name(serve)(Parent(end))
+        except (KeyboardInterrupt, GeneratorExit) as error:  # an implementation's: no user's reaches it
+            sys.exit(f"{type(error).__name__} was raised")
 
 
 def _environment(root: Path, threads: int) -> dict[str, str]:

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import functools
 import inspect
+import os
 import statistics
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Any
 
 import impls
 from benchmarks import workloads
-from benchmarks.measure import calibration, clock, compilers, costs
+from benchmarks.measure import calibration, clock, compilers, costs, instruments
 from benchmarks.measure.noise import WAIT_SECONDS, Moments, Round, Watch
 from benchmarks.measure.threads import cpus, threads_in_force
 from benchmarks.record import race_file
@@ -36,6 +37,9 @@ UNDISTURBED_ROUNDS = 3
 
 WIDE, NOISY, OWN_COST = 0.2, 0.1, 0.05
 """Worth a warning: quartiles so far apart, in so many cells; an empty call with such a share of a time."""
+
+JUST_IN_TIME = {"numba": "NUMBA_DISABLE_JIT", "jax": "JAX_DISABLE_JIT"}
+"""How each library is told to run plain Python under its own name."""
 
 STEP_LEARNING_RATE = 0.01
 """Small: however often a step is timed, the network stays in its curved part."""
@@ -205,6 +209,7 @@ class Session:
         return found
 
     def _timed(self, cell: Cell, prepared: Prepared) -> race_file.Measurement:
+        refuse_instruments()
         call = method(prepared.implementation, cell.phase)
         plan = clock.plan(clock.settle(call))
         compiled = self._compilations.count()
@@ -300,6 +305,12 @@ def guard(cell: Cell) -> Iterator[None]:
         raise CellError("failed", f"{cell.implementation}: {type(error).__name__}: {error}") from error
 
 
+def refuse_instruments() -> None:
+    """Raise CellError where something watches every step of this process."""
+    if watching := instruments.active():
+        raise CellError("failed", watching)
+
+
 def method(implementation: impls.Implementation, phase: str) -> Callable[[], Any]:
     """The call that a phase times."""
     if phase == "forward":
@@ -311,6 +322,10 @@ def method(implementation: impls.Implementation, phase: str) -> Callable[[], Any
 
 def load(name: str) -> type[impls.Implementation]:
     """The implementation's class; raises CellError where it cannot be had."""
+    for library, variable in JUST_IN_TIME.items():
+        if name.startswith(library) and os.environ.get(variable, "0") not in ("", "0"):
+            reason = f"{variable} is set, with which {library} compiles nothing: unset it"
+            raise CellError("unavailable", f"{name}: {reason}")
     try:
         return impls.load(name)
     except impls.Unavailable as error:

@@ -21,7 +21,7 @@ THREAD_VARIABLES = (
 
 def cpus() -> tuple[int, ...]:
     """The CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
+    with contextlib.suppress(AttributeError, OSError):  # a system without affinity, a container that refuses
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
 
@@ -39,11 +39,11 @@ def limit_threads(threads: int) -> tuple[int, ...]:
     """Hold this process, and every library that it loads from now on, to `threads` CPUs and threads.
 
     Returns the CPUs that it might have used. Raises ValueError where those are fewer than `threads`. Where
-    the system knows no affinity only the libraries are limited.
+    the system knows no affinity, or refuses it, only the libraries are limited.
     """
     check_threads(threads)
     allowed = cpus()
-    if hasattr(os, "sched_setaffinity"):
+    with contextlib.suppress(AttributeError, OSError):
         # The first CPU serves most interrupts: take the last ones.
         os.sched_setaffinity(0, allowed[-threads:])
     for variable in THREAD_VARIABLES:
@@ -57,12 +57,10 @@ def limit_threads(threads: int) -> tuple[int, ...]:
 
 
 def move_to(cpu: int) -> None:
-    """Hold every thread of this process to one CPU; where the system knows no affinity, nothing happens."""
-    if not hasattr(os, "sched_setaffinity"):
-        return
+    """Hold every thread of this process to one CPU, where the system lets it."""
     tasks = Path("/proc/self/task")
     for thread in [int(path.name) for path in tasks.iterdir()] if tasks.exists() else [0]:
-        with contextlib.suppress(ProcessLookupError):  # it has ended since
+        with contextlib.suppress(AttributeError, OSError):  # no affinity, or the thread has ended since
             os.sched_setaffinity(thread, [cpu])
 
 

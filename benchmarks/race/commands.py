@@ -92,6 +92,7 @@ def race(
             ctx.exit(130)
         except RaceError as error:
             raise click.ClickException(str(error)) from error
+    _warn_of_no_commit()
     if not quiet:
         verdict = running.verdict()
         click.echo(f"{report.render(record)}\n{verdict}")
@@ -114,6 +115,14 @@ def _earlier(path: Path) -> list[Entry]:
 
 def _command_line(ctx: click.Context) -> str:
     return f"{ctx.find_root().info_name} {shlex.join(sys.argv[1:])}"
+
+
+def _warn_of_no_commit() -> None:
+    """Say so when a record is written, not when somebody needs its commit."""
+    from benchmarks.record import checkout
+
+    if checkout.unknown():
+        click.echo(f"warning: {checkout.unknown()}", err=True)
 
 
 def _end(ctx: click.Context, missing: list[str]) -> None:
@@ -189,6 +198,7 @@ def headline(
             record,
             _command_line(ctx),
         )
+    _warn_of_no_commit()
     lost = [m for m in found if m.status != "measured" and m.implementation in implementations]
     _end(ctx, [f"{m.implementation}: {m.status}: {m.reason}" for m in lost])
 

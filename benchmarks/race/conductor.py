@@ -32,6 +32,9 @@ from benchmarks.record.statistics import Speedup, speedups
 STARTUP = Cell("", "startup", 0, "", 0, "")
 """The cost of a process before its first cell, among the costs of cells."""
 
+AROUND_SECONDS = 120.0
+"""How long a process may take to load what it needs, before its cells, and to calibrate, after them."""
+
 DEATHS = 2
 """So many processes that die outside any cell end a race: the next one would die, too."""
 
@@ -70,6 +73,7 @@ class Plan:
         return {
             **dataclasses.asdict(self.settings),
             **checkout.described(),
+            **machine.variables(),
             "phases": self.phases,
             "target": self.target,
             "budget": self.budget,
@@ -119,6 +123,7 @@ class Race:
         if not self.processes and place.exists():
             place.replace(place.with_name(f"{place.name}.previous"))
         self._journal = Journal(place)
+        impls.keep_compiled()
         try:
             if self._journal.empty:
                 for entry in journal.entries_of(self.record()):
@@ -163,19 +168,21 @@ class Race:
         at: Cell | None = None
         try:
             with Process(messages.WORKER, plan.settings.threads, variables=variables) as process:
-                self._order(process, messages.Begin(plan.workloads, plan.settings.threads, probe))
+                self._order(
+                    process, messages.Begin(plan.workloads, plan.settings.threads, probe), AROUND_SECONDS
+                )
                 self.costs[STARTUP] = time.monotonic() - began
                 for done, at in enumerate(cells):
                     if self.measurements and self.seconds >= plan.budget:
                         break
                     self._show(done, len(cells))
                     ordered = time.monotonic()
-                    self._order(process, messages.Measure(at))
+                    self._order(process, messages.Measure(at), plan.timeout)
                     # The first process may compile what the next ones find in caches.
                     once = self.measurements[-1].compile_seconds or 0.0 if first else 0.0
                     self.costs[at] = max(0.0, time.monotonic() - ordered - once)
                 at = None
-                self._order(process, messages.End(seed))
+                self._order(process, messages.End(seed), AROUND_SECONDS)
                 process.close(END_SECONDS)
         except ProcessError as error:
             self._lose(at, error)
@@ -201,10 +208,10 @@ class Race:
         widest = f"the widest ±{known[cell]:.1%}, {cell.implementation} at m = {cell.batch_size}"
         return f"{within} of {len(found)} speedups within ±{self.plan.target:.0%}, {widest}"
 
-    def _order(self, process: Process, order: messages.Order) -> None:
-        """Give the order, await its answer and note it; raises ProcessError."""
+    def _order(self, process: Process, order: messages.Order, timeout: float) -> None:
+        """Give the order, await its answer for `timeout` seconds and note it; raises ProcessError."""
         process.send(order)
-        self._note(process.receive(Answer, self.plan.timeout))
+        self._note(process.receive(Answer, timeout))
 
     def _lose(self, at: Cell | None, error: ProcessError) -> None:
         """The cell in flight is lost, it alone: the others go on in the next process."""

@@ -68,7 +68,12 @@ def record(
         command=command,
         machine=machine.machine(),
         versions=machine.versions(),
-        settings={"implementations": tuple(names), **dataclasses.asdict(experiment), **checkout.described()},
+        settings={
+            "implementations": tuple(names),
+            **dataclasses.asdict(experiment),
+            **checkout.described(),
+            **machine.variables(),
+        },
         workloads={experiment.workload: workloads.named(experiment.workload).described()},
         implementations={f.measurement.implementation: f.facts for f in found if f.facts},
         processes=tuple(f.process for f in found),
@@ -91,6 +96,7 @@ def main(
         took = f"{each.process.seconds:.3g} s"
         lost = f"{done.status}: {done.reason}"
         print(f"{done.implementation}: {took if done.status == 'measured' else lost}", file=sys.stderr)
-    partial.replace(path)
+    race_file.write(record(found, experiment, names, command), path)
+    partial.unlink()
     print(report.render(path))
     return [each.measurement for each in found]

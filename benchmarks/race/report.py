@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,15 @@ from pathlib import Path
 
 def render(record: Path) -> str:
     """Have the report drawn beside the record; returns what to tell the user of it."""
-    command = [sys.executable, "-m", "reports", "render", str(record.resolve()), "--out"]
-    root = Path(__file__).parents[2]
+    gradrace = Path(__file__).parents[2] / "gradrace.py"
+    command = [sys.executable, str(gradrace), "render", str(record), "--out", str(record.parent)]
     done = subprocess.run(
-        [*command, str(record.resolve().parent)], cwd=root, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     if done.returncode:
         return f"record: {record}\nthe report could not be drawn: {done.stderr.strip()}"

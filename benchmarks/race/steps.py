@@ -13,7 +13,7 @@ import impls
 from benchmarks import workloads
 from benchmarks.measure import clock
 from benchmarks.measure.process import Parent
-from benchmarks.measure.session import CellError, guard, load
+from benchmarks.measure.session import CellError, guard, load, refuse_instruments
 from benchmarks.measure.session import facts as facts_of
 from benchmarks.measure.threads import cpus, limit_threads, thread_warnings, threads_in_force
 from benchmarks.race import messages
@@ -76,6 +76,7 @@ def run(name: str, experiment: Experiment) -> messages.Trained:
 def _measure(
     implementation_class: type[impls.Implementation], cell: Cell, experiment: Experiment
 ) -> race_file.Measurement:
+    refuse_instruments()
     workload = workloads.named(cell.workload)
     problem = workloads.problem(workload, cell.batch_size)
     start = time.perf_counter()

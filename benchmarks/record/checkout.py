@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from pathlib import Path
@@ -18,27 +19,51 @@ BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 """Where CI says which branch it checked out, which it does by commit."""
 
 
-@functools.cache
+SECONDS = 10.0
+"""Seconds that Git has for an answer: a record without a commit is better than none."""
+
+
 def described() -> dict[str, str]:
     """The `commit` of these files and, where it is known, the `branch`; nothing where git knows no commit."""
-    commit = _answer("rev-parse", "--verify", "HEAD")
-    if not commit:
-        return {}
-    changes = _answer("status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
+    return _found()[0]
+
+
+def unknown() -> str:
+    """Why git knows no commit of these files, and what to do; empty where it knows one."""
+    return _found()[1]
+
+
+@functools.cache
+def _found() -> tuple[dict[str, str], str]:
+    try:
+        # Of a copy inside another repository, that one's commit says nothing.
+        _git("ls-files", "--error-unmatch", "--", "benchmarks")
+        commit = _commit()
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
+    except GitError as error:
+        return {}, (
+            f"the record names no commit, without which no history takes it ({error}); "
+            "race in a clone that Git can read, or name it later: gradrace history add --commit"
+        )
     found = {"commit": commit + (DIRTY if changes else "")}
-    branch = _answer("symbolic-ref", "--short", "--quiet", "HEAD") or _branch_of_ci()
-    if branch:
-        found["branch"] = branch
-    return found
+    with contextlib.suppress(GitError):  # of a detached HEAD
+        found["branch"] = _git("symbolic-ref", "--short", "--quiet", "HEAD")
+    if "branch" not in found and _branch_of_ci():
+        found["branch"] = _branch_of_ci()
+    return found, ""
+
+
+def _commit() -> str:
+    commit = _git("rev-parse", "--verify", "HEAD")
+    if not commit:
+        raise GitError("Git printed nothing")
+    return commit
 
 
 def _branch_of_ci() -> str:
     return next((os.environ[name] for name in BRANCH_VARIABLES if os.environ.get(name)), "")
 
 
-def _answer(*arguments: str) -> str:
-    """Git's answer in these files' repository; empty where there is none, or no Git."""
-    try:
-        return git(Path(__file__).resolve().parents[2], *arguments)
-    except GitError:
-        return ""
+def _git(*arguments: str) -> str:
+    """Git's answer in these files' repository."""
+    return git(Path(__file__).resolve().parents[2], *arguments, seconds=SECONDS)

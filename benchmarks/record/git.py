@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -23,8 +24,11 @@ class GitError(Exception):
     """What Git was asked for and could not do, in its own words on one line."""
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """What `git ARGUMENTS` prints in `folder`; raises GitError where it fails or is not installed."""
+def git(folder: Path, *arguments: str, seconds: float = 600.0) -> str:
+    """What `git ARGUMENTS` prints in `folder`.
+
+    Raises GitError where it fails, is not installed, or has not ended after so many seconds.
+    """
     command = ["git", "--no-pager", "--no-optional-locks", "-C", str(folder)]
     for setting in SETTINGS:
         command += ["-c", setting]
@@ -34,17 +38,26 @@ def git(folder: Path, *arguments: str) -> str:
         if not name.startswith("GIT_") or name.startswith(KEPT)
     }
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [*command, *arguments],
             env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            check=False,
+            start_new_session=True,  # no terminal to ask for a password at; ended with what it started
         )
-    except FileNotFoundError as error:
-        raise GitError("expected Git to be installed, got no command `git`") from error
-    if done.returncode:
-        raise GitError(" ".join(done.stderr.split()) or f"git {arguments[0]} ended with {done.returncode}")
-    return done.stdout.rstrip("\n")
+    except OSError as error:
+        raise GitError(f"expected Git to be installed, got no command `git` that runs ({error})") from error
+    with process:
+        try:
+            output, words = process.communicate(timeout=seconds)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise GitError(f"git {arguments[0]} gave no answer within {seconds:g} s") from error
+            raise
+    if process.returncode:
+        raise GitError(" ".join(words.split()) or f"git {arguments[0]} ended with {process.returncode}")
+    return output.rstrip("\n")

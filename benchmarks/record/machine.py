@@ -24,6 +24,27 @@ PACKAGES = (
 )
 
 
+TUNING = (
+    *("NUMBA_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "VECLIB_", "NPY_", "JAX_", "XLA_"),
+    *("TORCH", "PYTORCH_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"),
+)
+"""How the variables begin with which libraries are told what to do, and how fast."""
+
+OURS = ("_NUM_THREADS", "_MAXIMUM_THREADS", "_CACHE_DIR")
+"""How those of them end that the race sets itself, or that say where things are."""
+
+
+def variables() -> dict[str, dict[str, str]]:
+    """Other people's settings that a time may depend on, for the settings of a record; {} without any."""
+    found = {
+        # a path could name its owner
+        name: "a path" if "/" in value else value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(TUNING) and not name.endswith(OURS)
+    }
+    return {"variables": found} if found else {}
+
+
 def blas() -> str:
     """The BLAS libraries in this process, with their versions and kernels."""
     import threadpoolctl
@@ -62,12 +83,18 @@ def machine() -> dict[str, Any]:
     }
 
 
+def text(path: Path) -> str:
+    """What a file of the kernel's says; empty where this machine has none, or nobody may read it."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    for line in text(Path("/proc/cpuinfo")).splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
@@ -75,8 +102,9 @@ def _caches() -> Mapping[str, str]:
     """Data caches of the first CPU, as the kernel states them: {"L1": "32K", ...}."""
     found = {}
     for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        if (cache / "type").read_text().strip() != "Instruction":
-            found["L" + (cache / "level").read_text().strip()] = (cache / "size").read_text().strip()
+        kind, level, size = (text(cache / name) for name in ("type", "level", "size"))
+        if kind != "Instruction" and level and size:  # a virtual machine may state no sizes
+            found["L" + level] = size
     return found
 
 

@@ -48,7 +48,9 @@ MARGIN = 14.0
 @contextlib.contextmanager
 def settings() -> Iterator[None]:
     """matplotlib's settings for drawing and for saving; those of the caller come back afterwards."""
-    with mpl.rc_context(cast("Any", SETTINGS)):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # no matplotlibrc of the user's
+        mpl.rcParams.update(cast("Any", SETTINGS))
         yield
 
 

@@ -1,6 +1,7 @@
 """What a race is asked for, and the answer to a wrong request."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ def test_what_is_not_asked_for_has_a_default() -> None:
 
 def test_a_target_needs_no_registration() -> None:
     assert given("--impl", "mine.py:Mine,loops")["implementations"] == ("mine.py:Mine", "loops")
+
+
+def test_the_path_of_a_target_may_have_commas(tmp_path: Path) -> None:
+    (tmp_path / "a,b").mkdir()
+    (tmp_path / "a,b" / "mine.py").touch()
+    (tmp_path / "mine.py").touch()
+    found = given("--impl", "numpy,a,b/mine.py:Mine,mine.py:Mine,mine.py:Other")
+    assert found["implementations"] == ("numpy", "a,b/mine.py:Mine", "mine.py:Mine", "mine.py:Other")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +110,13 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_race(tmp_path: 
         options.OutputFile().convert(str(tmp_path / "file" / "record.json"), None, None)
     with pytest.raises(click.BadParameter, match="is a directory"):
         options.OutputFile().convert(str(tmp_path), None, None)
+
+
+def test_a_device_and_a_pipe_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/null", str(tmp_path / "pipe")):
+        with pytest.raises(click.BadParameter, match="expected a file, got"):
+            options.OutputFile().convert(place, None, None)
 
 
 def test_checking_a_place_leaves_nothing_there(tmp_path: Path) -> None:

@@ -33,31 +33,63 @@ def head(repository: Path) -> str:
     return done.stdout.strip()
 
 
+def described() -> dict[str, str]:
+    """What is known now: a process asks once."""
+    checkout._found.cache_clear()
+    return checkout.described()
+
+
 def test_the_commit_and_its_branch_are_named(repository: Path) -> None:
-    assert checkout.described.__wrapped__() == {"commit": head(repository), "branch": "topic"}
+    assert described() == {"commit": head(repository), "branch": "topic"}
 
 
 def test_only_changes_of_what_is_measured_count(repository: Path) -> None:
     (repository / "docs" / "page.md").write_text("changed")
     (repository / "benchmarks" / "new.py").write_text("not of any commit")
-    assert checkout.described.__wrapped__()["commit"] == head(repository)
+    assert described()["commit"] == head(repository)
     (repository / "benchmarks" / "checkout.py").write_text("changed")
-    assert checkout.described.__wrapped__()["commit"] == head(repository) + "-dirty"
+    assert described()["commit"] == head(repository) + "-dirty"
 
 
 def test_where_ci_checked_a_commit_out_it_tells_the_branch(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subprocess.run(["git", "checkout", "-q", "--detach"], cwd=repository, check=True)
-    assert "branch" not in checkout.described.__wrapped__()
+    assert "branch" not in described()
     monkeypatch.setenv("GITHUB_HEAD_REF", "")
     monkeypatch.setenv("GITHUB_REF_NAME", "feature")
-    assert checkout.described.__wrapped__()["branch"] == "feature"
+    assert described()["branch"] == "feature"
 
 
-def test_without_a_repository_or_git_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_repository_or_git_nothing_is_said_but_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checkout, "__file__", str(tmp_path / "benchmarks" / "record" / "checkout.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert checkout.described.__wrapped__() == {}
+    assert described() == {}
+    assert "not a git repository" in checkout.unknown()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert checkout.described.__wrapped__() == {}
+    assert described() == {}
+    assert "no command `git`" in checkout.unknown()
+
+
+def test_a_copy_inside_another_repository_has_not_that_ones_commit(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = repository / "copy" / "benchmarks" / "record" / "checkout.py"
+    copy.parent.mkdir(parents=True)
+    monkeypatch.setattr(checkout, "__file__", str(copy))
+    assert described() == {}
+    assert "did not match any file" in checkout.unknown()
+
+
+def test_a_git_that_never_answers_costs_the_record_no_more_than_its_commit(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text("#!/bin/sh\nsleep 600\n")
+    (tmp_path / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.setattr(checkout, "SECONDS", 0.1)
+    assert described() == {}
+    assert "gave no answer within 0.1 s" in checkout.unknown()

@@ -1,0 +1,58 @@
+"""What watches this process and makes every time in it untrue, and what held it back."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tracemalloc
+from pathlib import Path
+
+from benchmarks.record import machine
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def active() -> str:
+    """What watches every step of this process, by name, with what to do; empty where nothing does."""
+    found = []
+    if sys.gettrace() is not None:
+        found.append("a tracer (coverage or a debugger)")
+    if sys.getprofile() is not None:
+        found.append("a profiler")
+    if sys.version_info >= (3, 12):
+        names = (sys.monitoring.get_tool(number) for number in range(6))
+        found += [f"the monitoring tool {name}" for name in names if name is not None]
+    if tracemalloc.is_tracing():
+        found.append("tracemalloc")
+    if hasattr(sys, "gettotalrefcount"):
+        found.append("a debug build of Python")
+    if not found:
+        return ""
+    return f"{' and '.join(found)} makes every time untrue, that of loops most: measure without"
+
+
+def throttled() -> int:
+    """How often the control groups of this process used up their quota of CPU time, so far."""
+    total = 0
+    for folder in _groups():
+        words = machine.text(folder / "cpu.stat").split()
+        total += sum(
+            int(n) for name, n in zip(words[::2], words[1::2], strict=False) if name == "nr_throttled"
+        )
+    return total
+
+
+def _groups() -> set[Path]:
+    """The folders of this process's control groups that limit CPU time, and of those around them."""
+    found = set()
+    for line in machine.text(
+        Path("/proc/self/cgroup")
+    ).splitlines():  # hierarchy:controllers:path (man 7 cgroups); version 2 has no controllers
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = _CGROUPS / controllers if controllers else _CGROUPS
+        # In a container its own group is mounted at the root, whatever its path is called outside.
+        inside = root / re.sub(r"^/+", "", path)
+        found |= {folder for folder in (inside, *inside.parents) if folder == root or root in folder.parents}
+    return found

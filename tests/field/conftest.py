@@ -1,0 +1,74 @@
+"""What the trials share: the command, a record that was raced once, a checkout to spoil."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.field import trial
+from tests.field.trial import GRADRACE, ROOT, SMALL, Ended, run
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def gradrace(tmp_path: Path) -> Command:
+    """`gradrace`, from the test's own folder."""
+
+    def command(*arguments: str | Path, **how: Any) -> Ended:
+        return run(*GRADRACE, *arguments, **{"cwd": tmp_path, **how})
+
+    return command
+
+
+@pytest.fixture
+def race(gradrace: Command, tmp_path: Path) -> Command:
+    """The smallest race, of numpy unless others are named, whose record is `record.json`."""
+
+    def command(*arguments: str | Path, **how: Any) -> Ended:
+        asked = ("race", "--quiet", *SMALL, "--record", "record.json")
+        if "--impl" in arguments:
+            return trial.race(*GRADRACE, *asked, *arguments, **{"cwd": tmp_path, **how})
+        return gradrace(*asked, "--impl", "numpy", *arguments, **how)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def raced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The record of a small race of two implementations, with speedups."""
+    folder = tmp_path_factory.mktemp("raced")
+    asked = ("--impl", "loops,numpy", "--workload", "xor", "--batch-sizes", "1,16")
+    trial.race(*GRADRACE, "race", "--quiet", *asked, "--record", "record.json", cwd=folder, status=0)
+    return folder / "record.json"
+
+
+@pytest.fixture(scope="session")
+def gallery() -> Path:
+    """A large record: every implementation, every batch size."""
+    return ROOT / "docs" / "gallery" / "race.json"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the checkout without its repository, to be spoilt."""
+    folder = tmp_path / "checkout"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, tracked.decode().split("\0")):
+        if not name.startswith(("tests/", "docs/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Trials that change mounts, owners or limits need root."""
+    for item in items:
+        if item.get_closest_marker("root") and os.geteuid():
+            item.add_marker(pytest.mark.skip(reason="needs root"))

@@ -1,0 +1,142 @@
+"""Two at once: a lock with a clear message, or a result of each; nothing is lost silently."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.field.conftest import Command
+from tests.field.trial import GRADRACE, ROOT, SMALL, run, started, statuses
+
+SLOW = """
+import time, impls
+
+class Slow(impls.load("numpy")):
+    def export(self):
+        time.sleep({seconds})
+        return super().export()
+"""
+
+
+def wait_for(path: Path, seconds: float = 30) -> None:
+    """Until a race has begun: something of it stands beside the record."""
+    deadline = time.monotonic() + seconds
+    while not list(path.parent.glob(f"*{path.name}*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("second", ["race", pytest.param("race --resume", marks=pytest.mark.field)])
+def test_a_second_race_for_the_same_record_is_refused_at_once(second: str, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW.format(seconds=1))
+    record = tmp_path / "record.json"
+    command = (*GRADRACE, *second.split(), "--quiet", *SMALL, "--record", "record.json")
+    with started(
+        *command[:2], *command[-6:], "--quiet", "--budget", "9", "--impl", "numpy,slow.py:Slow", cwd=tmp_path
+    ) as first:
+        wait_for(record)
+        ended = run(*command, "--impl", "numpy", cwd=tmp_path, status=2)
+        assert first.poll() is None, "the first one was still to run"
+        assert "record.json" in ended.err
+        _, err = first.communicate(timeout=120)
+        assert first.returncode == 0, err
+    assert statuses(record)["slow.py:Slow"] == {"measured"}
+
+
+@pytest.mark.field
+def test_two_races_with_records_of_their_own_do_not_disturb_each_other(tmp_path: Path) -> None:
+    command = (*GRADRACE, "race", "--quiet", *SMALL, "--impl", "numpy", "--record")
+    with (
+        started(*command, "a.json", cwd=tmp_path) as first,
+        started(*command, "b.json", cwd=tmp_path) as second,
+    ):
+        for process in (first, second):
+            process.communicate(timeout=120)
+            assert process.returncode == 0
+    assert statuses(tmp_path / "a.json") == statuses(tmp_path / "b.json") == {"numpy": {"measured"}}
+
+
+@pytest.mark.field
+def test_a_record_is_free_again_after_a_race_was_killed(race: Command, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW.format(seconds=30))
+    command = (*GRADRACE, "race", "--quiet", *SMALL, "--record", "record.json", "--impl", "slow.py:Slow")
+    with started(*command, cwd=tmp_path) as first:
+        wait_for(tmp_path / "record.json")
+        time.sleep(0.5)
+        first.kill()
+        first.communicate()
+    race(status=0)
+    assert statuses(tmp_path / "record.json") == {"numpy": {"measured"}}
+
+
+@pytest.mark.field
+def test_runs_that_are_added_at_once_are_all_kept(raced: Path, gradrace: Command, tmp_path: Path) -> None:
+    document = json.loads(raced.read_text("utf-8"))
+    for k in range(6):
+        document["created"] = f"2026-01-0{k + 1}T00:00:00+00:00"
+        document["settings"]["commit"] = f"{k:040x}"
+        (tmp_path / f"{k}.json").write_text(json.dumps(document))
+    adding = [
+        started(*GRADRACE, "history", "add", f"{k}.json", "--db", "h.sqlite", cwd=tmp_path) for k in range(6)
+    ]
+    processes = [each.__enter__() for each in adding]
+    for process, each in zip(processes, adding, strict=True):
+        _, err = process.communicate(timeout=120)
+        each.__exit__(None, None, None)
+        assert process.returncode == 0, err
+        assert "Traceback" not in err
+    shown = gradrace("history", "show", "--db", "h.sqlite", status=0)
+    assert all(f"{k:040x}"[:7] in shown.out or f"2026-01-0{k + 1}" in shown.out for k in range(6))
+
+
+@pytest.mark.field
+def test_two_renderings_into_one_folder_leave_whole_files(gallery: Path, tmp_path: Path) -> None:
+    command = (*GRADRACE, "render", gallery, "--out", "out")
+    with started(*command, cwd=tmp_path) as first, started(*command, cwd=tmp_path) as second:
+        for process in (first, second):
+            process.communicate(timeout=240)
+            assert process.returncode == 0
+    for path in (tmp_path / "out").glob("*.svg"):
+        assert path.read_text("utf-8").rstrip().endswith("</svg>")
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.field
+def test_two_headlines_for_one_record_are_one_refusal_or_two_results(tmp_path: Path) -> None:
+    asked = ("headline", "--impl", "numpy", "--steps", "200", "--batch-size", "1", "--budget", "3")
+    command = (*GRADRACE, *asked, "--record", "h.json")
+    with started(*command, cwd=tmp_path) as first, started(*command, cwd=tmp_path) as second:
+        outcomes = []
+        for process in (first, second):
+            _, err = process.communicate(timeout=120)
+            outcomes.append((process.returncode, err))
+    assert (tmp_path / "h.json").is_file()
+    assert all(status == 0 or (status == 2 and "h.json" in err) for status, err in outcomes)
+    assert sorted(status for status, _ in outcomes) == [0, 2]
+
+
+@pytest.mark.field
+def test_pytest_does_not_overwrite_the_record_of_a_race_that_runs(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW.format(seconds=1))
+    command = (
+        *GRADRACE,
+        "race",
+        "--quiet",
+        *SMALL,
+        "--record",
+        "r.json",
+        "--impl",
+        "slow.py:Slow",
+        "--budget",
+        "9",
+    )
+    asked = ("--benchmark-only", "--impl=numpy", "--workload=xor", "--batch-sizes=1", "--no-report")
+    with started(*command, cwd=tmp_path) as first:
+        wait_for(tmp_path / "r.json")
+        ended = run("python", "-m", "pytest", *asked, f"--record={tmp_path}/r.json", cwd=ROOT)
+        first.communicate(timeout=120)
+        assert first.returncode == 0
+    assert ended.status != 0
+    assert "slow.py:Slow" in statuses(tmp_path / "r.json")
