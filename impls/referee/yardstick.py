@@ -147,7 +147,7 @@ class Yardstick:
         self.kink_dw = [np.zeros(w.shape) for w in self.w]
         self.kink_db = [np.zeros(b.shape) for b in self.b]
         self.output = Errors()
-        self.samples = Errors()  # each sample's share in the gradients
+        self.samples = [Errors() for _ in weights]  # each sample's share in dw of a layer
         self.energy = [np.zeros(w.shape[1]) for w in self.w]  # sums of squares of each layer's inputs
         self.doubt = [0.0 for _ in self.w]  # how near to 0 a z may have either sign
         self.hashes: list[Reals] = []  # a number for each sample, the same for equal ones
@@ -242,10 +242,11 @@ class Yardstick:
 
     def add_gradients(self, xs: list[Singles], dzs: list[Singles]) -> None:
         """One product after another onto dw and db, the samples of each pass in its order."""
-        self.samples.add(np.linalg.norm(dzs[-1][0], axis=0).astype(np.float64))
         self.hashes.append(np.cos(np.arange(1, 1 + len(xs[0][0]))) @ xs[0][0])
         for k, (x, dz) in enumerate(zip(xs, dzs, strict=True)):
             energy = np.square(x[0]).sum(axis=1, dtype=np.float64)
+            sizes = np.linalg.norm(dz[0], axis=0) * np.linalg.norm(x[0], axis=0)
+            self.samples[k].add(sizes.astype(np.float64))
             if self.columns[k] is None:
                 self.columns[k] = np.sort(np.argsort(-energy)[: self.dw[k].shape[2]])
             self.energy[k] += energy
@@ -281,10 +282,10 @@ class Yardstick:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
         R, m = self.R, self.m
         # a sample's own error is in all that it contributes to: as many are free as its narrowest layer has
+        narrowest = min(self.network.widths[1:])
         distinct = len(np.unique(np.concatenate(self.hashes)))
-        shared = self.samples.freedom * distinct / m * min(self.network.widths[1:])
 
-        def limit(errors: Errors, square: float, freedom: float, kink: float) -> float:
+        def limit(errors: Errors, square: float, freedom: float, shared: float, kink: float) -> float:
             if not math.isfinite(square):
                 return math.inf  # the numbers are beyond the range of float32: nothing can be said
             if square == 0:
@@ -297,6 +298,7 @@ class Yardstick:
         for k in range(self.network.layers):
             w_errors, b_errors = Errors(), Errors()
             columns = self.columns[k]
+            shared = self.samples[k].freedom * distinct / m * narrowest
             with np.errstate(all="ignore"):
                 w_errors.add(self.dw[k] - dw[k][:, columns])
                 b_errors.add(self.db[k] - db[k])
@@ -307,9 +309,14 @@ class Yardstick:
             kinks = float(np.linalg.norm(self.kink_dw[k])), float(np.linalg.norm(self.kink_db[k]))
             freedom = max(w_errors.freedom, b_errors.freedom)
             found_dw.append(
-                limit(w_errors, weights, w_errors.freedom, kinks[0] + lost * (1 + self.largest[k])) / m
+                limit(w_errors, weights, w_errors.freedom, shared, kinks[0] + lost * (1 + self.largest[k]))
+                / m
             )
-            found_db.append(limit(b_errors, biases, freedom, kinks[1] + lost) / m)
+            found_db.append(limit(b_errors, biases, freedom, shared, kinks[1] + lost) / m)
         output = self.output.squares * m / self.passed
         lost = self.eta * math.sqrt(self.network.widths[-1] * m)
-        return Limits(limit(self.output, output, self.output.freedom, lost), tuple(found_dw), tuple(found_db))
+        return Limits(
+            limit(self.output, output, self.output.freedom, distinct * narrowest, lost),
+            tuple(found_dw),
+            tuple(found_db),
+        )
