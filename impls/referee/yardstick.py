@@ -183,11 +183,11 @@ class Yardstick:
         if g == "relu":
             return np.maximum(z, 0)
         if g == "softmax":
-            powers: Singles = np.exp(z - z.max(axis=1, keepdims=True))
-            e = self.moved(powers, ELEMENTARY)
-            # a quotient of 1 is exact where float64 would still round: every a gets its roundings
-            a = e / np.cumsum(e, axis=1, dtype=np.float32)[:, -1:]
-            return self.moved(a, 2)
+            # e^(z - ln sum e^z), as automatic differentiation has it: an exponent is rounded at the size of z
+            top = z.max(axis=1, keepdims=True)
+            total = np.cumsum(np.exp(z - top), axis=1, dtype=np.float32)[:, -1:]
+            a: Singles = np.exp(z - self.moved(top + np.log(total)))
+            return self.moved(a, ELEMENTARY)
         return z
 
     @staticmethod
@@ -231,6 +231,8 @@ class Yardstick:
         self.output.add(a - exact_output)
         self.passed += X.shape[1]
         dzs: list[Singles] = []
+        if self.network.loss == "binary_cross_entropy":  # its derivative may be e^(z - ln(1 + e^z)) - y
+            a = np.exp(z - self.moved(np.logaddexp(np.float32(0), z)))
         dz = a - each(Y, order)
         for k in range(last, -1, -1):
             if k < last or self.network.loss == "mean_squared_error":
