@@ -15,9 +15,9 @@ import pytest
 from tests.documents import ROOT, commands
 
 QUICK = {
-    "python -m nox -s bench": " -- --impl loops,numpy --batch-sizes 1 --budget 5",
+    "python -m nox -s bench": " -- --impl loops,numpy --batch-sizes 1 --target 50 --budget 60",
     "python -m nox -s tests": " -- tests/impls/test_interface.py",
-    "gradrace race": " --batch-sizes 1 --budget 5",
+    "gradrace race": " --batch-sizes 1 --target 50 --budget 60",
     "gradrace headline": " --impl numpy --steps 100",
     "gradrace gate run --base main": " --head HEAD~0 --impl numpy --pairs 1",
     "pytest --benchmark-only": " --batch-sizes 1",
