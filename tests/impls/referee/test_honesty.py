@@ -39,7 +39,7 @@ def series(**changed: list[float]) -> honesty.Series:
         ({"again": [1e-5] * 9}, "a second gradients takes what the first takes"),
         ({"forward_again": [1e-5] * 9}, "a second forward takes what the first takes"),
         ({"step": [1e-3] * 9}, "a step takes what its gradients take"),
-        ({"export": [0.008] * 9}, "a first export takes what a second takes"),
+        ({"gradients": [1e-4] * 9, "export": [0.01] * 9}, "a first export takes what a second takes"),
         ({"gradients": [1e-5] * 9, "export_again": [0.01] * 9}, "an export copies and nothing more"),
         ({"idle": [0.009] * 9}, "nothing is at work when a call has returned"),
     ],
