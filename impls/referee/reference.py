@@ -32,6 +32,8 @@ class Exact:
     lo: Reals
     bound: Reals
     limit: float = np.inf
+    doubtful: NDArray[np.bool_] | None = None
+    """The rows to which the limit does not apply."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,8 +100,13 @@ def reference(
     limits = yardstick.limits(whole[:L], whole[L:])
     u = bound.rounding.u  # every number is rounded once at least, to the dtype
     averages = [
-        Exact(*halves(p / float(m)), slack / m * E, slack * limit + u * float(np.linalg.norm(high(p))) / m)
-        for (p, E), limit in zip(sums, (*limits.dw, *limits.db), strict=True)
+        Exact(
+            *halves(p / float(m)),
+            slack / m * E,
+            slack * limit + u * float(np.linalg.norm(high(p))) / m,
+            doubtful,
+        )
+        for (p, E), limit, doubtful in zip(sums, (*limits.dw, *limits.db), 2 * limits.doubtful, strict=True)
     ]
     loss_hi, loss_lo = (half.reshape(()) for half in halves(cost[0] / float(m)))
     hi, lo, E_output = (np.concatenate(arrays, axis=1) for arrays in zip(*outputs, strict=True))

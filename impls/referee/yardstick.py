@@ -61,11 +61,14 @@ BLOCK = 2**15
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The largest 2-norm of the error of each array that arithmetic of the dtype explains."""
+    """The largest 2-norm of each array's error that arithmetic of the dtype explains; of dw and db without
+    the rows of `doubtful` units.
+    """
 
     output: float
     dw: tuple[float, ...]
     db: tuple[float, ...]
+    doubtful: tuple[NDArray[np.bool_], ...]
 
 
 def variance_ratio(nu: float, nu_yardstick: float) -> float:
@@ -144,8 +147,9 @@ class Yardstick:
         self.dw = [np.zeros((R, len(w), min(w.shape[1], few)), np.float32) for w in self.w]
         self.columns: list[NDArray[np.intp] | None] = [None for _ in self.w]
         self.db = [np.zeros((R, *b.shape), np.float32) for b in self.b]
-        self.kink_dw = [np.zeros(w.shape) for w in self.w]
-        self.kink_db = [np.zeros(b.shape) for b in self.b]
+        # what kinks of relu make of dw and db: of the unit's own layer, and of those below it
+        self.own_dw, self.kink_dw = ([np.zeros(w.shape) for w in self.w] for _ in range(2))
+        self.own_db, self.kink_db = ([np.zeros(b.shape) for b in self.b] for _ in range(2))
         self.output = Errors()
         self.samples = [Errors() for _ in weights]  # each sample's share in dw of a layer
         self.energy = [np.zeros(w.shape[1]) for w in self.w]  # sums of squares of each layer's inputs
@@ -272,13 +276,17 @@ class Yardstick:
             return
         D = np.zeros((len(self.w[-1]), len(columns)))
         for k in range(self.network.layers - 1, -1, -1):
+            x = np.abs(high(exact.x[k])[:, columns])
             if k < self.network.layers - 1:
                 D = (np.abs(self.w[k + 1].T) @ D) * high(exact.slope[k])[:, columns]
+                self.kink_dw[k] += D @ x.T
+                self.kink_db[k] += D.sum(axis=1, keepdims=True)
             doubt = doubts[k]
             if doubt is not None:
-                D = D + doubt[:, columns] * np.abs(high(exact.da[k])[:, columns])
-            self.kink_dw[k] += D @ np.abs(high(exact.x[k])[:, columns]).T
-            self.kink_db[k] += D.sum(axis=1, keepdims=True)
+                own = doubt[:, columns] * np.abs(high(exact.da[k])[:, columns])
+                self.own_dw[k] += own @ x.T
+                self.own_db[k] += own.sum(axis=1, keepdims=True)
+                D = D + own
 
     def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
@@ -296,7 +304,7 @@ class Yardstick:
             ratio = variance_ratio(nu, max(1.0, R * min(freedom / R, shared)))
             return SLACK * math.sqrt(ratio * square / R) * self.scale + kink
 
-        found_dw, found_db = [], []
+        found_dw, found_db, doubtful = [], [], []
         for k in range(self.network.layers):
             w_errors, b_errors = Errors(), Errors()
             columns = self.columns[k]
@@ -308,7 +316,14 @@ class Yardstick:
             per_input = w_errors.squares / max(float(self.energy[k][columns].sum()), math.ulp(0.0))
             weights, biases = per_input * float(self.energy[k].sum()), max(per_input * m, b_errors.squares)
             lost = self.eta * m * math.sqrt(dw[k].size)
-            kinks = float(np.linalg.norm(self.kink_dw[k])), float(np.linalg.norm(self.kink_db[k]))
+            # a unit in doubt spoils its own row: it is left out, unless most are
+            rows = self.own_db[k][:, 0] > 0
+            leave = 2 * rows.sum() <= len(rows)
+            doubtful.append(rows & leave)
+            kinks = [
+                float(np.linalg.norm(below if leave else below + own))
+                for below, own in ((self.kink_dw[k], self.own_dw[k]), (self.kink_db[k], self.own_db[k]))
+            ]
             freedom = max(w_errors.freedom, b_errors.freedom)
             found_dw.append(
                 limit(w_errors, weights, w_errors.freedom, shared, kinks[0] + lost * (1 + self.largest[k]))
@@ -321,4 +336,5 @@ class Yardstick:
             limit(self.output, output, self.output.freedom, distinct * narrowest, lost),
             tuple(found_dw),
             tuple(found_db),
+            tuple(doubtful),
         )

@@ -9,7 +9,15 @@ from benchmarks import workloads
 from impls import Problem, check
 from impls.referee.yardstick import Errors, sequential, variance_ratio
 from tests.impls.mutants import Sound
-from tests.impls.narrow import LayerOfZeros, LogarithmOfTwoCutShort, SinglePass, narrow, places, rounded
+from tests.impls.narrow import (
+    LayerOfZeros,
+    LogarithmOfTwoCutShort,
+    Place,
+    SinglePass,
+    narrow,
+    places,
+    rounded,
+)
 
 
 def problem(workload: str, m: int) -> Problem:
@@ -35,6 +43,14 @@ def test_narrower_arithmetic_in_a_deep_network_is_named_where_the_bound_says_not
             found = check(narrow(place)(given, "float32"), given, "float32")
             assert found.fault == "coarse", str(place)
             assert found.message.startswith("coarser than float32: ")
+
+
+def test_units_at_the_kink_of_relu_hide_no_narrower_arithmetic() -> None:
+    """Of so many pre-activations some are within their rounding of 0, where relu may have either derivative."""
+    given = problem("mnist-shape", 2048)
+    assert check(Sound(given, "float32"), given, "float32").passed
+    for place in (Place("dw", 0, "both", 11), Place("da", 1, "right", 11)):
+        assert check(narrow(place)(given, "float32"), given, "float32").fault == "coarse", str(place)
 
 
 @pytest.mark.parametrize("dtype", Sound.dtypes)
