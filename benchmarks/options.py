@@ -78,10 +78,10 @@ class OutputFile(click.Path):
         """The path; fails before anything is measured, not after it."""
         path = Path(str(super().convert(value, param, ctx)))
         try:
-            if path.exists() and not path.is_file():
+            if path.resolve().exists() and not path.is_file():
                 self.fail(f"expected a file, got {path}, a device or a pipe", param, ctx)
             files.ready(path.parent)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # a RuntimeError, before Python 3.13: links in a circle
             self.fail(f"expected a place that can be written to, got {path} ({error})", param, ctx)
         return path
 

@@ -6,6 +6,7 @@ are measured by a session as in any process of a race, and pytest-benchmark is g
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import itertools
@@ -98,6 +99,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[RECORD], config.stash[PHASES] = asked.pop("record"), asked.pop("phases") or ALL_PHASES
         allowed = limit_threads(asked["threads"]) if timing else ()
         settings, workloads = options.settings(**asked)
+        if timing:
+            from benchmarks.race import journal
+
+            alone = contextlib.ExitStack()
+            alone.enter_context(journal.sole(config.stash[RECORD]))
+            config.add_cleanup(alone.close)
     except click.UsageError as error:
         raise pytest.UsageError(error.format_message()) from error
     except (ValueError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_pytest_fails_for_a_target_that_cannot_race(asked: str, tmp_path: Path) 
         "--batch-sizes=1",
         f"--record={tmp_path}/r.json",
     )
-    ended = run("python", "-m", *command, f"--impl=numpy,{target}", cwd=ROOT)
+    ended = run(sys.executable, "-m", *command, f"--impl=numpy,{target}", cwd=ROOT)
     assert ended.status not in (0, 5)
     assert "bad.py" in ended.text or "nofile.py" in ended.text
 

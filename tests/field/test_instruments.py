@@ -66,9 +66,9 @@ def test_pytest_under_an_instrument_names_it(runner: str, tmp_path: Path) -> Non
     asked = ("--benchmark-only", "--impl=numpy", "--workload=xor", "--batch-sizes=1")
     record = tmp_path / "r.json"
     command = (
-        ("python", "-m", runner, *flags, "--module", "pytest")
+        (sys.executable, "-m", runner, *flags, "--module", "pytest")
         if runner == "trace"
-        else ("python", "-m", runner, *flags, "-m", "pytest")
+        else (sys.executable, "-m", runner, *flags, "-m", "pytest")
     )
     ended = run(*command, *asked, f"--record={record}", "--no-report", cwd=ROOT)
     words = told(record) if record.exists() else ended.text
@@ -81,7 +81,7 @@ def test_an_instrument_of_the_command_alone_spoils_nothing(runner: str, tmp_path
     # The race's own process times nothing: what is timed runs in fresh processes.
     flags = ("--count", f"--coverdir={tmp_path}") if runner == "trace" else ("-o", str(tmp_path / "profile"))
     asked = ("race", "--quiet", *SMALL, "--impl", "numpy", "--record", str(tmp_path / "r.json"))
-    run("python", "-m", runner, *flags, ROOT / "gradrace.py", *asked, cwd=tmp_path, status=0)
+    run(sys.executable, "-m", runner, *flags, ROOT / "gradrace.py", *asked, cwd=tmp_path, status=0)
     assert "tracer" not in told(tmp_path / "r.json")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def pytest_race(
     small = ("--impl=numpy", "--workload=xor", "--batch-sizes=1", "--no-report", "-k", "gradients")
     places = (f"--record={tmp_path / 'r.json'}", f"--benchmark-storage=file://{tmp_path / 'saved'}")
     return run(
-        "python",
+        sys.executable,
         "-m",
         "pytest",
         "-p",
@@ -98,7 +99,6 @@ HONOURED = {
     "time unit": "--benchmark-time-unit=ns",
     "quiet": "--benchmark-quiet",
     "verbose": "--benchmark-verbose",
-    "csv": "--benchmark-csv={tmp}/b.csv",
     "cprofile": "--benchmark-cprofile=cumtime",
     "garbage": "--benchmark-disable-gc",
     "stop early": "-x",
@@ -145,7 +145,7 @@ def test_collecting_alone_measures_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.field
 def test_a_mistake_of_an_option_is_one_line(tmp_path: Path) -> None:
-    ended = run("python", "-m", "pytest", "--benchmark-only", "--impl=nunpy", cwd=ROOT)
+    ended = run(sys.executable, "-m", "pytest", "--benchmark-only", "--impl=nunpy", cwd=ROOT)
     assert ended.status == 4
     assert "did you mean 'numpy'?" in ended.text
 
@@ -165,11 +165,11 @@ def test_pytest_from_another_folder_races_too(tmp_path: Path) -> None:
 @pytest.mark.field
 def test_pytest_without_timing_writes_no_record(tmp_path: Path) -> None:
     asked = ("--impl=numpy", "--workload=xor", "--batch-sizes=1", f"--record={tmp_path}/r.json")
-    run("python", "-m", "pytest", "-q", "benchmarks", *asked, cwd=ROOT, status=0)
+    run(sys.executable, "-m", "pytest", "-q", "benchmarks", *asked, cwd=ROOT, status=0)
     assert not (tmp_path / "r.json").exists()
 
 
 @pytest.mark.field
 def test_pytest_without_the_plugin_says_what_is_missing(tmp_path: Path) -> None:
-    ended = run("python", "-m", "pytest", "-p", "no:benchmark", "--benchmark-only", cwd=ROOT)
+    ended = run(sys.executable, "-m", "pytest", "-p", "no:benchmark", "--benchmark-only", cwd=ROOT)
     assert ended.status == 4

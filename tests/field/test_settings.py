@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -188,7 +189,7 @@ def timed_by_pytest(tmp_path: Path, *asked: str, env: dict[str, str], status: in
         "--no-report",
     )
     record = f"--record={tmp_path / 'record.json'}"
-    return run("python", "-m", *command, record, *asked, cwd=ROOT, env=env, status=status).text
+    return run(sys.executable, "-m", *command, record, *asked, cwd=ROOT, env=env, status=status).text
 
 
 @pytest.mark.parametrize("through", [pytest.param("race", marks=pytest.mark.field), "pytest"])

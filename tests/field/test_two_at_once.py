@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_pytest_does_not_overwrite_the_record_of_a_race_that_runs(tmp_path: Path
     asked = ("--benchmark-only", "--impl=numpy", "--workload=xor", "--batch-sizes=1", "--no-report")
     with started(*command, cwd=tmp_path) as first:
         wait_for(tmp_path / "r.json")
-        ended = run("python", "-m", "pytest", *asked, f"--record={tmp_path}/r.json", cwd=ROOT)
+        ended = run(sys.executable, "-m", "pytest", *asked, f"--record={tmp_path}/r.json", cwd=ROOT)
         first.communicate(timeout=120)
         assert first.returncode == 0
     assert ended.status != 0
