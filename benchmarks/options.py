@@ -110,8 +110,8 @@ class _Items(_Type):
 
 
 def _is_target(item: str) -> bool:
-    path, _, _ = item.rpartition(":")
-    return path.endswith(".py") and Path(path).is_file()
+    path, _, name = item.rpartition(":")
+    return name.isidentifier() and path.endswith(".py") and Path(path).is_file()
 
 
 def listed(*names: str, item: _Type, metavar: str = "LIST", **more: Any) -> click.Option:

@@ -54,8 +54,10 @@ def test_the_path_of_a_target_may_have_commas(tmp_path: Path) -> None:
     (tmp_path / "a,b").mkdir()
     (tmp_path / "a,b" / "mine.py").touch()
     (tmp_path / "mine.py").touch()
-    found = given("--impl", "numpy,a,b/mine.py:Mine,mine.py:Mine,mine.py:Other")
-    assert found["implementations"] == ("numpy", "a,b/mine.py:Mine", "mine.py:Mine", "mine.py:Other")
+    found = given("--impl", "numpy,a,b/mine.py:Mine,mine.py:Mine,mine.py:Other,loops")
+    assert found["implementations"] == (
+        *("numpy", "a,b/mine.py:Mine", "mine.py:Mine", "mine.py:Other", "loops"),
+    )
 
 
 @pytest.mark.parametrize(
