@@ -75,7 +75,7 @@ class Commands(click.Group):
         except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
             raise Refused(str(error)) from error
         except Exception:  # noqa: BLE001
-            traceback.print_exc()
+            click.echo(traceback.format_exc(), err=True, nl=False)
             sys.exit(2)  # Python's own 1 would say "slower" to whoever asks the gate
         else:
             return result
