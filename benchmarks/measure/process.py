@@ -141,6 +141,7 @@ class Process:
             )
         self._end = _end_of(self._popen.pid)
         self._unread = b""
+        self._answered = self._ordered = 0  # where the output stood at the last answer, before the last order
 
     def __enter__(self) -> Process:
         return self
@@ -154,6 +155,7 @@ class Process:
             self._socket.sendall(msgspec.json.encode(message) + b"\n")
         except OSError:
             raise ProcessError(self._how_it_ended()) from None
+        self._ordered = self._answered
 
     def receive(self, family: type[M], timeout: float) -> M:
         """The next answer; raises Silent after `timeout` seconds, ProcessError where none will ever come."""
@@ -176,6 +178,7 @@ class Process:
             message: M = _decoder(family).decode(line)
         except msgspec.DecodeError as error:
             raise ProcessError(f"expected {family.__name__} as JSON, got {line[:80]!r} ({error})") from error
+        self._answered = os.fstat(self._output.fileno()).st_size
         return message
 
     def close(self, grace: float = 0.0) -> None:
@@ -218,9 +221,10 @@ class Process:
         return f"the process was ended by {name}{hint.get(name, '')}{self._printed()}"
 
     def _printed(self) -> str:
+        """What it printed since the last order: what an earlier one made it print is not this one's."""
         file = self._output.fileno()
-        size = os.fstat(file).st_size
-        text = os.pread(file, PRINTED, max(0, size - PRINTED)).decode(errors="replace").strip()
+        begin = max(self._ordered, os.fstat(file).st_size - PRINTED)
+        text = os.pread(file, PRINTED, begin).decode(errors="replace").strip()
         return f"; it printed: {text}" if text else ""
 
 

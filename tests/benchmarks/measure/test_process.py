@@ -117,6 +117,7 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "chatter": chatter,
     "close": hang_up,
     "fork": lambda: fork(int),
+    "words": lambda: print("said of an earlier order"),
     "fork and exit": lambda: fork(lambda: os._exit(0)),
 }
 
@@ -199,6 +200,13 @@ def test_a_process_that_ends_instead_of_answering_is_an_error_with_how_it_ended(
         assert len(str(caught.value)) < 3000
         with pytest.raises(ProcessError, match=r"instead of answering|ended by"):
             ask(process, Echo("anyone?"))
+
+
+def test_what_a_process_printed_for_earlier_orders_is_not_quoted() -> None:
+    with Process(serve, threads=1) as process:
+        ask(process, Do("words"))
+        with pytest.raises(ProcessError, match=r"it printed: no more$"):
+            ask(process, Do("sys.exit(words)"))
 
 
 def test_silence_is_an_error_of_its_own() -> None:
