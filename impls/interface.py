@@ -1,4 +1,4 @@
-"""The contract between a race and the implementations: `Network`, `Problem`, `Result`, `Implementation`.
+"""The contract between a race and the implementations: what they are given, what they are, what they return.
 
 Notation, everywhere in this project (samples stand in columns):
 
@@ -15,6 +15,7 @@ Notation, everywhere in this project (samples stand in columns):
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,6 +31,12 @@ LOSSES: dict[str, str | None] = {
 """Every cost, with the last activation that it needs (None: any but softmax)."""
 
 DTYPES = ("float64", "float32")
+
+OPTIMIZERS = {"gradient_descent": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "adam": 2, "adamw": 2}
+"""Every optimizer, with the number of arrays that it keeps for each parameter array."""
+
+WEIGHT_DECAY = 0.01
+"""The default of `adamw`, as torch.optim and AlgoPerf have it."""
 
 
 class Unavailable(ImportError):
@@ -83,9 +90,89 @@ class Network:
         return len(self.activations)
 
 
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How `step` updates the parameters, and the dropout of `gradients`; by default plain gradient descent.
+
+    With `g = dw + l2 w` for weights and `g = db` for biases, all arrays starting at 0, and t counting steps
+    from 1:
+
+        gradient_descent  w -= lr g
+        momentum          v = mu v + g;  w -= lr v
+        nesterov          v = mu v + g;  w -= lr (g + mu v)
+        rmsprop           v = rho v + (1 - rho) g^2;  w -= lr g / (sqrt(v) + eps)
+        adam              m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
+                          w -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+        adamw             the same, and w -= lr weight_decay w_old (weights only)
+
+    Constants are rounded once from float64 to the dtype; `1 - b^t` is computed in float64. `dropout` is the
+    share of activations set to 0 after every hidden layer, or a tuple with one rate for each of them, from 0
+    up to, but not, 1; `impls.kernels.masks` defines which ones, by `seed`. Sources: torch.optim, optax; for
+    dropout Srivastava et al. 2014.
+
+    Raises ValueError or TypeError for an unknown optimizer and for constants outside their range.
+    """
+
+    optimizer: str = "gradient_descent"
+    l2: float = 0.0
+    dropout: float | tuple[float, ...] = 0.0
+    seed: int = 0
+    mu: float = 0.9
+    rho: float = 0.9
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = WEIGHT_DECAY
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+        rates = self.dropout if isinstance(self.dropout, (tuple, list)) else (self.dropout,)
+        rates = tuple(_number("dropout", rate, "a rate from 0 up to, but not, 1", 0, 1) for rate in rates)
+        object.__setattr__(self, "dropout", rates if isinstance(self.dropout, (tuple, list)) else rates[0])
+        for name in ("mu", "rho", "b1", "b2"):
+            value = _number(name, getattr(self, name), "a rate from 0 up to, but not, 1", 0, 1)
+            object.__setattr__(self, name, value)
+        for name in ("l2", "weight_decay"):
+            value = _number(name, getattr(self, name), "a finite number of 0 or more", 0, math.inf)
+            object.__setattr__(self, name, value)
+        least = math.ulp(0.0)
+        object.__setattr__(self, "eps", _number("eps", self.eps, "a finite number above 0", least, math.inf))
+        if self.weight_decay != WEIGHT_DECAY and self.optimizer != "adamw":
+            raise ValueError(
+                f"weight_decay: expected optimizer adamw with it, got {self.optimizer}; "
+                "l2 goes with every optimizer"
+            )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
+            raise TypeError(f"seed: expected a whole number, got {self.seed!r}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed: expected 0 up to 2^32 - 1, got {self.seed}")
+        object.__setattr__(self, "seed", int(self.seed))
+
+    def rates(self, network: Network) -> tuple[float, ...]:
+        """The dropout of every hidden layer of `network`; raises ValueError for another number of rates."""
+        hidden = network.layers - 1
+        if not isinstance(self.dropout, tuple):
+            return (self.dropout,) * hidden
+        if len(self.dropout) != hidden:
+            raise ValueError(
+                f"dropout: expected {hidden} rates, one for each hidden layer of {network.widths}, none for "
+                f"the last, got {self.dropout}"
+            )
+        return self.dropout
+
+
+def _number(name: str, given: Any, expected: str, low: float, end: float) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected {expected}, got {given!r}")
+    if not low <= given < end:
+        raise ValueError(f"{name}: expected {expected}, got {given}")
+    return float(given)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """A network with its parameters and data: what an implementation is given, and never writes to.
+    """A network with its parameters, data and training: what an implementation is given, and never writes to.
 
     `weights[l]` (n_{l+1}, n_l) and `biases[l]` (n_{l+1}, 1) for l = 0 ... L-1; X (n_0, M), Y (n_L, M);
     M is a multiple of `batch_size`, batch k being the columns k m ... (k+1) m. Everything is float64 (any
@@ -101,8 +188,12 @@ class Problem:
     X: NDArray[np.float64]
     Y: NDArray[np.float64]
     batch_size: int
+    training: Training = Training()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.training, Training):
+            raise TypeError(f"training: expected an impls.Training, got {self.training!r}")
+        self.training.rates(self.network)
         n, L = self.network.widths, self.network.layers
         for name, given in (("weights", self.weights), ("biases", self.biases)):
             if len(given) != L:
@@ -136,9 +227,20 @@ class Problem:
         """M / batch_size, the number of batches that `step` cycles through."""
         return self.samples // self.batch_size
 
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """The dropout of every hidden layer, L-1 rates."""
+        return self.training.rates(self.network)
+
     @classmethod
     def random(
-        cls, network: Network, samples: int, batch_size: int, seed: int = 0, scale: float = 1.0
+        cls,
+        network: Network,
+        samples: int,
+        batch_size: int,
+        seed: int = 0,
+        scale: float = 1.0,
+        training: Training = Training(),
     ) -> Problem:
         """A random problem whose pre-activations have a deviation of about `scale`.
 
@@ -157,7 +259,7 @@ class Problem:
             Y = rng.random((n[-1], samples))
         else:
             Y = rng.standard_normal((n[-1], samples))
-        return cls(network, tuple(weights), tuple(biases), X, Y, batch_size)
+        return cls(network, tuple(weights), tuple(biases), X, Y, batch_size, training)
 
 
 def _read_only(name: str, given: ArrayLike, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
@@ -200,8 +302,11 @@ def _check_targets(loss: str, Y: NDArray[np.float64]) -> None:
 class Result:
     """What an implementation computed, as float64 NumPy copies in the shapes of the notation.
 
-    `output` (n_L, m) is that of the last pass; `loss` is J of that pass's batch; `dw` and `db` are those of
-    the last gradients; `weights` and `biases` are the parameters now.
+    `output` (n_L, m) is that of the last pass; `loss` is J of its batch, without L2; `dw` and `db` are
+    those of the last gradients; `weights` and `biases` are the parameters now. `state` is what training keeps
+    beside them: () for plain gradient descent, with or without L2; else the optimizer's arrays, each kind
+    first for all weights and then for all biases (momentum, nesterov, rmsprop: v; adam, adamw: m, then v;
+    gradient descent with dropout: none), and at the end t, the number of steps made, as an int.
     """
 
     loss: float
@@ -210,6 +315,7 @@ class Result:
     db: tuple[NDArray[np.float64], ...]
     weights: tuple[NDArray[np.float64], ...]
     biases: tuple[NDArray[np.float64], ...]
+    state: tuple[Any, ...] = ()
 
 
 @runtime_checkable
@@ -243,13 +349,13 @@ class Implementation(Protocol):
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None: ...
 
     def forward(self) -> Any:
-        """The current batch through the network."""
+        """The current batch through the network, as in use: without dropout."""
 
     def gradients(self) -> Any:
-        """Forward and backward on the current batch."""
+        """Forward and backward on the current batch, with the dropout mask of the current step."""
 
     def step(self, learning_rate: float) -> Any:
-        """Gradients, `w -= learning_rate * dw`, `b -= learning_rate * db`, on to the next batch (cyclic)."""
+        """Gradients, the update of the parameters (see `Training`), on to the next batch (cyclic)."""
 
     def train(self, steps: int, learning_rate: float) -> Any:
         """As many steps: the same bits as calling `step` so often."""

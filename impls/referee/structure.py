@@ -54,6 +54,7 @@ def held(problem: Problem, dtype: str) -> Problem:
         ("X", rounded("X", problem.X)),
         ("Y", rounded("Y", problem.Y)),
         ("batch_size", problem.batch_size),
+        ("training", problem.training),
     ):
         object.__setattr__(copy, name, value)
     return copy

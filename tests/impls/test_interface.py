@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 import impls
-from impls import Network, Problem
-from impls.interface import ACTIVATIONS, LOSSES
+from impls import Network, Problem, Training
+from impls.interface import ACTIVATIONS, LOSSES, OPTIMIZERS
 
 NETWORK = Network((3, 4, 2), ("tanh", "identity"), "mean_squared_error")
 PROBLEM = Problem.random(NETWORK, 6, 3)
@@ -160,3 +161,63 @@ def test_every_implementation_refuses_wrong_arguments_before_any_work(
         implementation(PROBLEM, "float16")
     with pytest.raises(ValueError, match="threads"):
         implementation(PROBLEM, implementation.dtypes[0], threads=0)
+
+
+@pytest.mark.parametrize(
+    ("constants", "error", "message"),
+    [
+        (
+            {"optimizer": "lion"},
+            ValueError,
+            "expected one of gradient_descent, .*, adamw, got 'lion'",
+        ),
+        ({"optimizer": None}, ValueError, "optimizer: expected one of .*, got None"),
+        ({"mu": 1.0}, ValueError, "mu: expected a rate from 0 up to, but not, 1, got 1.0"),
+        ({"b1": -0.1}, ValueError, "b1: expected a rate .*, got -0.1"),
+        ({"b2": math.nan}, ValueError, "b2: expected a rate .*, got nan"),
+        ({"rho": "0.9"}, TypeError, "rho: expected a rate .*, got '0.9'"),
+        ({"l2": -1e-4}, ValueError, "l2: expected a finite number of 0 or more, got -0.0001"),
+        ({"l2": math.inf}, ValueError, "l2: expected a finite number of 0 or more, got inf"),
+        ({"l2": True}, TypeError, "l2: expected a finite number of 0 or more, got True"),
+        ({"eps": 0.0}, ValueError, "eps: expected a finite number above 0, got 0.0"),
+        ({"eps": math.nan}, ValueError, "eps: expected a finite number above 0, got nan"),
+        ({"dropout": 1.0}, ValueError, "dropout: expected a rate .*, got 1.0"),
+        ({"dropout": (0.5, math.nan)}, ValueError, "dropout: expected a rate .*, got nan"),
+        ({"dropout": "0.5"}, TypeError, "dropout: expected a rate .*, got '0.5'"),
+        ({"seed": -1}, ValueError, r"seed: expected 0 up to 2\^32 - 1, got -1"),
+        ({"seed": 0.5}, TypeError, "seed: expected a whole number, got 0.5"),
+        (
+            {"weight_decay": 0.1},
+            ValueError,
+            "expected optimizer adamw .*, got gradient_descent; l2 goes",
+        ),
+        ({"optimizer": "adamw", "weight_decay": -1}, ValueError, "weight_decay: expected a finite number"),
+    ],
+)
+def test_a_training_that_is_none_is_refused(
+    constants: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Training(**constants)
+
+
+def test_every_optimizer_has_its_usual_constants() -> None:
+    for optimizer in OPTIMIZERS:
+        training = Training(optimizer)
+        assert (training.mu, training.rho, training.b1, training.b2) == (0.9, 0.9, 0.9, 0.999)
+        assert (training.eps, training.weight_decay, training.l2) == (1e-8, 0.01, 0.0)
+
+
+def test_dropout_is_one_rate_for_all_hidden_layers_or_one_each() -> None:
+    network = Network((3, 4, 5, 2), ("tanh", "tanh", "identity"), "mean_squared_error")
+    assert Problem.random(network, 6, 3, training=Training(dropout=0.5)).dropout == (0.5, 0.5)
+    assert Problem.random(network, 6, 3, training=Training(dropout=(0.5, 0.0))).dropout == (0.5, 0.0)
+    assert Problem.random(network, 6, 3).training == Training()
+
+
+def test_the_last_layer_has_no_dropout() -> None:
+    with pytest.raises(ValueError, match=r"expected 1 rates, one for each hidden layer .* none for the last"):
+        Problem.random(NETWORK, 6, 3, training=Training(dropout=(0.5, 0.5)))
+    training: Any = "adam"
+    with pytest.raises(TypeError, match=r"training: expected an impls\.Training, got 'adam'"):
+        Problem.random(NETWORK, 6, 3, training=training)

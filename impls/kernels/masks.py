@@ -1,0 +1,45 @@
+"""Dropout masks by integer arithmetic, the same to the bit for every implementation.
+
+The activation of neuron i and sample s of a hidden layer (n_l, m) is kept in a step where
+
+    lowbias32(lowbias32(i m + s) ^ key(seed, step, layer)) >= dropout 2^32
+
+and then multiplied by 1 / (1 - dropout); the others are 0. `step` counts the steps made before, from 0;
+`layer` counts the hidden layers from 0. The inner hash keeps the masks of different steps uncorrelated:
+without it they are permutations of each other by XOR of an index.
+
+Source: Chris Wellons, hash-prospector, github.com/skeeto/hash-prospector (lowbias32, bias 0.1736).
+"""
+
+from __future__ import annotations
+
+import math
+
+MASK = 0xFFFFFFFF
+
+START = 0x9E3779B9
+"""2^32 over the golden ratio: lowbias32 maps 0 to 0, which a seed of 0 would start from."""
+
+
+def lowbias32(x: int) -> int:
+    """The hash of a 32-bit number: every input bit flips every output bit in half of all cases."""
+    x ^= x >> 16
+    x = x * 0x7FEB352D & MASK
+    x ^= x >> 15
+    x = x * 0x846CA68B & MASK
+    return x ^ x >> 16
+
+
+def key(seed: int, step: int, layer: int) -> int:
+    """What tells a step's mask of a hidden layer from all others: 32 bits."""
+    return lowbias32(lowbias32(lowbias32(seed ^ START) ^ step & MASK) ^ layer)
+
+
+def threshold(dropout: float) -> int:
+    """The least hash that is kept, as 32 bits."""
+    return min(math.ceil(dropout * 2**32), MASK)
+
+
+def scale(dropout: float) -> float:
+    """What is kept is multiplied by it, 1 / (1 - dropout), so that the expectation stays."""
+    return 1 / (1 - dropout)
