@@ -13,11 +13,10 @@ import os
 import shutil
 import sys
 import tempfile
-import typing
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from impls.interface import DTYPES, Implementation, Unavailable
 
@@ -26,7 +25,9 @@ ENTRY_POINTS = "gradrace.implementations"
 
 
 class Entry(NamedTuple):
-    """Where an implementation is (`module:Class`), and the extra that installs what it needs."""
+    """Where an implementation is (`module:Class`, or `name@interpreter`), and the extra that installs what it
+    needs.
+    """
 
     target: str
     extra: str | None = None
@@ -35,6 +36,7 @@ class Entry(NamedTuple):
 # Names are stored in records: they are stable. The order is that of the ladder.
 REGISTRY: dict[str, Entry] = {
     "loops": Entry("impls.loops:Loops"),
+    "loops-pypy": Entry("loops@pypy3"),
     "loops-ndarray": Entry("impls.loops_ndarray:LoopsNdarray"),
     "numpy-sample": Entry("impls.numpy_sample:NumpySample"),
     "numpy": Entry("impls.numpy_batch:NumpyBatch"),
@@ -68,9 +70,17 @@ def extras(implementations: Iterable[str]) -> tuple[str, ...]:
 def load(name: str) -> type[Implementation]:
     """The class registered as `name`, or found at `path/to/file.py:Class` or `package.module:Class`.
 
+    Any of these with `@python` behind it, the name or the path of an interpreter, runs in its processes.
+
     Raises ValueError for a name that is neither registered nor a target, and Unavailable, with what to
     install or to fix, for a class that cannot be imported or does not keep the contract.
     """
+    place, colon, last = name.rpartition(":")  # a folder may have an @ in its name
+    last, at, python = last.partition("@")
+    if at:
+        if not python or (not colon and last not in names()):
+            raise _unknown(name)
+        return _load_under(place + colon + last, python)
     if name in REGISTRY:
         return _load_own(name, REGISTRY[name])
     installed = _installed()
@@ -81,9 +91,13 @@ def load(name: str) -> type[Implementation]:
             raise Unavailable(f"{name}: its distribution has a wrong entry point: {error}") from error
     if ":" in name:
         return _load_outside(name, name)
-    raise ValueError(
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(
         f"implementation: expected one of {', '.join(names())}, or path/to/file.py:Class, "
-        f"or package.module:Class; got {name!r}"
+        f"or package.module:Class, each with @python behind it or not; got {name!r}"
     )
 
 
@@ -124,6 +138,9 @@ def _can_be_written(folder: Path) -> bool:
 
 
 def _load_own(name: str, entry: Entry) -> type[Implementation]:
+    under, at, python = entry.target.partition("@")
+    if at:
+        return _load_under(under, python)
     module, _, attribute = entry.target.partition(":")
     keep_compiled()
     try:
@@ -132,6 +149,13 @@ def _load_own(name: str, entry: Entry) -> type[Implementation]:
     except Exception as error:
         remedy = f"pip install -e '.[{entry.extra}]'" if entry.extra else "pip install -e ."
         raise Unavailable(f"{name} cannot be loaded ({error}); install what it needs: {remedy}") from error
+
+
+def _load_under(name: str, python: str) -> type[Implementation]:
+    from impls.child import in_child  # here, because few races have a process of their own for it
+
+    keep_compiled()
+    return in_child(name, python)
 
 
 def _load_outside(name: str, target: str) -> type[Implementation]:
@@ -193,8 +217,8 @@ def faults_of(found: object) -> list[str]:
     """What keeps `found` from being an `Implementation`, one message each; empty if it is one."""
     if not inspect.isclass(found):
         return [f"expected a class, got {type(found).__name__}"]
-    hints = typing.get_type_hints(Implementation)
-    facts = [name for name, hint in hints.items() if typing.get_origin(hint) is ClassVar]
+    # As text: interpreters before Python 3.10 cannot evaluate `str | None`.
+    facts = [name for name, hint in Implementation.__annotations__.items() if hint.startswith("ClassVar")]
     methods = [name for name, value in vars(Implementation).items() if callable(value) and name[0] != "_"]
     faults = []
     for kind, wanted in (("fact", facts), ("method", methods)):
@@ -207,7 +231,7 @@ def faults_of(found: object) -> list[str]:
         faults.append(f"dtypes: expected a tuple of {' and '.join(DTYPES)}, got {dtypes!r}")
     for fact, kinds, words in (
         ("idea", str, "str"),
-        ("differs_from", str | None, "str or None"),
+        ("differs_from", (str, type(None)), "str or None"),
         ("same_order", bool, "bool"),
         ("fast_math", str, "str"),
         ("layout", str, "str"),
