@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.interface import Problem, Result, Unsupported
+from impls.interface import OPTIMIZERS, Problem, Result, Training, Unsupported
+from impls.kernels.masks import key, lowbias32, scale, threshold
 
 Array = NDArray[Any]
 
@@ -87,15 +88,95 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> float:
     return total
 
 
+def product(x: Array, y: Array) -> Array:
+    """x * y for one sample."""
+    both = np.zeros_like(x)
+    for i in range(len(x)):
+        both[i] = x[i] * y[i]
+    return both
+
+
+class Dropout:
+    """A share p of the activations of a hidden layer becomes 0; the others are multiplied by 1 / (1 - p)."""
+
+    def __init__(self, p: float, n: int, m: int, seed: int, layer: int, dtype: str) -> None:
+        self.least = threshold(p)
+        self.scale = scale(p)
+        self.seed = seed
+        self.layer = layer
+        self.hashes = np.zeros((m, n), np.uint64)  # NumPy's 32-bit numbers warn when they wrap around
+        for s in range(m):
+            for i in range(n):
+                self.hashes[s, i] = lowbias32(i * m + s)
+        self.mask = np.zeros(n, dtype)  # what the activations of the sample at hand are multiplied by
+
+    def begin(self, t: int) -> None:
+        """The masks after t steps begin."""
+        self.key = key(self.seed, t, self.layer)
+
+    def draw(self, s: int) -> Array:
+        """The mask (n_l,) of sample s."""
+        for i in range(len(self.mask)):
+            kept = lowbias32(self.hashes[s, i] ^ self.key) >= self.least
+            self.mask[i] = self.scale if kept else 0.0
+        return self.mask
+
+
+def update(
+    training: Training,
+    learning_rate: float,
+    t: int,
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    weight_decay: float,
+) -> None:
+    """Step t of the optimizer for parameters p (n,) and their g; m and v are what it keeps.
+
+    The equations are those of `impls.Training`.
+    """
+    mu, rho, b1, b2, eps = training.mu, training.rho, training.b1, training.b2, training.eps
+    if training.optimizer == "gradient_descent":
+        for i in range(len(p)):
+            p[i] -= learning_rate * g[i]
+    elif training.optimizer == "momentum":
+        for i in range(len(p)):
+            v[i] = mu * v[i] + g[i]
+            p[i] -= learning_rate * v[i]
+    elif training.optimizer == "nesterov":
+        for i in range(len(p)):
+            v[i] = mu * v[i] + g[i]
+            p[i] -= learning_rate * (g[i] + mu * v[i])
+    elif training.optimizer == "rmsprop":
+        for i in range(len(p)):
+            v[i] = rho * v[i] + (1.0 - rho) * (g[i] * g[i])
+            p[i] -= learning_rate * (g[i] / (math.sqrt(v[i]) + eps))
+    else:
+        c1, c2 = 1.0 - b1**t, 1.0 - b2**t  # m and v begin at 0, which they have averaged in
+        for i in range(len(p)):
+            m[i] = b1 * m[i] + (1.0 - b1) * g[i]
+            v[i] = b2 * v[i] + (1.0 - b2) * (g[i] * g[i])
+            change = (m[i] / c1) / (math.sqrt(v[i] / c2) + eps)
+            if training.optimizer == "adamw":
+                change += weight_decay * p[i]
+            p[i] -= learning_rate * change
+
+
 class Layer:
     """z = w x + b, a = g(z), for one sample at a time."""
 
-    def __init__(self, w: Array, b: Array, g: str) -> None:
+    def __init__(self, w: Array, b: Array, g: str, dropout: Dropout | None) -> None:
         self.w = w  # (n_l, n_{l-1})
         self.b = b  # (n_l,)
         self.g = g
+        self.dropout = dropout
+        self.mask: Array | None = None  # (n_l,); of the sample at hand, where there is dropout
         self.dw = np.zeros_like(w)
         self.db = np.zeros_like(b)
+        # what an optimizer keeps beside w and b
+        self.m_w, self.v_w = np.zeros_like(w), np.zeros_like(w)
+        self.m_b, self.v_b = np.zeros_like(b), np.zeros_like(b)
 
     def zero_gradients(self) -> None:
         """dw = 0, db = 0: the sums over a batch begin."""
@@ -103,7 +184,7 @@ class Layer:
         self.db.fill(0.0)
 
     def forward_propagation(self, x: Array) -> Array:
-        """x (n_{l-1},) -> a (n_l,), keeping what the way back needs."""
+        """x (n_{l-1},) -> a (n_l,), or what dropout leaves of it, keeping what the way back needs."""
         z = np.zeros_like(self.b)
         for i in range(len(z)):
             z_i = self.b[i]
@@ -113,7 +194,13 @@ class Layer:
         self.x = x
         self.z = z
         self.a = activation(self.g, z)
-        return self.a
+        return self.a if self.mask is None else product(self.a, self.mask)
+
+    def activation_gradient(self, da: Array) -> Array:
+        """dz (n_l,) from the derivative by what `forward_propagation` returned."""
+        if self.mask is not None:
+            da = product(da, self.mask)
+        return activation_backward(self.g, da, self.a)
 
     def add_gradients(self, dz: Array) -> None:
         """Add one sample's dz x^T to dw, and its dz to db."""
@@ -137,12 +224,16 @@ class Layer:
                 self.dw[i, j] /= m
             self.db[i] /= m
 
-    def update(self, learning_rate: float) -> None:
-        """w -= learning_rate dw, b -= learning_rate db."""
+    def update(self, training: Training, learning_rate: float, t: int) -> None:
+        """Step t of the optimizer for w and b; L2 and weight decay are for w only."""
         for i in range(len(self.b)):
-            for j in range(self.w.shape[1]):
-                self.w[i, j] -= learning_rate * self.dw[i, j]
-            self.b[i] -= learning_rate * self.db[i]
+            w, g, m, v = self.w[i], self.dw[i], self.m_w[i], self.v_w[i]
+            if training.l2:
+                g = np.zeros_like(w)
+                for j in range(len(w)):
+                    g[j] = self.dw[i, j] + training.l2 * w[j]
+            update(training, learning_rate, t, w, g, m, v, training.weight_decay)
+        update(training, learning_rate, t, self.b, self.db, self.m_b, self.v_b, 0.0)
 
 
 class LoopsNdarray:
@@ -162,12 +253,20 @@ class LoopsNdarray:
             raise Unsupported(f"loops-ndarray runs in one thread, got threads={threads}")
         self.loss = problem.network.loss
         self.m = problem.batch_size
+        self.training = problem.training
         self.X = list(np.array(problem.X.T, dtype, order="C"))  # M arrays (n_0,)
         self.Y = list(np.array(problem.Y.T, dtype, order="C"))  # M arrays (n_L,)
-        self.layers = [
-            Layer(np.array(w, dtype, order="C"), np.array(b[:, 0], dtype, order="C"), g)
-            for w, b, g in zip(problem.weights, problem.biases, problem.network.activations, strict=True)
+        dropouts = [
+            Dropout(p, len(b), self.m, self.training.seed, k, dtype) if p else None
+            for k, (p, b) in enumerate(zip((*problem.dropout, 0.0), problem.biases, strict=True))
         ]
+        self.layers = [
+            Layer(np.array(w, dtype, order="C"), np.array(b[:, 0], dtype, order="C"), g, dropout)
+            for w, b, g, dropout in zip(
+                problem.weights, problem.biases, problem.network.activations, dropouts, strict=True
+            )
+        ]
+        self.t = 0  # steps made
         self.start = 0  # the current batch is the m samples from here
         self.compile_seconds = 0.0
         self.gradients()
@@ -193,7 +292,7 @@ class LoopsNdarray:
             dz = activation_backward(last.g, dz, last.a)
         last.add_gradients(dz)
         for layer, above in zip(self.layers[-2::-1], self.layers[:0:-1], strict=True):
-            dz = activation_backward(layer.g, above.input_gradient(dz), layer.a)
+            dz = layer.activation_gradient(above.input_gradient(dz))
             layer.add_gradients(dz)
 
     def begin_pass(self) -> None:
@@ -204,15 +303,22 @@ class LoopsNdarray:
     def forward(self) -> None:
         X, _ = self.batch()
         self.begin_pass()
+        for layer in self.layers:
+            layer.mask = None
         for x in X:
             self.forward_sample(x)
 
     def gradients(self) -> None:
         X, Y = self.batch()
         self.begin_pass()
+        dropouts = [(layer, layer.dropout) for layer in self.layers if layer.dropout]
         for layer in self.layers:
             layer.zero_gradients()
-        for x, y in zip(X, Y, strict=True):
+        for _, dropout in dropouts:
+            dropout.begin(self.t)
+        for s, (x, y) in enumerate(zip(X, Y, strict=True)):
+            for layer, dropout in dropouts:
+                layer.mask = dropout.draw(s)
             self.forward_sample(x)
             self.backward_sample(y)
         for layer in self.layers:
@@ -220,8 +326,9 @@ class LoopsNdarray:
 
     def step(self, learning_rate: float) -> None:
         self.gradients()
+        self.t += 1
         for layer in self.layers:
-            layer.update(learning_rate)
+            layer.update(self.training, learning_rate, self.t)
         self.start = (self.start + self.m) % len(self.X)
 
     def train(self, steps: int, learning_rate: float) -> None:
@@ -240,4 +347,17 @@ class LoopsNdarray:
             db=tuple(np.array(layer.db, wide)[:, None] for layer in self.layers),
             weights=tuple(np.array(layer.w, wide) for layer in self.layers),
             biases=tuple(np.array(layer.b, wide)[:, None] for layer in self.layers),
+            state=self.state(),
         )
+
+    def state(self) -> tuple[Any, ...]:
+        """What training keeps, in the order of `Result`."""
+        kinds = OPTIMIZERS[self.training.optimizer]
+        if not kinds and not any(layer.dropout for layer in self.layers):
+            return ()
+        wide = np.float64
+        m = [np.array(layer.m_w, wide) for layer in self.layers]
+        m += [np.array(layer.m_b, wide)[:, None] for layer in self.layers]
+        v = [np.array(layer.v_w, wide) for layer in self.layers]
+        v += [np.array(layer.v_b, wide)[:, None] for layer in self.layers]
+        return (*(m if kinds == 2 else ()), *(v if kinds else ()), self.t)

@@ -8,7 +8,8 @@ import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 
-from impls.interface import Problem, Result, Unsupported
+from impls.interface import OPTIMIZERS, Problem, Result, Training, Unsupported
+from impls.kernels.masks import key, scale, threshold
 
 Array = NDArray[Any]
 
@@ -63,19 +64,95 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> float:
     return float(np.sum(y * (np.log(np.exp(shifted).sum()) - shifted)))
 
 
+def lowbias32(x: Array) -> Array:
+    """The hash of 32-bit numbers, which wrap around: see `impls.kernels.masks`."""
+    x = (x ^ x >> 16) * 0x7FEB352D
+    x = (x ^ x >> 15) * 0x846CA68B
+    mixed: Array = x ^ x >> 16
+    return mixed
+
+
+class Dropout:
+    """A share p of the activations of a hidden layer becomes 0; the others are multiplied by 1 / (1 - p)."""
+
+    def __init__(self, p: float, n: int, m: int, seed: int, layer: int, dtype: str) -> None:
+        self.least = threshold(p)
+        self.scale = np.dtype(dtype).type(scale(p))
+        self.seed = seed
+        self.layer = layer
+        index = np.arange(n * m, dtype=np.uint32).reshape(n, m)  # of neuron and sample
+        self.hashes = np.ascontiguousarray(lowbias32(index).T)  # (m, n_l)
+
+    def begin(self, t: int) -> None:
+        """The masks after t steps begin."""
+        self.key = np.uint32(key(self.seed, t, self.layer))
+
+    def mask(self, s: int) -> Array:
+        """What the activations (n_l,) of sample s are multiplied by."""
+        mask: Array = (lowbias32(self.hashes[s] ^ self.key) >= self.least) * self.scale
+        return mask
+
+
+class Optimizer:
+    """The update of an array of parameters, by the equations of `impls.Training`; keeps m and v."""
+
+    def __init__(self, training: Training, p: Array, l2: float = 0.0, weight_decay: float = 0.0) -> None:
+        self.training = training
+        self.l2 = l2
+        self.weight_decay = weight_decay
+        self.m = np.zeros_like(p)
+        self.v = np.zeros_like(p)
+
+    def update(self, p: Array, dp: Array, learning_rate: float, t: int) -> Array:
+        """The parameters after step t."""
+        o = self.training
+        g = dp + self.l2 * p if self.l2 else dp
+        if o.optimizer == "gradient_descent":
+            return p - learning_rate * g
+        if o.optimizer == "momentum":
+            self.v = o.mu * self.v + g
+            return p - learning_rate * self.v
+        if o.optimizer == "nesterov":
+            self.v = o.mu * self.v + g
+            return p - learning_rate * (g + o.mu * self.v)
+        if o.optimizer == "rmsprop":
+            self.v = o.rho * self.v + (1 - o.rho) * (g * g)
+            return p - learning_rate * (g / (np.sqrt(self.v) + o.eps))
+        self.m = o.b1 * self.m + (1 - o.b1) * g
+        self.v = o.b2 * self.v + (1 - o.b2) * (g * g)
+        c1, c2 = 1 - o.b1**t, 1 - o.b2**t  # m and v begin at 0, which they have averaged in
+        change = (self.m / c1) / (np.sqrt(self.v / c2) + o.eps)
+        if o.optimizer == "adamw":
+            change = change + self.weight_decay * p
+        return p - learning_rate * change
+
+
 class DenseLayer:
     """z = w x + b, a = g(z), for one sample at a time.
 
     `first`: nothing stands before it, so that nobody needs its da_prev. `fused`: its activation is
-    differentiated together with the loss, so that what it is handed as da is dz already.
+    differentiated together with the loss, so that what it is handed as da is dz already. `mask`: what dropout
+    multiplies its activations by, if it does.
     """
 
-    def __init__(self, w: Array, b: Array, g: str, first: bool, fused: bool) -> None:
+    def __init__(
+        self,
+        w: Array,
+        b: Array,
+        g: str,
+        first: bool,
+        fused: bool,
+        dropout: Dropout | None,
+        training: Training,
+    ) -> None:
         self.w = w  # (n_l, n_{l-1})
         self.b = b  # (n_l,)
         self.g = g
         self.first = first
         self.fused = fused
+        self.dropout = dropout
+        self.w_optimizer = Optimizer(training, w, training.l2, training.weight_decay)
+        self.b_optimizer = Optimizer(training, b)
         self.zero_gradients()
 
     def zero_gradients(self) -> None:
@@ -83,15 +160,18 @@ class DenseLayer:
         self.dw = np.zeros_like(self.w)  # (n_l, n_{l-1})
         self.db = np.zeros_like(self.b)  # (n_l,)
 
-    def forward_propagation(self, x: Array) -> Array:
-        """x (n_{l-1},) -> a (n_l,)."""
+    def forward_propagation(self, x: Array, mask: Array | None = None) -> Array:
+        """x (n_{l-1},) -> a (n_l,), or what dropout leaves of it."""
         self.x = x
         self.z = self.w @ x + self.b  # (n_l,)
         self.a = activation(self.g, self.z)  # (n_l,)
-        return self.a
+        self.mask = mask  # (n_l,)
+        return self.a if mask is None else self.a * mask
 
     def back_propagation(self, da: Array) -> Array | None:
         """da (n_l,) -> da_prev (n_{l-1},); adds this sample's share to dw and db."""
+        if self.mask is not None:  # da is by a * mask
+            da = da * self.mask
         dz = da if self.fused else activation_backward(self.g, da, self.a)  # (n_l,)
         self.dw += np.outer(dz, self.x)  # (n_l, n_{l-1})
         self.db += dz  # (n_l,)
@@ -102,10 +182,10 @@ class DenseLayer:
         self.dw /= m
         self.db /= m
 
-    def update(self, learning_rate: float) -> None:
-        """w -= learning_rate dw, b -= learning_rate db."""
-        self.w -= learning_rate * self.dw
-        self.b -= learning_rate * self.db
+    def update(self, learning_rate: float, t: int) -> None:
+        """The w and b of step t."""
+        self.w = self.w_optimizer.update(self.w, self.dw, learning_rate, t)
+        self.b = self.b_optimizer.update(self.b, self.db, learning_rate, t)
 
 
 class NumpySample:
@@ -129,6 +209,11 @@ class NumpySample:
         self.X = np.array(problem.X.T, dtype, order="C")  # (M, n_0)
         self.Y = np.array(problem.Y.T, dtype, order="C")  # (M, n_L)
         last = problem.network.layers - 1
+        self.training = problem.training
+        dropouts = [
+            Dropout(p, len(b), self.m, self.training.seed, k, dtype) if p else None
+            for k, (p, b) in enumerate(zip((*problem.dropout, 0.0), problem.biases, strict=True))
+        ]
         self.layers = [
             DenseLayer(
                 np.array(w, dtype, order="C"),
@@ -136,11 +221,14 @@ class NumpySample:
                 g,
                 first=k == 0,
                 fused=k == last and self.loss != "mean_squared_error",
+                dropout=dropouts[k],
+                training=self.training,
             )
             for k, (w, b, g) in enumerate(
                 zip(problem.weights, problem.biases, problem.network.activations, strict=True)
             )
         ]
+        self.t = 0  # steps made
         self.start = 0  # the current batch is the m samples from here
         self.compile_seconds = 0.0
         self.gradients()
@@ -150,12 +238,19 @@ class NumpySample:
         self.zs: list[Array] = []  # of the last layer, for the cost
         self.outputs: list[Array] = []
 
-    def forward_sample(self, x: Array) -> Array:
+    def forward_sample(self, x: Array) -> None:
         for layer in self.layers:
             x = layer.forward_propagation(x)
+        self.keep_output()
+
+    def forward_sample_with_dropout(self, x: Array, s: int) -> None:
+        for layer in self.layers:
+            x = layer.forward_propagation(x, layer.dropout.mask(s) if layer.dropout else None)
+        self.keep_output()
+
+    def keep_output(self) -> None:
         self.zs.append(self.layers[-1].z)
-        self.outputs.append(x)
-        return x
+        self.outputs.append(self.layers[-1].a)
 
     def backward_sample(self, y: Array) -> None:
         # dJ/da of the mean squared error, dJ/dz of the cross-entropies of sigmoid and softmax: m (a - y)
@@ -173,17 +268,20 @@ class NumpySample:
         self.begin_pass()
         for layer in self.layers:
             layer.zero_gradients()
+            if layer.dropout:
+                layer.dropout.begin(self.t)
         batch = slice(self.start, self.start + self.m)
-        for x, y in zip(self.X[batch], self.Y[batch], strict=True):
-            self.forward_sample(x)
+        for s, (x, y) in enumerate(zip(self.X[batch], self.Y[batch], strict=True)):
+            self.forward_sample_with_dropout(x, s)
             self.backward_sample(y)
         for layer in self.layers:
             layer.average_gradients(self.m)
 
     def step(self, learning_rate: float) -> None:
         self.gradients()
+        self.t += 1
         for layer in self.layers:
-            layer.update(learning_rate)
+            layer.update(learning_rate, self.t)
         self.start = (self.start + self.m) % len(self.X)
 
     def train(self, steps: int, learning_rate: float) -> None:
@@ -202,4 +300,17 @@ class NumpySample:
             db=tuple(np.array(layer.db, wide)[:, None] for layer in self.layers),
             weights=tuple(np.array(layer.w, wide) for layer in self.layers),
             biases=tuple(np.array(layer.b, wide)[:, None] for layer in self.layers),
+            state=self.state(),
         )
+
+    def state(self) -> tuple[Any, ...]:
+        """What training keeps, in the order of `Result`."""
+        kinds = OPTIMIZERS[self.training.optimizer]
+        if not kinds and not any(layer.dropout for layer in self.layers):
+            return ()
+        wide = np.float64
+        m = [np.array(layer.w_optimizer.m, wide) for layer in self.layers]
+        m += [np.array(layer.b_optimizer.m, wide)[:, None] for layer in self.layers]
+        v = [np.array(layer.w_optimizer.v, wide) for layer in self.layers]
+        v += [np.array(layer.b_optimizer.v, wide)[:, None] for layer in self.layers]
+        return (*(m if kinds == 2 else ()), *(v if kinds else ()), self.t)
