@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import itertools
 import math
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,13 @@ class Name(_Type):
         raise click.BadParameter(f"expected one of {', '.join(known)}, got {name!r}{hint}", ctx, param)
 
 
-class Positive(_Type):
-    """A positive, finite number."""
+class Within(_Type):
+    """A number from `low` up to, but not, `end`; `expected` has that in words."""
 
     name = "number"
+
+    def __init__(self, expected: str, low: float, end: float) -> None:
+        self.expected, self.low, self.end = expected, low, end
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number."""
@@ -63,8 +67,8 @@ class Positive(_Type):
             found = float(value)
         except ValueError:
             found = math.nan
-        if not 0 < found < math.inf:
-            self.fail(f"expected a positive number, got {value!r}", param, ctx)
+        if not self.low <= found < self.end:
+            self.fail(f"expected {self.expected}, got {value!r}", param, ctx)
         return found
 
 
@@ -128,7 +132,8 @@ DTYPE = Name(lambda: importlib.import_module("impls").DTYPES)
 WORKLOAD = Name(lambda: tuple(importlib.import_module("benchmarks.workloads").WORKLOADS))
 COUNT = click.IntRange(1, 2**31 - 1)
 SEED = click.IntRange(min=0)
-POSITIVE = SECONDS = Positive()
+OPTIMIZER = Name(lambda: tuple(importlib.import_module("impls").OPTIMIZERS))
+POSITIVE = SECONDS = Within("a positive number", math.ulp(0.0), math.inf)
 OUTPUT = OutputFile()
 
 IMPLEMENTATIONS_OPTION = listed(
@@ -141,6 +146,29 @@ IMPLEMENTATIONS_OPTION = listed(
 THREADS_OPTION = click.Option(
     ["--threads"], type=COUNT, default=1, metavar="N", help="Threads and CPUs of every implementation."
 )
+TRAINING = (
+    listed(
+        "--optimizers",
+        "--optimizer",
+        item=OPTIMIZER,
+        help="gradient_descent, momentum, nesterov, rmsprop, adam, adamw.",
+        show_default="the workload's",
+    ),
+    listed(
+        "--l2",
+        item=Within("a finite number of 0 or more", 0.0, math.inf),
+        help="L2 regularization of the weights: g = dw + l2 w.",
+        show_default="the workload's",
+    ),
+    listed(
+        "--dropout",
+        item=Within("a rate from 0 up to, but not, 1", 0.0, 1.0),
+        help="Shares of hidden activations that are set to 0.",
+        show_default="the workload's",
+    ),
+)
+"""How a workload is trained: each value of each list with every one of the others (`trainings`)."""
+
 RACE = (
     IMPLEMENTATIONS_OPTION,
     listed("--workloads", "--workload", item=WORKLOAD, help="Workloads.", show_default="digits"),
@@ -155,6 +183,7 @@ RACE = (
     click.Option(["--network"], metavar="WIDTHS", help="A network like 784-128-10, on random data."),
     click.Option(["--activation"], help="Of --network: one for all layers, or one each."),
     click.Option(["--loss"], help="Of --network."),
+    *TRAINING,
     click.Option(
         ["--seed"],
         type=SEED,
@@ -169,7 +198,7 @@ PHASES_OPTION = listed(
     "--phases",
     item=Name(lambda: PHASES),
     help="forward, gradients, step.",
-    show_default="gradients; of pytest, all",
+    show_default="gradients; with an optimizer or L2, step too; of pytest, all",
 )
 RECORD_OPTION = click.Option(["--record"], type=OUTPUT, default=RECORD, metavar="PATH", help="The record.")
 
@@ -210,6 +239,9 @@ def settings(
     network: str | None = None,
     activation: str | None = None,
     loss: str | None = None,
+    optimizers: Sequence[str] = (),
+    l2: Sequence[float] = (),
+    dropout: Sequence[float] = (),
     seed: int | None = None,
 ) -> tuple[Settings, dict[str, Workload]]:
     """What was asked for, with every default filled in, and the workloads by name.
@@ -229,6 +261,7 @@ def settings(
     else:
         activation, loss = activation or "sigmoid", loss or "mean_squared_error"
         known = {f"{network} {activation} {loss}": ad_hoc(network, activation, loss)}
+    known = trainings(known, optimizers, l2, dropout)
     chosen = Settings(
         implementations=tuple(implementations) or impls.names(),
         workloads=tuple(known),
@@ -238,3 +271,25 @@ def settings(
         seed=secrets.randbelow(2**31) if seed is None else seed,
     )
     return chosen, known
+
+
+def trainings(
+    known: Mapping[str, Workload],
+    optimizers: Sequence[str] = (),
+    l2: Sequence[float] = (),
+    dropout: Sequence[float] = (),
+) -> dict[str, Workload]:
+    """Each workload with each training that was asked for, by name; where none was, as it is.
+
+    Raises ValueError for dropout in a network that has no hidden layer.
+    """
+    from benchmarks.workloads import trained
+
+    asked: Any = itertools.product(known.items(), optimizers or [None], l2 or [None], dropout or [None])
+    return dict(trained(*workload, *training) for workload, *training in asked)
+
+
+def phases(known: Mapping[str, Workload]) -> tuple[str, ...]:
+    """What a race measures unless it is asked for phases: what the trainings of its workloads change."""
+    plain = all(w.training.optimizer == "gradient_descent" and not w.training.l2 for w in known.values())
+    return ("gradients",) if plain else ("gradients", "step")

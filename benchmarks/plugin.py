@@ -174,9 +174,10 @@ def _measure(config: pytest.Config, cell: Cell, benchmark: Any) -> None:
         config.stash[REPLAY].rounds(each * found.iterations for each in found.seconds)
         benchmark.group = f"{cell.workload} {cell.phase} m={cell.batch_size} {cell.dtype}"
         benchmark.pedantic(lambda: None, rounds=len(found.seconds), iterations=found.iterations)
-        network = session.workloads[cell.workload].network
+        workload = session.workloads[cell.workload].described()
         shown = {name: value for name, value in dataclasses.asdict(found).items() if name != "seconds"}
-        benchmark.extra_info.update(shown, widths=network.widths, activations=network.activations)
+        network = {"widths": workload.widths, "activations": workload.activations}
+        benchmark.extra_info.update(shown, **network, training=workload.training.words)
     named_by_target = ":" in cell.implementation
     if found.status in ("wrong", "failed") or (found.status == "unavailable" and named_by_target):
         pytest.fail(found.reason, pytrace=False)

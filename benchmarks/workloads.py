@@ -6,44 +6,72 @@ import dataclasses
 import functools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import race_file
-from impls import LOSSES, Network, Problem
+from impls import LOSSES, Network, Problem, Training
 
 RANDOM_SAMPLES = 1024
 """Samples of a workload on random data, for batches up to that size."""
 
 
+ADAPTIVE = 1 / 200
+"""Learning rates of rmsprop, adam and adamw over those of plain descent: their steps have one size, whatever
+the gradient."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A network, where its data comes from, and a learning rate that it trains well with."""
+    """A network, where its data comes from, and how it is trained.
+
+    `learning_rate` is one that it trains well with by plain gradient descent, `rate` that of its training.
+    """
 
     network: Network
     data: str
     learning_rate: float
+    training: Training = Training()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of its training."""
+        return learning_rate(self.training, self.learning_rate)
 
     def described(self) -> race_file.Workload:
         """As a record has it."""
         network = self.network
-        return race_file.Workload(network.widths, network.activations, network.loss, self.data)
+        training = race_file.Training(**dataclasses.asdict(self.training))
+        return race_file.Workload(network.widths, network.activations, network.loss, self.data, training)
+
+
+def learning_rate(training: Training, plain: float) -> float:
+    """The rate at which `training` is about as fast as plain gradient descent is at the rate `plain`."""
+    if training.optimizer in ("momentum", "nesterov"):
+        return plain * (1 - training.mu)
+    return plain * (1 if training.optimizer == "gradient_descent" else ADAPTIVE)
 
 
 def measured_on(described: race_file.Workload) -> Workload:
     """The workload that a record describes; its learning rate is for no training."""
     network = Network(described.widths, described.activations, described.loss)
-    return Workload(network, described.data, math.nan)
+    training = Training(**dataclasses.asdict(described.training))
+    return Workload(network, described.data, math.nan, training)
 
 
 def _network(widths: tuple[int, ...], hidden: str, last: str, loss: str) -> Network:
     return Network(widths, (hidden,) * (len(widths) - 2) + (last,), loss)
 
 
+_DIGITS = Workload(_network((64, 32, 10), "sigmoid", "sigmoid", "mean_squared_error"), "digits", 2.0)
+
 # Names are stored in records: they are stable.
 WORKLOADS: dict[str, Workload] = {
-    "digits": Workload(_network((64, 32, 10), "sigmoid", "sigmoid", "mean_squared_error"), "digits", 2.0),
+    "digits": _DIGITS,
+    "digits-adam": dataclasses.replace(_DIGITS, training=Training("adam")),
+    "digits-dropout": dataclasses.replace(_DIGITS, training=Training(dropout=0.5)),
     "digits-softmax": Workload(
         _network((64, 64, 10), "relu", "softmax", "softmax_cross_entropy"), "digits", 0.2
     ),
@@ -58,10 +86,42 @@ WORKLOADS: dict[str, Workload] = {
 
 
 def named(name: str) -> Workload:
-    """The workload of that name; raises ValueError for an unknown one."""
-    if name not in WORKLOADS:
-        raise ValueError(f"workload: expected one of {', '.join(WORKLOADS)}, got {name!r}")
-    return WORKLOADS[name]
+    """The workload of that name, one of `WORKLOADS` or one of `trained`; raises ValueError for another."""
+    base, *parts = name.split("+")
+    if base not in WORKLOADS:
+        raise ValueError(f"workload: expected one of {', '.join(WORKLOADS)}, got {base!r}")
+    asked: dict[str, Any] = {}
+    for part in parts:
+        key, _, value = part.rpartition("=")
+        asked[key or "optimizer"] = float(value) if key else value
+    return trained(base, WORKLOADS[base], **asked)[1]
+
+
+def trained(
+    name: str,
+    workload: Workload,
+    optimizer: str | None = None,
+    l2: float | None = None,
+    dropout: float | None = None,
+) -> tuple[str, Workload]:
+    """The workload with another training, and its name: `digits+adam+l2=0.001+dropout=0.5`.
+
+    The name has what differs from the workload's own training. Raises ValueError or TypeError where there is
+    no such training.
+    """
+    asked = {"optimizer": optimizer, "l2": l2, "dropout": dropout}
+    changes = {
+        key: value
+        for key, value in asked.items()
+        if value is not None and value != getattr(workload.training, key)
+    }
+    training = dataclasses.replace(workload.training, **changes)  # type: ignore[arg-type]
+    if training.dropout and workload.network.layers == 1:
+        raise ValueError(
+            f"dropout: expected a network with a hidden layer, got {name}, whose only layer is the last"
+        )
+    parts = (str(value) if key == "optimizer" else f"{key}={value}" for key, value in changes.items())
+    return "+".join([name, *parts]), dataclasses.replace(workload, training=training)
 
 
 def ad_hoc(network: str, activation: str = "sigmoid", loss: str = "mean_squared_error") -> Workload:
@@ -124,4 +184,5 @@ def problem(workload: Workload, batch_size: int, seed: int = 0) -> Problem:
     n = network.widths
     weights = tuple(rng.standard_normal((n[k + 1], n[k])) / np.sqrt(n[k]) for k in range(network.layers))
     biases = tuple(rng.standard_normal((n[k + 1], 1)) * 0.1 for k in range(network.layers))
-    return Problem(network, weights, biases, X[:, repeated], Y[:, repeated], batch_size)
+    X, Y = X[:, repeated], Y[:, repeated]
+    return Problem(network, weights, biases, X, Y, batch_size, workload.training)

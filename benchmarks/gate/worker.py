@@ -92,4 +92,4 @@ def prepare(benchmark: Benchmark, verify: bool) -> Call:
             verdict = impls.check(implementation(problem, cell.dtype, 1), problem, cell.dtype)
             if not verdict.passed:
                 raise CellError("wrong", verdict.message)
-        return method(implementation(problem, cell.dtype, 1), cell.phase)
+        return method(implementation(problem, cell.dtype, 1), cell.phase, problem.training)

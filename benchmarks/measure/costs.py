@@ -9,7 +9,7 @@ With m samples and layers of width n_l behind layers of width n_{l-1}:
 
 from __future__ import annotations
 
-from impls import Network
+from impls import OPTIMIZERS, Network, Training
 
 
 def flops(network: Network, phase: str, m: int) -> int:
@@ -22,18 +22,18 @@ def flops(network: Network, phase: str, m: int) -> int:
     return 2 * forward + 2 * m * sum(connections[1:])
 
 
-def traffic(network: Network, phase: str, m: int, itemsize: int) -> int:
+def traffic(network: Network, phase: str, m: int, itemsize: int, training: Training = Training()) -> int:
     """The least bytes that one call moves: everything given read once, every result written once.
 
     forward reads X, w, b and writes the output; gradients reads Y, too, and writes dw and db; step writes
-    w and b besides.
+    w and b besides, and reads and writes the optimizer's own arrays.
     """
     n = network.widths
     values = n[0] * m + parameters(network) + n[-1] * m
     if phase != "forward":
         values += parameters(network)
     if phase == "step":
-        values += parameters(network)
+        values += parameters(network) * (1 + 2 * OPTIMIZERS[training.optimizer])
     return values * itemsize
 
 

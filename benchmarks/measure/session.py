@@ -42,7 +42,8 @@ JUST_IN_TIME = {"numba": "NUMBA_DISABLE_JIT", "jax": "JAX_DISABLE_JIT"}
 """How each library is told to run plain Python under its own name."""
 
 STEP_LEARNING_RATE = 0.01
-"""Small: however often a step is timed, the network stays in its curved part."""
+"""That of plain gradient descent. Small: however often a step is timed, the network stays in its curved
+part."""
 
 
 class CellError(Exception):
@@ -112,7 +113,7 @@ class Session:
         """What became of the cell whose method is called once and not timed; it is not on record."""
 
         def call(cell: Cell, prepared: Prepared) -> race_file.Measurement:
-            method(prepared.implementation, cell.phase)()
+            method(prepared.implementation, cell.phase, self.training(cell))()
             return race_file.Measurement(**dataclasses.asdict(cell), process=0, status="measured")
 
         return self._attempt(cell, call)
@@ -132,6 +133,10 @@ class Session:
             made = workloads.problem(self.workloads[workload], batch_size)
             self._problem = (workload, batch_size), made
         return self._problem[1]
+
+    def training(self, cell: Cell) -> impls.Training:
+        """That of the cell's workload."""
+        return self.workloads[cell.workload].training
 
     def prepared(self, cell: Cell) -> Prepared:
         """The cell's implementation, constructed and verified once for all phases; raises CellError."""
@@ -205,12 +210,12 @@ class Session:
             implementation = implementation_class(
                 workloads.problem(self.workloads[cell.workload], m), cell.dtype, cell.threads
             )
-            found[m] = clock.settle(method(implementation, cell.phase))
+            found[m] = clock.settle(method(implementation, cell.phase, self.training(cell)))
         return found
 
     def _timed(self, cell: Cell, prepared: Prepared) -> race_file.Measurement:
         refuse_instruments()
-        call = method(prepared.implementation, cell.phase)
+        call = method(prepared.implementation, cell.phase, self.training(cell))
         plan = clock.plan(clock.settle(call))
         compiled = self._compilations.count()
         rounds = self.moments.rounds(call, plan)
@@ -230,7 +235,7 @@ class Session:
         if fastest <= 0:
             raise CellError("failed", "the clock stood still or stepped back while this cell was timed")
         self.fastest[cell] = fastest
-        network = self.workloads[cell.workload].network
+        network, training = self.workloads[cell.workload].network, self.training(cell)
         itemsize = 4 if cell.dtype == "float32" else 8
         return race_file.Measurement(
             **dataclasses.asdict(cell),
@@ -242,7 +247,7 @@ class Session:
             construct_seconds=prepared.construct_seconds,
             compile_seconds=prepared.implementation.compile_seconds,
             flops=costs.flops(network, cell.phase, cell.batch_size),
-            bytes=costs.traffic(network, cell.phase, cell.batch_size, itemsize),
+            bytes=costs.traffic(network, cell.phase, cell.batch_size, itemsize, training),
             error_of_bound=prepared.verdict.error_of_bound,
             error_ulp=prepared.verdict.error_ulp,
             error_ulp_median=prepared.verdict.error_ulp_median,
@@ -311,13 +316,13 @@ def refuse_instruments() -> None:
         raise CellError("failed", watching)
 
 
-def method(implementation: impls.Implementation, phase: str) -> Callable[[], Any]:
+def method(implementation: impls.Implementation, phase: str, training: impls.Training) -> Callable[[], Any]:
     """The call that a phase times."""
     if phase == "forward":
         return implementation.forward
     if phase == "gradients":
         return implementation.gradients
-    return functools.partial(implementation.step, STEP_LEARNING_RATE)
+    return functools.partial(implementation.step, workloads.learning_rate(training, STEP_LEARNING_RATE))
 
 
 def load(name: str) -> type[impls.Implementation]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +16,13 @@ from benchmarks import options
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
     from benchmarks.race.journal import Entry
+    from benchmarks.record.race_file import Measurement
 
 HEADLINE = "reports/out/headline/record.json"
+TRAINED = "reports/out/train/record.json"
+
+SEEDS = tuple(range(5))
+"""Those of a training: so many beginnings leave an interval that is worth reading."""
 
 MISSING = 4
 """Exit status where what was asked for by name was not measured."""
@@ -72,7 +79,7 @@ def race(
         plan = Plan(
             settings=settings,
             workloads={name: workload.described() for name, workload in workloads.items()},
-            phases=phases or ("gradients",),
+            phases=phases or options.phases(workloads),
             target=target / 100,
             budget=budget,
             timeout=timeout,
@@ -136,50 +143,111 @@ def _end(ctx: click.Context, missing: list[str]) -> None:
 WORKLOAD = click.option(
     "--workload", type=options.WORKLOAD, default="digits", metavar="NAME", help="A workload on the digits."
 )
+BUDGET = click.option(
+    "--budget", type=options.SECONDS, default=150.0, metavar="S", help="Seconds of each; more is projected."
+)
 DTYPE = click.option(
     "--dtype", type=options.DTYPE, default="float64", metavar="NAME", help="float64 or float32."
 )
 
 
-@click.command(params=[options.THREADS_OPTION])
-@click.option(
-    "--impl",
-    "name",
-    type=options.IMPLEMENTATION,
-    required=True,
-    metavar="NAME",
-    help="The implementation to train with.",
+RATE = click.option(
+    "--learning-rate", type=options.POSITIVE, metavar="RATE", help="[default: the workload's]"
+)
+
+
+@click.command(
+    params=[
+        options.listed(
+            "--impl",
+            "implementations",
+            item=options.IMPLEMENTATION,
+            required=True,
+            help="Names, path/to/file.py:Class, package.module:Class.",
+        ),
+        *options.TRAINING,
+        options.listed(
+            "--seeds",
+            "--seed",
+            item=options.SEED,
+            help="Each draws the weights to begin with.",
+            show_default=",".join(map(str, SEEDS)),
+        ),
+        options.THREADS_OPTION,
+    ]
 )
 @click.option("--steps", type=options.COUNT, default=2000, metavar="N", help="Steps of training.")
 @click.option("--batch-size", type=options.COUNT, default=16, metavar="M", help="Samples of a batch.")
-@click.option("--learning-rate", type=options.POSITIVE, metavar="RATE", help="[default: the workload's]")
-@click.option("--seed", type=options.SEED, default=0, metavar="N", help="Draws the weights to begin with.")
+@RATE
+@click.option(
+    "--accuracy",
+    type=options.Within("a share from 0 up to 100 %", 0.0, math.nextafter(100.0, math.inf)),
+    default=95.0,
+    metavar="%",
+    help="The share of held-out digits to read rightly.",
+)
+@BUDGET
+@click.option("--record", type=options.OUTPUT, default=TRAINED, metavar="PATH", help="The record.")
 @WORKLOAD
 @DTYPE
-def train(name: str, threads: int, workload: str, learning_rate: float | None, **course: Any) -> None:
-    """Train on the digits; print loss, accuracy and steps a second."""
-    from benchmarks.measure.threads import limit_threads
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    implementations: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    l2: tuple[float, ...],
+    dropout: tuple[float, ...],
+    seeds: tuple[int, ...],
+    accuracy: float,
+    workload: str,
+    record: Path,
+    **experiment: Any,
+) -> None:
+    """Train on the digits: the time until held-out digits are read.
 
-    limit_threads(threads)
+    It is the steps that the training takes times what a step takes the implementation.
+
+    Exit status: 0, or 4 where an implementation was not measured.
+    """
+    from benchmarks.measure.threads import check_threads
+
+    check_threads(experiment["threads"])
     from benchmarks import workloads
-    from benchmarks.race import train
+    from benchmarks.race import journal, messages, train
 
-    rate = learning_rate or workloads.named(workload).learning_rate
-    train.main(name, train.Course(workload, learning_rate=rate, threads=threads, **course))
+    train.check(workload)
+    known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
+    experiments = [
+        messages.Experiment(workload=name, seed=seed, phase="train", accuracy=accuracy / 100, **experiment)
+        for seed in seeds or SEEDS
+        for name in known
+    ]
+    with journal.sole(record):
+        found = train.main(implementations, experiments, record, _command_line(ctx))
+    _warn_of_no_commit()
+    _end(ctx, _lost(found, implementations))
 
 
-@click.command(params=[options.IMPLEMENTATIONS_OPTION, options.THREADS_OPTION])
+@click.command(params=[options.IMPLEMENTATIONS_OPTION, *options.TRAINING, options.THREADS_OPTION])
 @click.option("--steps", type=options.COUNT, default=100_000, metavar="N", help="Steps of training.")
 @click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
-@click.option(
-    "--budget", type=options.SECONDS, default=150.0, metavar="S", help="Seconds of each; more is projected."
-)
+@RATE
+@BUDGET
 @click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="The record.")
 @WORKLOAD
 @DTYPE
 @click.pass_context
 def headline(
-    ctx: click.Context, /, implementations: tuple[str, ...], record: Path, **experiment: Any
+    ctx: click.Context,
+    /,
+    implementations: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    l2: tuple[float, ...],
+    dropout: tuple[float, ...],
+    workload: str,
+    record: Path,
+    **experiment: Any,
 ) -> None:
     """Time 100,000 steps on the digits, the article's experiment.
 
@@ -189,18 +257,21 @@ def headline(
 
     check_threads(experiment["threads"])
     import impls
+    from benchmarks import workloads
     from benchmarks.race import headline, journal, messages
 
+    known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
+    experiments = [messages.Experiment(workload=name, **experiment) for name in known]
     with journal.sole(record):
-        found = headline.main(
-            implementations or impls.names(),
-            messages.Experiment(**experiment),
-            record,
-            _command_line(ctx),
-        )
+        found = headline.main(implementations or impls.names(), experiments, record, _command_line(ctx))
     _warn_of_no_commit()
-    lost = [m for m in found if m.status != "measured" and m.implementation in implementations]
-    _end(ctx, [f"{m.implementation}: {m.status}: {m.reason}" for m in lost])
+    _end(ctx, _lost(found, implementations))
+
+
+def _lost(found: Sequence[Measurement], names: Sequence[str]) -> list[str]:
+    """Of those named, what was not measured and why."""
+    lost = [m for m in found if m.status != "measured" and m.implementation in names]
+    return list(dict.fromkeys(f"{m.implementation}: {m.status}: {m.reason}" for m in lost))
 
 
 @click.command()

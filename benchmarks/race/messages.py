@@ -19,9 +19,11 @@ PROCESSES = 5
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """So many steps of training, which every implementation has to take.
+    """So many steps of training, which every implementation has to take; `phase` is "headline" or "train".
 
-    One that takes longer than `budget` seconds takes a sample of them.
+    One that takes longer than `budget` seconds takes a sample of them. `learning_rate` is the workload's
+    where there is none; `seed` draws the weights to begin with; `accuracy` is the share of held-out digits
+    that the training is to reach.
     """
 
     steps: int
@@ -30,10 +32,14 @@ class Experiment:
     dtype: str
     threads: int
     budget: float
+    learning_rate: float | None = None
+    seed: int = 0
+    phase: str = "headline"
+    accuracy: float | None = None
 
     def cell(self, name: str) -> Cell:
         """The cell of the implementation of that name."""
-        return Cell(self.workload, "headline", self.batch_size, self.dtype, self.threads, name)
+        return Cell(self.workload, self.phase, self.batch_size, self.dtype, self.threads, name)
 
 
 class Order(Message):

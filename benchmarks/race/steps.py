@@ -1,4 +1,4 @@
-"""The article's experiment in one process: an implementation takes all the steps, or a sample of them."""
+"""Training in one process: an implementation takes all the steps of an experiment, or a sample of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
 import impls
 from benchmarks import workloads
@@ -29,11 +30,13 @@ ROUNDS = 100
 
 
 def serve(parent: Parent) -> None:
-    """Answer the one order."""
-    order = parent.receive(messages.Train)
-    assert order is not None
-    limit_threads(order.experiment.threads)
-    parent.send(run(order.name, order.experiment))
+    """Answer one order after the other, until there are no more; all are of the same threads."""
+    limited = False
+    while order := parent.receive(messages.Train):
+        if not limited:
+            limit_threads(order.experiment.threads)
+            limited = True
+        parent.send(run(order.name, order.experiment))
 
 
 def rounds(steps: int, call_seconds: float, budget: float) -> clock.Plan:
@@ -62,7 +65,7 @@ def run(name: str, experiment: Experiment) -> messages.Trained:
         measurement = error.measurement(cell)
     in_force = threads_in_force()
     process = race_file.Process(
-        seed=0,
+        seed=experiment.seed,
         started=started.isoformat(),
         seconds=time.perf_counter() - start,
         threads_in_force=in_force,
@@ -78,35 +81,44 @@ def _measure(
 ) -> race_file.Measurement:
     refuse_instruments()
     workload = workloads.named(cell.workload)
-    problem = workloads.problem(workload, cell.batch_size)
+    rate = experiment.learning_rate or workload.rate
+    problem = workloads.problem(workload, cell.batch_size, experiment.seed)
     start = time.perf_counter()
     implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
     construct_seconds = time.perf_counter() - start
     verdict = impls.check(implementation, problem, cell.dtype)
     if not verdict.passed:
         raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
-    _check_train(implementation_class, problem, cell, workload.learning_rate)
-    implementation.train(1, workload.learning_rate)
+    _check_train(implementation_class, problem, cell, rate)
+    implementation.train(1, rate)
     plan = rounds(
         experiment.steps,
-        clock.settle(lambda: implementation.train(1, workload.learning_rate)),
+        clock.settle(lambda: implementation.train(1, rate)),
         experiment.budget,
     )
     # From the start again: warming up took as many steps as it took.
     implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
-    seconds, losses = [], []
+    seconds, losses, accuracies = [], [], []
     for _ in range(plan.rounds):
-        whole = clock.seconds_of(lambda: implementation.train(plan.iterations, workload.learning_rate), 1)
+        whole = clock.seconds_of(lambda: implementation.train(plan.iterations, rate), 1)
         seconds.append(whole / plan.iterations)
-        losses.append(_loss(problem, implementation.export()))
+        trained = implementation.export()
+        losses.append(_loss(problem, trained))
         if not math.isfinite(losses[-1]):
-            raise CellError("failed", f"{cell.implementation}: the loss became {losses[-1]}")
+            raise CellError(
+                "failed",
+                f"{cell.implementation}: the loss became {losses[-1]}; a lower --learning-rate than {rate:g} "
+                "may keep it finite",
+            )
+        if workload.data == "digits":
+            accuracies.append(_accuracy(problem.network, trained))
     return race_file.Measurement(
         **dataclasses.asdict(cell),
         process=0,
         status="measured",
         seconds=tuple(seconds),
         losses=tuple(losses),
+        accuracies=tuple(accuracies),
         iterations=plan.iterations,
         construct_seconds=construct_seconds,
         compile_seconds=implementation.compile_seconds,
@@ -128,17 +140,28 @@ def _check_train(
         stepped.step(rate)
     pairs = zip(impls.quantities(trained.export()), impls.quantities(stepped.export()), strict=True)
     for (what, one), (_, other) in pairs:
-        if not np.array_equal(one, other):
+        if not np.array_equal(one, other, equal_nan=True):  # where both explode, the rate is to blame
             raise CellError(
                 "wrong", f"{what}: expected train({CHECKED_STEPS}) to be as many steps, got other numbers"
             )
 
 
 def _loss(problem: impls.Problem, trained: impls.Result) -> float:
-    """J over all samples, whichever batch the last step was of; by `numpy`, for all alike."""
-    whole = impls.Problem(
-        problem.network, trained.weights, trained.biases, problem.X, problem.Y, problem.samples
-    )
-    judge = impls.load("numpy")(whole)
+    """J over all samples, whichever batch the last step was of."""
+    return _forward(problem.network, trained, problem.X, problem.Y).loss
+
+
+def _accuracy(network: impls.Network, trained: impls.Result) -> float:
+    """The share of the held-out digits that the network names rightly."""
+    digits = workloads.digits(held_out=True)
+    output = _forward(network, trained, digits.X, digits.Y).output  # (10, samples)
+    return float(np.mean(output.argmax(axis=0) == digits.Y.argmax(axis=0)))
+
+
+def _forward(
+    network: impls.Network, trained: impls.Result, X: NDArray[np.float64], Y: NDArray[np.float64]
+) -> impls.Result:
+    """All samples through the network as it was trained; by `numpy`, for all implementations alike."""
+    judge = impls.load("numpy")(impls.Problem(network, trained.weights, trained.biases, X, Y, X.shape[1]))
     judge.forward()
-    return judge.export().loss
+    return judge.export()

@@ -20,13 +20,36 @@ SCHEMA = 1
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """How the parameters are updated, as `impls.Training` has it; records of before it are of the default."""
+
+    optimizer: str = "gradient_descent"
+    l2: float = 0.0
+    dropout: float | tuple[float, ...] = 0.0
+    seed: int = 0
+    mu: float = 0.9
+    rho: float = 0.9
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+
+    @property
+    def words(self) -> str:
+        """Its optimizer, and its L2 and dropout where there are any: `adam l2=0.001 dropout=0.5`."""
+        parts = [f"{name}={getattr(self, name)}" for name in ("l2", "dropout") if getattr(self, name)]
+        return " ".join([self.optimizer, *parts])
+
+
+@dataclasses.dataclass(frozen=True)
 class Workload:
-    """A named network and where its data comes from."""
+    """A named network, where its data comes from, and how it is trained."""
 
     widths: tuple[int, ...]
     activations: tuple[str, ...]
     loss: str
     data: str
+    training: Training = Training()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +100,9 @@ class Measurement:
     In the phase "headline" a call is one step of training. Where an implementation's rounds hold all of
     `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its
     time; otherwise its time is projected from each process's mean. `losses` holds the loss over all samples
-    after each round.
+    after each round, `accuracies` the share of held-out digits that the network then names rightly (of
+    workloads on the digits). In the phase "train" it is the same, but every process begins with weights of
+    its own, drawn from its seed.
 
     `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
     moves. `peak_bytes` is the most that a call had allocated beyond what stood before it, and
@@ -114,6 +139,7 @@ class Measurement:
     error_ulp: float | None = None
     error_ulp_median: float | None = None
     losses: tuple[float, ...] = ()
+    accuracies: tuple[float, ...] = ()
 
     @property
     def cell(self) -> Cell:

@@ -47,7 +47,14 @@ def test_help_loads_nothing_that_computes(arguments: list[str]) -> None:
         ("train --impl numpy --workload xor", "expected one on the digits, got 'xor'"),
         ("train --impl numpy --steps 0", "'--steps': 0 is not in the range"),
         ("train --impl numpy --learning-rate -1", "'--learning-rate': expected a positive number, got '-1'"),
-        ("train --impl loops --dtype float32", "loops computes in float64"),
+        ("train --impl numpy --optimizer sgd", "expected one of gradient_descent, momentum"),
+        ("train --impl numpy --dropout 1", "expected a rate from 0 up to, but not, 1, got '1'"),
+        ("train --impl numpy --l2 nan", "expected a finite number of 0 or more, got 'nan'"),
+        ("train --impl numpy --accuracy 101", "expected a share from 0 up to 100 %, got '101'"),
+        ("train --steps 1", "Missing option '--impl'"),
+        ("race --optimizer adma", "did you mean 'adam'?"),
+        ("race --network 64-10 --dropout 0.5", "expected a network with a hidden layer"),
+        ("headline --l2 -1", "expected a finite number of 0 or more, got '-1'"),
         ("headline --impl nunpy", "did you mean 'numpy'?"),
         ("headline --workload mnist", "expected one of digits"),
         ("headline --batch-size many", "'--batch-size': 'many' is not a valid integer"),
@@ -96,4 +103,12 @@ def test_a_record_that_another_race_writes_is_refused(tmp_path: Path) -> None:
         done = CliRunner().invoke(commands, [*RACE.split(), str(tmp_path / "record.json"), "--impl=numpy"])
     assert done.exit_code == 2
     assert "another race is writing" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_of_which_nothing_was_measured_leaves_no_record(tmp_path: Path) -> None:
+    asked = "train --impl loops --dtype float32 --steps 1 --seeds 0,1 --record"
+    done = CliRunner().invoke(commands, [*asked.split(), str(tmp_path / "record.json")])
+    assert done.exit_code == 4
+    assert "not measured: loops: unsupported: loops computes in float64" in done.stderr
     assert list(tmp_path.iterdir()) == []

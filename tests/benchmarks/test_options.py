@@ -8,6 +8,7 @@ from typing import Any
 import click
 import pytest
 
+import impls
 from benchmarks import options
 
 COMMAND = click.Command("test", params=[*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION])
@@ -65,6 +66,16 @@ def test_the_path_of_a_target_may_have_commas(tmp_path: Path) -> None:
     [
         (["--impl", "loops,nunpy"], "expected one of loops, .*, got 'nunpy'; did you mean 'numpy'?"),
         (["--dtype", "float16"], "expected one of float64, float32, got 'float16'"),
+        (["--optimizer", "sgd"], "expected one of gradient_descent, momentum, .*, got 'sgd'"),
+        (["--optimizers", "adma"], "got 'adma'; did you mean 'adam'?"),
+        *(
+            (["--l2", value], f"expected a finite number of 0 or more, got '{value}'")
+            for value in ("-1", "nan", "inf", "x")
+        ),
+        *(
+            (["--dropout", value], f"expected a rate from 0 up to, but not, 1, got '{value}'")
+            for value in ("-0.1", "1", "2", "nan", "x")
+        ),
         (["--phases", "backward"], "expected one of forward, gradients, step, got 'backward'"),
         (["--workload", "digit"], "got 'digit'; did you mean 'digits'?"),
         *(
@@ -100,6 +111,41 @@ def test_only_positive_finite_numbers_are_seconds(value: str) -> None:
 def test_what_does_not_go_together_is_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises((click.UsageError, ValueError), match=message):
         options.settings(**asked)
+
+
+def test_every_training_is_a_workload_of_its_own() -> None:
+    asked = given("--workload=digits,xor", "--optimizer=gradient_descent,adam", "--l2=0,0.001")
+    del asked["phases"], asked["record"]
+    settings, workloads = options.settings(**asked)
+    assert settings.workloads == tuple(workloads)
+    assert settings.workloads == (
+        *("digits", "digits+l2=0.001", "digits+adam", "digits+adam+l2=0.001"),
+        *("xor", "xor+l2=0.001", "xor+adam", "xor+adam+l2=0.001"),
+    )
+    assert workloads["xor+adam+l2=0.001"].training == impls.Training("adam", l2=0.001)
+
+
+def test_a_network_of_ones_own_has_a_training_too() -> None:
+    _, workloads = options.settings(network="4-3-2", optimizers=("adam",), dropout=(0.5,))
+    assert list(workloads) == ["4-3-2 sigmoid mean_squared_error+adam+dropout=0.5"]
+    with pytest.raises(ValueError, match="dropout: expected a network with a hidden layer"):
+        options.settings(network="4-2", dropout=(0.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("asked", "phases"),
+    [
+        ({}, ("gradients",)),
+        ({"dropout": (0.5,)}, ("gradients",)),
+        ({"optimizers": ("gradient_descent", "adam")}, ("gradients", "step")),
+        ({"l2": (0.1,)}, ("gradients", "step")),
+        ({"workloads": ("digits-adam",)}, ("gradients", "step")),
+    ],
+)
+def test_steps_are_raced_where_the_training_changes_them(
+    asked: dict[str, Any], phases: tuple[str, ...]
+) -> None:
+    assert options.phases(options.settings(**asked)[1]) == phases
 
 
 def test_batch_sizes_come_in_rising_order() -> None:

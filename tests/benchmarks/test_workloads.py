@@ -1,11 +1,14 @@
 """The workloads: what they are made of, and how a wrong one is refused."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
+import impls
 from benchmarks import workloads
+from benchmarks.record import race_file
 
 
 def test_the_digits_are_those_of_the_collection() -> None:
@@ -89,3 +92,64 @@ def test_a_wrong_network_is_refused_with_what_was_expected(
 def test_an_unknown_workload_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"expected one of digits, .*, got 'mnist'"):
         workloads.named("mnist")
+
+
+@pytest.mark.parametrize(
+    ("base", "asked", "name"),
+    [
+        ("digits", {}, "digits"),
+        ("digits", {"optimizer": "gradient_descent", "l2": 0.0, "dropout": 0.0}, "digits"),
+        ("digits", {"optimizer": "adam"}, "digits+adam"),
+        ("digits", {"dropout": 0.5, "l2": 1e-5, "optimizer": "adamw"}, "digits+adamw+l2=1e-05+dropout=0.5"),
+        ("digits-adam", {"optimizer": "adam"}, "digits-adam"),
+        ("digits-adam", {"optimizer": "gradient_descent"}, "digits-adam+gradient_descent"),
+        ("digits-dropout", {"dropout": 0.0}, "digits-dropout+dropout=0.0"),
+    ],
+)
+def test_a_training_is_found_again_by_the_name_that_it_gives(
+    base: str, asked: dict[str, Any], name: str
+) -> None:
+    found, workload = workloads.trained(base, workloads.named(base), **asked)
+    assert found == name
+    assert workloads.named(name) == workload
+    for key, value in asked.items():
+        assert getattr(workload.training, key) == value
+    assert workloads.problem(workload, 4).training == workload.training
+
+
+def test_workloads_with_a_training_differ_from_the_digits_in_nothing_else() -> None:
+    digits = workloads.named("digits")
+    for name, training in (
+        ("digits-adam", impls.Training("adam")),
+        ("digits-dropout", workloads.named("digits-dropout").training),
+    ):
+        assert workloads.named(name) == dataclasses.replace(digits, training=training)
+    (rate,) = workloads.problem(workloads.named("digits-dropout"), 1).dropout
+    assert rate > 0
+
+
+def test_a_record_describes_the_training() -> None:
+    training = impls.Training("adamw", l2=0.1, dropout=(0.25,), seed=3, b1=0.8, eps=1e-6, weight_decay=0.2)
+    workload = dataclasses.replace(workloads.named("digits"), training=training)
+    found = workloads.measured_on(workload.described())
+    assert (found.network, found.data, found.training) == (workload.network, "digits", training)
+    assert dataclasses.asdict(race_file.Training()) == dataclasses.asdict(impls.Training())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digits+sgd", "expected one of gradient_descent, momentum.*, got 'sgd'"),
+        ("digits+dropout=1.0", "a rate from 0 up to, but not, 1, got 1.0"),
+        ("digits+l2=-1.0", "a finite number of 0 or more, got -1.0"),
+        ("digit+adam", "expected one of digits, .*, got 'digit'"),
+    ],
+)
+def test_a_training_that_is_none_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        workloads.named(name)
+
+
+def test_dropout_takes_a_hidden_layer() -> None:
+    with pytest.raises(ValueError, match="expected a network with a hidden layer, got 64-10"):
+        workloads.trained("64-10", workloads.ad_hoc("64-10"), dropout=0.5)

@@ -40,14 +40,14 @@ def test_all_steps_are_run_where_they_fit_the_budget_and_a_sample_elsewhere(
 
 
 def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
-    found = list(headline.findings(("numpy",), TINY))
+    found = list(headline.findings(("numpy",), [TINY]))
     assert len(found) == 1
     measurement = found[0].measurement
     assert headline.in_full(measurement, TINY.steps)
     taken = total([measurement], TINY.steps)
     assert taken.mean == pytest.approx(sum(measurement.seconds) * measurement.iterations)
     assert taken.low == taken.mean == taken.high
-    record = headline.record(found, TINY, ("numpy",), "a test")
+    record = headline.record(found, [TINY], ("numpy",), "a test")
     assert record.settings["steps"] == 60
     assert "class NumpyBatch" in record.implementations["numpy"].source
 
@@ -75,7 +75,7 @@ def test_a_projection_comes_from_every_process_with_an_interval() -> None:
 def test_a_process_that_ends_costs_its_implementation_alone(tmp_path: Path) -> None:
     (tmp_path / "ends.py").write_text(ENDS)
     target = f"{tmp_path}/ends.py:Ends"
-    found = list(headline.findings((target, "numpy"), TINY))
+    found = list(headline.findings((target, "numpy"), [TINY]))
     assert [(f.measurement.implementation, f.measurement.status) for f in found] == [
         (target, "failed"),
         ("numpy", "measured"),
@@ -84,10 +84,10 @@ def test_a_process_that_ends_costs_its_implementation_alone(tmp_path: Path) -> N
 
 
 def test_a_implementation_that_cannot_is_on_record_with_its_reason(tmp_path: Path) -> None:
-    found = list(headline.findings(("loops",), dataclasses.replace(TINY, dtype="float32")))
+    found = list(headline.findings(("loops",), [dataclasses.replace(TINY, dtype="float32")]))
     assert found[0].measurement.status == "unsupported"
     path = tmp_path / "record.json"
-    race_file.write(headline.record(found, TINY, ("loops",), "a test"), path)
+    race_file.write(headline.record(found, [TINY], ("loops",), "a test"), path)
     assert race_file.read(path).measurements[0].reason == found[0].measurement.reason
 
 
@@ -96,16 +96,26 @@ def test_an_experiment_that_is_interrupted_keeps_what_it_found(
 ) -> None:
     path = tmp_path / "record.json"
 
-    def findings(names: tuple[str, ...], experiment: Experiment) -> Iterator[Trained]:
-        yield run("numpy", experiment)
+    def findings(names: tuple[str, ...], experiments: list[Experiment]) -> Iterator[Trained]:
+        yield run("numpy", experiments[0])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(headline, "findings", findings)
     with pytest.raises(KeyboardInterrupt):
-        headline.main(("numpy", "loops"), TINY, path, "headline")
+        headline.main(("numpy", "loops"), [TINY], path, "headline")
     assert not path.exists()
     (kept,) = race_file.read(race_file.partial_of(path)).measurements
     assert kept.implementation == "numpy"
+
+
+def test_every_training_is_a_workload_of_the_record() -> None:
+    adam = dataclasses.replace(TINY, workload="xor+adam")
+    found = list(headline.findings(("numpy",), [TINY, adam]))
+    made = headline.record(found, [TINY, adam], ("numpy",), "a test")
+    assert [m.workload for m in made.measurements] == ["xor", "xor+adam"]
+    assert [m.process for m in made.measurements] == [0, 1]
+    assert made.workloads["xor+adam"].training == race_file.Training("adam")
+    assert found[0].measurement.losses != found[1].measurement.losses
 
 
 def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:

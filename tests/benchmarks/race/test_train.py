@@ -1,14 +1,20 @@
 """Training for real."""
 
+import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import impls
-from benchmarks.race import train
+from benchmarks import workloads
+from benchmarks.race import headline, train
+from benchmarks.race.messages import Experiment
+from benchmarks.race.steps import run
 from impls.referee.reference import reference
+from tests.benchmarks.race.test_headline import ENDS
 
 
 @pytest.mark.parametrize("workload", ["digits", "digits-softmax"])
@@ -18,18 +24,17 @@ def test_equal_seeds_give_losses_that_agree_step_by_step(implementation: Any, wo
     That is sum |dw| |w_a - w_b| to first order; the second order, quadratic in a difference of a few ulp, is
     below half of it.
     """
-    course = train.Course(workload=workload, steps=12, batch_size=16)
-    problem = course.problem()
+    problem, rate = workloads.problem(workloads.named(workload), 16), workloads.named(workload).rate
     try:
         implementations = [implementation(problem), impls.load("loops")(problem)]
     except impls.Unsupported as reason:
         pytest.skip(str(reason))
     parameters = [(problem.weights, problem.biases)] * 2
-    for k in range(course.steps):
+    for k in range(12):
         losses, bounds, found = [], [], []
         batch = k % problem.batches
         for j, race in enumerate(implementations):
-            race.step(course.learning_rate)
+            race.step(rate)
             result = race.export()
             exact = reference(problem, *parameters[j], batch, "float64", math.inf)
             losses.append(result.loss)
@@ -47,38 +52,83 @@ def test_equal_seeds_give_losses_that_agree_step_by_step(implementation: Any, wo
         parameters = found
 
 
+TRAINING = Experiment(
+    steps=1500, batch_size=16, workload="digits", dtype="float64", threads=1, budget=60, phase="train"
+)
+
+
 @pytest.mark.parametrize("name", ["numpy", "numba"])
 def test_a_trained_network_reads_held_out_digits(name: str) -> None:
-    course = train.Course(steps=1500, batch_size=16)
-    implementation_class = impls.load(name)
-    implementation = implementation_class(course.problem())
-    *_, last = train.train(implementation, course, chunk=500)
-    assert last.steps == 1500
-    assert train.accuracy(implementation_class, implementation.export(), course) >= 0.95
+    accuracies = run(name, TRAINING).measurement.accuracies
+    assert accuracies[0] < 0.7
+    assert accuracies[-1] >= 0.95
 
 
-def test_an_untrained_network_does_not() -> None:
-    course = train.Course()
-    implementation_class = impls.load("numpy")
-    assert train.accuracy(implementation_class, implementation_class(course.problem()).export(), course) < 0.5
+def test_other_seeds_are_other_beginnings_and_equal_ones_the_same() -> None:
+    short = dataclasses.replace(TRAINING, steps=10)
+    one, same, other = (
+        run("numpy", dataclasses.replace(short, seed=seed)).measurement.losses for seed in (1, 1, 2)
+    )
+    assert one == same
+    assert one != other
 
 
-def test_chunks_make_no_difference() -> None:
-    course = train.Course(steps=10, batch_size=4)
-    losses = []
-    for chunk in (1, 3, 10):
-        *_, last = train.train(impls.load("numpy")(course.problem()), course, chunk)
-        losses.append(last.loss)
-    assert len(set(losses)) == 1
+def test_the_learning_rate_is_the_workloads_unless_another_is_asked_for() -> None:
+    short = dataclasses.replace(TRAINING, steps=10)
+    usual, given, other = (
+        run("numpy", dataclasses.replace(short, learning_rate=rate)).measurement.losses
+        for rate in (None, workloads.named("digits").rate, 0.5)
+    )
+    assert usual == given
+    assert usual != other
 
 
-def test_a_loss_that_explodes_is_an_error_with_a_remedy() -> None:
-    course = train.Course(workload="digits-softmax", steps=20, learning_rate=1e300)
-    implementation = impls.load("numpy")(course.problem())
-    with np.errstate(all="ignore"), pytest.raises(ArithmeticError, match="try a lower --learning-rate"):
-        list(train.train(implementation, course, chunk=20))
+def test_a_loss_that_explodes_is_a_failure_with_a_remedy() -> None:
+    wild = dataclasses.replace(TRAINING, workload="digits-softmax", steps=20, learning_rate=1e300)
+    with np.errstate(all="ignore"):
+        measurement = run("numpy", wild).measurement
+    assert measurement.status == "failed"
+    assert measurement.reason == (
+        "numpy: the loss became nan; a lower --learning-rate than 1e+300 may keep it finite"
+    )
+
+
+def test_every_seed_has_a_process_in_which_all_train(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(ENDS)
+    ends = f"{tmp_path}/ends.py:Ends"
+    experiments = [
+        dataclasses.replace(TRAINING, steps=4, workload=workload, seed=seed)
+        for seed in (3, 8)
+        for workload in ("digits", "digits-softmax")
+    ]
+    names = ("numpy", ends, "numpy-inplace")
+    found = list(train.findings(names, experiments))
+    where: dict[str, list[tuple[str, int, str]]] = {}
+    for each in found:
+        m = each.measurement
+        where.setdefault(m.implementation, []).append((m.workload, m.process, m.status))
+    # What ends its process is lost, and left out in the next: the others go on in a process of their own.
+    assert [status for _, _, status in where[ends]] == ["failed", "failed"]
+    assert {status for name in ("numpy", "numpy-inplace") for _, _, status in where[name]} == {"measured"}
+    assert where["numpy"] == [
+        ("digits", 0, "measured"),
+        ("digits-softmax", 1, "measured"),
+        ("digits", 3, "measured"),
+        ("digits-softmax", 3, "measured"),
+    ]
+    made = headline.record(found, experiments, names, "train")
+    assert [process.seed for process in made.processes] == [3, 3, 3, 8]
+    assert made.settings["seeds"] == (3, 8)
+    assert made.settings["learning_rates"]["digits"] == workloads.named("digits").rate
+
+
+def test_implementations_take_the_same_steps_to_the_same_accuracy() -> None:
+    short = dataclasses.replace(TRAINING, steps=500)
+    one, other = (run(name, short).measurement.accuracies for name in ("numpy", "numpy-inplace"))
+    assert one == other
 
 
 def test_only_digits_are_trained_on() -> None:
+    train.check("digits-softmax")
     with pytest.raises(ValueError, match="expected one on the digits, got 'xor'"):
-        train.Course(workload="xor")
+        train.check("xor")
