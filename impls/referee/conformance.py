@@ -16,8 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls import referee, registry
-from impls.interface import DTYPES, Implementation, Network, Problem, Result, Unsupported
-from impls.referee import honesty
+from impls.interface import (
+    DTYPES,
+    OPTIMIZERS,
+    Implementation,
+    Network,
+    Problem,
+    Result,
+    Training,
+    Unsupported,
+)
+from impls.referee import honesty, structure
 
 Class = type[Implementation]
 Reals = NDArray[np.float64]
@@ -54,6 +63,9 @@ ENDS = (
 
 RATES = (0.1, 2.0, 0.003, 0.5, 0.02, 1.0, 0.3)
 """Learning rates of the steps that are judged one by one."""
+
+UNUSUAL = Training(l2=0.05, seed=7, mu=0.8, rho=0.95, b1=0.85, b2=0.99, eps=1e-3)
+"""L2, and constants that are nobody's defaults."""
 
 LONG = 150
 """Steps of a long training."""
@@ -197,7 +209,9 @@ def _same(what: str, one: Result, other: Result) -> None:
     """Raise where two results differ in any bit."""
     if one.loss != other.loss:
         raise BrokenLawError(f"{what}: the loss is {one.loss!r}, then {other.loss!r}")
-    _same_arrays(what, one, other, "output", "dw", "db", "weights", "biases")
+    _same_arrays(what, one, other, "output", "dw", "db", "weights", "biases", "state")
+    if one.state[-1:] != other.state[-1:]:
+        raise BrokenLawError(f"{what}: t, the number of steps, is {one.state[-1:]}, then {other.state[-1:]}")
 
 
 def _same_arrays(what: str, one: Result, other: Result, *names: str) -> None:
@@ -274,6 +288,42 @@ def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
         elif k % 3 == 1:
             race.forward()
             _passes(f"forward right after step {k + 1}", referee.judge_forward(state, race.export()))
+
+
+def trainings() -> Iterator[Training]:
+    """Every optimizer with and without dropout and L2, plain descent aside; with L2 go unusual constants."""
+    for optimizer in OPTIMIZERS:
+        usual = Training(optimizer)
+        decay = 0.1 if optimizer == "adamw" else usual.weight_decay
+        for training in (
+            usual,
+            dataclasses.replace(usual, dropout=(0.5, 0.25)),
+            dataclasses.replace(UNUSUAL, optimizer=optimizer, weight_decay=decay),
+            dataclasses.replace(UNUSUAL, optimizer=optimizer, weight_decay=decay, dropout=(0.3, 0.6)),
+        ):
+            if structure.asked(training):
+                yield training
+
+
+def _trainings() -> Iterator[Case]:
+    for training, network in zip(trainings(), itertools.cycle((SIGMOID, SOFTMAX, IDENTITY)), strict=False):
+        problem = Problem.random(network, 10, 5, seed=10, training=training)
+
+        def holds(implementation: Class, dtype: str, problem: Problem = problem) -> None:
+            _every_phase(implementation, dtype, problem)
+
+        yield f"{structure.asked(training)}, {network.activations[-1]}, {network.loss}", holds
+
+
+def _long_trainings() -> Iterator[Case]:
+    for optimizer, dropout in (*((optimizer, 0.0) for optimizer in OPTIMIZERS), ("adam", 0.5)):
+        training = Training(optimizer, l2=0.01, dropout=dropout)
+        problem = Problem.random(SOFTMAX, 15, 5, seed=11, training=training)
+
+        def holds(implementation: Class, dtype: str, problem: Problem = problem) -> None:
+            _train_is_steps(implementation, dtype, problem)
+
+        yield structure.asked(training), holds
 
 
 def _passes(what: str, verdict: referee.Verdict) -> None:
@@ -380,6 +430,8 @@ LAWS: dict[str, tuple[Case, ...]] = {
     "implementations are independent": tuple(_on_each(_apart)),
     "train(n) is n steps": tuple(_on_each(_train_is_steps)),
     "every call is right, from the state before it": tuple(_on_each(_every_phase)),
+    "every optimizer, L2 and dropout": tuple(_trainings()),
+    "train(n) is n steps, with every optimizer": tuple(_long_trainings()),
     "rate 0 changes nothing": tuple(_on_each(_rate_zero)),
     "exports are copies": tuple(_on_each(_exports_are_copies)),
     "bit for bit, where claimed": tuple(_on_each(_same_order)),

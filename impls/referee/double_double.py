@@ -186,6 +186,13 @@ def log(x: Number) -> Number:
     return (x * _powers(DoubleDouble(-y))[2] - 1.0) + y
 
 
+def sqrt(x: DoubleDouble) -> DoubleDouble:
+    """The square root of x >= 0, by one step of Newton's method from the float64 root."""
+    y = np.sqrt(x.hi)
+    rest = x - DoubleDouble(*two_product(y, y))
+    return DoubleDouble(*fast_two_sum(y, rest.hi / np.where(y > 0, 2 * y, 1.0)))
+
+
 def where(condition: NDArray[np.bool_], p: Number | float, q: Number) -> Number:
     """p where the condition holds, else q; p of the kind of q, or a plain number."""
     if not isinstance(q, DoubleDouble):

@@ -30,6 +30,9 @@ or 2 ("Errors in math functions" in the GNU C Library manual), SLEEF's, which to
 FREE = 8
 """Roundings granted to an element beside those of a sum: scalings by 1/m, the factors of g', a conversion."""
 
+DROPPED = 4
+"""Roundings granted to dropout: one product, or a quotient by 1 - p rounded on its own."""
+
 UNDERFLOW = 4
 """Absolute error of one operation below the normal range, in units of the smallest normal number: room for
 hardware that flushes denormals to zero, and for exponentials that stop at it."""
@@ -38,6 +41,9 @@ GUARD = 1 + 2.0**-10
 """Covers the roundings of this very computation, and of a float64 oracle under a float32 implementation
 (2^-29).
 """
+
+COARSEST = 2.0**-8
+"""The unit roundoff of the coarsest arithmetic that is called coarse, bfloat16; what is beyond is wrong."""
 
 HUGE = 700.0
 """Exponents of e are cut here, below overflow; a bound that large holds anything."""
@@ -203,6 +209,14 @@ class ErrorBound:
         doubt = a_error.times(2 * np.abs(a) + a_error.E)  # 1 - a^2
         return a_error, doubt.plus(gamma(FREE) * (1 + doubt.E))
 
+    def dropped(self, error: Spread, result: Reals, keep: Reals | None) -> Spread:
+        """From the error of a quantity, that of its product with `keep`, which is `result`."""
+        if keep is None:
+            return error
+        error = error.times(keep)
+        local = self.rounding.gamma(DROPPED) * (np.abs(result) + error.E) + self.m * self.rounding.eta
+        return error.plus(local * (keep > 0))
+
     def cost(self, z: Reals, a: Reals, y: Reals, z_error: Spread, a_error: Spread) -> float:
         """The error of m J, a sum over n_L m terms."""
         loss = self.network.loss
@@ -266,6 +280,8 @@ class ErrorBound:
             reaches.append(reach)
             error, doubt = self.activation(g, zs[k], as_[k], slopes[k], z_error)
             doubts.append(doubt)
+            if k < last:
+                error = self.dropped(error, high(exact.x[k + 1]), exact.kept[k])
         assert error is not None  # a network has a layer at least
 
         output = error
@@ -292,6 +308,7 @@ class ErrorBound:
         for k in range(last, -1, -1):
             slope, doubt, da = slopes[k], doubts[k], das[k]
             if slope is not None and doubt is not None and da is not None:
+                error = self.dropped(error, da, exact.kept[k])
                 steepest = np.minimum(slope + doubt.E, 1)  # every g' is at most 1
                 size = np.abs(da)
                 local = gamma(FREE) * (size + error.E) * steepest + m * eta

@@ -17,7 +17,17 @@ from impls import registry
 from impls.interface import LOSSES, Implementation, Problem, Result
 from impls.referee.error_bound import ELEMENTARY, FREE, GUARD, Rounding
 from impls.referee.reference import Reference, reference
-from impls.referee.structure import FoulError, check_structure, held, place, quantities
+from impls.referee.structure import (
+    STATES,
+    FoulError,
+    asked,
+    check_structure,
+    held,
+    place,
+    quantities,
+    state_names,
+)
+from impls.referee.update import Update
 from impls.referee.verdict import Comparison, Verdict, digits
 
 Reals = NDArray[np.float64]
@@ -38,7 +48,8 @@ CLAIM = "the very bits of loops, whose order of sums the implementation claims"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class State:
-    """Where an implementation of a dtype stands before a call: its parameters and the batch that is next.
+    """Where an implementation of a dtype stands before a call: its parameters, the batch that is next, the
+    optimizer's arrays in the order of `Result.state`, and t, the number of steps made.
 
     `problem` is the problem as the dtype holds it.
     """
@@ -48,36 +59,48 @@ class State:
     weights: tuple[Reals, ...]
     biases: tuple[Reals, ...]
     batch: int
+    arrays: tuple[Reals, ...] = ()
+    t: int = 0
 
     def after_step(self, result: Result) -> State:
         """The state after a step that left `result`; judge the step first."""
         batch = (self.batch + 1) % self.problem.batches
-        return State(self.problem, self.dtype, result.weights, result.biases, batch)
+        arrays = result.state[:-1]
+        return State(self.problem, self.dtype, result.weights, result.biases, batch, arrays, self.t + 1)
+
+    def step_of_dropout(self, in_use: bool) -> int | None:
+        """The step whose dropout a pass has; None for a network without any, and for one in use."""
+        return None if in_use or not any(self.problem.dropout) else self.t
 
 
 @functools.lru_cache(maxsize=1)
 def first_state(problem: Problem, dtype: str) -> State:
     """The state after construction; raises ValueError where `problem` overflows `dtype`."""
     problem = held(problem, dtype)
-    return State(problem, dtype, problem.weights, problem.biases, 0)
+    kinds = STATES[problem.training.optimizer]
+    arrays = tuple(np.zeros_like(p) for _ in kinds for p in (*problem.weights, *problem.biases))
+    return State(problem, dtype, problem.weights, problem.biases, 0, arrays)
 
 
 @functools.lru_cache(maxsize=1)
 def _first_reference(state: State) -> Reference:
-    """The reference after construction: the same for all implementations, and so kept."""
-    return reference(state.problem, state.weights, state.biases, 0, state.dtype, FIRST)
+    """The reference of the gradients after construction: the same for all implementations, and so kept."""
+    step = state.step_of_dropout(in_use=False)
+    return reference(state.problem, state.weights, state.biases, 0, state.dtype, FIRST, step=step)
 
 
 @functools.lru_cache(maxsize=1)
-def _later_reference(state: State) -> Reference:
-    return reference(state.problem, state.weights, state.biases, state.batch, state.dtype, SECOND)
+def _later_reference(state: State, step: int | None) -> Reference:
+    return reference(state.problem, state.weights, state.biases, state.batch, state.dtype, SECOND, step=step)
 
 
-def reference_of(state: State) -> Reference:
-    """The exact results at a state."""
-    if state.weights is state.problem.weights and state.batch == 0:
+def reference_of(state: State, in_use: bool = False) -> Reference:
+    """The exact results at a state: those of gradients, or of a pass in use, which knows no dropout."""
+    step = state.step_of_dropout(in_use)
+    fresh = state.weights is state.problem.weights and state.batch == state.t == 0
+    if fresh and step == state.step_of_dropout(in_use=False):
         return _first_reference(state)
-    return _later_reference(state)
+    return _later_reference(state, step)
 
 
 def judge_forward(state: State, result: Result) -> Verdict:
@@ -133,31 +156,63 @@ class _Seen(Comparison):
         except FoulError as foul:
             raise FoulError(f"{foul} ({when})", foul.fault) from None
 
-    def _stop_unless_passed(self, state: State, result: Result, gradients: bool, when: str) -> None:
+    def _stop_unless_passed(self, state: State, result: Result, when: str, in_use: bool = False) -> None:
         if not self.passed:
-            raise _StopError(_lost_digits(state, result, gradients, when))
+            raise _StopError(_lost_digits(state, result, when, in_use))
 
     def forward(self, state: State, result: Result, when: str) -> None:
         self._structure(state, result, when)
-        self.compare_pass(when, result, reference_of(state))
-        self.compare_parameters(when, result, state.weights, state.biases)
-        self._stop_unless_passed(state, result, False, when)
+        self.compare_pass(when, result, reference_of(state, in_use=True))
+        self._kept(state, result, when)
+        self._stop_unless_passed(state, result, when, in_use=True)
 
     def gradients(self, state: State, result: Result, when: str) -> None:
         self._structure(state, result, when)
         exact = reference_of(state)
         self.compare_pass(when, result, exact)
         self.compare_gradients(when, result, exact)
-        self.compare_parameters(when, result, state.weights, state.biases)
-        self._stop_unless_passed(state, result, True, when)
+        self._kept(state, result, when)
+        self._stop_unless_passed(state, result, when)
 
     def step(self, state: State, result: Result, rate: float, when: str) -> None:
         self._structure(state, result, when)
         exact = reference_of(state)
         self.compare_pass(when, result, exact)
         self.compare_gradients(when, result, exact)
-        self.compare_update(when, result, state.weights, state.biases, rate)
-        self._stop_unless_passed(state, result, True, when)
+        self._updated(state, result, rate, when)
+        self._stop_unless_passed(state, result, when)
+
+    def _kept(self, state: State, result: Result, when: str) -> None:
+        """Parameters and the optimizer's state are the very ones from before, to the last bit."""
+        self.compare_kept(when, "weights", result.weights, state.weights)
+        self.compare_kept(when, "biases", result.biases, state.biases)
+        self.compare_kept(when, "state", result.state[:-1], state.arrays)
+        _check_t(result, state.t, when)
+
+    def _updated(self, state: State, result: Result, rate: float, when: str) -> None:
+        """Parameters and state follow from those before the step and the implementation's own gradients."""
+        update = Update(state.problem.training, self.dtype, state.t + 1, rate)
+        names, L = state_names(state.problem), state.problem.network.layers
+        for j, (name, before, d, after) in enumerate(
+            (
+                ("weights", state.weights, result.dw, result.weights),
+                ("biases", state.biases, result.db, result.biases),
+            )
+        ):
+            for k in range(L):
+                own = range(j * L + k, len(names), 2 * L)
+                exact, arrays = update(before[k], d[k], [state.arrays[i] for i in own], name == "weights")
+                self.compare(when, f"{name}[{k}]", after[k], exact)
+                for i, array in zip(own, arrays, strict=True):
+                    self.compare(when, f"state[{i}], {names[i]},", result.state[i], array)
+        _check_t(result, state.t + 1, when)
+
+
+def _check_t(result: Result, t: int, when: str) -> None:
+    if result.state and result.state[-1] != t:
+        raise FoulError(
+            f"state[-1]: expected t = {t}, the number of steps made, got {result.state[-1]} ({when})"
+        )
 
 
 def _verdict(state: State, look: Any) -> Verdict:
@@ -166,10 +221,15 @@ def _verdict(state: State, look: Any) -> Verdict:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             look(seen)
     except FoulError as foul:
-        return failed(foul)
+        found = failed(foul)
     except _StopError as stopped:
-        return seen.verdict(unstable=str(stopped))
-    return seen.verdict()
+        found = seen.verdict(unstable=str(stopped))
+    else:
+        found = seen.verdict()
+    training = asked(state.problem.training)
+    if found.passed or not training:
+        return found
+    return dataclasses.replace(found, message=f"{found.message} (training: {training})")
 
 
 def _inspect(seen: _Seen, implementation: Implementation, state: State) -> None:
@@ -177,15 +237,15 @@ def _inspect(seen: _Seen, implementation: Implementation, state: State) -> None:
     seen.gradients(state, result, "after construction")
     _check_copies(implementation, result)
 
-    rate = learning_rate(state.weights, reference_of(state))
-    implementation.step(rate)
-    result = implementation.export()
-    seen.step(state, result, rate, "after a step")
-    size = state.problem.batch_size * sum(w.size for w in state.weights)
-    if implementation.same_order and state.dtype == "float64" and size <= BITWISE:
-        _check_bits(result, state.problem, rate)
+    for when in ("after a step", "after a second step")[: 2 if state.arrays else 1]:
+        rate = learning_rate(state.weights, reference_of(state))
+        implementation.step(rate)
+        result = implementation.export()
+        seen.step(state, result, rate, when)
+        if implementation.same_order and state.t == 0:
+            _check_bits(result, state, rate)
+        state = state.after_step(result)
 
-    state = state.after_step(result)
     implementation.forward()
     seen.forward(state, implementation.export(), "in a forward pass after a step")
     implementation.gradients()
@@ -205,11 +265,15 @@ def _check_copies(implementation: Implementation, result: Result) -> None:
             )
 
 
-def _check_bits(result: Result, problem: Problem, rate: float) -> None:
-    """An implementation that claims the order of sums of `loops` has its very bits, after a step."""
-    spec = registry.load("loops")(problem)
-    spec.step(rate)
-    same_bits(result, spec.export(), CLAIM)
+def _check_bits(result: Result, state: State, rate: float) -> None:
+    """An implementation that claims the order of sums of `loops` has its very bits, after the first step; of
+    float64, and of problems that are small.
+    """
+    size = state.problem.batch_size * sum(w.size for w in state.weights)
+    if state.dtype == "float64" and size <= BITWISE:
+        spec = registry.load("loops")(state.problem)
+        spec.step(rate)
+        same_bits(result, spec.export(), CLAIM)
 
 
 def same_bits(result: Result, exact: Result, claim: str) -> None:
@@ -223,19 +287,23 @@ def same_bits(result: Result, exact: Result, claim: str) -> None:
             raise FoulError(
                 f"{name} at {place(i)}: expected {float(want[i])!r}, {claim}, got {float(got[i])!r}"
             )
+    if result.state[-1:] != exact.state[-1:]:
+        raise FoulError(f"state[-1]: expected t = {exact.state[-1:]}, {claim}, got {result.state[-1:]}")
 
 
-def _lost_digits(state: State, result: Result, gradients: bool, when: str) -> str:
+def _lost_digits(state: State, result: Result, when: str, in_use: bool) -> str:
     """The message on a result whose errors are those of a right formula that loses digits where an output
     saturates; empty where they are not, or where nothing is lost.
     """
     problem, m = state.problem, state.problem.batch_size
     if LOSSES[problem.network.loss] is None:
         return ""
-    exact = reference_of(state)
-    lossy = reference(problem, state.weights, state.biases, state.batch, state.dtype, SECOND, lossy=True)
+    exact, step = reference_of(state, in_use), state.step_of_dropout(in_use)
+    lossy = reference(
+        problem, state.weights, state.biases, state.batch, state.dtype, SECOND, lossy=True, step=step
+    )
     arrays = [("output", result.output, exact.output, lossy.output)]
-    if gradients:
+    if not in_use:
         for name in ("dw", "db"):
             found = zip(*(getattr(q, name) for q in (result, exact, lossy)), strict=True)
             arrays += [(f"{name}[{k}]", *array) for k, array in enumerate(found)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from impls.interface import Network
 from impls.referee.double_double import DoubleDouble, Number, exp, expm1, high, log, two_sum, where
+from impls.referee.masks import Kept
 
 Reals = NDArray[np.float64]
 
@@ -23,8 +24,9 @@ class Pass:
     """Every quantity of one pass: `x[l]` (n_{l-1}, m), `z`, `a`, `slope` = g'(z), `da`, `dz` (n_l, m) of each
     layer; `cost`, `dw` and `db` are sums over the batch, not yet averaged, so that those of parts add up.
 
-    Under a cross-entropy `da` of the last layer is None: there dz = a - y comes in one piece. Softmax has no
-    `slope`, being no function of one z.
+    With dropout `x` of the layer above is `a` times `kept`, and `da` is the derivative by `a`. Under a
+    cross-entropy `da` of the last layer is None: there dz = a - y comes in one piece. Softmax has no `slope`,
+    being no function of one z.
     """
 
     cost: Number
@@ -36,6 +38,7 @@ class Pass:
     dz: list[Number]
     dw: list[Number]
     db: list[Number]
+    kept: Kept
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,21 +156,23 @@ class Oracle:
         self.forth: list[Split | Reals] = [Split.of(w, axis=1) if doubled else w for w in weights]
         self.back: list[Split | Reals] = [Split.of(w.T, axis=1) if doubled else w.T for w in weights]
 
-    def propagate(self, X: Reals, Y: Reals) -> Pass:
-        """Forward and backward; X (n_0, m), Y (n_L, m)."""
+    def propagate(self, X: Reals, Y: Reals, kept: Kept | None = None) -> Pass:
+        """Forward and backward; X (n_0, m), Y (n_L, m), without dropout unless `kept` is given."""
         doubled, network = self.doubled, self.network
+        kept = kept or [None] * network.layers
         xs: list[Number] = []
         zs: list[Number] = []
         as_: list[Number] = []
         slopes: list[Number | None] = []
         a: Number = X
-        for w, b, g in zip(self.forth, self.biases, network.activations, strict=True):
+        for w, b, g, keep in zip(self.forth, self.biases, network.activations, kept, strict=True):
             xs.append(a)
             z = product(w, a, doubled) + b
             a, slope = activate(g, z, doubled)
             zs.append(z)
             as_.append(a)
             slopes.append(slope)
+            a = a if keep is None else a * keep
         das: list[Number | None] = []
         dzs: list[Number] = []
         d: Number = a - Y  # dJ/da of the mean squared error, dJ/dz of the cross-entropies, times m
@@ -183,6 +188,8 @@ class Oracle:
             fused = False
             if k:
                 d = product(self.back[k], dzs[0], doubled)
+                keep = kept[k - 1]
+                d = d if keep is None else d * keep
         return Pass(
             cost=cost(network.loss, zs[-1], a, Y, doubled),
             x=xs,
@@ -193,4 +200,5 @@ class Oracle:
             dz=dzs,
             dw=[product(dz, x.T, doubled) for dz, x in zip(dzs, xs, strict=True)],
             db=[across(dz, doubled) for dz in dzs],
+            kept=kept,
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from impls.interface import Problem
 from impls.referee.double_double import Number, halves, high
 from impls.referee.error_bound import ErrorBound
+from impls.referee.masks import kept
 from impls.referee.oracle import Oracle
 from impls.referee.yardstick import Yardstick
 
@@ -34,6 +35,8 @@ class Exact:
     limit: float = np.inf
     doubtful: NDArray[np.bool_] | None = None
     """The rows to which the limit does not apply."""
+    coarse: Reals | None = None
+    """What `bound` is for arithmetic of COARSEST, of an update."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,6 +62,7 @@ def reference(
     dtype: str,
     affordable: float,
     lossy: bool = False,
+    step: int | None = None,
 ) -> Reference:
     """The reference of one batch of a problem, at these parameters, for an implementation of `dtype` that
     holds them.
@@ -66,7 +70,7 @@ def reference(
     The oracle computes in float64 for float32 implementations; for float64 implementations in doubled
     arithmetic, or, where that would cost more than `affordable` multiplications (about 0.5 ns each), in
     float64 too. `lossy` bounds are those of formulas that are right but lose digits where an output
-    saturates.
+    saturates. With `step`, the number of steps made before, the pass has that step's dropout.
     """
     m = problem.batch_size
     size = m * (sum(w.size for w in weights) + ELEMENT * sum(problem.network.widths[1:]))
@@ -78,13 +82,16 @@ def reference(
     yardstick = Yardstick(problem.network, weights, biases, m, dtype)
     width = int(np.clip(TILE // max(problem.network.widths), 64, 4096))
     start = batch * m
+    keeps = [None] * problem.network.layers if step is None else kept(problem, dtype, step)
     cost: tuple[Number, float] | None = None
     outputs: list[tuple[Reals, Reals, Reals]] = []
     sums: list[tuple[Number, Reals]] = []
     for left in range(start, start + m, width):
         columns = slice(left, min(left + width, start + m))
         Y = problem.Y[:, columns]
-        exact = oracle.propagate(problem.X[:, columns], Y)
+        own = slice(columns.start - start, columns.stop - start)
+        part_keeps = [None if keep is None else keep[:, own] for keep in keeps]
+        exact = oracle.propagate(problem.X[:, columns], Y, part_keeps)
         E = bound.of(exact, Y)
         yardstick.add(problem.X[:, columns], Y, exact)
         part = list(zip(exact.dw + exact.db, E.dw + E.db, strict=True))

@@ -11,9 +11,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.interface import LOSSES, Problem, Result
+from impls.interface import LOSSES, Problem, Result, Training
 
 Reals = NDArray[np.float64]
+
+STATES: dict[str, tuple[str, ...]] = {
+    "gradient_descent": (),
+    "momentum": ("v",),
+    "nesterov": ("v",),
+    "rmsprop": ("v",),
+    "adam": ("m", "v"),
+    "adamw": ("m", "v"),
+}
+"""The arrays that an optimizer keeps for each array of parameters, in the order of `Result.state`."""
+
+CONSTANTS: dict[str, tuple[str, ...]] = {
+    "gradient_descent": (),
+    "momentum": ("mu",),
+    "nesterov": ("mu",),
+    "rmsprop": ("rho", "eps"),
+    "adam": ("b1", "b2", "eps"),
+    "adamw": ("b1", "b2", "eps", "weight_decay"),
+}
+"""The constants of each optimizer."""
 
 
 class FoulError(Exception):
@@ -28,8 +48,15 @@ class FoulError(Exception):
 def held(problem: Problem, dtype: str) -> Problem:
     """The problem as an implementation of `dtype` holds it: parameters and data rounded to nearest.
 
-    Raises ValueError, by name and index, for a number that overflows on the way.
+    Raises ValueError, by name and index, for a number that overflows on the way, and for an `eps` of the
+    training that is below the normal range of `dtype`, where it may be taken for 0.
     """
+    least, training = float(np.finfo(dtype).smallest_normal), problem.training
+    if "eps" in CONSTANTS[training.optimizer] and training.eps < least:
+        raise ValueError(
+            f"eps: expected {least:.3g} or more, where the normal numbers of {dtype} begin, got "
+            f"{training.eps:.3g}"
+        )
     if dtype == "float64":
         return problem
     largest = np.finfo(dtype).max
@@ -61,11 +88,38 @@ def held(problem: Problem, dtype: str) -> Problem:
 
 
 def quantities(result: Result) -> Iterator[tuple[str, Any]]:
-    """Every array of a result, by name."""
+    """Every array of a result, by name; t, at the end of its state, is none."""
     yield "output", result.output
     for name in ("dw", "db", "weights", "biases"):
         for k, array in enumerate(getattr(result, name)):
             yield f"{name}[{k}]", array
+    for k, array in enumerate(result.state[:-1]):
+        yield f"state[{k}]", array
+
+
+def state_names(problem: Problem) -> list[str]:
+    """What each array of `Result.state` is."""
+    L = problem.network.layers
+    return [
+        f"{kind} of {name}[{k}]"
+        for kind in STATES[problem.training.optimizer]
+        for name in ("weights", "biases")
+        for k in range(L)
+    ]
+
+
+def asked(training: Training) -> str:
+    """A training in a few words: the optimizer, and what is no default of it; empty for plain descent."""
+    dropout = np.any(training.dropout)
+    names = ("l2", *(("dropout", "seed") if dropout else ()), *CONSTANTS[training.optimizer])
+    usual = Training()
+    changed = [
+        f"{name}={getattr(training, name)}"
+        for name in names
+        if getattr(training, name) != getattr(usual, name)
+    ]
+    plain = training.optimizer == usual.optimizer and not changed
+    return "" if plain else ", ".join([training.optimizer, *changed])
 
 
 def place(index: Sequence[int]) -> str:
@@ -88,16 +142,41 @@ def check_structure(result: Any, problem: Problem, dtype: str) -> None:
         if not isinstance(arrays, tuple) or len(arrays) != len(wanted):
             got = f"{len(arrays)} of them" if isinstance(arrays, Sequence) else type(arrays).__name__
             raise FoulError(f"{name}: expected a tuple of {len(wanted)} arrays, one a layer, got {got}")
+    names = _check_state(result.state, problem)
+    parameters = [*pairs, *columns]
     wanted_shapes = [(n[-1], m), *(shape for name in shapes for shape in shapes[name])]
-    for (name, array), shape in zip(quantities(result), wanted_shapes, strict=True):
+    wanted_shapes += [parameters[k % len(parameters)] for k in range(len(names))]
+    labels = [""] * (len(wanted_shapes) - len(names)) + names
+    for (name, array), label, shape in zip(quantities(result), labels, wanted_shapes, strict=True):
+        what = f"{name}, {label}" if label else name
         if not isinstance(array, np.ndarray) or array.dtype != np.float64:
             got = getattr(array, "dtype", type(array).__name__)
-            raise FoulError(f"{name}: expected a float64 NumPy array, got {got}")
+            raise FoulError(f"{what}: expected a float64 NumPy array, got {got}")
         if array.shape != shape:
-            raise FoulError(f"{name}: expected shape {shape}, got {array.shape}")
-        _check_numbers(name, array, result, problem, dtype)
+            raise FoulError(f"{what}: expected shape {shape}, got {array.shape}")
+        _check_numbers(what, array, result, problem, dtype)
     if not np.isfinite(result.loss):
         raise _infinite("loss", f"expected a finite number, got {result.loss}", result, problem)
+
+
+def _check_state(state: Any, problem: Problem) -> list[str]:
+    """The names of the arrays in a state; raises FoulError where it has other items than they and t."""
+    names = state_names(problem)
+    if names:
+        kinds = " and ".join(STATES[problem.training.optimizer])
+        wanted = f"{len(names)} arrays, {kinds} of all weights and then of all biases, and t"
+    elif any(problem.dropout):
+        wanted = "(t,), t being the number of steps made"
+    else:
+        wanted = "(), as plain gradient descent keeps nothing"
+    if not isinstance(state, tuple):
+        raise FoulError(f"state: expected a tuple of {wanted}, got {type(state).__name__}")
+    if len(state) != (len(names) + 1 if names or any(problem.dropout) else 0):
+        got = f"{len(state)} items" if state else "(): is problem.training ignored?"
+        raise FoulError(f"state: expected {wanted}, got {got}")
+    if state and (isinstance(state[-1], bool) or not isinstance(state[-1], (int, np.integer))):
+        raise FoulError(f"state[-1]: expected t as an int, got {type(state[-1]).__name__}")
+    return names
 
 
 def _check_numbers(name: str, array: Reals, result: Result, problem: Problem, dtype: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impls.interface import Result
-from impls.referee.double_double import two_product, two_sum
-from impls.referee.error_bound import FREE, GUARD, Rounding
+from impls.referee.error_bound import COARSEST
 from impls.referee.reference import Exact, Reference
 from impls.referee.structure import FoulError, place
 
@@ -21,8 +21,10 @@ Fault = Literal["", "wrong", "unstable", "coarse"]
 DISCRIMINATING = 0.01
 """A bound whose 2-norm is more than this share of its array's own does not discriminate."""
 
-COARSEST = 2.0**-8
-"""The unit roundoff of the coarsest arithmetic that is called coarse, bfloat16; what is beyond is wrong."""
+UPDATED = ("weights", "biases", "state")
+"""What a step updates. Its error is mostly the rounding of the result itself: as a share of its bound it says
+nothing about a pass that is right, and no array as a whole is held against a limit.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Verdict:
     `message` is empty when passed; otherwise it names the worst error, its place, the bound, what was got
     and what was expected. `fault` classes it: "coarse" (coarser than the dtype: the errors of narrower
     arithmetic), "unstable" (right, but digits are lost where an output saturates) or "wrong".
-    `error_of_bound` is the largest error of loss, output, dw and db as a share of its bound (of the
-    parameters too, where they fail), inf where structure or finiteness fails; `error_of_limit` is the
-    largest 2-norm of an array's error as a share of its limit (impls/referee/yardstick.py).
+    `error_of_bound` is the largest error of loss, output, dw and db as a share of its bound (of parameters
+    and state too, where they fail), inf where structure or finiteness fails; `error_of_limit` is the largest
+    2-norm of an array's error as a share of its limit (impls/referee/yardstick.py).
 
     `error_ulp` and `error_ulp_median` are over all elements of dw and db, in ulp of the implementation's
     dtype at the largest magnitude in the element's array: single elements of a gradient may cancel to
@@ -96,8 +98,7 @@ class Comparison:
         worst = np.unravel_index(np.argmax(share), share.shape)
         sound = bool(error[worst] <= E[worst])
         self.compare_norms(when, name, error, exact, sound)
-        # parameters differ from w - rate dw by one rounding of u |w|, as a rule: their share says nothing
-        if sound and name.startswith(("weights", "biases")):
+        if sound and name.startswith(UPDATED):
             return
         if share[worst] > self.share:
             self.share = float(share[worst])
@@ -112,8 +113,13 @@ class Comparison:
         """Hold the error of an array as a whole against its limit."""
         held = error if exact.doubtful is None else error[~exact.doubtful]
         size, norm, limit = float(np.linalg.norm(exact.hi)), float(np.linalg.norm(held)), exact.limit
-        if name.startswith(("loss", "weights", "biases")):  # these have none
-            self.beyond_coarse |= not (sound or (name == "loss" and norm <= COARSEST * size))
+        if name.startswith(UPDATED):
+            self.beyond_coarse |= not (
+                sound or (exact.coarse is not None and bool((error <= exact.coarse).all()))
+            )
+            return
+        if name == "loss":
+            self.beyond_coarse |= not (sound or norm <= COARSEST * size)
             return
         if size > 0:
             self.bound_of_norm = max(self.bound_of_norm, float(np.linalg.norm(exact.bound)) / size)
@@ -145,35 +151,11 @@ class Comparison:
             for k, (g, e) in enumerate(zip(got, want, strict=True)):
                 self.compare(when, f"{name}[{k}]", g, e, ulps=exact.wider)
 
-    def compare_parameters(
-        self, when: str, result: Result, weights: tuple[Reals, ...], biases: tuple[Reals, ...]
-    ) -> None:
-        """The very parameters, to the last bit."""
-        for name, got, want in (("weights", result.weights, weights), ("biases", result.biases, biases)):
-            for k, (g, p) in enumerate(zip(got, want, strict=True)):
-                zero = np.zeros_like(p)
-                self.compare(when, f"{name}[{k}]", g, Exact(p, zero, zero))
-
-    def compare_update(
-        self,
-        when: str,
-        result: Result,
-        weights: tuple[Reals, ...],
-        biases: tuple[Reals, ...],
-        rate: float,
-    ) -> None:
-        """w - rate dw, of the implementation's own dw: one product, one difference, and FREE roundings."""
-        rounding = Rounding(self.dtype)
-        for name, new, old, d in (
-            ("weights", result.weights, weights, result.dw),
-            ("biases", result.biases, biases, result.db),
-        ):
-            for k, (p_new, p, dp) in enumerate(zip(new, old, d, strict=True)):
-                change, change_lo = two_product(np.full_like(dp, rate), dp)
-                hi, lo = two_sum(p, -change)
-                size = np.abs(change)
-                E = rounding.gamma(FREE) * size + rounding.u * (np.abs(p) + size) + rounding.eta
-                self.compare(when, f"{name}[{k}]", p_new, Exact(hi, lo - change_lo, GUARD * E))
+    def compare_kept(self, when: str, name: str, got: Sequence[Reals], want: Sequence[Reals]) -> None:
+        """The very arrays, to the last bit."""
+        for k, (g, p) in enumerate(zip(got, want, strict=True)):
+            zero = np.zeros_like(p)
+            self.compare(when, f"{name}[{k}]", g, Exact(p, zero, zero))
 
     def verdict(self, unstable: str = "") -> Verdict:
         """The verdict on all comparisons; `unstable` is the message that explains the failed ones, if any."""

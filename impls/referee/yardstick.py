@@ -156,6 +156,7 @@ class Yardstick:
         self.doubt = [0.0 for _ in self.w]  # how near to 0 a z may have either sign
         self.hashes: list[Reals] = []  # a number for each sample, the same for equal ones
         self.passed = 0  # samples that went through the network in float32
+        self.narrowest = float(min(network.widths[1:]))  # units that a sample has in some layer
 
     def moved(self, array: Singles, units: float = 1.0) -> Singles:
         """Each number times 1 + d, d random within `units` roundings (D. S. Parker's Monte Carlo arithmetic,
@@ -224,6 +225,7 @@ class Yardstick:
         last = self.network.layers - 1
         a = each(X, order)
         xs, slopes = [], []
+        kept = [None if keep is None else each(keep, order) for keep in exact.kept]
         for k, (w, b, g) in enumerate(zip(self.w, self.b, self.network.activations, strict=True)):
             xs.append(a)
             z = self.product(w, a) + b
@@ -231,6 +233,10 @@ class Yardstick:
             self.doubt[k] = max(self.doubt[k], KINK * self.scale * math.sqrt(np.mean(error * error)))
             a = self.activation(g, z)
             slopes.append(self.slope(g, a, each(high(exact.a[k]), order)))
+            keep = kept[k]
+            if keep is not None:
+                a = a * keep
+                self.narrowest = min(self.narrowest, float((keep > 0).sum(axis=1).mean()))
         exact_output = high(exact.a[last])[:, order].transpose(1, 0, 2)
         self.output.add(a - exact_output)
         self.passed += X.shape[1]
@@ -244,6 +250,8 @@ class Yardstick:
             dzs.insert(0, dz)
             if k:
                 dz = self.product(np.ascontiguousarray(self.w[k].T), dz)
+                keep = kept[k - 1]
+                dz = dz if keep is None else dz * keep
         return xs, dzs
 
     def add_gradients(self, xs: list[Singles], dzs: list[Singles]) -> None:
@@ -279,6 +287,8 @@ class Yardstick:
             x = np.abs(high(exact.x[k])[:, columns])
             if k < self.network.layers - 1:
                 D = (np.abs(self.w[k + 1].T) @ D) * high(exact.slope[k])[:, columns]
+                keep = exact.kept[k]
+                D = D if keep is None else D * keep[:, columns]
                 self.kink_dw[k] += D @ x.T
                 self.kink_db[k] += D.sum(axis=1, keepdims=True)
             doubt = doubts[k]
@@ -292,7 +302,6 @@ class Yardstick:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
         R, m = self.R, self.m
         # a sample's own error is in all that it contributes to: as many are free as its narrowest layer has
-        narrowest = min(self.network.widths[1:])
         distinct = len(np.unique(np.concatenate(self.hashes)))
 
         def limit(errors: Errors, square: float, freedom: float, shared: float, kink: float) -> float:
@@ -308,7 +317,7 @@ class Yardstick:
         for k in range(self.network.layers):
             w_errors, b_errors = Errors(), Errors()
             columns = self.columns[k]
-            shared = self.samples[k].freedom * distinct / m * narrowest
+            shared = self.samples[k].freedom * distinct / m * self.narrowest
             with np.errstate(all="ignore"):
                 w_errors.add(self.dw[k] - dw[k][:, columns])
                 b_errors.add(self.db[k] - db[k])
@@ -333,7 +342,7 @@ class Yardstick:
         output = self.output.squares * m / self.passed
         lost = self.eta * math.sqrt(self.network.widths[-1] * m)
         return Limits(
-            limit(self.output, output, self.output.freedom, distinct * narrowest, lost),
+            limit(self.output, output, self.output.freedom, distinct * self.narrowest, lost),
             tuple(found_dw),
             tuple(found_db),
             tuple(doubtful),

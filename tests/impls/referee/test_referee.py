@@ -215,9 +215,11 @@ def test_the_referee_shares_no_code_with_a_implementation() -> None:
         "double_double",
         "error_bound",
         "judgement",
+        "masks",
         "oracle",
         "reference",
         "structure",
+        "update",
         "verdict",
         "yardstick",
     )
