@@ -2,7 +2,7 @@
 
 As JAX's documentation has it: `jax.grad` of the cost inside `jax.jit`, the safe forms of the losses that
 `jax.nn` has, the training loop as one compiled `lax.fori_loop` whose state is donated, so that XLA updates it
-in place. Everything is compiled ahead of time for the shapes at hand.
+in place, with the optimizers of optax inside. Everything is compiled ahead of time for the shapes at hand.
 
 `step` is the loop of one iteration: the same executable, hence the same bits as `train`.
 """
@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import lax
 
-from impls.interface import Problem, Result, Unsupported
+from impls.interface import Problem, Result, Training, Unsupported
+from impls.kernels.masks import key, lowbias32, scale, threshold
 
 Array: TypeAlias = Any  # jax.Array
 Parameters = list[tuple[Array, Array]]  # w (n_l, n_{l-1}) and b (n_l, 1) of every layer
@@ -33,12 +37,27 @@ ACTIVATIONS: dict[str, Any] = {
 }
 
 
-def forward(activations: tuple[str, ...], parameters: Parameters, x: Array) -> tuple[Array, Array]:
-    """x (n_0, m) -> z and a (n_L, m) of the last layer."""
+STATE = {
+    "gradient_descent": (),
+    "momentum": ("trace",),
+    "nesterov": ("trace",),
+    "rmsprop": ("nu",),
+    "adam": ("mu", "nu"),
+    "adamw": ("mu", "nu"),
+}
+"""What optax calls the arrays that an optimizer keeps, in the order of `Result.state`."""
+
+
+def forward(
+    activations: tuple[str, ...], parameters: Parameters, x: Array, masks: Sequence[Array | None] = ()
+) -> tuple[Array, Array]:
+    """x (n_0, m) -> z and a (n_L, m) of the last layer; `masks` (n_l, m) are those of the hidden layers."""
     a = z = x
-    for g, (w, b) in zip(activations, parameters, strict=True):
+    for g, (w, b), mask in zip_longest(activations, parameters, masks):
         z = w @ a + b  # (n_l, m)
         a = ACTIVATIONS[g](z)  # (n_l, m)
+        if mask is not None:
+            a = a * mask  # (n_l, m)
     return z, a
 
 
@@ -51,6 +70,25 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> Array:
         # -(y ln a + (1 - y) ln(1 - a)) = ln(1 + e^z) - z y
         return jnp.sum(jax.nn.softplus(z) - z * y) / m
     return -jnp.sum(y * jax.nn.log_softmax(z, axis=0)) / m
+
+
+def transformation(training: Training, layers: int) -> optax.GradientTransformation:
+    """What makes of the gradients that by which the parameters descend, times the learning rate."""
+    weights = [(True, False)] * layers
+    chain = {
+        "gradient_descent": [optax.identity()],
+        "momentum": [optax.trace(training.mu)],
+        "nesterov": [optax.trace(training.mu, nesterov=True)],
+        "rmsprop": [optax.scale_by_rms(training.rho, training.eps, eps_in_sqrt=False)],
+        "adam": [optax.scale_by_adam(training.b1, training.b2, training.eps)],
+        "adamw": [
+            optax.scale_by_adam(training.b1, training.b2, training.eps),
+            optax.add_decayed_weights(training.weight_decay, weights),
+        ],
+    }[training.optimizer]
+    if training.l2:
+        chain = [optax.add_decayed_weights(training.l2, weights), *chain]
+    return optax.chain(*chain)
 
 
 def start_with(threads: int) -> Any:
@@ -100,13 +138,16 @@ class JaxJit:
             raise ValueError(f"threads: expected 1 or more, got {threads}")
         self.device = start_with(threads)
         self.loss = problem.network.loss
-        # Only what is traced and placed here is 64 bits wide: elsewhere in the process JAX's default stays.
-        with jax.enable_x64(dtype == "float64"):
+        # Only what is traced and placed here may be 64 bits wide: elsewhere in the process JAX's default
+        # stays. Arrays are of `dtype`, but 1 - b^t, which optax computes, is rounded to it only then.
+        with jax.enable_x64(True):
             self._build(problem, dtype)
         self.gradients()
 
     def _build(self, problem: Problem, dtype: str) -> None:
         activations, loss, m = problem.network.activations, self.loss, problem.batch_size
+        training, L = problem.training, problem.network.layers
+        optimizer = transformation(training, L)
 
         def place(array: Any) -> Array:
             return jax.device_put(np.array(array, dtype, order="C"), self.device)
@@ -114,9 +155,19 @@ class JaxJit:
         def in_batches(data: Any) -> Array:
             return place(data.reshape(len(data), -1, m).swapaxes(0, 1))  # (batches, n, m)
 
-        def gradients(parameters: Parameters, x: Array, y: Array) -> tuple[Parameters, tuple[Array, Array]]:
+        def mask(t: Array, layer: int, dropout: float) -> Array:
+            n = problem.network.widths[layer + 1]
+            hashes = lowbias32(np.arange(n * m, dtype=np.uint32)).reshape(n, m)
+            kept = lowbias32(hashes ^ key(training.seed, t, layer)) >= threshold(dropout)
+            return jnp.where(kept, jnp.asarray(scale(dropout), dtype), 0)  # (n_l, m)
+
+        def gradients(
+            parameters: Parameters, x: Array, y: Array, t: Array | None
+        ) -> tuple[Parameters, tuple[Array, Array]]:
+            masks = [mask(t, layer, p) if p else None for layer, p in enumerate(problem.dropout)]
+
             def of_batch(parameters: Parameters) -> tuple[Array, tuple[Array, Array]]:
-                z, a = forward(activations, parameters, x)
+                z, a = forward(activations, parameters, x, masks)
                 return cost(loss, z, a, y), (z, a)
 
             d, last = jax.grad(of_batch, has_aux=True)(parameters)
@@ -124,26 +175,31 @@ class JaxJit:
 
         def train(state: Any, X: Array, Y: Array, steps: Array, learning_rate: Array) -> Any:
             def step(_: Array, state: Any) -> Any:
-                k, parameters, _, _ = state
-                d, last = gradients(parameters, X[k], Y[k])
-                parameters = jax.tree.map(lambda p, dp: p - learning_rate * dp, parameters, d)
-                return (k + 1) % len(X), parameters, d, last
+                k, t, parameters, moments, _, _ = state
+                d, last = gradients(parameters, X[k], Y[k], t)
+                descent, moments = optimizer.update(d, moments, parameters)
+                parameters = jax.tree.map(lambda p, u: p - learning_rate * u, parameters, descent)
+                return (k + 1) % len(X), None if t is None else t + 1, parameters, moments, d, last
 
             return lax.fori_loop(0, steps, step, state)
 
         self.X, self.Y = in_batches(problem.X), in_batches(problem.Y)  # (batches, n, m)
         self.each = list(zip(self.X, self.Y, strict=True))
         self.parameters = [(place(w), place(b)) for w, b in zip(problem.weights, problem.biases, strict=True)]
+        self.moments = jax.device_put(optimizer.init(self.parameters), self.device)
         self.k = jax.device_put(np.int32(0), self.device)  # the batch of the next pass, as the loop counts it
+        # the steps made, as the masks count them
+        self.t = jax.device_put(np.uint32(0), self.device) if any(problem.dropout) else None
+        self.training, self.steps = training, 0
         self.batch = self.last_batch = 0  # of the next pass, of the last one
         self.numbers: dict[Any, Array] = {}
         self.dtype = dtype
 
         begun = time.perf_counter()
-        p, (x, y) = self.parameters, self.each[0]
+        p, (x, y), t = self.parameters, self.each[0], self.t
         self._forward = jax.jit(lambda p, x: forward(activations, p, x)).lower(p, x).compile()
-        self._gradients = jax.jit(gradients).lower(p, x, y).compile()
-        state = (self.k, p, *jax.eval_shape(gradients, p, x, y))
+        self._gradients = jax.jit(gradients).lower(p, x, y, t).compile()
+        state = (self.k, t, p, self.moments, *jax.eval_shape(gradients, p, x, y, t))
         numbers = self.on_device(1, "int32"), self.on_device(0.0, dtype)
         self._train = jax.jit(train, donate_argnums=0).lower(state, self.X, self.Y, *numbers).compile()
         self.compile_seconds = time.perf_counter() - begun
@@ -164,7 +220,9 @@ class JaxJit:
 
     def gradients(self) -> Any:
         self.last_batch = self.batch
-        self.d, self.last = jax.block_until_ready(self._gradients(self.parameters, *self.each[self.batch]))
+        self.d, self.last = jax.block_until_ready(
+            self._gradients(self.parameters, *self.each[self.batch], self.t)
+        )
         return self.d
 
     def step(self, learning_rate: float) -> None:
@@ -174,10 +232,11 @@ class JaxJit:
         if steps == 0:
             return
         numbers = self.on_device(steps, "int32"), self.on_device(learning_rate, self.dtype)
-        state = self.k, self.parameters, self.d, self.last
-        self.k, self.parameters, self.d, self.last = jax.block_until_ready(
+        state = self.k, self.t, self.parameters, self.moments, self.d, self.last
+        self.k, self.t, self.parameters, self.moments, self.d, self.last = jax.block_until_ready(
             self._train(state, self.X, self.Y, *numbers)
         )
+        self.steps += steps
         self.last_batch = (self.batch + steps - 1) % len(self.each)
         self.batch = (self.batch + steps) % len(self.each)
 
@@ -193,4 +252,13 @@ class JaxJit:
             db=tuple(np.array(db, wide) for _, db in self.d),
             weights=tuple(np.array(w, wide) for w, _ in self.parameters),
             biases=tuple(np.array(b, wide) for _, b in self.parameters),
+            state=self._state(),
         )
+
+    def _state(self) -> tuple[Any, ...]:
+        names = STATE[self.training.optimizer]
+        if not names and self.t is None:
+            return ()
+        kept = [list(zip(*optax.tree_utils.tree_get(self.moments, name), strict=True)) for name in names]
+        arrays = (array for weights_and_biases in kept for group in weights_and_biases for array in group)
+        return (*(np.array(array, np.float64) for array in arrays), self.steps)

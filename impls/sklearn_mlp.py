@@ -3,18 +3,22 @@
 It differentiates every loss together with the activation that belongs to it, squared errors only behind an
 output without activation; its hidden layers share one activation. Other networks are not supported. Its value
 of the squared error is averaged over the outputs too, but its gradient is that of J in the notation.
+
+Its optimizers are used where they are those of `Training`. It updates the parameters where they lie.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from impls.interface import Network, Problem, Result, Unsupported
+from impls.interface import Network, Problem, Result, Training, Unsupported
 
 Array = NDArray[Any]
 
@@ -47,6 +51,22 @@ def perceptron(network: Network) -> Any:
     return model
 
 
+def optimizer(training: Training, parameters: list[Array]) -> Any:
+    """scikit-learn's optimizer of `training`; None for plain gradient descent.
+
+    Raises Unsupported for a training that scikit-learn does not have.
+    """
+    name = training.optimizer
+    if name == "gradient_descent":
+        return None
+    if name in ("momentum", "nesterov"):
+        # with a rate of 1 its velocities are -v, whatever the learning rate of a step is
+        return SGDOptimizer(parameters, 1.0, momentum=training.mu, nesterov=name == "nesterov")
+    if name == "adam":
+        return AdamOptimizer(parameters, beta_1=training.b1, beta_2=training.b2)
+    raise Unsupported(f"sklearn has gradient_descent, momentum, nesterov and adam, got {name}")
+
+
 def cost(loss: str, z: Array, a: Array, y: Array) -> float:
     """J for samples in rows; the cross-entropies from z, where no logarithm meets a zero."""
     m = len(a)
@@ -75,7 +95,10 @@ class SklearnMLP:
         if threads < 1:
             raise ValueError(f"threads: expected 1 or more, got {threads}")
         threadpoolctl.threadpool_limits(threads, user_api="blas")
+        if any(problem.dropout):
+            raise Unsupported(f"sklearn has no dropout, got {problem.training.dropout}")
         self.loss = problem.network.loss
+        self.training = problem.training
         self.model = perceptron(problem.network)
         m, L = problem.batch_size, problem.network.layers
         starts = range(0, problem.samples, m)
@@ -83,6 +106,8 @@ class SklearnMLP:
         self.Y = [np.array(problem.Y[:, k : k + m].T, dtype, order="C") for k in starts]  # each (m, n_L)
         self.model.coefs_ = [np.array(w.T, dtype, order="C") for w in problem.weights]  # (n_{l-1}, n_l)
         self.model.intercepts_ = [np.array(b[:, 0], dtype) for b in problem.biases]  # (n_l,)
+        self.optimizer = optimizer(self.training, self.model.coefs_ + self.model.intercepts_)
+        self.steps = 0
         self.activations: list[Any] = [None] * (L + 1)  # a of every layer, from the inputs on
         self.deltas: list[Any] = [None] * L  # dz of every layer
         self.dw: list[Any] = [None] * L  # (n_{l-1}, n_l)
@@ -110,9 +135,32 @@ class SklearnMLP:
     def step(self, learning_rate: float) -> None:
         self.gradients()
         model = self.model
-        model.coefs_ = [w - learning_rate * dw for w, dw in zip(model.coefs_, self.dw, strict=True)]
-        model.intercepts_ = [b - learning_rate * db for b, db in zip(model.intercepts_, self.db, strict=True)]
+        # scikit-learn's alpha is l2 m, but would make the gradients of J those of J and L2
+        l2 = self.training.l2
+        g = [dw + l2 * w for w, dw in zip(model.coefs_, self.dw, strict=True)] if l2 else self.dw
+        if self.optimizer:
+            self._optimize([*g, *self.db], learning_rate)
+        else:
+            model.coefs_ = [w - learning_rate * g for w, g in zip(model.coefs_, g, strict=True)]
+            model.intercepts_ = [
+                b - learning_rate * db for b, db in zip(model.intercepts_, self.db, strict=True)
+            ]
+        self.steps += 1
         self.batch = (self.batch + 1) % len(self.X)
+
+    def _optimize(self, g: list[Array], learning_rate: float) -> None:
+        self.last_layer = self.last_layer[0].copy(), self.last_layer[1].copy()  # what follows writes there
+        parameters = self.model.coefs_ + self.model.intercepts_
+        if self.training.optimizer == "adam":
+            self.optimizer.learning_rate_init = learning_rate
+            # scikit-learn adds its epsilon to sqrt(v), where Training adds eps to sqrt(v / c)
+            c = 1 - self.training.b2 ** (self.steps + 1)
+            self.optimizer.epsilon = self.training.eps * math.sqrt(c)
+            self.optimizer.update_params(parameters, g)
+        else:
+            updates = self.optimizer._get_updates(g)  # noqa: SLF001 - there is no public way
+            for parameter, update in zip(parameters, updates, strict=True):
+                parameter += learning_rate * update
 
     def train(self, steps: int, learning_rate: float) -> None:
         for _ in range(steps):
@@ -130,4 +178,15 @@ class SklearnMLP:
             db=tuple(np.array(db[:, None], wide) for db in self.db),
             weights=tuple(np.array(w.T, wide, order="C") for w in self.model.coefs_),
             biases=tuple(np.array(b[:, None], wide) for b in self.model.intercepts_),
+            state=self._state(),
         )
+
+    def _state(self) -> tuple[Any, ...]:
+        if not self.optimizer:
+            return ()
+        if self.training.optimizer == "adam":
+            kept = [*self.optimizer.ms, *self.optimizer.vs]
+        else:
+            kept = [-velocity for velocity in self.optimizer.velocities]
+        rows = (np.atleast_2d(array) for array in kept)  # (n_{l-1}, n_l) of weights, (1, n_l) of biases
+        return (*(np.array(array.T, np.float64, order="C") for array in rows), self.steps)

@@ -46,6 +46,7 @@ NEEDS_MORE = (
     "torch",
     "jax",
     "jaxlib",
+    "optax",
     "sklearn",
     "autograd",
     "scipy",

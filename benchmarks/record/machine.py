@@ -16,6 +16,7 @@ PACKAGES = (
     "llvmlite",
     "jax",
     "jaxlib",
+    "optax",
     "torch",
     "scikit-learn",
     "autograd",

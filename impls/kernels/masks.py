@@ -14,6 +14,7 @@ Source: Chris Wellons, hash-prospector, github.com/skeeto/hash-prospector (lowbi
 from __future__ import annotations
 
 import math
+from typing import Any
 
 MASK = 0xFFFFFFFF
 
@@ -21,16 +22,19 @@ START = 0x9E3779B9
 """2^32 over the golden ratio: lowbias32 maps 0 to 0, which a seed of 0 would start from."""
 
 
-def lowbias32(x: int) -> int:
-    """The hash of a 32-bit number: every input bit flips every output bit in half of all cases."""
-    x ^= x >> 16
+def lowbias32(x: Any) -> Any:
+    """The hash of a 32-bit number: every input bit flips every output bit in half of all cases.
+
+    x is an int, or an array of unsigned 32-bit integers of any library.
+    """
+    x = x ^ x >> 16
     x = x * 0x7FEB352D & MASK
-    x ^= x >> 15
+    x = x ^ x >> 15
     x = x * 0x846CA68B & MASK
     return x ^ x >> 16
 
 
-def key(seed: int, step: int, layer: int) -> int:
+def key(seed: int, step: Any, layer: int) -> Any:
     """What tells a step's mask of a hidden layer from all others: 32 bits."""
     return lowbias32(lowbias32(lowbias32(seed ^ START) ^ step & MASK) ^ layer)
 
