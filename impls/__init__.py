@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unsupported,
     )
+    from impls.processes import cpu_seconds, descendants
     from impls.referee import Verdict, check, held, quantities
     from impls.registry import extras, keep_compiled, load, names
 
@@ -37,6 +38,8 @@ __all__ = [
     "Unsupported",
     "Verdict",
     "check",
+    "cpu_seconds",
+    "descendants",
     "extras",
     "held",
     "keep_compiled",
@@ -47,7 +50,7 @@ __all__ = [
 ]
 
 # Imported where it is first asked for: help needs no NumPy, and an implementation no referee.
-_PLACES = ("impls.interface", "impls.registry", "impls.facts", "impls.referee")
+_PLACES = ("impls.interface", "impls.registry", "impls.facts", "impls.processes", "impls.referee")
 
 
 def __getattr__(name: str) -> Any:

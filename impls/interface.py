@@ -328,6 +328,9 @@ class Implementation(Protocol):
     implementation cannot run.
 
     A timed method returns only once the numbers exist (asynchronous backends wait).
+
+    One that lives in another process may offer `repeat(method, times, *arguments)`: so many calls of the
+    method of that name. A round of calls is one message then, inside the same clock.
     """
 
     idea: ClassVar[str]

@@ -306,6 +306,8 @@ def guard(cell: Cell) -> Iterator[None]:
         raise
     except impls.Unsupported as error:
         raise CellError("unsupported", str(error)) from error
+    except impls.Unavailable as error:  # what only its own process finds out
+        raise CellError("unavailable", str(error)) from error
     except (Exception, SystemExit) as error:  # an implementation may be anybody's code
         raise CellError("failed", f"{cell.implementation}: {type(error).__name__}: {error}") from error
 
@@ -339,7 +341,8 @@ def load(name: str) -> type[impls.Implementation]:
 
 def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
     """An implementation's line of the fairness sheet, with its source."""
-    source = inspect.getsource(sys.modules[implementation.__module__])
+    module = sys.modules[implementation.__module__]
+    source = getattr(implementation, "source", None) or inspect.getsource(module)
     return race_file.Facts(
         idea=implementation.idea,
         differs_from=implementation.differs_from,

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import impls
+
 # Read once, when the library behind each is loaded: they must be set before NumPy is imported.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -57,9 +59,9 @@ def limit_threads(threads: int) -> tuple[int, ...]:
 
 
 def move_to(cpu: int) -> None:
-    """Hold every thread of this process to one CPU, where the system lets it."""
-    tasks = Path("/proc/self/task")
-    for thread in [int(path.name) for path in tasks.iterdir()] if tasks.exists() else [0]:
+    """Hold this process and those that it started, with all their threads, to one CPU, where that can be."""
+    tasks = [Path(f"/proc/{process}/task") for process in ("self", *impls.descendants())]
+    for thread in [int(path.name) for task in tasks if task.exists() for path in task.iterdir()] or [0]:
         with contextlib.suppress(AttributeError, OSError):  # no affinity, or the thread has ended since
             os.sched_setaffinity(thread, [cpu])
 

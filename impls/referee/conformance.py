@@ -266,6 +266,23 @@ def _train_is_steps(implementation: Class, dtype: str, problem: Problem) -> None
     _same("train(0)", stepped.export(), trained.export())
 
 
+def _repeat_is_calls(implementation: Class, dtype: str, problem: Problem) -> None:
+    one, other = implementation(problem, dtype), implementation(problem, dtype)
+    repeat = getattr(one, "repeat", None)
+    if repeat is None:
+        raise Unsupported("it offers no repeat: every call is made by itself")
+    for method, times, arguments in (
+        ("forward", 2, ()),
+        ("gradients", 3, ()),
+        ("step", 4, (0.1,)),
+        ("train", 2, (3, 0.1)),
+    ):
+        repeat(method, times, *arguments)
+        for _ in range(times):
+            getattr(other, method)(*arguments)
+        _same(f"{method} repeated {times} times and {times} calls", one.export(), other.export())
+
+
 def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
     """Each call is judged from the state that it started in: two epochs of steps and one more, each at
     another rate, and after a step by turns a forward pass, gradients, or the next step at once.
@@ -429,6 +446,7 @@ LAWS: dict[str, tuple[Case, ...]] = {
     "two constructions agree": tuple(_on_each(_two_constructions)),
     "implementations are independent": tuple(_on_each(_apart)),
     "train(n) is n steps": tuple(_on_each(_train_is_steps)),
+    "repeat(n) is n calls": tuple(_on_each(_repeat_is_calls)),
     "every call is right, from the state before it": tuple(_on_each(_every_phase)),
     "every optimizer, L2 and dropout": tuple(_trainings()),
     "train(n) is n steps, with every optimizer": tuple(_long_trainings()),

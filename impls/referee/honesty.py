@@ -1,10 +1,11 @@
 """Whether a call does its work itself: nothing is owed to a later call, nothing kept from an earlier one.
 
 Laws on an implementation's times, each a comparison of the implementation with itself at one moment. The
-times are CPU seconds of the whole process, its threads included, which other programs on the machine do not
-prolong. A law looks at the median of ROUNDS ratios of neighbouring calls and holds it against a share far
-below what honest implementations show (0.89 and more, on a machine with ten other programs on two cores), and
-far above what a kept result shows (0.01). An offence has to be found in each of ATTEMPTS series.
+times are CPU seconds of the whole process, its threads and the processes that it started included, which other
+programs on the machine do not prolong. A law looks at the median of ROUNDS ratios of neighbouring calls and
+holds it against a share far below what honest implementations show (0.89 and more, on a machine with ten other
+programs on two cores), and far above what a kept result shows (0.01). An offence has to be found in each of
+ATTEMPTS series.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import threadpoolctl
 
 from impls.interface import Implementation, Network, Problem
+from impls.processes import cpu_seconds
 
 NETWORKS = (
     Network((64, 64, 1), ("sigmoid", "sigmoid"), "mean_squared_error"),
@@ -35,6 +37,8 @@ PAUSE_SECONDS = 1e-2
 
 ROUNDS, ATTEMPTS = 9, 3
 
+REPEATED = 8
+
 RATE = 1e-3
 """A step moves the parameters a little, so that the next call has another answer."""
 
@@ -49,7 +53,7 @@ OWED = 0.5
 class Series:
     """CPU seconds of each round: of calls right after a step has changed the state (`gradients`, `forward`)
     and of the same calls `again`, of an export right after a call and of another, of a call (`busy`) and of a
-    pause right after it (`idle`).
+    pause right after it (`idle`); and of one call of so many as are `repeated` at once, where it offers that.
     """
 
     step: list[float]
@@ -61,6 +65,7 @@ class Series:
     export_again: list[float]
     busy: list[float]
     idle: list[float]
+    repeated: list[float]
 
 
 def measure(race: Implementation) -> Series:
@@ -80,13 +85,15 @@ def measure(race: Implementation) -> Series:
         race.step(RATE)
         found.busy.append(_seconds(race.gradients))
         found.idle.append(_seconds(lambda: time.sleep(PAUSE_SECONDS)))
+        if repeat := getattr(race, "repeat", None):
+            found.repeated.append(_seconds(lambda: repeat("gradients", REPEATED)) / REPEATED)
     return found
 
 
 def _seconds(call: Callable[[], Any]) -> float:
-    start = time.process_time()
+    start = cpu_seconds()
     call()
-    return time.process_time() - start
+    return cpu_seconds() - start
 
 
 def _ratio(numerator: list[float], denominator: list[float]) -> float:
@@ -110,6 +117,11 @@ def offences(found: Series) -> Iterator[tuple[str, str]]:
         yield (
             "a step takes what its gradients take",
             f"it takes {ratio:.2g} of that: which part does it leave out?",
+        )
+    if found.repeated and (ratio := _ratio(found.repeated, found.gradients)) < KEPT:
+        yield (
+            f"gradients repeated {REPEATED} times take {REPEATED} times as long",
+            f"each takes {ratio:.2g} of a single call: which ones does it leave out?",
         )
     call, export = float(np.median(found.gradients)), float(np.median(found.export_again))
     owed = float(np.median(np.subtract(found.export, found.export_again)))

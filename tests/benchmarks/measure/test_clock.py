@@ -1,5 +1,6 @@
 """The clock, on a clock that the tests turn by hand."""
 
+import functools
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -72,6 +73,33 @@ def test_a_method_that_raises_leaves_the_collector_on() -> None:
     with pytest.raises(ZeroDivisionError):
         clock.seconds_of(lambda: 1 // 0, 1)
     assert gc.isenabled()
+
+
+class Repeating:
+    """An implementation that repeats its methods itself."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def gradients(self) -> None:
+        self.asked.append(("a single call",))
+
+    def step(self, learning_rate: float) -> None:
+        self.gradients()
+
+    def train(self, steps: int, learning_rate: float) -> None:
+        self.gradients()
+
+    def repeat(self, method: str, times: int, *arguments: float) -> None:
+        self.asked.append((method, times, *arguments))
+
+
+def test_a_round_is_one_order_to_an_implementation_that_repeats_its_methods_itself() -> None:
+    race = Repeating()
+    clock.seconds_of(race.gradients, 30)
+    clock.seconds_of(functools.partial(race.step, 0.1), 20)
+    clock.seconds_of(functools.partial(race.train, 5, 0.1), 1)
+    assert race.asked == [("gradients", 30), ("step", 20, 0.1), ("train", 1, 5, 0.1)]
 
 
 @given(
