@@ -27,6 +27,9 @@ class Array:
         """The matrix transposed."""
         return Array(list(map(list, zip(*self.values))))  # noqa: B905 - Python 3.9 has no strict
 
+    def __len__(self) -> int:
+        return len(self.values)
+
     def __getitem__(self, index: Any) -> Array:
         """`[:, 0]` of a matrix, `[:, None]` and slices of a vector."""
         if isinstance(index, slice):

@@ -1,11 +1,11 @@
 """Whether a call does its work itself: nothing is owed to a later call, nothing kept from an earlier one.
 
 Laws on an implementation's times, each a comparison of the implementation with itself at one moment. The
-times are CPU seconds of the whole process, its threads and the processes that it started included, which other
-programs on the machine do not prolong. A law looks at the median of ROUNDS ratios of neighbouring calls and
-holds it against a share far below what honest implementations show (0.89 and more, on a machine with ten other
-programs on two cores), and far above what a kept result shows (0.01). An offence has to be found in each of
-ATTEMPTS series.
+times are CPU seconds of the whole process, its threads and the processes that it started included, which
+other programs on the machine do not prolong. A law looks at the median of ROUNDS ratios of neighbouring calls
+and holds it against a share far below what honest implementations show (0.89 and more, on a machine with ten
+other programs on two cores), and far above what a kept result shows (0.01). An offence has to be found in
+each of ATTEMPTS series.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import os
 import shutil
@@ -84,12 +85,31 @@ DEEDS = (
 )
 
 
-def problem(network: impls.Network = SIGMOID, seed: int = 1) -> impls.Problem:
-    return impls.Problem.random(network, 12, 4, seed=seed)
+PLAIN = impls.Training()
+
+TRAININGS = (
+    PLAIN,
+    impls.Training("momentum", l2=0.01),
+    impls.Training("adam", dropout=0.5, seed=7),
+    impls.Training(dropout=(0.3,)),
+)
+
+ENDS = (
+    *((last, "mean_squared_error") for last in ("identity", "sigmoid", "tanh", "relu")),
+    ("sigmoid", "binary_cross_entropy"),
+    ("softmax", "softmax_cross_entropy"),
+)
+
+
+def problem(
+    network: impls.Network = SIGMOID, seed: int = 1, training: impls.Training = PLAIN
+) -> impls.Problem:
+    return impls.Problem.random(network, 12, 4, seed=seed, training=training)
 
 
 def same(one: impls.Result, other: impls.Result) -> bool:
-    pairs = zip(impls.quantities(one), impls.quantities(other), strict=True)
+    numbers = ([*impls.quantities(result), *(("", x) for x in result.state)] for result in (one, other))
+    pairs = zip(*numbers, strict=True)
     return one.loss == other.loss and all(np.array_equal(a, b) for (_, a), (_, b) in pairs)
 
 
@@ -117,12 +137,12 @@ def gone(pid: int) -> bool:
     return not exists(pid)
 
 
-@pytest.mark.parametrize("network", [SIGMOID, SOFTMAX], ids=lambda network: network.loss)
+@pytest.mark.parametrize("training", TRAININGS, ids=str)
 @pytest.mark.parametrize(
     ("name", "dtype"), [("loops", "float64"), ("numpy", "float64"), ("numpy", "float32")]
 )
-def test_another_process_computes_the_same_bits(name: str, dtype: str, network: impls.Network) -> None:
-    given = problem(network)
+def test_another_process_computes_the_same_bits(name: str, dtype: str, training: impls.Training) -> None:
+    given = problem(SOFTMAX, training=training)
     here, there = impls.load(name)(given, dtype), in_child(name)(given, dtype)
     for call in ("forward", "gradients", "forward"):
         getattr(here, call)()
@@ -134,6 +154,28 @@ def test_another_process_computes_the_same_bits(name: str, dtype: str, network: 
     here.train(5, 0.3)
     there.train(5, 0.3)
     assert same(here.export(), there.export())
+
+
+@pytest.mark.parametrize("training", TRAININGS, ids=str)
+@pytest.mark.parametrize(("last", "loss"), ENDS)
+def test_pypy_computes_the_bits_of_loops(last: str, loss: str, training: impls.Training) -> None:
+    try:
+        under_pypy = impls.load("loops-pypy")
+    except impls.Unavailable as missing:
+        pytest.skip(str(missing))
+    hidden = ("tanh", "relu") if last == "identity" else ("sigmoid",)
+    network = impls.Network((5, *(6, 4)[: len(hidden)], 3), (*hidden, last), loss)
+    if training.dropout == (0.3,):
+        training = dataclasses.replace(training, dropout=(0.3,) * len(hidden))
+    given = problem(network, training=training)
+    here, there = impls.load("loops")(given), under_pypy(given)
+    for rate in (0.1, 1.0, 0.01):
+        here.train(3, rate)
+        there.train(3, rate)
+        assert same(here.export(), there.export())
+        here.forward()
+        there.forward()
+        assert same(here.export(), there.export())
 
 
 def test_a_round_of_calls_is_as_many_calls() -> None:
