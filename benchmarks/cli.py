@@ -8,6 +8,7 @@ import click
 
 COMMANDS = {
     "race": "benchmarks.race.commands:race",
+    "advise": "benchmarks.race.commands:advise",
     "train": "benchmarks.race.commands:train",
     "headline": "benchmarks.race.commands:headline",
     "merge": "benchmarks.race.commands:merge",

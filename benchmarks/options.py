@@ -31,7 +31,9 @@ else:
     _Type = click.ParamType  # generic in later versions only
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
+ADVISED_BATCH_SIZES = (32,)
 RECORD = Path("reports/out/record.json")
+ADVICE = Path("reports/out/advice/record.json")
 
 
 class Name(_Type):
@@ -169,30 +171,55 @@ TRAINING = (
 )
 """How a workload is trained: each value of each list with every one of the others (`trainings`)."""
 
+
+def _batch_sizes(default: Sequence[int]) -> click.Option:
+    words = ",".join(map(str, default))
+    return listed("--batch-sizes", item=COUNT, help="Samples of a batch.", show_default=words)
+
+
+_DTYPES = listed("--dtypes", "--dtype", item=DTYPE, help="float64, float32.", show_default="float64")
+_ACTIVATION = click.Option(["--activation"], help="Of the network: one for all layers, or one each.")
+_LOSS = click.Option(["--loss"], help="Of the network.")
+_SEED = click.Option(
+    ["--seed"],
+    type=SEED,
+    metavar="N",
+    help="Shuffles the implementations within each cell.",
+    show_default="drawn",
+)
+
 RACE = (
     IMPLEMENTATIONS_OPTION,
     listed("--workloads", "--workload", item=WORKLOAD, help="Workloads.", show_default="digits"),
-    listed(
-        "--batch-sizes",
-        item=COUNT,
-        help="Samples of a batch.",
-        show_default=",".join(map(str, BATCH_SIZES)),
-    ),
-    listed("--dtypes", "--dtype", item=DTYPE, help="float64, float32.", show_default="float64"),
+    _batch_sizes(BATCH_SIZES),
+    _DTYPES,
     THREADS_OPTION,
     click.Option(["--network"], metavar="WIDTHS", help="A network like 784-128-10, on random data."),
-    click.Option(["--activation"], help="Of --network: one for all layers, or one each."),
-    click.Option(["--loss"], help="Of --network."),
+    _ACTIVATION,
+    _LOSS,
     *TRAINING,
-    click.Option(
-        ["--seed"],
-        type=SEED,
-        metavar="N",
-        help="Shuffles the implementations within each cell.",
-        show_default="drawn",
-    ),
+    _SEED,
 )
 """What a race can be asked for, by a command or by pytest: the arguments of `settings`."""
+
+ADVISE = (
+    click.Argument(["network"]),
+    listed(
+        "--impl",
+        "implementations",
+        item=IMPLEMENTATION,
+        help="Names, path/to/file.py:Class, package.module:Class.",
+        show_default="all but the interpreted loops",
+    ),
+    _batch_sizes(ADVISED_BATCH_SIZES),
+    _DTYPES,
+    THREADS_OPTION,
+    _ACTIVATION,
+    _LOSS,
+    *TRAINING,
+    _SEED,
+)
+"""What advice can be asked for: the arguments of `settings`, too."""
 
 PHASES_OPTION = listed(
     "--phases",
@@ -200,7 +227,14 @@ PHASES_OPTION = listed(
     help="forward, gradients, step.",
     show_default="gradients; with an optimizer or L2, step too; of pytest, all",
 )
-RECORD_OPTION = click.Option(["--record"], type=OUTPUT, default=RECORD, metavar="PATH", help="The record.")
+
+
+def record_option(default: Path) -> click.Option:
+    """The option that names the record to write."""
+    return click.Option(["--record"], type=OUTPUT, default=default, metavar="PATH", help="The record.")
+
+
+RECORD_OPTION = record_option(RECORD)
 
 
 @dataclasses.dataclass(frozen=True)

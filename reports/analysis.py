@@ -139,13 +139,15 @@ class Analysis:
         return left[0]
 
     def baseline(self, wanted: str | None = None) -> str:
-        """The implementation that speedups are over: `wanted`, else `loops`, else the record's first.
+        """The implementation that speedups are over.
 
-        Raises UnknownChoice for an implementation that the record does not hold.
+        `wanted`, else the baseline that the race was asked for, else `loops`, else the record's first. Raises
+        UnknownChoice for an implementation that the record does not hold.
         """
         names = self.implementations
         if wanted is None:
-            return "loops" if "loops" in names else names[0]
+            preferred = (self.record.settings.get("baseline"), "loops", *names)
+            return next(name for name in preferred if name in names)
         if wanted not in names:
             raise UnknownChoice(
                 f"baseline: expected an implementation of the record ({', '.join(names)}), got {wanted!r}"

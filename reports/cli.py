@@ -64,7 +64,7 @@ out_option = click.option(
     help="Folder to write to.",
 )
 baseline_option = click.option(
-    "--baseline", metavar="NAME", show_default="loops", help="Implementation that speedups are over."
+    "--baseline", metavar="NAME", show_default="the race's", help="Implementation that speedups are over."
 )
 
 
@@ -213,6 +213,21 @@ def standings(analysis: Analysis, baseline: str | None) -> None:
         f"{over} takes {standing.per_iteration(analysis, over):.3g} iterations of a plain Python loop "
         "for each connection and sample"
     )
+
+
+@main.command()
+@record_argument
+def ranking(analysis: Analysis) -> None:
+    """Print who is fastest in RECORD at each batch size.
+
+    And which ones tie with it, how far behind the others are, and what each costs.
+    """
+    from reports import advice, terminal
+
+    stories = advice.stories(analysis)
+    if not stories:
+        raise ValueError("expected a record with a time in it, got one without")
+    terminal.tell(analysis, stories)
 
 
 @main.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -53,12 +55,17 @@ def _width(table: Table, out: Console) -> int:
 
 
 def show(analysis: Analysis, panel: Panel, baseline: str) -> None:
-    """Print the sentence, the table, the remarks and the record's warnings."""
+    """Print the story of a panel, and the record's warnings."""
+    tell(analysis, [text.story(analysis, panel, baseline)])
+
+
+def tell(analysis: Analysis, stories: Sequence[text.Story]) -> None:
+    """Print the sentence, the table and the remarks of each, and the record's warnings."""
     out = console()
-    found = text.story(analysis, panel, baseline)
-    out.print(found.answer)
-    print_table(out, found.head, found.rows)
-    for words in found.remarks:
-        out.print(words)
+    for found in stories:
+        out.print(found.answer)
+        print_table(out, found.head, found.rows)
+        for words in found.remarks:
+            out.print(words)
     for words in text.warnings(analysis.record):
         out.print(f"warning: {words}", style="yellow")

@@ -16,7 +16,7 @@ from typing import Any
 
 import impls
 from benchmarks import workloads
-from benchmarks.measure import calibration, clock, compilers, costs, instruments
+from benchmarks.measure import calibration, clock, compilers, costs, instruments, packages
 from benchmarks.measure.noise import WAIT_SECONDS, Moments, Round, Watch
 from benchmarks.measure.threads import cpus, threads_in_force
 from benchmarks.record import race_file
@@ -79,7 +79,7 @@ class Session:
     """The measurements of one process, on so many threads.
 
     `probe` is the probe's shortest time in earlier processes, in seconds, where it is known; a session of one
-    thread may move among the CPUs `allowed`.
+    thread may move among the CPUs `allowed`. Cells that are `affordable` are known not to be too slow.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Session:
         self.facts: dict[str, race_file.Facts] = {}
         self.measurements: list[race_file.Measurement] = []
         self.fastest: dict[Cell, float] = {}
+        self.affordable: set[Cell] = set()
         self.disturbed = 0
         self._started = datetime.datetime.now(datetime.UTC)
         self._start = time.perf_counter()
@@ -184,6 +185,8 @@ class Session:
         return Prepared(implementation, construct_seconds, verdict)
 
     def _check_prediction(self, cell: Cell) -> None:
+        if cell in self.affordable:
+            return
         measured = {
             c.batch_size: seconds
             for c, seconds in self.fastest.items()
@@ -203,10 +206,15 @@ class Session:
             raise CellError("skipped", reason, predicted)
 
     def _probe(self, cell: Cell) -> dict[int, float]:
-        """Times of one call at small batches, where a prediction is needed and nothing is measured yet."""
+        """Times of one call at small batches, where a prediction is needed and nothing is measured yet.
+
+        At one sample only, where the cell is not too slow even if every sample takes as long as that one.
+        """
         implementation_class = self.load(cell.implementation)
-        found = {}
+        found: dict[int, float] = {}
         for m in (1, 4):
+            if found and found[1] * cell.batch_size * CALLS_OF_A_CELL <= CELL_LIMIT_SECONDS:
+                break
             implementation = implementation_class(
                 workloads.problem(self.workloads[cell.workload], m), cell.dtype, cell.threads
             )
@@ -343,6 +351,8 @@ def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
     """An implementation's line of the fairness sheet, with its source."""
     module = sys.modules[implementation.__module__]
     source = getattr(implementation, "source", None) or inspect.getsource(module)
+    # What runs in another process needs what that one has.
+    needed = frozenset() if hasattr(implementation, "source") else packages.needed(implementation.__module__)
     return race_file.Facts(
         idea=implementation.idea,
         differs_from=implementation.differs_from,
@@ -351,5 +361,7 @@ def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
         fast_math=implementation.fast_math,
         layout=implementation.layout,
         lines_of_code=impls.lines_of_code(source),
+        versions=packages.versions(needed),
+        install_bytes=packages.installed_bytes(needed),
         source=source,
     )

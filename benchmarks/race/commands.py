@@ -1,4 +1,4 @@
-"""The commands `race`, `train`, `headline`, `merge` and `list`."""
+"""The commands `race`, `advise`, `train`, `headline`, `merge` and `list`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks import options
 
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
+    from benchmarks.race.conductor import Plan, Race
     from benchmarks.race.journal import Entry
     from benchmarks.record.race_file import Measurement
 
@@ -29,6 +30,19 @@ MISSING = 4
 
 
 @click.command(params=[*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION])
+@click.option(
+    "--baseline",
+    type=options.IMPLEMENTATION,
+    metavar="NAME",
+    show_default="the lowest on the ladder",
+    help="Implementation that speedups are over.",
+)
+@click.option(
+    "--until",
+    type=click.Choice(["speedups", "ranking"]),
+    default="speedups",
+    help="Race until every speedup is known to --target, or until the ranking of each cell is.",
+)
 @click.option(
     "--target",
     type=options.POSITIVE,
@@ -50,6 +64,8 @@ def race(
     ctx: click.Context,
     /,
     phases: tuple[str, ...],
+    baseline: str | None,
+    until: str,
     target: float,
     budget: float,
     timeout: float,
@@ -59,16 +75,19 @@ def race(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Race in fresh processes until every speedup is known.
+    """Race in fresh processes until every speedup is known, or the ranking.
 
     Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
     implementation named by --impl was not measured, 130 where it was interrupted.
     """
     from benchmarks.measure.threads import check_threads
-    from benchmarks.race import journal, report
-    from benchmarks.race.conductor import Plan, Race, RaceError
-    from benchmarks.race.progress import Progress
+    from benchmarks.race import journal, questions, report
+    from benchmarks.race.conductor import Plan
 
+    if until == "ranking" and baseline is not None:
+        raise click.UsageError(
+            "--until ranking compares every pair: expected it without --baseline, got both"
+        )
     with journal.sole(record):
         entries = _earlier(record) if resume else []
         for entry in entries[:1]:
@@ -76,34 +95,115 @@ def race(
             asked["seed"] = entry.settings.get("seed") if asked["seed"] is None else asked["seed"]
         settings, workloads = options.settings(**asked)
         check_threads(settings.threads)
+        over = _baseline(baseline, settings.implementations)
         plan = Plan(
             settings=settings,
             workloads={name: workload.described() for name, workload in workloads.items()},
             phases=phases or options.phases(workloads),
-            target=target / 100,
+            question=questions.Ranking() if until == "ranking" else questions.Speedups(over, target / 100),
             budget=budget,
             timeout=timeout,
             command=_command_line(ctx),
-            survey=survey,
+            survey=math.inf if survey else 0.0,
         )
-        progress = Progress(quiet)
-        running = Race(plan, record, progress)
-        running.resume(entries)
-        try:
-            with progress:
-                running.run()
-        except KeyboardInterrupt:
-            kept = f"the race so far is kept in {journal.of(record)}: go on with --resume"
-            words = kept if running.measurements else "nothing was measured yet"
-            click.echo(f"interrupted; {words}", err=True)
-            ctx.exit(130)
-        except RaceError as error:
-            raise click.ClickException(str(error)) from error
+        running = _run(ctx, plan, record, entries, quiet)
     _warn_of_no_commit()
     if not quiet:
         verdict = running.verdict()
         click.echo(f"{report.render(record)}\n{verdict}")
     _end(ctx, running.missing(asked["implementations"]))
+
+
+@click.command(params=[*options.ADVISE, options.record_option(options.ADVICE)])
+@click.option(
+    "--budget",
+    type=options.SECONDS,
+    metavar="S",
+    show_default="60; 120 for a wide network",
+    help="Seconds of the whole command; the first time, compilation comes on top.",
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but the answer, and errors.")
+@click.pass_context
+def advise(
+    ctx: click.Context, /, network: str, record: Path, budget: float | None, quiet: bool, **asked: Any
+) -> None:
+    """Measure which implementation to use for NETWORK, widths like 784-128-10.
+
+    Prints the fastest at each batch size, which ones tie with it, how far behind the others are, and what
+    each costs. Implementations that take more than 3 times as long as the fastest are dropped after one
+    process; the interpreted loops are measured only where --impl names them. It ends when the ranking is
+    known, ties to 3 %.
+
+    Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
+    implementation named by --impl was not measured, 130 where it was interrupted.
+    """
+    from benchmarks.measure.threads import check_threads
+    from benchmarks.race import advice, journal, questions, report
+    from benchmarks.race.conductor import Plan
+
+    settings, workloads = options.settings(
+        **{
+            **asked,
+            "implementations": asked["implementations"] or advice.contenders(asked["threads"]),
+            "network": network,
+            "batch_sizes": asked["batch_sizes"] or options.ADVISED_BATCH_SIZES,
+        }
+    )
+    check_threads(settings.threads)
+    seconds = budget or advice.seconds(workload.network for workload in workloads.values())
+    with journal.sole(record):
+        plan = Plan(
+            settings=settings,
+            workloads={name: workload.described() for name, workload in workloads.items()},
+            phases=("step",),
+            question=questions.Ranking(),
+            budget=advice.RACE * seconds,
+            timeout=seconds,
+            command=_command_line(ctx),
+            survey=advice.SURVEY * seconds,
+            compiling=True,
+        )
+        running = _run(ctx, plan, record, [], quiet)
+    _warn_of_no_commit()
+    report.ranking(record)
+    if not quiet:
+        click.echo(f"{running.verdict()}\nrecord: {record}")
+    _end(ctx, running.missing(asked["implementations"]))
+
+
+def _baseline(asked: str | None, names: tuple[str, ...]) -> str:
+    """The implementation that speedups are over: by default the lowest on the ladder, `loops` if it races."""
+    import impls
+
+    if asked is None:
+        return next((name for name in impls.names() if name in names), names[0])
+    if asked not in names:
+        raise click.UsageError(
+            f"--baseline: expected one of the implementations that race ({', '.join(names)}), got {asked!r}"
+        )
+    return asked
+
+
+def _run(ctx: click.Context, plan: Plan, record: Path, entries: list[Entry], quiet: bool) -> Race:
+    """Race, from the entries of an earlier one on, until the record is at its path."""
+    from benchmarks.race import journal
+    from benchmarks.race.conductor import Race, RaceError
+    from benchmarks.race.progress import Progress
+
+    progress = Progress(quiet)
+    running = Race(plan, record, progress)
+    running.resume(entries)
+    try:
+        with progress:
+            running.run()
+    except KeyboardInterrupt:
+        kept = f"the race so far is kept in {journal.of(record)}: go on with --resume"
+        words = kept if running.measurements else "nothing was measured yet"
+        click.echo(f"interrupted; {words}", err=True)
+        ctx.exit(130)
+    except RaceError as error:
+        raise click.ClickException(str(error)) from error
+    return running
 
 
 def _earlier(path: Path) -> list[Entry]:

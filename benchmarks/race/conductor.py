@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
 import statistics
 import tempfile
 import time
@@ -27,7 +26,6 @@ from benchmarks.race.progress import Standing
 from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Cell, Status
 from benchmarks.record.merging import check_source, must_agree
-from benchmarks.record.statistics import Speedup, speedups
 
 STARTUP = Cell("", "startup", 0, "", 0, "")
 """The cost of a process before its first cell, among the costs of cells."""
@@ -48,25 +46,22 @@ class RaceError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is raced, how well it has to be known, and what it may cost.
+    """What is raced, what is asked of it, and what it may cost.
 
-    `target` is a relative half-width of intervals (0.05 is +-5 %), `budget` the seconds of the race,
-    `timeout` those of a cell.
+    `budget` is the seconds of the race, `timeout` those of a cell, `survey` those beyond the budget in which
+    memory and compilation are surveyed. Where `compiling` is set, what the first process compiles comes on
+    top of the budget: later ones find it in caches, as do later races.
     """
 
     settings: Settings
     workloads: Mapping[str, race_file.Workload]
     phases: tuple[str, ...]
-    target: float
+    question: stopping.Question
     budget: float
     timeout: float
     command: str
-    survey: bool = False
-
-    def over(self) -> str:
-        """The implementation that speedups are over: the lowest on the ladder, `loops` if it races."""
-        names = self.settings.implementations
-        return next((name for name in impls.names() if name in names), names[0])
+    survey: float = 0.0
+    compiling: bool = False
 
     def described(self) -> dict[str, Any]:
         """As the record has it."""
@@ -75,7 +70,7 @@ class Plan:
             **checkout.described(),
             **machine.variables(),
             "phases": self.phases,
-            "target": self.target,
+            **self.question.described(),
             "budget": self.budget,
         }
 
@@ -99,7 +94,7 @@ class Race:
         self.started = time.monotonic()
         self.spent = 0.0
         self.deaths = 0
-        self.state = "no speedup yet"
+        self.state = ""
         self.trouble = ""
         self._journal: Journal | None = None
 
@@ -107,6 +102,16 @@ class Race:
     def seconds(self) -> float:
         """What the race has taken, before it was interrupted and since."""
         return self.spent + time.monotonic() - self.started
+
+    @property
+    def compiled(self) -> float:
+        """What the first process took to compile, in seconds."""
+        return sum(m.compile_seconds or 0.0 for m in self.measurements if m.process == 0)
+
+    @property
+    def left(self) -> float:
+        """What is left of the budget, in seconds."""
+        return self.plan.budget - self.seconds + (self.compiled if self.plan.compiling else 0.0)
 
     def resume(self, entries: Iterable[Entry]) -> None:
         """Go on from the entries of the same race; raises ValueError with both values where it is another."""
@@ -145,8 +150,8 @@ class Race:
         plan = self.plan
         while True:
             cells = plan.settings.cells(plan.phases, plan.settings.seed + len(self.processes))
-            left = plan.budget - self.seconds - self.costs.get(STARTUP, 0.0)
-            wanted = stopping.next_cells(cells, self.measurements, plan.target, self.costs, left, plan.over())
+            left = self.left - self.costs.get(STARTUP, 0.0)
+            wanted = stopping.next_cells(cells, self.found, plan.question, left)
             if not wanted:
                 return
             yield wanted
@@ -164,6 +169,7 @@ class Race:
         # A median: one process in which the probe was faster than ever would make all others disturbed.
         known = [p.calibration["probe"] for p in self.processes if "probe" in p.calibration]
         probe = statistics.median(known) if known else None
+        affordable = {m.cell for m in self.measurements if m.status == "measured"}
         variables = {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         at: Cell | None = None
         try:
@@ -173,11 +179,11 @@ class Race:
                 )
                 self.costs[STARTUP] = time.monotonic() - began
                 for done, at in enumerate(cells):
-                    if self.measurements and self.seconds >= plan.budget:
+                    if self.measurements and self.left <= 0:
                         break
                     self._show(done, len(cells))
                     ordered = time.monotonic()
-                    self._order(process, messages.Measure(at), plan.timeout)
+                    self._order(process, messages.Measure(at, at in affordable), plan.timeout)
                     # The first process may compile what the next ones find in caches.
                     once = self.measurements[-1].compile_seconds or 0.0 if first else 0.0
                     self.costs[at] = max(0.0, time.monotonic() - ordered - once)
@@ -189,24 +195,12 @@ class Race:
         if not self.processes[-1].seconds:
             whole = dataclasses.replace(self.processes[-1], seconds=time.monotonic() - began)
             self._note(messages.Ended(whole))
-        self.state = self._state()
+        self.state = plan.question.state(self.found)
         measured = sum(m.process == len(self.processes) - 1 for m in self.measurements)
         self._show(measured, len(cells), took=self.processes[-1].seconds)
 
     def _show(self, done: int, cells: int, took: float = 0.0) -> None:
-        left = max(0.0, self.plan.budget - self.seconds)
-        self.shown(Standing(len(self.processes), done, cells, self.state, left, took))
-
-    def _state(self) -> str:
-        """How well the speedups are known by now."""
-        found = self.speedups()
-        known = {cell: each.half_width for cell, each in found.items() if each.half_width < math.inf}
-        if not known:
-            return f"{len(found)} speedups, no interval yet" if found else "no speedup yet"
-        within = sum(width <= self.plan.target for width in known.values())
-        cell = max(known, key=lambda c: known[c])
-        widest = f"the widest ±{known[cell]:.1%}, {cell.implementation} at m = {cell.batch_size}"
-        return f"{within} of {len(found)} speedups within ±{self.plan.target:.0%}, {widest}"
+        self.shown(Standing(len(self.processes), done, cells, self.state, max(0.0, self.left), took))
 
     def _order(self, process: Process, order: messages.Order, timeout: float) -> None:
         """Give the order, await its answer for `timeout` seconds and note it; raises ProcessError."""
@@ -243,7 +237,7 @@ class Race:
     def _apply(self, entry: Entry) -> None:
         match entry:
             case journal.Opened(_, settings, described):
-                must_agree("settings", settings, self.plan.described(), free=("target", "budget"))
+                must_agree("settings", settings, self.plan.described(), free=stopping.FREE)
                 must_agree("machine", described, self.machine)
             case journal.Started(seed, started):
                 last = len(self.processes) - 1
@@ -271,38 +265,27 @@ class Race:
         phase = "gradients" if "gradients" in self.plan.phases else self.plan.phases[0]
         first = {m.cell: k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
         largest = max((cell.batch_size for cell in first), default=0)
-        for cell, k in first.items():
-            if cell.batch_size == largest and cell.phase == phase:
-                found = survey.of(cell, self.plan.workloads[cell.workload], self.plan.timeout)
+        for cell in self.plan.question.surveyed(self.found):
+            left = self.left + self.plan.survey
+            if cell.batch_size == largest and cell.phase == phase and left > 0:
+                timeout = min(self.plan.timeout, left)
+                found = survey.of(cell, self.plan.workloads[cell.workload], timeout)
+                k = first[cell]
                 self.measurements[k] = dataclasses.replace(self.measurements[k], **found)
 
-    def speedups(self) -> dict[Cell, Speedup]:
-        """Every speedup that can be quoted so far."""
-        return speedups(self.measurements, self.plan.over())
+    @property
+    def found(self) -> stopping.Found:
+        """What the race has found so far."""
+        return stopping.Found(self.measurements, self.facts, self.costs)
 
     def verdict(self) -> str:
-        """How well every speedup is known, and which are not."""
-        target = self.plan.target
-        found = self.speedups()
-        wide = {cell: each for cell, each in found.items() if target < each.half_width < math.inf}
-        unknown = sum(each.half_width == math.inf for each in found.values())
-        lines = [
-            f"{len(self.processes)} process{'es' * (len(self.processes) > 1)} in {self.seconds:.0f} s: "
-            f"{len(found) - len(wide) - unknown} of {len(found)} speedups are known to ±{target:.0%}"
-        ]
-        lines += [
-            f"  not {cell.implementation} at m = {cell.batch_size} "
-            f"({cell.workload}, {cell.phase}, {cell.dtype}): ±{each.half_width:.1%}"
-            for cell, each in sorted(wide.items(), key=lambda pair: -pair[1].half_width)
-        ]
-        if unknown:
-            lines.append(
-                f"  {unknown} have no interval, which takes two processes: give the race a larger --budget, "
-                "or go on with --resume"
-            )
-        if self.trouble:
-            lines.append(self.trouble)
-        return "\n".join(lines)
+        """How well the answer is known, and what is not."""
+        known, *others = self.plan.question.verdict(self.found)
+        count = len(self.processes)
+        compiled = f", {self.compiled:.0f} of them to compile" if self.compiled >= 1 else ""
+        words = f"{count} process{'es' * (count > 1)} in {self.seconds:.0f} s{compiled}: {known}"
+        lines = [words, *others]
+        return "\n".join([*lines, self.trouble] if self.trouble else lines)
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """Why the implementations `names`, or cells of theirs, were not measured: a line each.

@@ -55,9 +55,10 @@ class Begin(Order):
 
 
 class Measure(Order):
-    """Measure one cell."""
+    """Measure one cell; one that is `affordable` is not too slow, as an earlier process measured it."""
 
     cell: Cell
+    affordable: bool = False
 
 
 class Peak(Order):

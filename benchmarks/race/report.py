@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+GRADRACE = Path(__file__).parents[2] / "gradrace.py"
+
 
 def render(record: Path) -> str:
     """Have the report drawn beside the record; returns what to tell the user of it."""
-    gradrace = Path(__file__).parents[2] / "gradrace.py"
-    command = [sys.executable, str(gradrace), "render", str(record), "--out", str(record.parent)]
     done = subprocess.run(
-        command,
+        [sys.executable, str(GRADRACE), "render", str(record), "--out", str(record.parent)],
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -23,3 +23,11 @@ def render(record: Path) -> str:
     if done.returncode:
         return f"record: {record}\nthe report could not be drawn: {done.stderr.strip()}"
     return f"{done.stdout.rstrip()}\nrecord: {record}"
+
+
+def ranking(record: Path) -> None:
+    """Have the record's rankings printed, at the width of the user's own terminal."""
+    sys.stdout.flush()
+    subprocess.run(
+        [sys.executable, str(GRADRACE), "ranking", str(record)], stdin=subprocess.DEVNULL, check=False
+    )

@@ -1,16 +1,45 @@
-"""When a race has seen enough: which speedups are still too wide, and what to race next."""
+"""What to race next: what the question that is asked of a race still wants, as far as the budget goes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
-from benchmarks.record.statistics import baseline, speedups
 
-FEWEST = 5
-"""Processes, and pairs of a cell, before an interval is believed: looking early, and stopping when it
-happens to be narrow, would make narrow intervals of luck."""
+FREE = ("baseline", "budget", "target", "until")
+"""Settings in which a race may differ from the one that it goes on from: those that say when it ends."""
+
+
+class Found(NamedTuple):
+    """What a race has found so far: measurements, the facts of implementations, and the seconds of a cell."""
+
+    measurements: Sequence[race_file.Measurement]
+    facts: Mapping[str, race_file.Facts] = {}
+    costs: Mapping[Cell, float] = {}
+
+
+class Question(Protocol):
+    """What is asked of a race."""
+
+    def described(self) -> dict[str, Any]:
+        """As the record has it among its settings."""
+
+    def wanted(self, left: Sequence[Cell], found: Found) -> list[set[Cell]]:
+        """The cells, of those that are `left`, that the answer still lacks: the most urgent first.
+
+        Each comes with those that it has to share a process with. There are measurements.
+        """
+
+    def surveyed(self, found: Found) -> list[Cell]:
+        """The timed cells whose memory and compilation belong to the answer, the most urgent first."""
+
+    def state(self, found: Found) -> str:
+        """How well the answer is known by now, in a line."""
+
+    def verdict(self, found: Found) -> list[str]:
+        """How well the answer is known at the end, in a line, and what is not, in the others."""
 
 
 def lost(measurements: Iterable[race_file.Measurement]) -> set[Cell]:
@@ -24,42 +53,18 @@ def lost(measurements: Iterable[race_file.Measurement]) -> set[Cell]:
     return faults | {m.cell for m in measurements if m.status == "skipped"} - timed
 
 
-def next_cells(
-    cells: Sequence[Cell],
-    measurements: Sequence[race_file.Measurement],
-    target: float,
-    costs: Mapping[Cell, float],
-    budget: float,
-    over: str,
-) -> list[Cell]:
-    """What the next process shall race: nothing once every interval is narrow or the budget is spent.
+def next_cells(cells: Sequence[Cell], found: Found, question: Question, budget: float) -> list[Cell]:
+    """What the next process shall race: nothing once the answer is known or the budget is spent.
 
-    At first everything, as far as `budget` seconds go at the `costs` of the processes before, the cheapest
-    first; then the cells whose speedups over the implementation `over` are wider than `target` (0.05 is +-5
-    %), or rest on fewer pairs than FEWEST, the widest first. Every cell comes with its baseline; one whose
-    baseline was lost can become no narrower.
+    At first everything; then what the question wants, as far as `budget` seconds go at the costs of the
+    processes before.
     """
-    gone = lost(measurements)
+    gone = lost(found.measurements)
     left = [cell for cell in cells if cell not in gone]
-    if not measurements:
+    if not found.measurements:
         return left
-    measured = list(dict.fromkeys(m.cell for m in measurements if m.status == "measured"))
-    if 1 + max(m.process for m in measurements) < FEWEST:
-        wanted = sorted(left, key=lambda cell: costs.get(cell, 0.0))
-    else:
-        found = speedups(measurements, over)
-        wide = [
-            cell
-            for cell in left
-            if cell in found
-            and (found[cell].half_width > target or found[cell].pairs < FEWEST)
-            and baseline(cell, measured, over) not in gone
-        ]
-        never = [cell for cell in left if cell not in measured]  # each process ended before it came to them
-        wanted = [*never, *sorted(wide, key=lambda cell: -found[cell].half_width)]
     chosen: set[Cell] = set()
-    for cell in wanted:
-        with_baseline = {cell, baseline(cell, [*measured, cell], over)}
-        if sum(costs.get(c, 0.0) for c in chosen | with_baseline) <= budget:
-            chosen |= with_baseline
+    for together in question.wanted(left, found):
+        if sum(found.costs.get(c, 0.0) for c in chosen | together) <= budget:
+            chosen |= together
     return [cell for cell in left if cell in chosen]

@@ -27,7 +27,9 @@ def serve(parent: Parent) -> None:
     parent.send(messages.Begun(machine.machine(), machine.versions()))
     while order := parent.receive(Order):
         match order:
-            case messages.Measure(cell):
+            case messages.Measure(cell, affordable):
+                if affordable:
+                    session.affordable.add(cell)
                 parent.send(_measured(session, cell))
             case messages.Peak(cell):
                 parent.send(_alone(peak, cell, known))

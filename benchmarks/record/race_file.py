@@ -54,7 +54,11 @@ class Workload:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """An implementation on the fairness sheet: its class's static facts, and what was found in force."""
+    """An implementation on the fairness sheet: its class's static facts, and the libraries that it imports.
+
+    `versions` are those of these libraries, and `install_bytes` what they and all that they require take on
+    disk beyond NumPy.
+    """
 
     idea: str
     differs_from: str | None
@@ -64,6 +68,7 @@ class Facts:
     layout: str
     lines_of_code: int | None = None
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    install_bytes: int | None = None
     source: str = ""
 
 

@@ -45,26 +45,26 @@ UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 @functools.cache
-def t_quantile(freedom: int) -> float:
+def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
     """Student's t at the upper end of a two-sided interval; NaN where no degree of freedom is left."""
     from scipy import special  # here: whoever asks which rounds are undisturbed need not load it
 
-    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) if freedom > 0 else math.nan
+    return float(special.stdtrit(freedom, (1 + confidence) / 2)) if freedom > 0 else math.nan
 
 
-def arithmetic(values: Sequence[float]) -> Interval:
+def arithmetic(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """The mean of the values, one a process, and Student's interval; unknown of none."""
     if not values:
         return UNKNOWN
     n, mean = len(values), statistics.fmean(values)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(n - 1, 1))
-    half = t_quantile(n - 1) * deviation / math.sqrt(n)
+    half = t_quantile(n - 1, confidence) * deviation / math.sqrt(n)
     return Interval(mean, mean - half, mean + half)
 
 
-def interval(values: Iterable[float]) -> Interval:
+def interval(values: Iterable[float], confidence: float = CONFIDENCE) -> Interval:
     """The geometric mean of positive values, one a process, and its interval; unknown of none."""
-    return Interval(*map(math.exp, arithmetic([math.log(value) for value in values])))
+    return Interval(*map(math.exp, arithmetic([math.log(value) for value in values], confidence)))
 
 
 def quotient(above: Interval, below: Interval) -> Interval:
@@ -138,12 +138,12 @@ class Speedup(NamedTuple):
         return Interval(*self[:3]).half_width if self.pairs > 1 else math.inf
 
 
-def speedup(base: Times, own: Times) -> Speedup:
+def speedup(base: Times, own: Times, confidence: float = CONFIDENCE) -> Speedup:
     """How many times as fast as `base` the cell is whose times are `own`."""
     pairs = [(base[process], mine) for process, mine in own.items() if process in base]
     if not pairs:
         return Speedup(*quotient(time_of(base), time_of(own)), 0)
-    found = interval(theirs.fastest / mine.fastest for theirs, mine in pairs)
+    found = interval((theirs.fastest / mine.fastest for theirs, mine in pairs), confidence)
     if len(pairs) == 1:
         ((theirs, mine),) = pairs
         found = Interval(found.mean, theirs.fastest / mine.median, theirs.median / mine.fastest)

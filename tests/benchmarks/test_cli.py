@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,9 @@ print(*(name for name in ("numpy", "numba", "scipy", "rich", "impls") if name in
 """
 
 
-@pytest.mark.parametrize("arguments", [["race", "--help"], ["train", "--help"], ["headline", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["race", "--help"], ["advise", "--help"], ["train", "--help"], ["headline", "--help"]]
+)
 def test_help_loads_nothing_that_computes(arguments: list[str]) -> None:
     code = HELP.format(arguments=arguments)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -42,6 +45,19 @@ def test_help_loads_nothing_that_computes(arguments: list[str]) -> None:
         ("race --budget soon", "'--budget': expected a positive number, got 'soon'"),
         ("race --network 64", "at least one layer"),
         ("race --resume", "--resume: expected a race at"),
+        ("race --baseline nunpy", "did you mean 'numpy'?"),
+        ("race --impl numpy --baseline loops", "expected one of the implementations that race (numpy)"),
+        ("race --until ranking --baseline numpy", "expected it without --baseline, got both"),
+        ("race --until soon", "'soon' is not one of"),
+        ("advise", "Missing argument 'NETWORK'"),
+        ("advise 64", "at least one layer"),
+        ("advise 64-x", "expected widths like 784-128-10, got '64-x'"),
+        ("advise 64-10 --impl nunpy", "did you mean 'numpy'?"),
+        ("advise 64-10 --batch-sizes 0", "'--batch-sizes': 0 is not in the range"),
+        ("advise 64-10 --dtype float16", "expected one of float64, float32, got 'float16'"),
+        ("advise 64-10 --threads 100000", "the CPUs that this process may use, got 100000"),
+        ("advise 64-10 --budget soon", "'--budget': expected a positive number, got 'soon'"),
+        ("advise 64-10 --activation swish", "swish"),
         ("merge nowhere.json", "nowhere.json"),
         ("train --impl nunpy", "did you mean 'numpy'?"),
         ("train --impl numpy --workload xor", "expected one on the digits, got 'xor'"),
@@ -80,7 +96,7 @@ def test_what_is_no_record_is_not_merged(tmp_path: Path) -> None:
     assert "the file of another tool" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["race", "train", "headline", "merge"])
+@pytest.mark.parametrize("command", ["race", "advise", "train", "headline", "merge"])
 def test_help_fits_80_columns(command: str) -> None:
     done = CliRunner().invoke(commands, [command, "--help"])
     assert done.exit_code == 0
@@ -96,6 +112,32 @@ def test_what_was_named_and_not_measured_has_an_exit_status_of_its_own(tmp_path:
     assert done.exit_code == 4
     assert "not measured: nowhere.py:Missing: unavailable: " in done.stderr
     assert [m.status for m in race_file.read(record).measurements] == ["unavailable"]
+
+
+def test_advice_names_the_fastest_and_what_could_not_be_measured(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "record.json"
+    asked = "advise 4-3-2 --batch-sizes 2 --budget 10 --impl numpy,numpy-inplace,nowhere.py:Missing --record"
+    done = CliRunner().invoke(commands, [*asked.split(), str(record)])
+    assert done.exit_code == 4
+    assert "not measured: nowhere.py:Missing: unavailable: " in done.stderr
+    printed = capfd.readouterr().out
+    assert re.search(r"4-3-2 sigmoid mean_squared_error, step, .*: numpy(-inplace)? is fastest: ", printed)
+    assert "Not tried (a package is not installed): nowhere.py:Missing" in printed
+    found = race_file.read(record)
+    assert found.settings["until"] == "ranking"
+    assert set(found.implementations["numpy"].versions) == {"numpy"}
+    assert found.implementations["numpy"].install_bytes == 0
+
+
+def test_a_race_is_reported_over_its_baseline(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    asked = "race --workload xor --batch-sizes 1 --budget 3 --impl numpy,loops --baseline numpy --record"
+    done = CliRunner().invoke(commands, [*asked.split(), str(record)])
+    assert done.exit_code == 0
+    assert race_file.read(record).settings["baseline"] == "numpy"
+    assert "numpy: time of one call; the others: times as fast" in done.stdout
 
 
 def test_a_record_that_another_race_writes_is_refused(tmp_path: Path) -> None:

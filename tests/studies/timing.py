@@ -28,6 +28,7 @@ from benchmarks.measure import clock
 from benchmarks.measure.process import ROOT
 from benchmarks.race.conductor import Plan, Race
 from benchmarks.race.progress import Progress, Standing
+from benchmarks.race.questions import Speedups
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 from benchmarks.record.statistics import CONFIDENCE, Interval, interval, speedups, time_of, times
@@ -73,7 +74,8 @@ def race(
     """A race of these implementations, of all where there are none, that has ended."""
     settings, known = options.settings(implementations=names, batch_sizes=batch_sizes)
     described = {name: workload.described() for name, workload in known.items()}
-    plan = Plan(settings, described, ("gradients",), target, BUDGET, TIMEOUT, "a study")
+    question = Speedups(settings.implementations[0], target)
+    plan = Plan(settings, described, ("gradients",), question, BUDGET, TIMEOUT, "a study")
     with tempfile.TemporaryDirectory() as folder:
         running = Race(plan, Path(folder) / "record.json", shown)
         running.run()

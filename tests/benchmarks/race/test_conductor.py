@@ -18,8 +18,11 @@ from benchmarks.race import journal, messages
 from benchmarks.race.conductor import Plan, Race, RaceError
 from benchmarks.race.journal import Journal
 from benchmarks.race.progress import Standing
+from benchmarks.race.questions import Ranking, Speedups
 from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
+from benchmarks.record.ranking import rankings
+from benchmarks.record.statistics import speedups
 from benchmarks.workloads import WORKLOADS
 
 SETTINGS, _ = options.settings(implementations=("loops", "numpy", "numba"), batch_sizes=(1, 16), seed=5)
@@ -31,7 +34,7 @@ def plan(**changes: Any) -> Plan:
         SETTINGS,
         {"digits": WORKLOADS["digits"].described()},
         ("gradients",),
-        target=0.05,
+        question=Speedups("loops", 0.05),
         budget=1000.0,
         timeout=1.0,
         command="a test",
@@ -166,7 +169,7 @@ def test_a_race_goes_on_until_every_speedup_is_narrow(player: Player, tmp_path: 
     running = Race(plan(), tmp_path / "record.json", silent)
     running.run()
     assert len(running.processes) > 5
-    assert all(each.half_width <= 0.05 for each in running.speedups().values())
+    assert all(each.half_width <= 0.05 for each in speedups(running.measurements, "loops").values())
     assert "4 of 4 speedups are known to ±5%" in running.verdict()
 
 
@@ -259,8 +262,8 @@ def test_a_damaged_journal_is_refused_with_its_line(player: Player, tmp_path: Pa
 def test_a_race_that_ended_can_be_added_to(player: Player, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     player.spread = 0.05
-    record = run(path, plan(target=0.5))
-    running = Race(plan(target=1e-9), path, silent)
+    record = run(path, plan(question=Speedups("loops", 0.5)))
+    running = Race(plan(question=Speedups("loops", 1e-9)), path, silent)
     running.resume(journal.entries_of(record))
     player.kill_after = 20
     with pytest.raises(Killed):
@@ -404,3 +407,81 @@ def test_two_races_do_not_write_one_record(tmp_path: Path) -> None:
     with journal.sole(tmp_path / "record.json"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_race_for_the_ranking_drops_the_hopeless_after_one_process(player: Player, tmp_path: Path) -> None:
+    player.spread = 0.01
+    record = run(tmp_path / "record.json", plan(question=Ranking()))
+    counts = collections.Counter(m.implementation for m in record.measurements)
+    assert counts == {"loops": 2, "numpy": 2, "numba": 10}
+    assert record.settings["until"] == "ranking"
+
+
+def test_the_fastest_of_numpy_alone_stays_in_a_race_for_the_ranking(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = Played.measured
+
+    def with_versions(self: Played, cell: Cell) -> messages.Measured:
+        found = measured(self, cell)
+        libraries = ("numpy",) if cell.implementation == "numpy" else ("numpy", "numba")
+        facts = dataclasses.replace(FACTS, versions=dict.fromkeys(libraries, "1"))
+        return messages.Measured(found.measurement, facts)
+
+    monkeypatch.setattr(Played, "measured", with_versions)
+    record = run(tmp_path / "record.json", plan(question=Ranking()))
+    counts = collections.Counter(m.implementation for m in record.measurements)
+    assert counts == {"loops": 2, "numpy": 10, "numba": 10}
+
+
+def test_a_race_for_the_ranking_goes_on_until_it_is_known(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces = {"loops": 1.0, "numpy": 1.08, "numba": 1.6}
+    monkeypatch.setattr(
+        Player, "seconds", lambda self, c: paces[c.implementation] * self.random.lognormvariate(0.0, 0.03)
+    )
+    running = Race(plan(question=Ranking()), tmp_path / "record.json", silent)
+    running.run()
+    assert len(running.processes) > 5
+    assert "2 of 2 rankings are known" in running.verdict()
+    for places in rankings(running.measurements):
+        assert [place.cell.implementation for place in places] == ["loops", "numpy", "numba"]
+
+
+def test_a_race_for_the_ranking_says_which_pairs_it_could_not_tell_apart(
+    player: Player, tmp_path: Path
+) -> None:
+    running = Race(plan(question=Ranking()), tmp_path / "record.json", silent)
+    running.measurements = [
+        race_file.Measurement(
+            *("digits", "gradients", name, 1, "float64", 1, process, "measured"), seconds=(seconds,)
+        )
+        for name, each in (("numpy", (1.0, 1.5)), ("numba", (1.2, 1.0)))
+        for process, seconds in enumerate(each)
+    ]
+    words = running.verdict().splitlines()
+    assert "0 of 1 rankings are known, ties to 3%" in words[0]
+    assert words[1] == "  not numba and numpy at m = 1 (digits, gradients, float64)"
+
+
+def test_compilation_comes_on_top_of_the_budget_where_that_is_asked(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    measuring = Played.measured
+
+    def measured(self: Played, cell: Cell) -> messages.Measured:
+        first = len(self.player.processes) == 1
+        now[0] += 11.0 if first else 1.0
+        found = measuring(self, cell)
+        compiled = dataclasses.replace(found.measurement, compile_seconds=10.0 if first else 0.0)
+        return messages.Measured(compiled, FACTS)
+
+    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Played, "measured", measured)
+    for compiling, processes in ((False, 1), (True, 5)):
+        now[0] = 0.0
+        running = Race(plan(budget=66.0, compiling=compiling), tmp_path / f"{compiling}.json", silent)
+        running.run()
+        assert len(running.processes) == processes

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from benchmarks.race import stopping
+from benchmarks.race.questions import Speedups
+from benchmarks.race.stopping import Found
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
@@ -19,23 +21,33 @@ def cell(name: str, m: int = 1, dtype: str = "float64") -> Cell:
     return Cell("digits", "gradients", m, dtype, 1, name)
 
 
+def next_cells(
+    cells: list[Cell],
+    measurements: list[race_file.Measurement],
+    costs: dict[Cell, float],
+    budget: float,
+    question: stopping.Question = Speedups("loops", 0.05),  # noqa: B008 - it is frozen
+) -> list[Cell]:
+    return stopping.next_cells(cells, Found(measurements, {}, costs), question, budget)
+
+
 def test_first_everything_then_what_is_wide_then_nothing() -> None:
     cells = [cell("loops"), cell("numpy"), cell("numba")]
     steady = [measurement(c.implementation, k) for k in range(5) for c in cells]
-    assert stopping.next_cells(cells, [], 0.05, {}, 1.0, "loops") == cells
-    assert stopping.next_cells(cells, steady[:9], 0.05, {}, 1.0, "loops") == cells
-    assert stopping.next_cells(cells, steady, 0.05, {}, 1.0, "loops") == []
+    assert next_cells(cells, [], {}, 1.0) == cells
+    assert next_cells(cells, steady[:9], {}, 1.0) == cells
+    assert next_cells(cells, steady, {}, 1.0) == []
     wide = [
         m if m.implementation != "numba" else measurement("numba", m.process, 1 + m.process) for m in steady
     ]
-    assert stopping.next_cells(cells, wide, 0.05, {}, 1.0, "loops") == [cell("loops"), cell("numba")]
+    assert next_cells(cells, wide, {}, 1.0) == [cell("loops"), cell("numba")]
 
 
 def test_a_lost_cell_is_not_tried_again() -> None:
     cells = [cell("loops"), cell("numpy")]
     gone = dataclasses.replace(measurement("numpy", 0), status="timed out", seconds=())
     lost = [measurement("loops", 0), gone]
-    assert stopping.next_cells(cells, lost, 0.05, {}, 1.0, "loops") == [cell("loops")]
+    assert next_cells(cells, lost, {}, 1.0) == [cell("loops")]
 
 
 def test_the_budget_buys_the_widest_first() -> None:
@@ -44,18 +56,18 @@ def test_the_budget_buys_the_widest_first() -> None:
     found += [measurement("numpy", k, 1 + k) for k in range(5)]
     found += [measurement("numba", k, 1 + 10 * k) for k in range(5)]
     costs = {cell("loops"): 3.0, cell("numpy"): 1.0, cell("numba"): 1.0}
-    assert stopping.next_cells(cells, found, 0.05, costs, 4.5, "loops") == [cell("loops"), cell("numba")]
-    assert stopping.next_cells(cells, found, 0.05, costs, 5.5, "loops") == cells
-    assert stopping.next_cells(cells, found, 0.05, costs, 3.5, "loops") == []
+    assert next_cells(cells, found, costs, 4.5) == [cell("loops"), cell("numba")]
+    assert next_cells(cells, found, costs, 5.5) == cells
+    assert next_cells(cells, found, costs, 3.5) == []
 
 
 def test_a_small_budget_buys_the_cheapest_at_first() -> None:
     cells = [cell("loops"), cell("numpy"), cell("numba"), cell("loops", m=16), cell("numpy", m=16)]
     found = [dataclasses.replace(measurement(c.implementation, 0), batch_size=c.batch_size) for c in cells]
     costs = {cells[0]: 0.1, cells[1]: 1.0, cells[2]: 5.0, cells[3]: 9.0, cells[4]: 2.0}
-    assert stopping.next_cells(cells, found, 0.05, costs, 1.5, "loops") == cells[:2]
-    assert stopping.next_cells(cells, found, 0.05, costs, 17.1, "loops") == cells
-    assert stopping.next_cells(cells, found, 0.05, costs, 0.05, "loops") == []
+    assert next_cells(cells, found, costs, 1.5) == cells[:2]
+    assert next_cells(cells, found, costs, 17.1) == cells
+    assert next_cells(cells, found, costs, 0.05) == []
 
 
 def test_what_one_process_timed_and_another_predicted_to_be_too_slow_is_tried_again() -> None:
@@ -73,18 +85,18 @@ def test_without_a_baseline_to_pair_with_a_cell_is_not_raced_on() -> None:
         dataclasses.replace(measurement("loops", 1), status="failed", seconds=()),
     ]
     found += [measurement("numpy", k, 1 + k) for k in range(5)]
-    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == []
+    assert next_cells(cells, found, {}, 1.0) == []
 
 
 def test_a_narrow_interval_of_few_pairs_is_not_believed() -> None:
     cells = [cell("loops"), cell("numpy")]
     found = [measurement("loops", k) for k in range(5)] + [measurement("numpy", k) for k in (0, 1)]
-    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == cells
+    assert next_cells(cells, found, {}, 1.0) == cells
     found += [measurement("numpy", k) for k in (2, 3, 4)]
-    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == []
+    assert next_cells(cells, found, {}, 1.0) == []
 
 
 def test_a_cell_that_no_process_has_come_to_is_wanted_however_many_there_were() -> None:
     cells = [cell("loops"), cell("numpy"), cell("numba")]
     found = [measurement(name, k) for k in range(7) for name in ("loops", "numpy")]
-    assert stopping.next_cells(cells, found, 0.05, {}, 1.0, "loops") == [cell("loops"), cell("numba")]
+    assert next_cells(cells, found, {}, 1.0) == [cell("loops"), cell("numba")]

@@ -1,0 +1,35 @@
+"""What a race is about that is asked for advice: who is a contender, and how long it may take."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import impls
+
+INTERPRETED = ("loops", "loops-pypy", "loops-ndarray")
+"""Loops in an interpreter: tens to hundreds of times as slow as the fastest, whatever the network."""
+
+PARALLEL = ("numba-parallel",)
+"""Those whose one idea is several threads: on one they are what they stand on."""
+
+WIDE = 100_000
+"""A network with more connections is wide."""
+
+SECONDS = {False: 60.0, True: 120.0}
+"""How long advice may take on a network that is wide, or is not."""
+
+RACE, SURVEY = 0.75, 0.2
+"""Shares of these seconds: for the race, and for memory and compilation; the rest is the report's."""
+
+
+def contenders(threads: int) -> tuple[str, ...]:
+    """Every implementation that an answer on so many threads may name."""
+    left_out = INTERPRETED if threads > 1 else INTERPRETED + PARALLEL
+    return tuple(name for name in impls.names() if name not in left_out)
+
+
+def seconds(networks: Iterable[impls.Network]) -> float:
+    """How long advice on these networks may take."""
+    connections = (sum(a * b for a, b in itertools.pairwise(network.widths)) for network in networks)
+    return SECONDS[max(connections) > WIDE]

@@ -1,0 +1,149 @@
+"""Who is first, who ties, who is behind, and when that is known."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.record.cells import Cell
+from benchmarks.record.race_file import Facts
+from benchmarks.record.ranking import FEWEST, HOPELESS, MATTERS, groups, light, ranking, undecided
+from benchmarks.record.statistics import Times, Timing
+
+
+def cell(name: str, m: int = 1) -> Cell:
+    return Cell("digits", "step", m, "float64", 1, name)
+
+
+def timed(seconds: dict[str, list[float]]) -> dict[Cell, Times]:
+    """The times of each implementation in process 0, 1 and so on."""
+    return {
+        cell(name): {k: Timing(value, value) for k, value in enumerate(each)}
+        for name, each in seconds.items()
+    }
+
+
+def verdicts(seconds: dict[str, list[float]], light: set[str] | None = None) -> dict[str, str]:
+    return {place.cell.implementation: place.verdict for place in ranking(timed(seconds), light or set())}
+
+
+def test_a_clear_order_is_known_and_ranked() -> None:
+    seconds = {"numpy": [1.5, 1.51, 1.49, 1.5, 1.5], "jax": [1.0, 1.01, 0.99, 1.0, 1.0]}
+    assert verdicts(seconds) == {"jax": "first", "numpy": "behind"}
+    assert undecided(timed(seconds)) == []
+    place = ranking(timed(seconds))[1]
+    assert place.behind.low < 1.5 < place.behind.high
+
+
+def test_a_lead_that_is_real_and_below_what_matters_is_a_tie() -> None:
+    seconds = {"numpy": [1.01] * 5, "jax": [1.0] * 5}
+    assert verdicts(seconds) == {"jax": "first", "numpy": "tie"}
+    assert ranking(timed(seconds))[1].closer
+    assert undecided(timed(seconds)) == []
+
+
+def test_an_interval_that_holds_one_is_a_tie_and_not_known() -> None:
+    seconds = {"numpy": [1.5, 0.9, 1.4, 0.8, 1.3], "jax": [1.0] * 5}
+    assert verdicts(seconds) == {"jax": "first", "numpy": "tie"}
+    assert not ranking(timed(seconds))[1].closer
+    assert undecided(timed(seconds)) == [(cell("jax"), cell("numpy"))]
+
+
+def test_a_ranking_of_too_few_processes_is_not_known() -> None:
+    seconds = {"numpy": [1.5] * (FEWEST - 1), "jax": [1.0] * (FEWEST - 1)}
+    assert undecided(timed(seconds)) == [(cell("jax"), cell("numpy"))]
+    assert verdicts({"numpy": [1.5], "jax": [1.0]}) == {"jax": "first", "numpy": "unknown"}
+
+
+def test_the_hopeless_are_no_contenders_but_for_the_fastest_of_numpy_alone() -> None:
+    slow = HOPELESS * 1.1
+    seconds = {"numba": [1.0] * 5, "numpy": [slow] * 5, "numpy-inplace": [slow * 1.1], "autograd": [slow]}
+    found = verdicts(seconds, {"numpy", "numpy-inplace"})
+    assert found == {"numba": "first", "numpy": "behind", "numpy-inplace": "dropped", "autograd": "dropped"}
+    assert verdicts(seconds) == {
+        "numba": "first",
+        **dict.fromkeys(("numpy", "numpy-inplace", "autograd"), "dropped"),
+    }
+
+
+def test_one_process_in_which_it_keeps_up_makes_a_contender() -> None:
+    assert verdicts({"jax": [1.0, 1.0], "torch": [9.0, 2.0]})["torch"] == "tie"
+
+
+def test_neighbours_are_told_apart_and_each_from_the_first() -> None:
+    noisy = [2.0, 2.6, 1.9, 2.2, 2.4]
+    seconds = {"jax": [1.0] * 5, "torch": noisy, "numpy": [value * 1.001 for value in reversed(noisy)]}
+    assert {frozenset(pair) for pair in undecided(timed(seconds))} == {
+        frozenset({cell("torch"), cell("numpy")})
+    }
+
+
+def test_cells_that_differ_in_more_than_the_implementation_are_ranked_apart() -> None:
+    cells = [cell("jax"), cell("jax", 16), cell("numpy"), cell("numpy", 16)]
+    assert groups(cells) == [[cells[0], cells[2]], [cells[1], cells[3]]]
+
+
+def test_what_needs_nothing_beyond_numpy_is_known_by_its_versions() -> None:
+    def facts(**versions: str) -> Facts:
+        return Facts("an idea", None, ("float64",), False, "none", "columns", versions=versions)
+
+    sheet = {"numpy": facts(numpy="2"), "jax": facts(numpy="2", jax="0.8"), "old record": facts()}
+    assert light(sheet) == {"numpy"}
+
+
+@given(st.lists(st.lists(st.floats(0.1, 10.0), min_size=2, max_size=7), min_size=1, max_size=5), st.randoms())
+def test_a_ranking_depends_on_no_order_and_on_no_unit(values: list[list[float]], rng: random.Random) -> None:
+    seconds = {f"implementation-{k}": each for k, each in enumerate(values)}
+    found = ranking(timed(seconds))
+    assert found[0].verdict == "first"
+    assert all(place.behind.mean >= 1 - 1e-9 or place.behind.pairs < len(values[0]) for place in found[:1])
+    shuffled = list(seconds.items())
+    rng.shuffle(shuffled)
+    faster = {name: [value / 1024 for value in each] for name, each in shuffled}
+    if len({place.seconds.mean for place in found}) == len(found):
+        for one, other in zip(found, ranking(timed(faster)), strict=True):
+            assert (one.cell, one.verdict) == (other.cell, other.verdict)
+            assert one.behind == pytest.approx(other.behind, nan_ok=True)
+
+
+def race(truth: dict[str, float], spread: float, rng: random.Random, most: int = 12) -> dict[Cell, Times]:
+    """The times of a race that looks after every process and ends when the ranking is known."""
+    seconds: dict[str, list[float]] = {name: [] for name in truth}
+    for process in itertools.count(1):
+        for name, value in truth.items():
+            seconds[name].append(value * rng.lognormvariate(0.0, spread))
+        found = timed(seconds)
+        if process == most or not undecided(found):
+            return found
+    raise AssertionError
+
+
+@pytest.mark.parametrize("spread", [0.005, 0.02, 0.06])
+def test_among_equals_a_race_names_no_one_behind(spread: float) -> None:
+    rng = random.Random(7)
+    truth = dict.fromkeys(("a", "b", "c", "d", "e"), 1.0)
+    wrong = sum(
+        any(place.verdict == "behind" for place in ranking(race(truth, spread, rng))) for _ in range(400)
+    )
+    assert wrong <= 400 * 0.05
+
+
+@pytest.mark.parametrize("spread", [0.005, 0.02])
+def test_a_race_that_ends_early_names_nobody_behind_who_is_ahead(spread: float) -> None:
+    rng = random.Random(8)
+    truth = {"a": 1.0, "b": 1.02, "c": 1.05, "d": 1.2, "e": 1.5}
+    upside_down = covered = behind = 0
+    for _ in range(300):
+        places = ranking(race(truth, spread, rng))
+        first = truth[places[0].cell.implementation]
+        pairs = [(place.behind, truth[place.cell.implementation] / first) for place in places[1:]]
+        upside_down += any(lead.low > 1 + MATTERS and ratio < 1 for lead, ratio in pairs)
+        covered += all(lead.low <= ratio <= lead.high for lead, ratio in pairs)
+        behind += any(place.verdict == "behind" for place in places)
+    assert upside_down == 0
+    assert covered >= 300 * 0.95
+    assert behind >= 300 * 0.9
