@@ -362,6 +362,6 @@ def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
         layout=implementation.layout,
         lines_of_code=impls.lines_of_code(source),
         versions=packages.versions(needed),
-        install_bytes=packages.installed_bytes(needed),
+        install_bytes=packages.installed_bytes(needed) if needed else None,
         source=source,
     )
