@@ -9,9 +9,9 @@ class Outside:
     dtypes, same_order, layout, compile_seconds = ("float64", "float32"), False, "samples in columns", 0.0
 
     def __init__(self, problem, dtype="float64", threads=1):
-        known = {*problem.network.activations, problem.network.loss} == {"sigmoid", "mean_squared_error"}
-        if not known or dtype not in self.dtypes or threads != 1:
-            raise impls.Unsupported("sigmoid and mean_squared_error, float64 or float32, one thread only")
+        asked = {*problem.network.activations, problem.network.loss, problem.training, threads}
+        if asked - {"sigmoid", "mean_squared_error", impls.Training(), 1} or dtype not in self.dtypes:
+            raise impls.Unsupported("sigmoid, mean_squared_error, plain descent, one thread only")
         self.w = [np.hstack(wb).astype(dtype) for wb in zip(problem.weights, problem.biases)]
         self.X, self.Y = (np.split(A.astype(dtype), problem.batches, axis=1) for A in (problem.X, problem.Y))
         self.gradients()
