@@ -23,6 +23,13 @@ by m.
 problem, and LAYER. So a call passes one number, the address of the plan, which keeps Python's share of it to
 a fraction of a microsecond, and nothing is allocated after construction.
 
+**Training.** All parameters lie one after another, the weights first, and so do their gradients and what the
+optimizer keeps: an update is one pass over them, and whether there is L2 is decided once. What does not
+depend on the parameter is taken out of the loop, in float64, so that `adam` has one root and one quotient
+left: lr (m / c1) / (sqrt(v / c2) + eps) = (lr sqrt(c2) / c1) m / (sqrt(v) + eps sqrt(c2)). Where there is
+dropout, one pass over a layer's activations draws the mask, applies it, and leaves what the way back is to be
+multiplied by, the mask times g'(z); the inner hash of the masks is a table.
+
 Elementwise loops are plain scalar code that LLVM vectorizes; see `kernels.exponentials` for the exponentials
 and their errors. Fused multiply-adds are the only liberty taken with IEEE arithmetic: NaN and infinities
 behave.
@@ -31,6 +38,7 @@ behave.
 from __future__ import annotations
 
 import functools
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -42,12 +50,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from impls.interface import ACTIVATIONS, LOSSES, Problem, Result, Unsupported
+from impls.interface import ACTIVATIONS, LOSSES, OPTIMIZERS, Problem, Result, Unsupported
+from impls.kernels import masks
 from impls.kernels.exponentials import exp, sigmoid, tanh
 from impls.kernels.intrinsics import (
     Array,
     Int,
     compiled,
+    fma,
+    hashed,
     pointer,
     vector_add,
     vector_length,
@@ -62,6 +73,7 @@ TILE_BYTES = 384 * 1024
 
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
 MEAN_SQUARED_ERROR, BINARY_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY = range(len(LOSSES))
+GRADIENT_DESCENT, MOMENTUM, NESTEROV, RMSPROP, ADAM, ADAMW = range(len(OPTIMIZERS))
 
 PLAN = np.dtype(
     [
@@ -75,6 +87,9 @@ PLAN = np.dtype(
             "threads",
             "start",  # the first sample of the current batch
             "pass_start",  # and of the batch of the last pass
+            "optimizer",
+            "t",  # steps made
+            "seed",  # of dropout
             # Places in `memory`, in numbers.
             "X",  # (M, n_0)
             "Y",  # (M, n_L)
@@ -83,14 +98,19 @@ PLAN = np.dtype(
             "zeros",  # a row of them
             "parameters",
             "gradients",
-            "size",  # how many numbers the parameters are, and the gradients
+            "m",  # what the optimizer keeps
+            "v",
+            "weights",  # how many numbers the weights are, which come first
+            "size",  # how many the parameters are, the gradients, m and v
             "scratch",  # and how many the scratch of a thread
             # Addresses.
             "memory",
             "length",  # numbers in memory
             "table",  # the records of the layers
+            "hashes",  # the inner hashes of the masks
         )
     ]
+    + [(name, np.float64) for name in ("l2", "mu", "rho", "b1", "b2", "eps", "weight_decay")]
 )
 """A problem, as compiled code sees it."""
 
@@ -109,8 +129,13 @@ LAYER = np.dtype(
             "db",
             "a",  # (tile, n_l); in the last layer (m, n_L)
             "dz",  # (tile, n_l)
+            "slope",  # (tile, n_l), where there is dropout: its mask times g'(z)
+            # Dropout.
+            "least",  # the least hash that is kept; 0 where nothing is dropped
+            "hashes",  # the place of (m, n_l) inner hashes, in 32-bit numbers
         )
     ]
+    + [("scale", np.float64)]
 )
 """A layer, as compiled code sees it."""
 
@@ -187,6 +212,51 @@ def activate_backward(g: Int, da: Array, a: Array) -> None:
             da[i] = da[i] if a[i] > 0 else 0
 
 
+# ---- dropout -----------------------------------------------------------------------------------------------
+
+lowbias32: Any = compiled(masks.lowbias32)
+
+
+@compiled
+def key(seed: Int, step: Int, layer: Int) -> Int:
+    """That of `impls.kernels.masks`."""
+    found: Int = lowbias32(lowbias32(lowbias32(seed ^ masks.START) ^ step & masks.MASK) ^ layer)
+    return found
+
+
+@compiled
+def drop_out(g: Int, hashes: Array, key: Any, least: Any, scale: Any, a: Array, slope: Array) -> None:
+    """a times the mask, in the place of a; slope = the mask times g'(z)."""
+    zero, one = a.dtype.type(0), a.dtype.type(1)
+    if g == SIGMOID:
+        for i in range(a.size):
+            factor = scale if hashed(hashes[i] ^ key) >= least else zero
+            slope[i] = factor * (a[i] * (one - a[i]))
+            a[i] *= factor
+    elif g == TANH:
+        for i in range(a.size):
+            factor = scale if hashed(hashes[i] ^ key) >= least else zero
+            slope[i] = factor * (one - a[i] * a[i])
+            a[i] *= factor
+    elif g == RELU:
+        for i in range(a.size):
+            factor = scale if hashed(hashes[i] ^ key) >= least else zero
+            slope[i] = factor if a[i] > 0 else zero
+            a[i] *= factor
+    else:
+        for i in range(a.size):
+            factor = scale if hashed(hashes[i] ^ key) >= least else zero
+            slope[i] = factor
+            a[i] *= factor
+
+
+@compiled
+def multiply(da: Array, slope: Array) -> None:
+    """dz = da slope, in the place of da."""
+    for i in range(da.size):
+        da[i] *= slope[i]
+
+
 # ---- from an address to records and arrays -----------------------------------------------------------------
 
 array_at: Any = numba.carray  # type: ignore[attr-defined]
@@ -211,14 +281,21 @@ def memory_of(plan: Record, real: Any) -> Array:
     return memory
 
 
+@compiled
+def hashes_of(plan: Record, place: Int, size: Int) -> Array:
+    """So many inner hashes from a place."""
+    hashes: Array = array_at(pointer(plan.hashes + place * 4), (size,), np.uint32)
+    return hashes
+
+
 # ---- a tile forward, a tile back ---------------------------------------------------------------------------
 
 
 @compiled
-def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int) -> None:
-    """Samples s ... s + t of the batch through the layers.
+def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int, dropping: bool) -> None:
+    """Samples s ... s + t of the batch through the layers, with dropout or without.
 
-    `scratch` is added to the places of hidden a and of dz: room for one thread among several.
+    `scratch` is added to the places of hidden a, dz and slope: room for one thread among several.
     """
     zero, one = np.int64(0), np.int64(1)  # numba compiles a product of its own for every literal argument
     layers, last = layers_of(plan), plan.layers - 1
@@ -241,6 +318,17 @@ def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int) -> N
             if k == last:
                 copy(memory[z : z + t * n], memory[a : a + t * n])
             activate(layer.g, memory[a : a + t * n])
+        if dropping and layer.least:
+            slope = layer.slope + scratch
+            drop_out(
+                layer.g,
+                hashes_of(plan, layer.hashes + s * n, t * n),
+                np.uint32(key(plan.seed, plan.t, k)),
+                np.uint32(layer.least),
+                memory.dtype.type(layer.scale),
+                memory[a : a + t * n],
+                memory[slope : slope + t * n],
+            )
         x = a
 
 
@@ -281,7 +369,11 @@ def backward_tile(
             )
             # da_prev (t, n_in) = dz w
             product(memory, dx, n_in, zeros, zero, dz, n, one, layer.w, n_in, t, n_in, n, 1.0)
-            activate_backward(below.g, memory[dx : dx + t * n_in], memory[x : x + t * n_in])
+            if below.least:
+                slope = below.slope + scratch
+                multiply(memory[dx : dx + t * n_in], memory[slope : slope + t * n_in])
+            else:
+                activate_backward(below.g, memory[dx : dx + t * n_in], memory[x : x + t * n_in])
             dz = dx
 
 
@@ -290,7 +382,7 @@ def forward_of(memory: Array, plan: Record, scratch: Int, start: Int, stop: Int)
     """Forward for samples start ... stop of the batch."""
     tile = plan.tile
     for s in range(start, stop, tile):
-        forward_tile(memory, plan, scratch, s, min(tile, stop - s))
+        forward_tile(memory, plan, scratch, s, min(tile, stop - s), False)
 
 
 @compiled
@@ -299,18 +391,123 @@ def gradients_of(memory: Array, plan: Record, scratch: Int, gradients: Int, star
     tile, m = plan.tile, plan.batch
     for s in range(start, stop, tile):
         t = min(tile, stop - s)
-        forward_tile(memory, plan, scratch, s, t)
+        forward_tile(memory, plan, scratch, s, t, True)
         backward_tile(memory, plan, scratch, gradients, s, t, s == start, 1.0 / m if s + t == stop else 1.0)
+
+
+# ---- the update --------------------------------------------------------------------------------------------
+
+
+@compiled
+def descend(p: Array, dp: Array, rate: Any, l2: Any) -> None:
+    """p -= rate (dp + l2 p)."""
+    if l2 == 0:
+        for i in range(p.size):
+            p[i] -= rate * dp[i]
+    else:
+        for i in range(p.size):
+            p[i] -= rate * fma(l2, p[i], dp[i])
+
+
+@compiled
+def momentum(p: Array, dp: Array, v: Array, rate: Any, l2: Any, mu: Any) -> None:
+    """v = mu v + g; p -= rate v."""
+    for i in range(p.size):
+        v_i = v[i] = fma(mu, v[i], fma(l2, p[i], dp[i]))
+        p[i] -= rate * v_i
+
+
+@compiled
+def nesterov(p: Array, dp: Array, v: Array, rate: Any, l2: Any, mu: Any) -> None:
+    """v = mu v + g; p -= rate (g + mu v)."""
+    for i in range(p.size):
+        g = fma(l2, p[i], dp[i])
+        v_i = v[i] = fma(mu, v[i], g)
+        p[i] -= rate * fma(mu, v_i, g)
+
+
+@compiled
+def rmsprop(p: Array, dp: Array, v: Array, rate: Any, l2: Any, rho: Any, rest: Any, eps: Any) -> None:
+    """v = rho v + rest g^2; p -= rate g / (sqrt(v) + eps)."""
+    for i in range(p.size):
+        g = fma(l2, p[i], dp[i])
+        v_i = v[i] = fma(rho, v[i], rest * (g * g))
+        p[i] -= rate * (g / (math.sqrt(v_i) + eps))
+
+
+@compiled
+def adam(
+    p: Array,
+    dp: Array,
+    m: Array,
+    v: Array,
+    rate: Any,
+    l2: Any,
+    b1: Any,
+    rest1: Any,
+    b2: Any,
+    rest2: Any,
+    eps: Any,
+    decay: Any,
+) -> None:
+    """m = b1 m + rest1 g; v = b2 v + rest2 g^2; p -= rate m / (sqrt(v) + eps) + decay p."""
+    for i in range(p.size):
+        p_i = p[i]
+        g = fma(l2, p_i, dp[i])
+        m_i = m[i] = fma(b1, m[i], rest1 * g)
+        v_i = v[i] = fma(b2, v[i], rest2 * (g * g))
+        p[i] = p_i - fma(decay, p_i, rate * m_i / (math.sqrt(v_i) + eps))
+
+
+@compiled
+def update_some(
+    memory: Array, plan: Record, learning_rate: float, start: Int, stop: Int, l2: float, weight_decay: float
+) -> None:
+    """Step t of the optimizer for parameters start ... stop."""
+    real = memory.dtype.type
+    optimizer = plan.optimizer
+    p = memory[plan.parameters + start : plan.parameters + stop]
+    dp = memory[plan.gradients + start : plan.gradients + stop]
+    rate = real(learning_rate)
+    if optimizer == GRADIENT_DESCENT:
+        descend(p, dp, rate, real(l2))
+        return
+    v = memory[plan.v + start : plan.v + stop]
+    if optimizer == MOMENTUM:
+        momentum(p, dp, v, rate, real(l2), real(plan.mu))
+    elif optimizer == NESTEROV:
+        nesterov(p, dp, v, rate, real(l2), real(plan.mu))
+    elif optimizer == RMSPROP:
+        rmsprop(p, dp, v, rate, real(l2), real(plan.rho), real(1 - plan.rho), real(plan.eps))
+    else:
+        t = float(plan.t)
+        c1, root = 1 - plan.b1**t, math.sqrt(1 - plan.b2**t)
+        adam(
+            p,
+            dp,
+            memory[plan.m + start : plan.m + stop],
+            v,
+            real(learning_rate * root / c1),
+            real(l2),
+            real(plan.b1),
+            real(1 - plan.b1),
+            real(plan.b2),
+            real(1 - plan.b2),
+            real(plan.eps * root),
+            real(learning_rate * weight_decay),
+        )
 
 
 @compiled
 def update(memory: Array, plan: Record, learning_rate: float) -> None:
-    """w -= learning_rate dw, b -= learning_rate db, and w^T afresh; on to the next batch (cyclic)."""
-    rate = memory.dtype.type(learning_rate)
-    parameters = memory[plan.parameters : plan.parameters + plan.size]
-    gradients = memory[plan.gradients : plan.gradients + plan.size]
-    for i in range(plan.size):
-        parameters[i] -= rate * gradients[i]
+    """All parameters, and w^T afresh; on to the next batch (cyclic)."""
+    plan.t += 1
+    weight_decay = plan.weight_decay if plan.optimizer == ADAMW else 0.0
+    if plan.l2 == 0 and weight_decay == 0:
+        update_some(memory, plan, learning_rate, 0, plan.size, 0.0, 0.0)
+    else:
+        update_some(memory, plan, learning_rate, 0, plan.weights, plan.l2, weight_decay)
+        update_some(memory, plan, learning_rate, plan.weights, plan.size, 0.0, 0.0)
     layers = layers_of(plan)
     for k in range(1, plan.layers):
         layer = layers[k]
@@ -397,24 +594,41 @@ class Layout:
         self.plan, self.layers = plan, layers = np.zeros((), PLAN), np.zeros(L, LAYER)
         for name, value in (("layers", L), ("samples", M), ("batch", m), ("threads", threads)):
             plan[name] = value
+        rates = (*problem.dropout, 0.0)
+        dropped = sum(width for width, rate in zip(n[1:], rates, strict=True) if rate)
         # Rows of a tile: a multiple of 8, so that only a batch's last tile has rows left over.
-        row_bytes = (n[0] + 2 * sum(n[1:])) * item
+        row_bytes = (n[0] + 2 * sum(n[1:]) + dropped) * item + 4 * dropped
         plan["tile"] = tile = min(m, max(16, TILE_BYTES // row_bytes // 8 * 8))
         plan["loss"] = list(LOSSES).index(network.loss)
         layers["n_in"], layers["n"] = n[:-1], n[1:]
         layers["g"] = [ACTIVATIONS.index(g) for g in network.activations]
 
+        training = problem.training
+        plan["optimizer"] = list(OPTIMIZERS).index(training.optimizer)
+        plan["seed"] = training.seed
+        for name in ("l2", "mu", "rho", "b1", "b2", "eps", "weight_decay"):
+            plan[name] = getattr(training, name)
+
         plan["parameters"] = end
         for layer in layers:
-            layer["w"], layer["b"] = take(layer["n"], layer["n_in"]), take(layer["n"])
+            layer["w"] = take(layer["n"], layer["n_in"])
+        plan["weights"] = end
+        for layer in layers:
+            layer["b"] = take(layer["n"])
         plan["size"] = plan["gradients"] = size = end
         layers["dw"], layers["db"] = layers["w"] + size, layers["b"] + size
         end += threads * size
+        plan["m"], plan["v"] = end, end + (OPTIMIZERS[training.optimizer] - 1) * size
+        end += OPTIMIZERS[training.optimizer] * size
         plan["one"], plan["zeros"] = take(1), take(max(n))
         layers["wt"][0] = layers["w"][0]
         for layer in layers[1:]:
             layer["wt"] = take(layer["n_in"], layer["n"])
         scratch = end
+        for layer, rate in zip(layers, rates, strict=True):
+            if rate:
+                layer["least"], layer["scale"] = masks.threshold(rate), masks.scale(rate)
+                layer["slope"] = take(tile, layer["n"])
         for layer in layers[:-1]:
             layer["a"], layer["dz"] = take(tile, layer["n"]), take(tile, layer["n"])
         layers["dz"][-1] = take(tile, n[L])
@@ -427,6 +641,14 @@ class Layout:
         self.memory = raw[-raw.ctypes.data % 64 :][: (end + SLACK) * item].view(dtype)
         plan["memory"], plan["length"] = self.memory.ctypes.data, self.memory.size
         plan["table"] = layers.ctypes.data
+        # index i m + s of neuron i and sample s, samples in rows
+        tables = [
+            masks.lowbias32(np.arange(m * width, dtype=np.uint32)).reshape(width, m).T.ravel() if rate else []
+            for width, rate in zip(n[1:], rates, strict=True)
+        ]
+        layers["hashes"] = np.cumsum([0, *map(len, tables)])[:-1]
+        self.hashes = np.concatenate(tables).astype(np.uint32)
+        plan["hashes"] = self.hashes.ctypes.data
         self.address: int = plan.ctypes.data
 
         self.at(plan["one"], 1)[...] = 1
@@ -493,12 +715,23 @@ class NumbaBlocked:
         def at(place: Any, *shape: Any) -> NDArray[np.float64]:
             return self.laid_out.at(place, *shape).astype(np.float64)
 
-        def matrices(field: str) -> tuple[NDArray[np.float64], ...]:
+        def matrices(field: str, away: int = 0) -> tuple[NDArray[np.float64], ...]:
             first, *others = layers  # the first layer's lie transposed
             return (
-                at(first[field], first["n_in"], first["n"]).T.copy(),
-                *(at(layer[field], layer["n"], layer["n_in"]) for layer in others),
+                at(first[field] + away, first["n_in"], first["n"]).T.copy(),
+                *(at(layer[field] + away, layer["n"], layer["n_in"]) for layer in others),
             )
+
+        def columns(field: str, away: int = 0) -> tuple[NDArray[np.float64], ...]:
+            return tuple(at(layer[field] + away, layer["n"], 1) for layer in layers)
+
+        state: tuple[Any, ...] = ()
+        kinds = OPTIMIZERS[self.problem.training.optimizer]
+        if kinds or layers["least"].any():
+            for kept in ("m", "v")[2 - kinds :]:
+                away = plan[kept] - plan["parameters"]
+                state += (*matrices("w", away), *columns("b", away))
+            state += (int(plan["t"]),)
 
         n_L = network.widths[-1]
         a, z = at(layers[-1]["a"], m, n_L).T, at(plan["z"], m, n_L).T
@@ -507,9 +740,10 @@ class NumbaBlocked:
             loss=cost(network.loss, z, a, y),
             output=a.copy(),
             dw=matrices("dw"),
-            db=tuple(at(layer["db"], layer["n"], 1) for layer in layers),
+            db=columns("db"),
             weights=matrices("w"),
-            biases=tuple(at(layer["b"], layer["n"], 1) for layer in layers),
+            biases=columns("b"),
+            state=state,
         )
 
 

@@ -87,6 +87,22 @@ def from_bits(typing_context: Any, bits: Any) -> Any:
 
 
 @intrinsic
+def hashed(typing_context: Any, x: Any) -> Any:
+    """`impls.kernels.masks.lowbias32` of a 32-bit number; numba's own product of two of them has 64 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def shifted(x: Any, bits: int) -> Any:
+            return builder.xor(x, builder.lshr(x, x.type(bits)))
+
+        (x,) = args
+        x = builder.mul(shifted(x, 16), x.type(0x7FEB352D))
+        x = builder.mul(shifted(x, 15), x.type(0x846CA68B))
+        return shifted(x, 16)
+
+    return types.uint32(types.uint32), generate
+
+
+@intrinsic
 def pointer(typing_context: Any, address: Any) -> Any:
     """The place at an address, which `numba.carray` makes an array of."""
 

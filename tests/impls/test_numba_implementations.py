@@ -15,7 +15,7 @@ import pytest
 import threadpoolctl
 
 import impls
-from impls import Network, Problem
+from impls import OPTIMIZERS, Network, Problem, Training
 
 numba = pytest.importorskip("numba")
 
@@ -73,8 +73,11 @@ def test_train_is_as_many_steps_bit_for_bit(network, name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_numba_blocked_allocates_no_memory_after_construction(network, dtype):
-    race = impls.load("numba-blocked")(Problem.random(network, 600, 300), dtype=dtype)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_numba_blocked_allocates_no_memory_after_construction(network, dtype, optimizer, dropout):
+    training = Training(optimizer, l2=1e-3, dropout=dropout)
+    race = impls.load("numba-blocked")(Problem.random(network, 600, 300, training=training), dtype=dtype)
     race.gradients()
     race.step(0.1)
     runtime = numba.core.runtime._nrt_python

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import impls
-from impls import Network, Problem
+from impls import OPTIMIZERS, Network, Problem, Training
 
 NAMES = ("numpy-sample", "numpy", "numpy-inplace")
 
@@ -36,9 +36,16 @@ def test_every_array_is_of_the_dtype_asked_for(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.activations[-1])
-def test_numpy_inplace_allocates_no_array_after_construction(network: Network, dtype: str) -> None:
+@pytest.mark.parametrize(
+    "training",
+    [Training(), *(Training(optimizer, l2=1e-3, dropout=0.5) for optimizer in OPTIMIZERS)],
+    ids=lambda training: training.optimizer,
+)
+def test_numpy_inplace_allocates_no_array_after_construction(
+    network: Network, training: Training, dtype: str
+) -> None:
     m = 1024
-    race = impls.load("numpy-inplace")(Problem.random(network, 2 * m, m), dtype)
+    race = impls.load("numpy-inplace")(Problem.random(network, 2 * m, m, training=training), dtype)
     smallest = 10 * m * np.dtype(dtype).itemsize
     calls: tuple[Callable[[], Any], ...] = (
         race.forward,
