@@ -107,4 +107,14 @@ class WorksInAThread(Sound):
         return super().export()
 
 
-CHEATS = (KeepsGradients, KeepsOutputs, ComputesOnExport, ComputesOnEveryExport, WorksInAThread)
+class RepeatsOnce(Sound):
+    """Gradients that are asked for several times at once are computed once."""
+
+    def repeat(self, method: str, times: int, *arguments: float) -> None:
+        for _ in range(1 if method == "gradients" else times):
+            getattr(self, method)(*arguments)
+
+
+CHEATS = (
+    *(KeepsGradients, KeepsOutputs, ComputesOnExport, ComputesOnEveryExport, WorksInAThread, RepeatsOnce),
+)

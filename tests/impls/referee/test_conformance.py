@@ -113,6 +113,12 @@ class TrainsItsOwnWay(NumpyBatch):
         super().train(steps, learning_rate * (1 + 2**-40))
 
 
+class RepeatsAStepLess(NumpyBatch):
+    def repeat(self, method: str, times: int, *arguments: float) -> None:
+        for _ in range(times - (method == "step")):
+            getattr(self, method)(*arguments)
+
+
 class ForgetsAStep(NumpyBatch):
     def train(self, steps: int, learning_rate: float) -> None:
         super().train(max(steps - 1, 0), learning_rate)
@@ -200,6 +206,7 @@ def test_loops_pass_and_do_not_claim_float32() -> None:
         (SharesState, "implementations are independent", "another problem's race"),
         (AnotherNetworksGradients, "every activation and cost", r"dw\[\d\] at .* times its bound"),
         (TrainsItsOwnWay, "train(n) is n steps", r"train\(5\) and 5 steps: .*"),
+        (RepeatsAStepLess, "repeat(n) is n calls", r"step repeated 4 times and 4 calls: "),
         (ForgetsAStep, "train(n) is n steps", r"train\(5\) and 5 steps: .*"),
         (DrawsLots, "two calls agree", r"two calls of gradients: dw\[\d\] differs at"),
         (ExportsItsOwnArrays, "exports are copies", r"weights\[0\] of an earlier export changes"),

@@ -38,6 +38,7 @@ def series(**changed: list[float]) -> honesty.Series:
     [
         ({"again": [1e-5] * 9}, "a second gradients takes what the first takes"),
         ({"forward_again": [1e-5] * 9}, "a second forward takes what the first takes"),
+        ({"repeated": [1e-3] * 9}, "gradients repeated 8 times take 8 times as long"),
         ({"step": [1e-3] * 9}, "a step takes what its gradients take"),
         ({"gradients": [1e-4] * 9, "export": [0.01] * 9}, "a first export takes what a second takes"),
         ({"gradients": [1e-5] * 9, "export_again": [0.01] * 9}, "an export copies and nothing more"),
