@@ -208,6 +208,14 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def lesson(session: nox.Session) -> None:
+    """Run the lesson and its notebook, and time its blocks; `gradrace gallery --lesson` takes the file in."""
+    session.install("-e", ".", "jupytext", "nbclient", "ipykernel")
+    session.run("python", "-m", "benchmarks.measure.lesson", *session.posargs)
+    session.run("python", "-m", "tests.studies.notebook", "--run")
+
+
+@nox.session
 def scale(session: nox.Session) -> None:
     """What drawing a record of 20,000 measurements costs; fails at 20 s or 1 GiB."""
     session.install("-e", ".[page]", *TESTS)

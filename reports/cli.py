@@ -237,17 +237,21 @@ def ranking(analysis: Analysis) -> None:
 @click.option(
     "--headline", type=FILE, callback=_analysis, help="Take this record of a headline into the gallery first."
 )
-def gallery(race: Analysis | None, headline: Analysis | None) -> None:
+@click.option("--lesson", type=FILE, help="Take this file of `nox -s lesson` into the gallery first.")
+def gallery(race: Analysis | None, headline: Analysis | None, lesson: Path | None) -> None:
     """Redraw the pictures and the figures of the documents.
 
     They are those of the records in docs/gallery.
     """
+    from benchmarks.record import lesson_file
     from reports import gallery as drawing
     from reports.render import figures
 
     for name, given in ((drawing.RACE, race), (drawing.HEADLINE, headline)):
         if given is not None:
             click.echo(drawing.adopt(given.record, name))
+    if lesson is not None:
+        click.echo(lesson_file.write(lesson_file.read(lesson), drawing.DOCS / "gallery" / drawing.LESSON))
     for path in drawing.redraw(figures):
         click.echo(path)
 

@@ -11,15 +11,18 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks.record import documents, files, race_file
+from benchmarks.record import documents, files, lesson_file, race_file
+from benchmarks.record.lesson_file import Lesson
 from benchmarks.record.race_file import Record
 from reports import text
 from reports.analysis import Analysis, Panel
-from reports.charts.canvas import picture
+from reports.charts.canvas import both_themes
+from reports.charts.lesson import blocks_chart, learning_chart, shapes_chart
+from reports.charts.speed import speedup_chart
 from reports.style import duration, factor
 
 DOCS = Path(__file__).parents[1] / "docs"
-RACE, HEADLINE = "race.json", "headline.json"
+RACE, HEADLINE, LESSON = "race.json", "headline.json", "lesson.json"
 
 HEADINGS = {RACE: "The race", HEADLINE: "The article's experiment"}
 
@@ -52,15 +55,51 @@ def redraw(
         lines += [f"## {HEADINGS[name]}", "", text.escape(shown.answer), ""]
         lines += [f"Raced by `{analysis.record.command}`.", ""]
         for title, file, figure in figures(analysis, panel, baseline):
-            written += picture(figure, docs / "gallery" / file, kinds=("svg",))
-            lines += [f"### {title}", "", f"![{title}](gallery/{file}.svg)", ""]
+            written += both_themes(figure, docs / "gallery" / file)
+            lines += [f"### {title}", "", shown_in_both(title, f"gallery/{file}"), ""]
         table = text.markdown_table(shown.head, shown.rows)
         lines += [*table, "", text.escape(text.machine(analysis.record)), ""]
     written.append(files.write(docs / "gallery.md", "\n".join(lines).encode()))
+    written += both_themes(hero(found[RACE]), docs / "gallery" / "hero")
+    lesson = lesson_file.read(docs / "gallery" / LESSON)
+    for name, figure in (
+        ("lesson-blocks", blocks_chart(lesson)),
+        ("lesson-learning", learning_chart(lesson)),
+        ("lesson-shapes", shapes_chart()),
+    ):
+        written += both_themes(figure, docs / "gallery" / name)
     for page in filter(Path.exists, pages(docs)):
-        renewed = renew(page.read_text(encoding="utf-8"), found[RACE], found[HEADLINE])
+        renewed = renew(page.read_text(encoding="utf-8"), found[RACE], found[HEADLINE], lesson)
         written.append(files.write(page, renewed.encode()))
     return written
+
+
+HERO = ("loops", "loops-ndarray", "numpy-sample", "numpy", "numba-loops", "numba", "numba-blocked")
+"""The lines of the README's picture: one for each idea."""
+
+
+def hero(race: Analysis) -> Figure:
+    """The README's picture: the speedups of a few implementations, with what they show as the title."""
+    panel, baseline = race.panel(), race.baseline()
+    rows = race.rows(panel, baseline)
+    rows = rows[rows["implementation"].isin(HERO)]
+    known = rows[rows["basis"] != "projected"].dropna(subset=["speedup"])
+    if known.empty:
+        return speedup_chart(rows, baseline)
+    best = known.nlargest(1, "speedup").iloc[0]
+    title = (
+        f"The same gradients, {factor(best['speedup'])} as fast as {baseline}: "
+        f"{best['implementation']}, {best['batch_size']:,} samples at once"
+    )
+    return speedup_chart(rows, baseline, title=title)
+
+
+def shown_in_both(title: str, path: str) -> str:
+    """A picture in Markdown that follows the reader's theme."""
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{path}-dark.svg">'
+        f'<img alt="{title}" src="{path}.svg"></picture>'
+    )
 
 
 def pages(docs: Path = DOCS) -> list[Path]:
@@ -68,19 +107,25 @@ def pages(docs: Path = DOCS) -> list[Path]:
     return [docs.parent / "README.md", docs / "lesson.md", docs / "results.md"]
 
 
-FIGURE = re.compile(r"<!--(factor|time|total) ([^>]*)-->.*?<!--/-->", re.DOTALL)
+FIGURE = re.compile(r"<!--(factor|time|total|block|accuracy) ([^>]*)-->.*?<!--/-->", re.DOTALL)
 """A figure in a page: `<!--factor numba loops 1024-->1,530x<!--/-->`, `<!--time loops 1-->...<!--/-->`,
-`<!--total loops-->...<!--/-->`, `<!--total numpy loops-->514x<!--/-->`. What stands between the marks is
-renewed from the records."""
+`<!--total loops-->...<!--/-->`, `<!--total numpy loops-->514x<!--/-->`, and of the lesson's code blocks
+`<!--block loops 1-->...<!--/-->`, `<!--block numpy_batch loops 64-->...<!--/-->`,
+`<!--accuracy zeros-->...<!--/-->`. What stands between the marks is renewed from the records."""
 
 
-def renew(page: str, race: Analysis, headline: Analysis) -> str:
+def renew(page: str, race: Analysis, headline: Analysis, lesson: Lesson) -> str:
     """`page` with every figure as the records have it; raises UnknownFigure for one that they lack."""
 
     def figure(found: re.Match[str]) -> str:
         kind, arguments = found[1], found[2]
         names = arguments.split()
-        words = _total(headline, names) if kind == "total" else _of_cell(race, kind, names)
+        if kind == "total":
+            words = _total(headline, names)
+        elif kind in ("block", "accuracy"):
+            words = _of_lesson(lesson, kind, names)
+        else:
+            words = _of_cell(race, kind, names)
         return f"<!--{kind} {arguments}-->{words}<!--/-->"
 
     return FIGURE.sub(figure, page)
@@ -106,6 +151,20 @@ def _total(headline: Analysis, names: Sequence[str]) -> str:
         if name not in totals:
             raise UnknownFigure(f"expected {name} in the gallery's headline")
     first, *below = (totals[name].mean for name in names)
+    return factor(below[0] / first) if below else duration(first)
+
+
+def _of_lesson(lesson: Lesson, kind: str, arguments: Sequence[str]) -> str:
+    """The time of a block at a batch size, its factor over another one, or the accuracy of a training."""
+    try:
+        if kind == "accuracy":
+            return f"{lesson.accuracy[arguments[0]]:.1%}"
+        *names, size = arguments
+        first, *below = (lesson.seconds[name][int(size)] for name in names)
+    except KeyError as error:
+        raise UnknownFigure(
+            f"expected {kind} {' '.join(arguments)} in the lesson's file, got no {error}"
+        ) from None
     return factor(below[0] / first) if below else duration(first)
 
 

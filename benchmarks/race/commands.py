@@ -335,6 +335,7 @@ def train(
 @RATE
 @BUDGET
 @click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="The record.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted headline.")
 @WORKLOAD
 @DTYPE
 @click.pass_context
@@ -347,6 +348,7 @@ def headline(
     dropout: tuple[float, ...],
     workload: str,
     record: Path,
+    resume: bool,
     **experiment: Any,
 ) -> None:
     """Time 100,000 steps on the digits, the article's experiment.
@@ -363,7 +365,9 @@ def headline(
     known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
     experiments = [messages.Experiment(workload=name, **experiment) for name in known]
     with journal.sole(record):
-        found = headline.main(implementations or impls.names(), experiments, record, _command_line(ctx))
+        found = headline.main(
+            implementations or impls.names(), experiments, record, _command_line(ctx), resume
+        )
     _warn_of_no_commit()
     _end(ctx, _lost(found, implementations))
 

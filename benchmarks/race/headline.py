@@ -19,6 +19,7 @@ from benchmarks.race import report
 from benchmarks.race.messages import PROCESSES, Experiment, Train, Trained
 from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Status
+from benchmarks.record.merging import check_source, must_agree
 
 SERVE = "benchmarks.race.steps:serve"
 """Whom an order to train goes to; by its name, since whoever orders loads nothing that computes."""
@@ -32,17 +33,49 @@ def in_full(measurement: race_file.Measurement, steps: int) -> bool:
     return len(measurement.seconds) * measurement.iterations >= steps
 
 
-def findings(names: Sequence[str], experiments: Sequence[Experiment]) -> Iterator[Trained]:
-    """Every implementation's in every experiment: one of a run in full, several to project from."""
-    process = 0
+def findings(
+    names: Sequence[str], experiments: Sequence[Experiment], kept: Sequence[Trained] = ()
+) -> Iterator[Trained]:
+    """What `kept` lacks of every implementation and experiment: one run in full, or a sample of several."""
+    process = len(kept)
+    facts = {each.measurement.implementation: each.facts for each in kept}
     for experiment, name in itertools.product(experiments, names):
-        for _ in range(PROCESSES):
+        of_it = [each.measurement for each in kept if each.measurement.cell == experiment.cell(name)]
+        while not _enough(of_it, experiment.steps):
             found = _run(name, experiment)
-            measurement = dataclasses.replace(found.measurement, process=process)
+            if (known := facts.get(name)) and found.facts:
+                check_source(name, known, found.facts)
+            of_it.append(dataclasses.replace(found.measurement, process=process))
             process += 1
-            yield Trained(measurement, found.process, found.facts)
-            if measurement.status != "measured" or in_full(measurement, experiment.steps):
-                break
+            yield Trained(of_it[-1], found.process, found.facts)
+
+
+def _enough(of_it: Sequence[race_file.Measurement], steps: int) -> bool:
+    """Whether an implementation needs no further process."""
+    if not of_it or len(of_it) == PROCESSES:
+        return bool(of_it)
+    return of_it[-1].status != "measured" or in_full(of_it[-1], steps)
+
+
+def earlier(path: Path, experiments: Sequence[Experiment], names: Sequence[str]) -> list[Trained]:
+    """What an interrupted headline found whose record was to be at `path`.
+
+    Raises ValueError where there is none, or where it was another experiment or on another machine.
+    """
+    partial = race_file.partial_of(path)
+    if not partial.exists():
+        raise ValueError(
+            f"--resume: expected an interrupted headline at {partial}, found none; run it without --resume"
+        )
+    kept = race_file.read(partial)
+    now = record((), experiments, names, "")
+    must_agree("settings", kept.settings, now.settings)
+    must_agree("machine", kept.machine, now.machine)
+    must_agree("versions", kept.versions, now.versions)
+    return [
+        Trained(m, kept.processes[m.process], kept.implementations.get(m.implementation))
+        for m in kept.measurements
+    ]
 
 
 def _run(name: str, experiment: Experiment) -> Trained:
@@ -112,10 +145,11 @@ def _processes(found: Sequence[Trained]) -> tuple[race_file.Process, ...]:
 
 
 def main(
-    names: Sequence[str], experiments: Sequence[Experiment], path: Path, command: str
+    names: Sequence[str], experiments: Sequence[Experiment], path: Path, command: str, resume: bool = False
 ) -> list[race_file.Measurement]:
-    """Run the experiments, write their record and print its report."""
-    return keep(findings(names, experiments), names, experiments, path, command)
+    """Run the experiments, or go on with them, write their record and print its report."""
+    kept = earlier(path, experiments, names) if resume else []
+    return keep(findings(names, experiments, kept), names, experiments, path, command, kept)
 
 
 def keep(
@@ -124,13 +158,15 @@ def keep(
     experiments: Sequence[Experiment],
     path: Path,
     command: str,
+    kept: Sequence[Trained] = (),
 ) -> list[race_file.Measurement]:
-    """Write the record of what is found, and print its report; what there is so far is kept beside it.
+    """Write the record of what was `kept` and is found, and print its report; what there is so far is kept
+    beside it.
 
     Where nothing was measured there is no record.
     """
     partial = race_file.partial_of(path)
-    found = []
+    found = list(kept)
     # Lines, and nothing that moves: the processes are to have the machine for themselves.
     print(f"{names[0]} ...", file=sys.stderr)
     for each in findings:
@@ -142,7 +178,7 @@ def keep(
         took = f"{each.process.seconds:.3g} s"
         came = took if done.status == "measured" else f"{done.status}: {done.reason}"
         print(f"{', '.join([*words, done.implementation])}: {came}", file=sys.stderr)
-    partial.unlink()
+    partial.unlink(missing_ok=True)
     measurements = [each.measurement for each in found]
     if any(m.status == "measured" for m in measurements):
         race_file.write(record(found, experiments, names, command), path)

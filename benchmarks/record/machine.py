@@ -73,7 +73,8 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     """The machine: its CPU, memory and system, and nothing that names its owner."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
+        "microcode": _cpu_fact("microcode"),
         "cores": os.cpu_count() or 1,
         "caches": _caches(),
         "memory_bytes": _memory(),
@@ -92,11 +93,13 @@ def text(path: Path) -> str:
         return ""
 
 
-def _cpu_model() -> str:
+def _cpu_fact(name: str) -> str:
+    """What the kernel states of the first CPU under this name; empty where it states nothing."""
     for line in text(Path("/proc/cpuinfo")).splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
 
 
 def _caches() -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.record import files
+from reports.charts.themes import dark
 
 INK, FAINT, GRID = "#222222", "#5c5c5c", "#e3e3e3"
 
@@ -35,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "svg.hashsalt": "gradrace",  # the same ids, hence the same bytes, on every run
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text that can be searched, selected and read aloud
 }
 
 DPI = 160
@@ -123,7 +124,20 @@ def drawn(figure: Figure, kind: str) -> bytes:
     metadata = {"Date": None, "Creator": "gradrace"} if kind == "svg" else {"Software": "gradrace"}
     with settings():
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-    return buffer.getvalue()
+    content = buffer.getvalue()
+    # Verdana has the widths of DejaVu Sans, on systems that lack it.
+    return (
+        content.replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif") if kind == "svg" else content
+    )
+
+
+def both_themes(figure: Figure, path: Path) -> list[Path]:
+    """Write `figure` as an SVG for a light page and as one for a dark page; the files written."""
+    light = drawn(figure, "svg")
+    return [
+        files.write(path.with_name(f"{path.name}.svg"), light),
+        files.write(path.with_name(f"{path.name}-dark.svg"), dark(light)),
+    ]
 
 
 def picture(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:

@@ -43,7 +43,7 @@ def time_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
 
 
 @settings()
-def speedup_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
+def speedup_chart(panel: pd.DataFrame, baseline: str, shape: str = "", title: str = "") -> Figure:
     """How many times as fast as `baseline`, against batch size; rings where lines cross."""
     drawn = panel.assign(
         value=panel["speedup"],
@@ -58,7 +58,8 @@ def speedup_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure
         dtype = plain(str(first["baseline_dtype"]))
         notes.append(f"1x: {plain(baseline)} in {dtype}, threads: {first['baseline_threads']}")
     subtitle = f"{describe(panel, shape)}; {whiskers(panel)}"
-    figure, axes = canvas(f"Times as fast as {plain(baseline)}", subtitle, [*notes, *missing(panel)])
+    title = title or f"Times as fast as {plain(baseline)}"
+    figure, axes = canvas(title, subtitle, [*notes, *missing(panel)])
     axes.axhline(1.0, color=FAINT, lw=1.0, zorder=1)
     race(axes, drawn, baseline, factor, factor_axis)
     return figure

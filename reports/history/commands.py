@@ -132,9 +132,19 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 @click.option(
     "--machine", help="Machine to follow, by the start of its key.  [default: that with the most commits]"
 )
+@click.option("--changed", is_flag=True, help="Only series that changed their level.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--page", type=click.Path(path_type=Path), help="HTML file to write, with charts.")
 @db_option
-def trend(branch: str | None, machine: str | None, page: Path | None, db: str, **wanted: Any) -> None:
+def trend(
+    branch: str | None,
+    machine: str | None,
+    changed: bool,
+    as_json: bool,
+    page: Path | None,
+    db: str,
+    **wanted: Any,
+) -> None:
     """Show where series changed their level, and at which commit.
 
     This informs, and blocks nothing.
@@ -150,13 +160,16 @@ def trend(branch: str | None, machine: str | None, page: Path | None, db: str, *
             f"{timeline}: expected series with {chosen}, got none; `gradrace history show` lists them"
         )
     found = [trends.trend(track) for track in tracks]
-    terminal.trends(timeline, points, found)
+    shown = [one for one in found if one.steps] if changed else found
+    steps = trends.by_commit(found)
+    (terminal.trends_as_json if as_json else terminal.trends)(timeline, points, shown, steps)
     if page is not None:
         from benchmarks.record import files
         from reports.history import page as trend_page
 
         try:
-            click.echo(files.write(page, trend_page.page(timeline, points, found, store.place).encode()))
+            written = files.write(page, trend_page.page(timeline, points, shown, steps, store.place).encode())
+            click.echo(written, err=as_json)
         except OSError as error:
             raise HistoryError(
                 f"--page {page}: expected a file that can be written, got: {error.strerror or error}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from reports.charts.canvas import drawn
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
-from reports.history.trends import Point, Step, Timeline, Trend, by_commit, changed_versions
+from reports.history.trends import Point, Steps, Timeline, Trend, changed_versions
 from reports.page import markup
 
 MOST_CHARTS = 12
@@ -23,7 +22,13 @@ STEPS_OF_A_COMMIT = 12
 """Rows of one commit in the table of steps; a commit that changes all of them needs no more to show it."""
 
 
-def page(timeline: Timeline, points: Sequence[Point], trends: Sequence[Trend], place: str) -> str:
+def page(
+    timeline: Timeline,
+    points: Sequence[Point],
+    trends: Sequence[Trend],
+    steps_of: Sequence[Steps],
+    place: str,
+) -> str:
     """The page, as text: the steps by commit, pictures of the series that stepped last, a table of all."""
     return markup.render(
         "trends.html",
@@ -34,7 +39,7 @@ def page(timeline: Timeline, points: Sequence[Point], trends: Sequence[Trend], p
         trends=trends,
         stepped=sum(bool(one.steps) for one in trends),
         measurements=sum(int(one.track.processes.sum()) for one in trends),
-        found=[_of_commit(points, began, steps) for began, steps in by_commit(trends)],
+        found=[(steps, _versions(points, steps)) for steps in steps_of],
         most_steps=STEPS_OF_A_COMMIT,
         pictures=[(one.track.series, svg(trend_chart(one, points))) for one in choose_drawn(trends)],
         penalty=PENALTY,
@@ -58,13 +63,5 @@ def svg(figure: Figure) -> Markup:
     return Markup(text[text.index("<svg") :])  # noqa: S704
 
 
-def _of_commit(points: Sequence[Point], began: int, steps: Sequence[Step]) -> dict[str, Any]:
-    # The newest commit that still showed all of the levels before: series may lack some commits.
-    last = min(step.last for step in steps)
-    return {
-        "began": began,
-        "last": last,
-        "steps": steps,
-        "slower": sum(step.change > 0 for step in steps),
-        "versions": "; ".join(changed_versions(points[last], points[began])),
-    }
+def _versions(points: Sequence[Point], steps: Steps) -> str:
+    return "; ".join(changed_versions(points[steps.last], points[steps.began]))

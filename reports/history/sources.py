@@ -64,13 +64,22 @@ def runs_of(document: Record | Pairs, content: Any, commit: str | None, branch: 
             created=moment(document.created),
             commit=measured.commit,
             machine=measured.machine,
-            versions=measured.versions,
+            versions={**measured.versions, **_system(measured.machine)},
             command=document.command,
             samples=measured.samples,
             document=zlib.compress(kept),
         )
         for measured in found
     ]
+
+
+def _system(machine: Mapping[str, Any]) -> dict[str, str]:
+    """What may change under a machine that stays the same: versions of its kernel and of its microcode."""
+    found = {
+        "kernel": str(machine.get("system", "")).partition(" ")[2],
+        "microcode": str(machine.get("microcode", "")),
+    }
+    return {name: version for name, version in found.items() if version}
 
 
 def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterator[MeasuredCommit]:

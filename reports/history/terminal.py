@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.history.reading import Listed
-from reports.history.trends import Point, Step, Timeline, Trend, by_commit, changed_versions
+from reports.history.trends import Point, Step, Steps, Timeline, Trend, changed_versions
 from reports.style import duration, plain
 
 PLAIN_WIDTH = 200
@@ -80,7 +82,9 @@ def _facts(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{plain(name)} {plain(str(value), 60)}" for name, value in facts.items())
 
 
-def trends(timeline: Timeline, points: Sequence[Point], found: Sequence[Trend]) -> None:
+def trends(
+    timeline: Timeline, points: Sequence[Point], found: Sequence[Trend], steps_of: Sequence[Steps]
+) -> None:
     """Every series in a line, and below them the steps by commit."""
     head = ("series", "commits", "time now", "noise", "last step")
     body = [
@@ -95,17 +99,69 @@ def trends(timeline: Timeline, points: Sequence[Point], found: Sequence[Trend]) 
     ]
     console = _console()
     console.print(f"{timeline}: {len(points)} commit{'' if len(points) == 1 else 's'}")
-    console.print(_grid(head, body, ("commits", "time now", "noise")))
-    for began, steps in by_commit(found):
-        point = points[began]
+    console.print(
+        _grid(head, body, ("commits", "time now", "noise")) if found else "no series changed its level"
+    )
+    for steps in steps_of:
+        point = points[steps.began]
         console.print(
             f"{point.dated:%Y-%m-%d} {point.sha[:10]} {plain(point.subject, 80) if point.subject else ''}"
         )
-        for step in steps:
+        if steps.shared:
+            console.print(
+                f"  {steps.change:+.1%}  the machine: {len(steps.shared)} of {steps.measured} series, "
+                "of every implementation"
+            )
+        for step in steps.own:
             console.print(f"  {step.change:+.1%}  {plain(str(step.track.series), 100)}")
-        new = changed_versions(points[min(step.last for step in steps)], point)
+        new = changed_versions(points[steps.last], point)
         if new:
             console.print(f"  with it changed: {plain('; '.join(new), 150)}")
+
+
+def trends_as_json(
+    timeline: Timeline, points: Sequence[Point], found: Sequence[Trend], steps_of: Sequence[Steps]
+) -> None:
+    """The same as JSON, for programs; times in seconds, commits by their SHA-1."""
+    document = {
+        "machine": {"key": timeline.machine_key, **timeline.machine},
+        "branch": timeline.branch,
+        "commits": [
+            {"sha": point.sha, "subject": point.subject, "dated": point.dated.isoformat()} for point in points
+        ],
+        "series": [
+            {
+                **dataclasses.asdict(one.track.series),
+                "noise": one.noise if one.noise == one.noise else None,
+                "levels": [
+                    {"first": points[first].sha, "last": points[last].sha, "seconds": seconds}
+                    for first, last, seconds in one.levels
+                ],
+            }
+            for one in found
+        ],
+        "steps": [
+            {
+                "commit": points[steps.began].sha,
+                "before": points[steps.last].sha,
+                "changed": changed_versions(points[steps.last], points[steps.began]),
+                "machine": {"change": steps.change, "series": len(steps.shared), "of": steps.measured}
+                if steps.shared
+                else None,
+                "own": [
+                    {
+                        "series": str(step.track.series),
+                        "change": step.change,
+                        "before": step.before,
+                        "after": step.after,
+                    }
+                    for step in steps.own
+                ],
+            }
+            for steps in steps_of
+        ],
+    }
+    print(json.dumps(document, indent=1))
 
 
 def _words(step: Step, points: Sequence[Point]) -> str:

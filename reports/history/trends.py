@@ -72,6 +72,18 @@ class Step:
         return self.after / self.before - 1
 
 
+MOST, FEWEST = 0.8, 3
+"""A step is that of the machine where such a share of the series measured there takes it, at least so many of
+them, and some of every implementation: what a commit changes in one of them leaves the others alone.
+"""
+
+ALIKE = 0.1
+"""Of a step of the machine the series differ by so much at most."""
+
+SINCE = ("kernel", "microcode")
+"""Versions that older runs do not hold: they are compared where both are known."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Trend:
     """One series: its track, its steps, and its levels as (first and last commit, seconds)."""
@@ -101,15 +113,56 @@ def trend(track: Track) -> Trend:
     )
 
 
-def by_commit(trends: Sequence[Trend]) -> list[tuple[int, list[Step]]]:
-    """All steps by the commit where they began, the newest first; the largest step of a commit first."""
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What changed at one commit: the step that most series share, where there is one, and all the others.
+
+    `shared` are the steps of the machine, `measured` the number of series measured there; `own` are the steps
+    of single series, the largest first.
+    """
+
+    began: int
+    shared: tuple[Step, ...]
+    own: tuple[Step, ...]
+    measured: int
+
+    @property
+    def last(self) -> int:
+        """The newest commit that still showed all of the levels before: series may lack some commits."""
+        return min(step.last for step in (*self.shared, *self.own))
+
+    @property
+    def change(self) -> float:
+        """The median change of the shared steps."""
+        return float(np.median([step.change for step in self.shared]))
+
+
+def by_commit(trends: Sequence[Trend]) -> list[Steps]:
+    """All steps by the commit where they began, the newest first."""
     found: dict[int, list[Step]] = {}
     for one in trends:
         for step in one.steps:
             found.setdefault(step.began, []).append(step)
-    for steps in found.values():
-        steps.sort(key=lambda step: abs(np.log1p(step.change)), reverse=True)
-    return sorted(found.items(), reverse=True)
+    return [_apart(began, steps, trends) for began, steps in sorted(found.items(), reverse=True)]
+
+
+def _apart(began: int, steps: Sequence[Step], trends: Sequence[Trend]) -> Steps:
+    there = [one.track for one in trends if one.track.at[0] < began and began in one.track.at]
+    middle = float(np.median([np.log1p(step.change) for step in steps]))
+    alike = [step for step in steps if abs(np.log1p(step.change) - middle) <= ALIKE]
+    everyone = {track.series.implementation for track in there}
+    of_machine = (
+        len(alike) >= max(FEWEST, MOST * len(there))
+        and len(everyone) > 1
+        and {step.track.series.implementation for step in alike} == everyone
+    )
+    shared = alike if of_machine else []
+    own = sorted(
+        (step for step in steps if step not in shared),
+        key=lambda step: abs(np.log1p(step.change)),
+        reverse=True,
+    )
+    return Steps(began, tuple(shared), tuple(own), len(there))
 
 
 def changed_versions(before: Point, after: Point) -> list[str]:
@@ -118,5 +171,5 @@ def changed_versions(before: Point, after: Point) -> list[str]:
     return [
         f"{name} {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
         for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and (name not in SINCE or (name in old and name in new))
     ]

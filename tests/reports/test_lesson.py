@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.record import race_file
+from benchmarks.measure import lesson
+from benchmarks.record import lesson_file, race_file
+from benchmarks.record.documents import RecordError
 from reports import gallery
 from reports.analysis import Analysis
 from reports.render import figures
@@ -18,28 +20,53 @@ DOCS = Path(__file__).parents[2] / "docs"
 LESSON = (DOCS / "lesson.md").read_text(encoding="utf-8")
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", LESSON, re.DOTALL | re.MULTILINE)
+@pytest.fixture(scope="module")
+def found() -> lesson_file.Lesson:
+    """The lesson as it runs here, its blocks timed at one batch size."""
+    return lesson.lesson(LESSON, sizes=(1,))
 
 
-def test_every_code_block_runs_and_proves_what_it_claims() -> None:
-    found = blocks()
-    assert len(found) >= 10
-    names: dict[str, Any] = {}
-    for k, block in enumerate(found):
-        exec(compile(block, f"lesson.md, block {k + 1}", "exec"), names)
-    steps = [
-        name
-        for name in ("loops", "numpy_sample", "numpy_batch", "numba_loops", "over_parts")
-        if name in names
-    ]
-    assert len(steps) == 5
-    assert sum("assert same(" in block for block in found) >= 6
+def test_every_code_block_runs_and_proves_what_it_claims(found: lesson_file.Lesson) -> None:
+    assert set(found.seconds) == set(lesson.BLOCKS)
+    assert sum("assert same(" in block for block in lesson.blocks(LESSON)) >= 7
+
+
+def test_zeros_stay_alike_and_random_weights_learn(found: lesson_file.Lesson) -> None:
+    kept = lesson_file.read(DOCS / "gallery" / gallery.LESSON)
+    assert found.accuracy["zeros"] < 0.3
+    assert min(found.accuracy["small"], found.accuracy["scaled"]) > 0.95
+    # another BLAS adds in another order: the curves agree as trainings do
+    for start, costs in kept.costs.items():
+        assert found.costs[start] == pytest.approx(costs, rel=0.2, abs=0.02)
+        assert found.accuracy[start] == pytest.approx(kept.accuracy[start], abs=0.02)
+
+
+def test_a_lesson_is_kept_in_a_file(found: lesson_file.Lesson, tmp_path: Path) -> None:
+    lesson_file.write(found, tmp_path / "lesson.json")
+    assert lesson_file.read(tmp_path / "lesson.json").seconds == found.seconds
+    (tmp_path / "lesson.json").write_text("{}")
+    with pytest.raises(RecordError, match="expected a gradrace-lesson"):
+        lesson_file.read(tmp_path / "lesson.json")
+
+
+def test_the_notebook_has_the_lessons_cells_and_one_that_times_them() -> None:
+    cells = json.loads((DOCS / "lesson.ipynb").read_text("utf-8"))["cells"]
+    code = ["".join(each["source"]).strip() for each in cells if each["cell_type"] == "code"]
+    assert code[:-1] == [block.strip() for block in lesson.blocks(LESSON)]
+    assert "lesson.times(globals())" in code[-1]
+    words = "\n\n".join("".join(each["source"]) for each in cells if each["cell_type"] == "markdown")
+    missing = [line for line in prose(LESSON) if line not in words]
+    assert not missing, "write it anew: python -m tests.studies.notebook"
+
+
+def prose(page: str) -> list[str]:
+    outside = re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE)
+    return [line.strip() for line in outside.splitlines() if line.strip()]
 
 
 def test_the_proof_can_fail() -> None:
     names: dict[str, Any] = {}
-    for block in blocks()[:4]:
+    for block in lesson.blocks(LESSON)[:4]:
         exec(block, names)
     wrong = [[[value * 1.001 for value in row] for row in dw] for dw in names["wanted_dw"]]
     assert not names["same"](wrong, names["wanted_db"])
@@ -50,16 +77,20 @@ def test_the_proof_can_fail() -> None:
 @pytest.mark.parametrize("page", gallery.pages(), ids=lambda page: page.name)
 def test_the_figures_of_a_page_are_those_of_the_records(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    kept = [Analysis(race_file.read(DOCS / "gallery" / name)) for name in (gallery.RACE, gallery.HEADLINE)]
+    race, headline = (
+        Analysis(race_file.read(DOCS / "gallery" / name)) for name in (gallery.RACE, gallery.HEADLINE)
+    )
     assert len(gallery.FIGURE.findall(text)) >= 7
-    assert gallery.renew(text, *kept) == text
+    kept = lesson_file.read(DOCS / "gallery" / gallery.LESSON)
+    assert gallery.renew(text, race, headline, kept) == text
     assert "-->?<!--" not in text
 
 
 def test_every_picture_of_the_documents_is_there_and_small() -> None:
     page = (DOCS / "gallery.md").read_text(encoding="utf-8")
-    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)
-    assert len(pictures) >= 9
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', page)
+    assert len(pictures) >= 18
+    pictures += re.findall(r'(?:src|srcset)="([^"]+)"', LESSON)
     for picture in pictures:
         assert 1000 < (DOCS / picture).stat().st_size < 400_000
     for name in (gallery.RACE, gallery.HEADLINE):
@@ -88,12 +119,22 @@ def test_a_gallery_is_redrawn_from_its_records(tmp_path: Path) -> None:
     gallery.adopt(race(LADDER[:4], processes=2), gallery.RACE, tmp_path)
     head = [cell(name, 64, k, (0.1,), phase="headline", losses=(0.5,)) for k, name in enumerate(LADDER[:2])]
     gallery.adopt(record(head, settings={"steps": 10}), gallery.HEADLINE, tmp_path)
-    (tmp_path / "lesson.md").write_text("<!--factor numpy loops 64-->?<!--/--> <!--total loops-->?<!--/-->")
+    kept = lesson_file.read(DOCS / "gallery" / gallery.LESSON)
+    lesson_file.write(kept, tmp_path / "gallery" / gallery.LESSON)
+    (tmp_path / "lesson.md").write_text(
+        "<!--factor numpy loops 64-->?<!--/--> <!--total loops-->?<!--/--> <!--accuracy zeros-->?<!--/-->"
+    )
     first = {path: path.read_bytes() for path in gallery.redraw(figures, tmp_path)}
     assert {path: path.read_bytes() for path in gallery.redraw(figures, tmp_path)} == first
     assert (tmp_path / "gallery" / "speedup.svg") in first
+    assert (tmp_path / "gallery" / "lesson-learning.svg") in first
     assert "1.00 s" in (tmp_path / "lesson.md").read_text()
+    assert f"{kept.accuracy['zeros']:.1%}" in (tmp_path / "lesson.md").read_text()
     (tmp_path / "lesson.md").write_text("<!--factor jax loops 64-->?<!--/-->")
     with pytest.raises(gallery.UnknownFigure, match="jax over loops at m = 64"):
         gallery.redraw(figures, tmp_path)
+    for mark in ("block torch 64", "block loops 3", "accuracy ones"):
+        (tmp_path / "lesson.md").write_text(f"<!--{mark}-->?<!--/-->")
+        with pytest.raises(gallery.UnknownFigure, match=f"expected {mark} in the lesson's file"):
+            gallery.redraw(figures, tmp_path)
     assert json.loads((tmp_path / "gallery" / "race.json").read_text())["format"] == "gradrace-record"

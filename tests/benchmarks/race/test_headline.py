@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.race import headline
-from benchmarks.race.messages import Experiment, Trained
+from benchmarks.race.messages import PROCESSES, Experiment, Trained
 from benchmarks.race.steps import ROUNDS, rounds, run
 from benchmarks.record import race_file
 from benchmarks.record.statistics import total
@@ -50,6 +50,33 @@ def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
     record = headline.record(found, [TINY], ("numpy",), "a test")
     assert record.settings["steps"] == 60
     assert "class NumpyBatch" in record.implementations["numpy"].source
+
+
+def test_an_interrupted_headline_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projected = dataclasses.replace(TINY, steps=10**9, budget=1)
+    path = tmp_path / "h.json"
+    whole = list(headline.findings(("numpy", "loops"), [projected]))
+    assert [f.measurement.process for f in whole] == list(range(2 * PROCESSES))
+    kept = headline.record(whole[: PROCESSES + 1], [projected], ("numpy", "loops"), "a test")
+    race_file.write(kept, race_file.partial_of(path))
+    earlier = headline.earlier(path, [projected], ("numpy", "loops"))
+    assert [f.measurement for f in earlier] == list(kept.measurements)
+    more = list(headline.findings(("numpy", "loops"), [projected], earlier))
+    assert [(f.measurement.implementation, f.measurement.process) for f in more] == [
+        ("loops", number) for number in range(PROCESSES + 1, 2 * PROCESSES)
+    ]
+
+
+def test_another_experiment_is_none_to_go_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "h.json"
+    with pytest.raises(ValueError, match=r"expected an interrupted headline at .*, found none"):
+        headline.earlier(path, [TINY], ("numpy",))
+    race_file.write(headline.record((), [TINY], ("numpy",), "a test"), race_file.partial_of(path))
+    assert headline.earlier(path, [TINY], ("numpy",)) == []
+    with pytest.raises(ValueError, match="settings differ in 'steps': 60 and 61"):
+        headline.earlier(path, [dataclasses.replace(TINY, steps=61)], ("numpy",))
 
 
 def test_every_implementation_starts_anew_and_records_the_loss_over_all_samples() -> None:
@@ -96,7 +123,7 @@ def test_an_experiment_that_is_interrupted_keeps_what_it_found(
 ) -> None:
     path = tmp_path / "record.json"
 
-    def findings(names: tuple[str, ...], experiments: list[Experiment]) -> Iterator[Trained]:
+    def findings(names: tuple[str, ...], experiments: list[Experiment], _: object) -> Iterator[Trained]:
         yield run("numpy", experiments[0])
         raise KeyboardInterrupt
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import numpy as np
 import pytest
 
+from reports.history import trends
 from reports.history.runs import HistoryError
 from tests.reports.history.made import DAY, MACHINE, NUMBA, NUMPY, levels, opened, sha, stepping
 
 
 def test_a_step_names_the_commit_where_it_began_and_what_changed_with_it(db: str) -> None:
-    from reports.history import reading, trends
+    from reports.history import reading
 
     store = opened(db)
     stepping(store, at=25, factor=1.1)
@@ -24,7 +26,47 @@ def test_a_step_names_the_commit_where_it_began_and_what_changed_with_it(db: str
     assert points[step.last].sha == sha(24)
     assert step.change == pytest.approx(0.1, abs=0.01)
     assert trends.changed_versions(points[step.last], points[step.began]) == ["numpy 2.4 -> 2.5"]
-    assert trends.by_commit(list(found.values())) == [(25, [step])]
+    (steps,) = trends.by_commit(list(found.values()))
+    assert (steps.began, steps.last, steps.shared, steps.own, steps.measured) == (25, 24, (), (step,), 2)
+
+
+def stepped(implementation: str, batch_size: int, factor: float, at: int = 10) -> trends.Trend:
+    """A series of 20 commits, a hundredth of noise, that takes `factor` as long from one commit on."""
+    series = dataclasses.replace(NUMPY, implementation=implementation, batch_size=batch_size)
+    noise = 0.01 * np.random.default_rng(batch_size).standard_normal(20)
+    values = np.log(1e-5) + noise + np.log(factor) * (np.arange(20) >= at)
+    return trends.trend(trends.Track(series, np.arange(20), values, np.full(20, 5)))
+
+
+def test_a_step_that_every_implementation_shares_is_the_machines() -> None:
+    everyone = [stepped(name, m, 1.5) for name in ("loops", "numpy") for m in (1, 4, 16)]
+    (steps,) = trends.by_commit(everyone)
+    assert (len(steps.shared), steps.own, steps.measured) == (6, (), 6)
+    assert steps.change == pytest.approx(0.5, abs=0.02)
+
+
+def test_what_differs_from_the_machines_step_stays_its_own() -> None:
+    everyone = [stepped(name, m, 1.5) for name in ("loops", "numpy") for m in (1, 4, 16, 64, 256)]
+    (steps,) = trends.by_commit([*everyone, stepped("numpy", 1024, 3.0)])
+    assert len(steps.shared) == 10
+    assert [step.track.series.batch_size for step in steps.own] == [1024]
+
+
+@pytest.mark.parametrize("untouched", [1.0, 1 / 1.5])
+def test_a_step_that_one_implementation_does_not_share_is_no_machines(untouched: float) -> None:
+    changed = [stepped("numpy", m, 1.5) for m in (1, 4, 16, 64, 256, 1024)]
+    (steps,) = trends.by_commit([*changed, stepped("loops", 1, untouched)])
+    assert steps.shared == ()
+    assert len(steps.own) == 6 + (untouched != 1)
+
+
+def test_a_kernel_that_older_runs_did_not_name_is_none_that_changed() -> None:
+    def point(versions: dict[str, str]) -> trends.Point:
+        return trends.Point(sha(0), "", DAY, versions)
+
+    older, old, new = point({}), point({"kernel": "6.1"}), point({"kernel": "6.2", "numpy": "2.4"})
+    assert trends.changed_versions(older, new) == ["numpy absent -> 2.4"]
+    assert trends.changed_versions(old, new) == ["kernel 6.1 -> 6.2", "numpy absent -> 2.4"]
 
 
 def test_a_commit_is_the_median_of_all_its_processes(db: str) -> None:

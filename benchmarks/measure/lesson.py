@@ -1,0 +1,108 @@
+"""The code blocks of docs/lesson.md: run as a reader would run them, and timed as they stand.
+
+`python -m benchmarks.measure.lesson [PATH]` writes a file; `gradrace gallery --lesson PATH` takes it into the
+documents.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import clock
+from benchmarks.measure.threads import limit_threads
+from benchmarks.record import lesson_file, machine
+
+LESSON = Path(__file__).parents[2] / "docs" / "lesson.md"
+
+BLOCKS = ("loops", "loops_on_arrays", "numpy_sample", "numpy_batch", "numba_loops", "numba_arrays")
+"""The functions of the lesson that are timed: of layers, X and Y."""
+
+SIZES = (1, 4, 16, 64, 256, 1024)
+
+WIDTHS = (64, 32, 10)
+
+LISTED = 64
+"""The loops on arrays are timed up to such a batch: beyond, they take seconds."""
+
+ROUNDS = 7
+
+STARTS = ("zeros", "small", "scaled")
+"""The trainings of the lesson, by the weights that they begin with."""
+
+
+def blocks(text: str) -> list[str]:
+    """The Python blocks of a page in Markdown."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def run(text: str) -> dict[str, Any]:
+    """The names that the blocks define, run one after the other as a reader would."""
+    names: dict[str, Any] = {}
+    for number, block in enumerate(blocks(text), start=1):
+        exec(compile(block, f"lesson.md, block {number}", "exec"), names)  # noqa: S102 - our own page
+    return names
+
+
+def times(names: Mapping[str, Any], sizes: tuple[int, ...] = SIZES) -> dict[str, dict[int, float]]:
+    """The seconds of a call of each block at each batch size: the fastest of rounds that alternate."""
+    random = np.random.default_rng(0)
+    pairs = zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
+    layers = [(random.standard_normal((i, j)) / np.sqrt(j), random.standard_normal(i)) for i, j in pairs]
+    as_lists = [(w.tolist(), b.tolist()) for w, b in layers]
+    found: dict[str, dict[int, float]] = {name: {} for name in BLOCKS}
+    for m in sizes:
+        X, Y = random.random((WIDTHS[0], m)), random.random((WIDTHS[-1], m))
+        rows = X.T.tolist(), Y.T.tolist()
+        calls: dict[str, Callable[[], Any]] = {}
+        for name in BLOCKS:
+            if name != "loops_on_arrays" or m <= LISTED:
+                given: tuple[Any, ...] = (as_lists, *rows) if name == "loops" else (layers, X, Y)
+                calls[name] = functools.partial(names[name], *given)
+        plans = {name: clock.plan(clock.settle(call)) for name, call in calls.items()}
+        for _ in range(ROUNDS):
+            for name, call in calls.items():
+                iterations = plans[name].iterations
+                seconds = clock.seconds_of(call, iterations) / iterations
+                found[name][m] = min(seconds, found[name].get(m, seconds))
+    return found
+
+
+def lesson(text: str, sizes: tuple[int, ...] = SIZES) -> lesson_file.Lesson:
+    """What the lesson `text` takes and finds on this machine."""
+    names = run(text)
+    return lesson_file.Lesson(
+        created=datetime.datetime.now(datetime.UTC).isoformat(),
+        machine=machine.machine(),
+        versions=machine.versions(),
+        seconds=times(names, sizes),
+        costs={start: tuple(names[f"{start}_costs"]) for start in STARTS},
+        every=names["EVERY"],
+        accuracy={start: names["accuracy"](names[start]) for start in STARTS},
+    )
+
+
+def main(path: Path) -> None:
+    """Measure the lesson, write it to `path`, and compare it with what the documents quote."""
+    limit_threads(1)
+    found = lesson(LESSON.read_text("utf-8"))
+    lesson_file.write(found, path)
+    quoted = LESSON.parent / "gallery" / "lesson.json"
+    kept = lesson_file.read(quoted) if quoted.exists() else found
+    for name, by_size in found.seconds.items():
+        for m, seconds in by_size.items():
+            before = kept.seconds[name][m]
+            print(f"{name:16} m = {m:5}  {seconds:.3e} s  quoted {before:.3e} s  {seconds / before - 1:+.0%}")
+    for start, share in found.accuracy.items():
+        print(f"{start:16} accuracy {share:.1%}  quoted {kept.accuracy[start]:.1%}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "reports/out/lesson.json"))

@@ -1,0 +1,34 @@
+"""A picture on a dark page: the same SVG in colours that are legible there."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+
+DARK_PAGE, LIGHT_INK = 0.07, 0.93
+"""Lightness of the page and of the strongest ink in the dark; GitHub's dark page is #0d1117."""
+
+LEAST = 0.62
+"""The least lightness of a colour that stands for something, on the dark page."""
+
+GREY = 0.15
+"""Up to this saturation a colour is a grey, and means nothing but ink, grid or page."""
+
+
+def dark(svg: bytes) -> bytes:
+    """`svg` with its greys turned from ink on white to light on dark, and its colours made lighter."""
+    return re.sub(rb"#[0-9a-fA-F]{6}\b", lambda found: _colour(found[0].decode()).encode(), svg)
+
+
+def _colour(colour: str) -> str:
+    red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    if saturation <= GREY or lightness > 0.97:
+        lightness = LIGHT_INK + (DARK_PAGE - LIGHT_INK) * lightness
+    elif lightness > 0.85:  # a tint behind words
+        lightness = 1 - 0.8 * lightness
+    else:
+        lightness = max(lightness, LEAST)
+    return "#" + "".join(
+        f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, saturation)
+    )
