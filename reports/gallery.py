@@ -16,9 +16,9 @@ from benchmarks.record.lesson_file import Lesson
 from benchmarks.record.race_file import Record
 from reports import text
 from reports.analysis import Analysis, Panel
-from reports.charts.canvas import both_themes
 from reports.charts.lesson import blocks_chart, learning_chart, shapes_chart
 from reports.charts.speed import speedup_chart
+from reports.charts.themes import both_themes
 from reports.style import duration, factor
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.record import files
-from reports.charts.themes import dark
 
 INK, FAINT, GRID = "#222222", "#5c5c5c", "#e3e3e3"
 
@@ -129,15 +128,6 @@ def drawn(figure: Figure, kind: str) -> bytes:
     return (
         content.replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif") if kind == "svg" else content
     )
-
-
-def both_themes(figure: Figure, path: Path) -> list[Path]:
-    """Write `figure` as an SVG for a light page and as one for a dark page; the files written."""
-    light = drawn(figure, "svg")
-    return [
-        files.write(path.with_name(f"{path.name}.svg"), light),
-        files.write(path.with_name(f"{path.name}-dark.svg"), dark(light)),
-    ]
 
 
 def picture(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import colorsys
 import re
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from benchmarks.record import files
+from reports.charts.canvas import drawn
 
 DARK_PAGE, LIGHT_INK = 0.07, 0.93
 """Lightness of the page and of the strongest ink in the dark; GitHub's dark page is #0d1117."""
@@ -13,6 +19,15 @@ LEAST = 0.62
 
 GREY = 0.15
 """Up to this saturation a colour is a grey, and means nothing but ink, grid or page."""
+
+
+def both_themes(figure: Figure, path: Path) -> list[Path]:
+    """Write `figure` as an SVG for a light page and as one for a dark page; the files written."""
+    light = drawn(figure, "svg")
+    return [
+        files.write(path.with_name(f"{path.name}.svg"), light),
+        files.write(path.with_name(f"{path.name}-dark.svg"), dark(light)),
+    ]
 
 
 def dark(svg: bytes) -> bytes:
