@@ -153,3 +153,12 @@ def test_a_training_that_is_none_is_refused(name: str, message: str) -> None:
 def test_dropout_takes_a_hidden_layer() -> None:
     with pytest.raises(ValueError, match="expected a network with a hidden layer, got 64-10"):
         workloads.trained("64-10", workloads.ad_hoc("64-10"), dropout=0.5)
+
+
+@pytest.mark.parametrize("optimizer", impls.OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss_at_the_rate_of_its_workload(optimizer: str) -> None:
+    _, workload = workloads.trained("digits", workloads.named("digits"), optimizer)
+    implementation = impls.load("numpy")(workloads.problem(workload, 64))
+    before = implementation.export().loss
+    implementation.train(100, workload.rate)
+    assert implementation.export().loss < 0.5 * before

@@ -123,6 +123,16 @@ def test_the_bytes_are_those_of_what_is_given_and_what_comes_back(network: Any) 
     assert 2 * costs.traffic(network, "step", m, 4) == costs.traffic(network, "step", m, 8)
 
 
+@pytest.mark.parametrize("optimizer", impls.OPTIMIZERS)
+def test_a_step_reads_and_writes_what_its_optimizer_keeps(optimizer: str) -> None:
+    network, training = NETWORKS[0], impls.Training(optimizer)
+    result = impls.load("numpy")(impls.Problem.random(network, 6, 6, training=training)).export()
+    kept = sum(array.nbytes for array in result.state if not isinstance(array, int))
+    plain = costs.traffic(network, "step", 6, 8)
+    assert costs.traffic(network, "step", 6, 8, training) == plain + 2 * kept
+    assert costs.traffic(network, "gradients", 6, 8, training) == costs.traffic(network, "gradients", 6, 8)
+
+
 def test_the_digits_cost_what_is_derived() -> None:
     network = impls.Network((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error")
     assert costs.parameters(network) == 65 * 32 + 33 * 10
