@@ -71,7 +71,7 @@ _DIGITS = Workload(_network((64, 32, 10), "sigmoid", "sigmoid", "mean_squared_er
 WORKLOADS: dict[str, Workload] = {
     "digits": _DIGITS,
     "digits-adam": dataclasses.replace(_DIGITS, training=Training("adam")),
-    "digits-dropout": dataclasses.replace(_DIGITS, training=Training(dropout=0.5)),
+    "digits-dropout": dataclasses.replace(_DIGITS, training=Training(dropout=0.2)),
     "digits-softmax": Workload(
         _network((64, 64, 10), "relu", "softmax", "softmax_cross_entropy"), "digits", 0.2
     ),

@@ -215,6 +215,29 @@ def standings(analysis: Analysis, baseline: str | None) -> None:
     )
 
 
+@main.command("trainings")
+@record_argument
+@baseline_option
+@panel_options
+def trainings_(analysis: Analysis, baseline: str | None, **wanted: str | int | None) -> None:
+    """Print the trainings of RECORD side by side.
+
+    What a step costs beyond its gradients and over a plain step, and how many times as fast it is as the
+    baseline's; of a record of `train`, what it takes to read held-out digits.
+    """
+    from reports import terminal
+    from reports.tables import trainings
+
+    panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
+    if panel.phase == "train":
+        terminal.show(analysis, panel, over)
+        return
+    out = terminal.console()
+    terminal.print_table(out, *trainings.steps_grid(analysis, trainings.steps(analysis, panel)))
+    out.print(f"A step as many times as fast as that of {over}:")
+    terminal.print_table(out, *trainings.factors_grid(analysis, panel, over))
+
+
 @main.command()
 @record_argument
 def ranking(analysis: Analysis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,15 @@ from reports import text
 from reports.analysis import Analysis, Panel, of_panel
 from reports.charts import heat, machine, speed, training
 from reports.charts.canvas import picture
-from reports.charts.words import describe
-from reports.style import PARALLEL, plain
+from reports.charts.scales import factor_axis, seconds_axis
+from reports.charts.words import describe, whiskers
+from reports.style import PARALLEL, duration, factor, plain
+from reports.tables import trainings
 from reports.tables.break_even import courses
 from reports.tables.crossovers import three_sizes
+
+TRAINED = ("headline", "train")
+"""Phases whose cells are whole trainings: their pictures show all workloads at once."""
 
 
 def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[Path]:
@@ -31,7 +37,7 @@ def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[P
         written += picture(figure, out / name)
         pictures.append((title, f"{name}.svg"))
     workloads = list(analysis.record.workloads)
-    for workload in workloads:
+    for workload in workloads if panel.phase not in TRAINED else ():
         rows = analysis.rows(panel._replace(workload=workload), baseline)
         if workload != panel.workload and not rows.empty:
             chart = speed.speedup_chart(rows, rows["baseline"].iloc[0], analysis.shape(workload))
@@ -50,15 +56,9 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
     over = rows["baseline"].iloc[0]
     shape = analysis.shape(panel.workload)
     where = describe(rows, shape)
-    if panel.phase == "headline":
-        totals = analysis.totals(panel)
-        steps = analysis.record.settings.get("steps")
-        if isinstance(steps, int):
-            where += f", m = {', '.join(map(str, sorted(rows['batch_size'].unique())))}"
-            yield "The whole experiment", "headline", training.headline_chart(totals, steps, where)
-        curves = analysis.losses(panel)
-        if curves:
-            yield "Loss against time", "training", training.training_chart(curves, where)
+    if panel.phase in TRAINED:
+        where += f", m = {', '.join(map(str, sorted(rows['batch_size'].unique())))}"
+        yield from _of_training(analysis, panel, where)
         return
     yield "Time against batch size", "time", speed.time_chart(rows, over, shape)
     yield "Speedup against batch size", "speedup", speed.speedup_chart(rows, over, shape)
@@ -70,6 +70,7 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
         yield "What each idea buys", "ladder", speed.ladder_chart(rungs, sizes, where)
     if not sizes:
         return
+    yield from _of_steps(analysis, panel, sizes[len(sizes) // 2])
     steps = of_panel(table, panel._replace(phase="step"))
     field = courses(steps if len(steps) else rows, sizes[-1])
     if field:
@@ -91,6 +92,60 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
     width = {name: slope for name, slope in slopes.items() if name in known}
     if batch or width:
         yield "Growth", "growth", machine.growth_chart(batch, width, where, f"m = {size}")
+
+
+def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple[str, str, Figure]]:
+    """The pictures of a headline, and of all trainings of one network."""
+    panels = trainings.alike(analysis, panel)
+    names = trainings.labels(analysis.record, [each.workload for each in panels])
+    steps = analysis.record.settings.get("steps")
+    if panel.phase == "train":
+        points = [
+            training.Point(one.implementation, names[one.workload], *one.seconds)
+            for one in trainings.reached(analysis, panel)
+        ]
+        title = f"Time to {trainings.percent(analysis)} of the held-out digits"
+        scale = functools.partial(seconds_axis, label="time spent training")
+        chart = training.trainings_chart(title, where, list(names.values()), points, scale, duration)
+        yield "Time to accuracy", "target", chart
+    elif isinstance(steps, int):
+        totals = analysis.totals(panel)
+        yield "The whole experiment", "headline", training.headline_chart(totals, steps, where)
+    curves = []
+    for each in panels:
+        of_it = [training.Curve(name, "", *both) for name, both in analysis.losses(each).items()]
+        if len(panels) > 1:  # of each training the fastest and the slowest: names have room for so many
+            ranked = sorted(of_it, key=lambda curve: curve.seconds[-1])
+            of_it = [
+                curve._replace(words=names[each.workload]) for curve in ranked[:: max(len(ranked) - 1, 1)]
+            ]
+        curves += of_it
+    if curves:
+        yield "Loss against time", "training", training.training_chart(curves, where)
+
+
+def _of_steps(analysis: Analysis, panel: Panel, size: int) -> Iterator[tuple[str, str, Figure]]:
+    """What a step costs over its gradients, where more than one training was raced."""
+    panels = trainings.alike(analysis, panel._replace(phase="step"))
+    points = [
+        (one.implementation, one.workload, one.over_gradients)
+        for one in trainings.steps(analysis, panel)
+        if one.batch_size == size and one.over_gradients and one.implementation not in PARALLEL
+    ]
+    if len(panels) < 2 or not points:
+        return
+    names = trainings.labels(analysis.record, [each.workload for each in panels])
+    rows = of_panel(analysis.cells, panels[0])
+    where = f"{describe(rows, analysis.shape(panels[0].workload))}, m = {size}; {whiskers(rows)}"
+    chart = training.trainings_chart(
+        "What a step takes over its gradients",
+        where,
+        list(names.values()),
+        [training.Point(name, names[workload], *ratio[:3]) for name, workload, ratio in points],
+        functools.partial(factor_axis, label="time of a step over that of its gradients"),
+        factor,
+    )
+    yield "Steps", "steps", chart
 
 
 def slug(name: str, names: list[str]) -> str:

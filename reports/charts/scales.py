@@ -41,9 +41,9 @@ def seconds_axis(axes: Axes, values: Iterable[float], label: str = "time of one 
     logarithmic(axes, "y", values, label, short_duration)
 
 
-def factor_axis(axes: Axes, values: Iterable[float]) -> None:
+def factor_axis(axes: Axes, values: Iterable[float], label: str = "times as fast") -> None:
     """A y axis of factors that shows 1x: 0.1x, 1x, 100x."""
-    logarithmic(axes, "y", [*values, 1.0], "times as fast", "{:,g}x".format)
+    logarithmic(axes, "y", [*values, 1.0], label, "{:,g}x".format)
 
 
 def byte_axis(axes: Axes, values: Sequence[float], label: str) -> None:

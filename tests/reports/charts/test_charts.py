@@ -22,12 +22,12 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from benchmarks.record.race_file import Record
+from benchmarks.record.race_file import Record, Training
 from reports import render, style
 from reports.analysis import Analysis
 from reports.charts import heat, labels, machine, speed, training
 from reports.charts.canvas import canvas, settings
-from reports.charts.scales import logarithmic
+from reports.charts.scales import logarithmic, seconds_axis
 from reports.tables import compare
 from reports.tables.crossovers import notable_crossovers
 from tests.reports.records import LADDER, SIZES, cell, race, record, rows
@@ -121,6 +121,39 @@ def test_labels_do_not_overlap_and_nothing_is_cut_off(count: int, sizes: tuple[i
 def test_any_length_of_time_is_legible(scale: float) -> None:
     made = race(LADDER, processes=2, scale=scale)
     for _, _, figure in every_figure(made):
+        legible(figure)
+
+
+OPTIMIZERS = ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+TRAININGS = (*map(Training, OPTIMIZERS), Training(l2=0.001), Training("adam", 0.001, 0.5))
+
+
+def in_trainings(made: Record) -> Record:
+    """The record whose workloads are one network in as many trainings."""
+    known = zip(made.workloads.items(), TRAININGS, strict=True)
+    workloads = {name: dataclasses.replace(plain, training=each) for (name, plain), each in known}
+    return dataclasses.replace(made, workloads=workloads)
+
+
+@pytest.mark.parametrize("count", [2, 14])
+def test_trainings_side_by_side_are_legible(count: int) -> None:
+    names = tuple(f"digits+{k}" for k in range(len(TRAININGS)))
+    phases = ("gradients", "step")
+    made = in_trainings(race(LADDER[:count], (1, 64), 3, 3, workloads=names, phases=phases))
+    figures = {name: figure for _, name, figure in every_figure(made)}
+    legible(figures["steps"])
+    leaders_end_before_names(figures["steps"])
+    trained = [
+        cell(name, 16, seed, (s,) * 5, workload=workload, phase="train", iterations=10, **ends)
+        for k, workload in enumerate(names)
+        for name, s in zip(LADDER[:count], np.geomspace(1e-6, 1e-2, count).tolist(), strict=True)
+        for seed in range(2)
+        for ends in [
+            {"losses": (0.5, 0.3, 0.2, 0.1, 0.1 / (k + 1)), "accuracies": (0.1, 0.5, 0.9, 0.96, 0.97)}
+        ]
+    ]
+    settings = {"steps": 50, "accuracy": 0.95}
+    for _, _, figure in every_figure(in_trainings(record(trained, workloads=names, settings=settings))):
         legible(figure)
 
 
@@ -390,7 +423,8 @@ def test_charts_without_their_figures_say_so() -> None:
         machine.memory_chart(panel),
         machine.growth_chart({}, {}, "here", ""),
         training.break_even_chart([], "here"),
-        training.training_chart({}, "here"),
+        training.training_chart([], "here"),
+        training.trainings_chart("title", "here", [], [], seconds_axis, style.duration),
         training.headline_chart({}, 10, "here"),
         speed.ladder_chart(Analysis(bare).ladder(Analysis(bare).panel()), [1], "here"),
     ]

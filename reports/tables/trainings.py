@@ -1,0 +1,248 @@
+"""Trainings side by side: what a step costs beyond its gradients, what vectorizing buys, time to accuracy."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from benchmarks.record.cells import Cell
+from benchmarks.record.race_file import Measurement, Record, Training
+from benchmarks.record.statistics import (
+    UNKNOWN,
+    Interval,
+    Speedup,
+    Times,
+    arithmetic,
+    interval,
+    speedup,
+    time_of,
+)
+from reports.analysis import Analysis, Panel
+from reports.charts.words import cell_words
+from reports.style import digits, duration, factor, plain
+
+VECTORIZED = "numpy"
+"""Whose factors stand beside those of the fastest: the textbook's vectorization."""
+
+
+def labels(record: Record, workloads: Iterable[str]) -> dict[str, str]:
+    """What to call these workloads: by their trainings, where these tell them apart, else by their names."""
+    words = {name: record.workloads[name].training.words for name in workloads}
+    apart = len(set(words.values())) == len(words)
+    return {name: plain(text if apart else name, 40) for name, text in words.items()}
+
+
+def alike(analysis: Analysis, panel: Panel) -> list[Panel]:
+    """The panels that differ from this one in their workload alone, in the record's order."""
+    known = set(analysis.panels)
+    others = (panel._replace(workload=name) for name in analysis.record.workloads)
+    return [other for other in others if other in known]
+
+
+class Step(NamedTuple):
+    """What a step costs an implementation in one training at one batch size.
+
+    `beyond` is the seconds of a step less those of its gradients, `over_gradients` their ratio, both within a
+    process; `over_plain` is the ratio to a step of plain gradient descent. None where a part was not raced.
+    """
+
+    workload: str
+    implementation: str
+    batch_size: int
+    step: Interval
+    beyond: Interval | None
+    over_gradients: Speedup | None
+    over_plain: Speedup | None
+
+
+def steps(analysis: Analysis, panel: Panel) -> list[Step]:
+    """The steps of every training of the panel's dtype and threads, by batch size and implementation."""
+    known = analysis.record.workloads
+    found = []
+    for each in alike(analysis, panel._replace(phase="step")):
+        described = known[each.workload]
+        as_plain = dataclasses.replace(described, training=Training())
+        plain_one = next((name for name, other in known.items() if other == as_plain), "")
+        for cell, own in analysis.times.items():
+            if Panel(cell.workload, cell.phase, cell.dtype, cell.threads) != each:
+                continue
+            gradients = analysis.times.get(dataclasses.replace(cell, phase="gradients"), {})
+            below = analysis.times.get(dataclasses.replace(cell, workload=plain_one), {})
+            found.append(
+                Step(
+                    cell.workload,
+                    cell.implementation,
+                    cell.batch_size,
+                    time_of(own),
+                    _difference(own, gradients) if gradients else None,
+                    speedup(own, gradients) if gradients else None,
+                    speedup(own, below) if below and plain_one != cell.workload else None,
+                )
+            )
+    return sorted(found, key=lambda step: step.batch_size)
+
+
+def _difference(own: Times, other: Times) -> Interval:
+    """The mean of what the one takes more than the other, in seconds, within each process."""
+    both = own.keys() & other.keys()
+    if not both:
+        return Interval(time_of(own).mean - time_of(other).mean, *UNKNOWN[1:])
+    return arithmetic([own[process].fastest - other[process].fastest for process in sorted(both)])
+
+
+def steps_grid(analysis: Analysis, found: Iterable[Step]) -> tuple[list[str], list[list[str]]]:
+    """Steps in words: the heads, and a row for each training, implementation and batch size."""
+    found = list(found)
+    names = labels(analysis.record, dict.fromkeys(step.workload for step in found))
+    head = ["", "a step", "beyond its gradients", "over its gradients", "over a plain step"]
+    rows = [
+        [
+            f"{names[one.workload]}, {plain(one.implementation)}, m = {one.batch_size}",
+            duration(one.step.mean),
+            "-" if one.beyond is None else _seconds(one.beyond),
+            *("-" if ratio is None else _ratio(ratio) for ratio in (one.over_gradients, one.over_plain)),
+        ]
+        for one in found
+    ]
+    return head, rows
+
+
+def _seconds(found: Interval) -> str:
+    """`1.20 µs (1.15 to 1.25)`; negative where what is left is noise."""
+    words = [f"{'-' * (value < 0)}{duration(abs(value))}" for value in found]
+    return words[0] if words[1] == "-" else f"{words[0]} ({words[1]} to {words[2]})"
+
+
+def _ratio(found: Speedup) -> str:
+    if found.pairs < 2:
+        return factor(found.mean)
+    return f"{factor(found.mean)} ({digits(found.low)} to {digits(found.high)})"
+
+
+def factors_grid(analysis: Analysis, panel: Panel, over: str) -> tuple[list[str], list[list[str]]]:
+    """How many times as fast a step is as that of `over`: a row a training, for each batch size `VECTORIZED`
+    and the fastest, with the half-width of the interval.
+    """
+    panels = alike(analysis, panel._replace(phase="step"))
+    names = labels(analysis.record, [each.workload for each in panels])
+    tables = {each.workload: analysis.rows(each, over) for each in panels}
+    sizes = sorted({size for table in tables.values() for size in table["batch_size"]})
+    head = ["", *(f"{who}, m = {size}" for size in sizes for who in (VECTORIZED, "fastest"))]
+    rows = []
+    for workload, table in tables.items():
+        row = [names[workload]]
+        for size in sizes:
+            at = table[(table["batch_size"] == size) & (table["status"] == "measured")]
+            at = at[(at["basis"] == "paired") & (at["baseline"] == over)].sort_values("seconds")
+            for who, rows_of in ((VECTORIZED, at[at["implementation"] == VECTORIZED]), ("", at)):
+                if rows_of.empty:
+                    row.append("-")
+                    continue
+                best = rows_of.iloc[0]
+                name = "" if who else f"{plain(best['implementation'])} "
+                row.append(name + " ".join(filter(None, cell_words(best, absolute=False))))
+        rows.append(row)
+    return head, rows
+
+
+class Reached(NamedTuple):
+    """What a training takes an implementation to read so many held-out digits.
+
+    `steps` are the training's own, the same for every implementation; `step` is the seconds of one, `seconds`
+    their product, seed by seed. Of `seeds` beginnings so many `reached` it: the others leave no steps and no
+    seconds. `loss` and `accuracy` are those at the end.
+    """
+
+    workload: str
+    implementation: str
+    batch_size: int
+    seeds: int
+    reached: int
+    steps: Interval
+    step: Interval
+    seconds: Interval
+    loss: float
+    accuracy: Interval
+
+
+def reached(analysis: Analysis, panel: Panel) -> list[Reached]:
+    """The trainings of the panel's dtype and threads; the soonest first, those that did not reach it last."""
+    settings, processes = analysis.record.settings, analysis.record.processes
+    share, whole = float(settings["accuracy"]), int(settings["steps"])
+    found = []
+    for each in alike(analysis, panel):
+        cells = {
+            cell: measured
+            for cell, measured in analysis.measurements.items()
+            if Panel(cell.workload, cell.phase, cell.dtype, cell.threads) == each and cell in analysis.times
+        }
+        of_training = _steps_to(share, whole, cells, [process.seed for process in processes])
+        for cell, measured in cells.items():
+            fastest = {processes[k].seed: t.fastest for k, t in analysis.times[cell].items()}
+            taken = {seed: of_training[seed] for seed in fastest if of_training.get(seed)}
+            every = bool(taken) and len(taken) == len(fastest)
+            ends = [one for one in measured if len(one.seconds) * one.iterations >= whole]
+            found.append(
+                Reached(
+                    cell.workload,
+                    cell.implementation,
+                    cell.batch_size,
+                    seeds=len(fastest),
+                    reached=len(taken),
+                    steps=interval(taken.values()) if every else UNKNOWN,
+                    step=interval(fastest.values()),
+                    seconds=interval(n * fastest[seed] for seed, n in taken.items()) if every else UNKNOWN,
+                    loss=statistics.fmean(one.losses[-1] for one in ends) if ends else UNKNOWN.mean,
+                    accuracy=arithmetic([one.accuracies[-1] for one in ends if one.accuracies]),
+                )
+            )
+    return sorted(found, key=lambda one: one.seconds.mean if one.seconds.mean > 0 else float("inf"))
+
+
+def _steps_to(
+    share: float, whole: int, cells: Mapping[Cell, list[Measurement]], seeds: list[int]
+) -> dict[int, int]:
+    """The steps of one training until its accuracy is `share`, by seed; 0 where all of them did not do.
+
+    Implementations differ by roundings at most: it is the median over those that trained for so long.
+    """
+    taken: dict[int, list[int]] = {}
+    for one in (one for measured in cells.values() for one in measured):
+        first = next((k for k, read in enumerate(one.accuracies, 1) if read >= share), 0)
+        if first or len(one.seconds) * one.iterations >= whole:
+            taken.setdefault(seeds[one.process], []).append(first * one.iterations)
+    return {seed: statistics.median_low(found) for seed, found in taken.items()}
+
+
+def _share(found: Interval) -> str:
+    words = [f"{100 * value:.1f}" for value in found if value >= 0]
+    if not words:
+        return "-"
+    return f"{words[0]} %" + (f" ({words[1]} to {words[2]})" if len(words) == 3 else "")
+
+
+def percent(analysis: Analysis) -> str:
+    """The share of held-out digits that a training was to read: `95 %`."""
+    return f"{100 * analysis.record.settings['accuracy']:.4g} %"
+
+
+def reached_grid(analysis: Analysis, found: Iterable[Reached]) -> tuple[list[str], list[list[str]]]:
+    """What was reached, in words: the heads, and a row for each training and implementation."""
+    found = list(found)
+    names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
+    share = percent(analysis)
+    head = ["", f"steps to {share}", "a step", f"time to {share}", "loss", "held-out digits"]
+    rows = [
+        [
+            f"{names[one.workload]}, {plain(one.implementation)}",
+            digits(one.steps.mean) if one.steps.mean > 0 else f"{one.reached} of {one.seeds} seeds",
+            duration(one.step.mean),
+            _seconds(one.seconds) if one.seconds.mean > 0 else "-",
+            digits(one.loss),
+            _share(one.accuracy),
+        ]
+        for one in found
+    ]
+    return head, rows

@@ -1,0 +1,136 @@
+"""Trainings side by side, from records that are made up."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+from benchmarks.record.race_file import Measurement, Process, Record, Training, Workload
+from reports.analysis import Analysis
+from reports.tables import trainings
+from tests.reports.records import cell, record
+
+PLAIN = Workload((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error", "digits")
+ADAM = dataclasses.replace(PLAIN, training=Training("adam"))
+KNOWN = {"digits": PLAIN, "digits+adam": ADAM}
+
+
+def raced() -> Record:
+    """Gradients take 1 ms everywhere; a plain step 1.1 ms, one of adam 2.2 ms; `numpy` takes a tenth."""
+    found = []
+    for process, luck in enumerate((1.0, 1.2, 0.9)):
+        for workload, step in (("digits", 1.1e-3), ("digits+adam", 2.2e-3)):
+            for name, share in (("loops", 1.0), ("numpy", 0.1)):
+                for phase, seconds in (("gradients", 1e-3), ("step", step)):
+                    time = (luck * share * seconds,)
+                    found.append(cell(name, 64, process, time, workload=workload, phase=phase))
+    return dataclasses.replace(record(found), workloads=KNOWN)
+
+
+def trained(*, reached: tuple[int, ...] = (3, 4, 5), whole: tuple[str, ...] = ("numpy", "loops")) -> Record:
+    """Seeds that read 95 % after so many rounds of ten steps; who is not `whole` has taken a sample."""
+    found: list[Measurement] = []
+    for process, rounds in enumerate(reached):
+        for name, seconds in (("numpy", 1e-4), ("loops", 1e-2)):
+            count = 6 if name in whole else 1
+            accuracies = tuple(0.96 if k + 1 >= rounds else 0.5 for k in range(count))
+            found.append(
+                cell(
+                    name,
+                    16,
+                    process,
+                    (seconds,) * count,
+                    phase="train",
+                    iterations=10,
+                    losses=(0.5,) * count,
+                    accuracies=accuracies,
+                )
+            )
+    processes = tuple(Process(seed, "2025-01-02T03:04:05+00:00", 1.0) for seed in range(len(reached)))
+    return record(found, processes=processes, settings={"steps": 60, "accuracy": 0.95})
+
+
+def of(made: Record) -> tuple[Analysis, list[trainings.Reached]]:
+    analysis = Analysis(made)
+    return analysis, trainings.reached(analysis, analysis.panel())
+
+
+def test_a_step_costs_what_it_takes_beyond_its_gradients_and_beyond_a_plain_one() -> None:
+    analysis = Analysis(raced())
+    found = {(one.workload, one.implementation): one for one in trainings.steps(analysis, analysis.panel())}
+    adam = found["digits+adam", "numpy"]
+    assert adam.beyond is not None
+    assert adam.over_gradients is not None
+    assert adam.over_plain is not None
+    assert adam.beyond.mean == pytest.approx(1.2e-4 * (1.0 + 1.2 + 0.9) / 3)
+    assert adam.beyond.low < adam.beyond.mean < adam.beyond.high
+    assert adam.over_gradients[:3] == pytest.approx((2.2, 2.2, 2.2))
+    assert adam.over_plain[:3] == pytest.approx((2.0, 2.0, 2.0))
+    assert found["digits", "numpy"].over_plain is None
+
+
+def test_what_was_not_raced_is_left_open() -> None:
+    made = raced()
+    steps = tuple(m for m in made.measurements if m.phase == "step" and m.workload == "digits+adam")
+    analysis = Analysis(dataclasses.replace(made, measurements=steps))
+    (one, *_) = trainings.steps(analysis, analysis.panel())
+    assert (one.beyond, one.over_gradients, one.over_plain) == (None, None, None)
+    head, rows = trainings.steps_grid(analysis, [one])
+    assert rows[0][2:] == ["-", "-", "-"]
+    assert len(rows[0]) == len(head)
+
+
+def test_factors_stand_beside_each_other_training_by_training() -> None:
+    analysis = Analysis(raced())
+    head, rows = trainings.factors_grid(analysis, analysis.panel(), "loops")
+    assert head == ["", "numpy, m = 64", "fastest, m = 64"]
+    assert rows == [
+        ["gradient_descent", "10.0x ±0.0 %", "numpy 10.0x ±0.0 %"],
+        ["adam", "10.0x ±0.0 %", "numpy 10.0x ±0.0 %"],
+    ]
+
+
+def test_the_time_to_an_accuracy_is_steps_times_the_time_of_a_step() -> None:
+    _, (numpy, loops) = of(trained())
+    assert numpy.implementation == "numpy"
+    for one, step in ((numpy, 1e-4), (loops, 1e-2)):
+        assert (one.seeds, one.reached) == (3, 3)
+        assert one.steps.mean == pytest.approx((30 * 40 * 50) ** (1 / 3))
+        assert one.step.mean == pytest.approx(step)
+        assert one.seconds.mean == pytest.approx(one.steps.mean * step)
+        assert one.seconds.low < one.seconds.mean < one.seconds.high
+        assert one.accuracy.mean == pytest.approx(0.96)
+
+
+def test_steps_are_the_trainings_and_serve_whoever_took_a_sample() -> None:
+    _, found = of(trained(whole=("numpy",)))
+    numpy, loops = found
+    assert loops.steps == numpy.steps
+    assert loops.seconds.mean == pytest.approx(100 * numpy.seconds.mean)
+    assert math.isnan(loops.accuracy.mean)
+
+
+def test_a_seed_that_never_got_there_leaves_no_time() -> None:
+    analysis, found = of(trained(reached=(3, 4, 99)))
+    for one in found:
+        assert (one.seeds, one.reached) == (3, 2)
+        assert math.isnan(one.seconds.mean)
+    _, rows = trainings.reached_grid(analysis, found)
+    assert rows[0][1] == "2 of 3 seeds"
+    assert rows[0][3] == "-"
+
+
+def test_nobody_who_trained_for_all_the_steps_leaves_it_open() -> None:
+    _, found = of(trained(whole=()))
+    assert [one.reached for one in found] == [0, 0]
+
+
+def test_trainings_are_called_by_what_tells_them_apart() -> None:
+    made = dataclasses.replace(record([]), workloads={**KNOWN, "digits-softmax": PLAIN})
+    assert trainings.labels(made, ["digits", "digits+adam"]) == {
+        "digits": "gradient_descent",
+        "digits+adam": "adam",
+    }
+    assert trainings.labels(made, made.workloads) == {name: name for name in made.workloads}
