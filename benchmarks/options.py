@@ -319,8 +319,8 @@ def trainings(
     """
     from benchmarks.workloads import trained
 
-    asked: Any = itertools.product(known.items(), optimizers or [None], l2 or [None], dropout or [None])
-    return dict(trained(*workload, *training) for workload, *training in asked)
+    lists: list[Any] = [known.items(), *((each or (None,)) for each in (optimizers, l2, dropout))]
+    return dict(trained(*workload, *training) for workload, *training in itertools.product(*lists))
 
 
 def phases(known: Mapping[str, Workload]) -> tuple[str, ...]:

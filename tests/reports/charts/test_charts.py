@@ -144,13 +144,20 @@ def test_trainings_side_by_side_are_legible(count: int) -> None:
     legible(figures["steps"])
     leaders_end_before_names(figures["steps"])
     trained = [
-        cell(name, 16, seed, (s,) * 5, workload=workload, phase="train", iterations=10, **ends)
+        cell(
+            name,
+            16,
+            seed,
+            (s,) * 5,
+            workload=workload,
+            phase="train",
+            iterations=10,
+            losses=(0.5, 0.3, 0.2, 0.1, 0.1 / (k + 1)),
+            accuracies=(0.1, 0.5, 0.9, 0.96, 0.97),
+        )
         for k, workload in enumerate(names)
         for name, s in zip(LADDER[:count], np.geomspace(1e-6, 1e-2, count).tolist(), strict=True)
         for seed in range(2)
-        for ends in [
-            {"losses": (0.5, 0.3, 0.2, 0.1, 0.1 / (k + 1)), "accuracies": (0.1, 0.5, 0.9, 0.96, 0.97)}
-        ]
     ]
     settings = {"steps": 50, "accuracy": 0.95}
     for _, _, figure in every_figure(in_trainings(record(trained, workloads=names, settings=settings))):
