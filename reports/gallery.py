@@ -20,6 +20,7 @@ from reports.charts.lesson import blocks_chart, learning_chart, shapes_chart
 from reports.charts.speed import speedup_chart
 from reports.charts.themes import both_themes
 from reports.style import duration, factor
+from reports.tables import trainings
 
 DOCS = Path(__file__).parents[1] / "docs"
 RACE, HEADLINE, LESSON = "race.json", "headline.json", "lesson.json"
@@ -51,7 +52,7 @@ def redraw(
     found = {name: Analysis(race_file.read(docs / "gallery" / name)) for name in HEADINGS}
     for name, analysis in found.items():
         panel, baseline = analysis.panel(), analysis.baseline()
-        shown = text.story(analysis, panel, baseline)
+        shown = trainings.story(analysis, panel, baseline)
         lines += [f"## {HEADINGS[name]}", "", text.escape(shown.answer), ""]
         lines += [f"Raced by `{analysis.record.command}`.", ""]
         for title, file, figure in figures(analysis, panel, baseline):

@@ -42,7 +42,7 @@ def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[P
         if workload != panel.workload and not rows.empty:
             chart = speed.speedup_chart(rows, rows["baseline"].iloc[0], analysis.shape(workload))
             written += picture(chart, out / f"speedup-{slug(workload, workloads)}")
-    summary = text.markdown(analysis.record, text.story(analysis, panel, baseline), pictures)
+    summary = text.markdown(analysis.record, trainings.story(analysis, panel, baseline), pictures)
     return [*written, files.write(out / "summary.md", summary.encode())]
 
 

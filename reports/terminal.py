@@ -11,6 +11,7 @@ from rich.text import Text
 
 from reports import text
 from reports.analysis import Analysis, Panel
+from reports.tables import trainings
 
 PLAIN_WIDTH = 200
 """Columns where the output is no terminal: a log is scrolled, not wrapped."""
@@ -56,7 +57,7 @@ def _width(table: Table, out: Console) -> int:
 
 def show(analysis: Analysis, panel: Panel, baseline: str) -> None:
     """Print the story of a panel, and the record's warnings."""
-    tell(analysis, [text.story(analysis, panel, baseline)])
+    tell(analysis, [trainings.story(analysis, panel, baseline)])
 
 
 def tell(analysis: Analysis, stories: Sequence[text.Story]) -> None:

@@ -15,7 +15,6 @@ from benchmarks.record.statistics import Total
 from reports.analysis import Analysis, Panel
 from reports.charts.words import cell_words, describe, whiskers
 from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
-from reports.tables import trainings
 from reports.tables.crossovers import notable_crossovers
 
 
@@ -29,14 +28,12 @@ class Story(NamedTuple):
 
 
 def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
-    """The story of one panel; of a headline, that of all its steps; of a training, that of all like it."""
+    """The story of one panel; of a headline, that of all its steps."""
     rows, shape = analysis.rows(panel, baseline), analysis.shape(panel.workload)
     found = analysis.totals(panel)
     if found:
         steps = f"{analysis.record.settings['steps']:,} steps of {rows['batch_size'].max()} samples"
-        return _headline(steps, describe(rows, shape), found, _common(rows))
-    if panel.phase == "train":
-        return _trained(analysis, panel, rows)
+        return _headline(steps, describe(rows, shape), found, common(rows))
     over = rows["baseline"].iloc[0]
     words = [
         *fallback(rows, baseline),
@@ -75,39 +72,6 @@ def _how(total: Total) -> str:
     if not np.isfinite(total.low):
         return "projected from one process"
     return f"projected: {duration(total.low)} to {duration(total.high)}"
-
-
-def _trained(analysis: Analysis, panel: Panel, rows: pd.DataFrame) -> Story:
-    """The soonest training to read so many held-out digits, and the table of all."""
-    found = trainings.reached(analysis, panel)
-    names = trainings.labels(analysis.record, dict.fromkeys(one.workload for one in found))
-    share = trainings.percent(analysis)
-    where = describe(rows, analysis.shape(panel.workload))
-    soonest = [one for one in found if np.isfinite(one.seconds.mean)]
-    if soonest:
-        first, last = soonest[0], soonest[-1]
-        words = (
-            f"{plain(first.implementation)} with {names[first.workload]} reads {share} of the held-out "
-            f"digits after {duration(first.seconds.mean)}: {digits(first.steps.mean)} steps of "
-            f"{first.batch_size} samples, {duration(first.step.mean)} each"
-        )
-        if len(soonest) > 1:
-            words += (
-                f"; {plain(last.implementation)} with {names[last.workload]} "
-                f"after {duration(last.seconds.mean)}"
-            )
-    else:
-        words = (
-            f"No training read {share} of the held-out digits within {analysis.record.settings['steps']:,} "
-            "steps from every seed"
-        )
-    seeds = max((one.seeds for one in found), default=0)
-    remark = (
-        "Times are those of steps alone: the training's steps, the same for every implementation, times the "
-        f"implementation's time of one; means over {seeds} seeds, each in a process of its own, "
-        "in brackets the 95 % interval."
-    )
-    return Story(f"{words} ({where}).", *trainings.reached_grid(analysis, found), [remark, *_common(rows)])
 
 
 def answer(panel: pd.DataFrame, baseline: str, shape: str = "") -> str:
@@ -158,7 +122,7 @@ def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
         f"{plain(row.passer)} passes {plain(row.passed)} at m ≈ {digits(row.batch_size, 2)}."
         for row in notable_crossovers(panel, baseline)
     ]
-    return words + _common(panel)
+    return words + common(panel)
 
 
 LONGEST = 8
@@ -183,7 +147,7 @@ def wide(panel: pd.DataFrame, target: object) -> list[str]:
     return [f"Not known to ±{target:.0%}: {', '.join(named)}{more}."]
 
 
-def _common(panel: pd.DataFrame) -> list[str]:
+def common(panel: pd.DataFrame) -> list[str]:
     """The remarks on any phase: the meanings of statuses, and the largest error that the referee found."""
     used = [status for status in MARKS if (panel["status"] == status).any()]
     words = ["; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + "."] if used else []

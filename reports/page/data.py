@@ -124,7 +124,7 @@ def _speedups(analysis: Analysis, baseline: str, panels: list[Panel]) -> dict[st
 
 def _answer(analysis: Analysis, panel: Panel, baseline: str) -> str:
     """That of the panel's story, of which the rest, the crossovers above all, takes its time."""
-    if panel.phase in ("headline", "train"):
+    if panel.phase == "headline":
         return story(analysis, panel, baseline).answer
     return answer(analysis.rows(panel, baseline), baseline, analysis.shape(panel.workload))
 

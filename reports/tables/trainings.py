@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -19,9 +20,11 @@ from benchmarks.record.statistics import (
     speedup,
     time_of,
 )
+from reports import text
 from reports.analysis import Analysis, Panel
-from reports.charts.words import cell_words
+from reports.charts.words import cell_words, describe
 from reports.style import digits, duration, factor, plain
+from reports.text import Story
 
 VECTORIZED = "numpy"
 """Whose factors stand beside those of the fastest: the textbook's vectorization."""
@@ -31,7 +34,7 @@ def labels(record: Record, workloads: Iterable[str]) -> dict[str, str]:
     """What to call these workloads: by their trainings, where these tell them apart, else by their names."""
     words = {name: record.workloads[name].training.words for name in workloads}
     apart = len(set(words.values())) == len(words)
-    return {name: plain(text if apart else name, 40) for name, text in words.items()}
+    return {name: plain(of_it if apart else name, 40) for name, of_it in words.items()}
 
 
 def alike(analysis: Analysis, panel: Panel) -> list[Panel]:
@@ -246,3 +249,39 @@ def reached_grid(analysis: Analysis, found: Iterable[Reached]) -> tuple[list[str
         for one in found
     ]
     return head, rows
+
+
+def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
+    """The story of one panel; of a training, the soonest to read so many held-out digits, and all of them."""
+    if panel.phase != "train":
+        return text.story(analysis, panel, baseline)
+    rows = analysis.rows(panel, baseline)
+    found = reached(analysis, panel)
+    names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
+    share = percent(analysis)
+    where = describe(rows, analysis.shape(panel.workload))
+    soonest = [one for one in found if math.isfinite(one.seconds.mean)]
+    if soonest:
+        first, last = soonest[0], soonest[-1]
+        words = (
+            f"{plain(first.implementation)} with {names[first.workload]} reads {share} of the held-out "
+            f"digits after {duration(first.seconds.mean)}: {digits(first.steps.mean)} steps of "
+            f"{first.batch_size} samples, {duration(first.step.mean)} each"
+        )
+        if len(soonest) > 1:
+            words += (
+                f"; {plain(last.implementation)} with {names[last.workload]} "
+                f"after {duration(last.seconds.mean)}"
+            )
+    else:
+        words = (
+            f"No training read {share} of the held-out digits within {analysis.record.settings['steps']:,} "
+            "steps from every seed"
+        )
+    seeds = max((one.seeds for one in found), default=0)
+    remark = (
+        "Times are those of steps alone: the training's steps, the same for every implementation, times the "
+        f"implementation's time of one; means over {seeds} seeds, each in a process of its own, "
+        "in brackets the 95 % interval."
+    )
+    return Story(f"{words} ({where}).", *reached_grid(analysis, found), [remark, *text.common(rows)])
