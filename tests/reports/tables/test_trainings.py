@@ -140,8 +140,9 @@ def test_the_soonest_training_is_the_answer() -> None:
     analysis = Analysis(trained())
     found = trainings.story(analysis, analysis.panel(), analysis.baseline())
     assert found.answer.startswith(
-        "numpy with gradient_descent reads 95 % of the held-out digits after 3.91 ms: 39.1 steps of 16 samples, "
-        "100 µs each; loops with gradient_descent after 391 ms (digits 64-32-10, train, float64, 1 thread)"
+        "numpy with gradient_descent reads 95 % of the held-out digits after 3.91 ms: 39.1 steps of 16 "
+        "samples, 100 µs each; loops with gradient_descent after 391 ms "
+        "(digits 64-32-10, train, float64, 1 thread)"
     )
     assert [row[0] for row in found.rows] == ["gradient_descent, numpy", "gradient_descent, loops"]
     assert "means over 3 seeds" in found.remarks[0]
