@@ -21,7 +21,19 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from impls.processes import cpu_seconds, descendants
-    from impls.referee import Verdict, check, held, quantities
+    from impls.referee import (
+        State,
+        Verdict,
+        check,
+        first_state,
+        held,
+        judge_forward,
+        judge_gradients,
+        judge_step,
+        judge_train,
+        judge_unseen_step,
+        quantities,
+    )
     from impls.registry import extras, keep_compiled, load, names
 
 __all__ = [
@@ -33,6 +45,7 @@ __all__ = [
     "Network",
     "Problem",
     "Result",
+    "State",
     "Training",
     "Unavailable",
     "Unsupported",
@@ -41,7 +54,13 @@ __all__ = [
     "cpu_seconds",
     "descendants",
     "extras",
+    "first_state",
     "held",
+    "judge_forward",
+    "judge_gradients",
+    "judge_step",
+    "judge_train",
+    "judge_unseen_step",
     "keep_compiled",
     "lines_of_code",
     "load",

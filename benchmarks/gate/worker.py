@@ -27,8 +27,9 @@ from benchmarks.gate.messages import (
     Timed,
 )
 from benchmarks.measure import clock
+from benchmarks.measure.audit import method
 from benchmarks.measure.process import Parent
-from benchmarks.measure.session import CellError, guard, load, method, refuse_instruments
+from benchmarks.measure.session import CellError, guard, load, refuse_instruments
 from benchmarks.measure.threads import limit_threads, threads_in_force
 from benchmarks.record import machine
 from benchmarks.record.cells import Cell

@@ -15,9 +15,9 @@ ROUND_SECONDS = 1e-3
 """The least length of a round: some 10,000 times the resolution of the timer."""
 
 CELL_SECONDS = 0.1
-"""Seconds that the rounds of a cell fill, within the limits of `ROUNDS`."""
+"""Seconds that the rounds of a cell fill, with the calls around them, within the limits of `ROUNDS`."""
 
-ROUNDS = (8, 50)
+ROUNDS = (5, 50)
 """The fewest and the most rounds of a cell in one process."""
 
 WARM_UP_SECONDS = 0.1
@@ -31,6 +31,11 @@ class Plan:
 
     rounds: int
     iterations: int
+
+    @property
+    def slow(self) -> bool:
+        """Whether a round is a single call, and as few of them as may be are too long for a cell."""
+        return self.iterations == 1 and self.rounds <= ROUNDS[0]
 
 
 @contextlib.contextmanager
@@ -88,10 +93,13 @@ def settle(call: Callable[[], Any]) -> float:
 
 
 def plan(call_seconds: float) -> Plan:
-    """The rounds and iterations of a method whose warm call takes so many seconds."""
+    """The rounds and iterations of a method whose warm call takes so many seconds.
+
+    Around a round, to move the state, come about two calls, or a quarter of the round.
+    """
     iterations = max(1, math.ceil(ROUND_SECONDS / call_seconds))
     fewest, most = ROUNDS
-    rounds = round(CELL_SECONDS / (call_seconds * iterations))
+    rounds = round(CELL_SECONDS / (call_seconds * (iterations + max(2, iterations / 4))))
     return Plan(min(max(rounds, fewest), most), iterations)
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,21 +82,25 @@ class Moments:
         self.wait_budget -= taken
         return took
 
-    def rounds(self, call: Callable[[], Any], plan: clock.Plan) -> list[Round]:
-        """The rounds of a plan; each begins in an undisturbed moment, as far as the wait budget allows."""
+    def rounds(
+        self, call: Callable[[], Any], plan: clock.Plan, lead: Callable[[], Any] = lambda: None
+    ) -> Iterator[Round]:
+        """The rounds of a plan; each begins in an undisturbed moment, as far as the wait budget allows.
+
+        `lead` is called before each, outside the clock; again, where a wait came between.
+        """
         if self.fastest == math.inf:
             self.listen()
         self.wait_budget += WAIT_SECONDS[1]
-        found = []
         with clock.no_collection():
             for _ in range(plan.rounds):
+                lead()
                 waited = self.waited
                 before = self.wait()
                 if self.waited - waited > _PAUSE:
-                    call()  # the caches may hold something else now, or be those of another CPU
+                    lead()  # the caches may hold something else now, or be those of another CPU
                 seconds = clock.seconds_of(call, plan.iterations) / plan.iterations
-                found.append(Round(seconds, max(before, self.probe())))
-        return found
+                yield Round(seconds, max(before, self.probe()))
 
     def _probe_everywhere(self) -> float:
         """Probe here, and while it is disturbed, on the other CPUs; the process stays on the last."""

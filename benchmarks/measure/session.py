@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import inspect
 import os
+import random
+import secrets
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import impls
 from benchmarks import workloads
 from benchmarks.measure import calibration, clock, compilers, costs, instruments, packages
+from benchmarks.measure.audit import Audit, AuditError, Subject, method
 from benchmarks.measure.noise import WAIT_SECONDS, Moments, Round, Watch
 from benchmarks.measure.threads import cpus, threads_in_force
 from benchmarks.record import race_file
@@ -40,10 +41,6 @@ WIDE, NOISY, OWN_COST = 0.2, 0.1, 0.05
 
 JUST_IN_TIME = {"numba": "NUMBA_DISABLE_JIT", "jax": "JAX_DISABLE_JIT"}
 """How each library is told to run plain Python under its own name."""
-
-STEP_LEARNING_RATE = 0.01
-"""That of plain gradient descent. Small: however often a step is timed, the network stays in its curved
-part."""
 
 
 class CellError(Exception):
@@ -70,7 +67,7 @@ class CellError(Exception):
 class Prepared:
     """An implementation that has passed the referee and is warm, with what its construction took."""
 
-    implementation: impls.Implementation
+    subject: Subject
     construct_seconds: float
     verdict: impls.Verdict
 
@@ -97,6 +94,9 @@ class Session:
         self.fastest: dict[Cell, float] = {}
         self.affordable: set[Cell] = set()
         self.disturbed = 0
+        self.audit_seed = secrets.randbits(31)
+        self.audit_seconds = 0.0
+        self._draw = random.Random(self.audit_seed)  # noqa: S311 - no implementation is to know it, no more
         self._started = datetime.datetime.now(datetime.UTC)
         self._start = time.perf_counter()
         self._watch = Watch(threads)
@@ -114,7 +114,7 @@ class Session:
         """What became of the cell whose method is called once and not timed; it is not on record."""
 
         def call(cell: Cell, prepared: Prepared) -> race_file.Measurement:
-            method(prepared.implementation, cell.phase, self.training(cell))()
+            method(prepared.subject.implementation, cell.phase, self.training(cell))()
             return race_file.Measurement(**dataclasses.asdict(cell), process=0, status="measured")
 
         return self._attempt(cell, call)
@@ -182,7 +182,9 @@ class Session:
         verdict = impls.check(implementation, problem, cell.dtype)
         if not verdict.passed:
             raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
-        return Prepared(implementation, construct_seconds, verdict)
+        subject = Subject(implementation, problem, cell.dtype)
+        subject.steps = 1  # the check's
+        return Prepared(subject, construct_seconds, verdict)
 
     def _check_prediction(self, cell: Cell) -> None:
         if cell in self.affordable:
@@ -223,13 +225,26 @@ class Session:
 
     def _timed(self, cell: Cell, prepared: Prepared) -> race_file.Measurement:
         refuse_instruments()
-        call = method(prepared.implementation, cell.phase, self.training(cell))
-        plan = clock.plan(clock.settle(call))
+        subject, rounds = prepared.subject, []
+        call = method(subject.implementation, cell.phase, self.training(cell))
+        plan = clock.plan(clock.settle(subject.step if cell.phase == "step" else call))
+        audit = Audit(subject, cell, plan, self._draw)
+        audit.lead()
         compiled = self._compilations.count()
-        rounds = self.moments.rounds(call, plan)
+        try:
+            for number, taken in enumerate(self.moments.rounds(call, plan, audit.lead)):
+                rounds.append(taken)
+                audit.after(number, taken.seconds)
+        except AuditError as error:
+            found_out = CellError("wrong", f"{cell.implementation}: {error}")
+            self._prepared[dataclasses.replace(cell, phase="")] = found_out  # in no phase is it right
+            raise found_out from error
+        finally:
+            self.audit_seconds += audit.seconds
         if self._compilations.count() != compiled:
             raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
-        return self.timed(cell, prepared, rounds, plan.iterations)
+        found = self.timed(cell, prepared, rounds, plan.iterations)
+        return dataclasses.replace(found, judged=tuple(audit.judged))
 
     def timed(
         self, cell: Cell, prepared: Prepared, rounds: Sequence[Round], iterations: int
@@ -253,7 +268,7 @@ class Session:
             probe=statistics.median(each.probe for each in kept),
             iterations=iterations,
             construct_seconds=prepared.construct_seconds,
-            compile_seconds=prepared.implementation.compile_seconds,
+            compile_seconds=prepared.subject.implementation.compile_seconds,
             flops=costs.flops(network, cell.phase, cell.batch_size),
             bytes=costs.traffic(network, cell.phase, cell.batch_size, itemsize, training),
             error_of_bound=prepared.verdict.error_of_bound,
@@ -274,6 +289,8 @@ class Session:
             )
         return race_file.Process(
             seed=seed,
+            audit_seed=self.audit_seed,
+            audit_seconds=self.audit_seconds,
             started=self._started.isoformat(),
             seconds=time.perf_counter() - self._start,
             threads_in_force=threads_in_force(),
@@ -324,15 +341,6 @@ def refuse_instruments() -> None:
     """Raise CellError where something watches every step of this process."""
     if watching := instruments.active():
         raise CellError("failed", watching)
-
-
-def method(implementation: impls.Implementation, phase: str, training: impls.Training) -> Callable[[], Any]:
-    """The call that a phase times."""
-    if phase == "forward":
-        return implementation.forward
-    if phase == "gradients":
-        return implementation.gradients
-    return functools.partial(implementation.step, workloads.learning_rate(training, STEP_LEARNING_RATE))
 
 
 def load(name: str) -> type[impls.Implementation]:

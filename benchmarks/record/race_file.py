@@ -80,7 +80,8 @@ class Process:
     second of a large product), `triad` (bytes a second), `interpreter` (seconds of an iteration of a plain
     loop), `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call
     includes), `probe` (the fewest seconds of the loop that detects disturbances). `waited` is the part of its
-    wait budget that it used, in seconds.
+    wait budget that it used, in seconds. `audit_seed` drew the rounds that the referee judged beside each
+    cell's last; `audit_seconds` is what moving states, judging and comparing times took.
     """
 
     seed: int
@@ -92,6 +93,8 @@ class Process:
     calibration: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     waited: float = 0.0
+    audit_seed: int | None = None
+    audit_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Measurement:
     after each round, `accuracies` the share of held-out digits that the network then names rightly (of
     workloads on the digits). In the phase "train" it is the same, but every process begins with weights of
     its own, drawn from its seed.
+
+    `judged` are the numbers of the rounds, from 0, whose last call left the results that the referee judged.
 
     `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
     moves. `peak_bytes` is the most that a call had allocated beyond what stood before it, and
@@ -145,6 +150,7 @@ class Measurement:
     error_ulp_median: float | None = None
     losses: tuple[float, ...] = ()
     accuracies: tuple[float, ...] = ()
+    judged: tuple[int, ...] = ()
 
     @property
     def cell(self) -> Cell:

@@ -8,6 +8,7 @@ from impls.referee.judgement import (
     judge_gradients,
     judge_step,
     judge_train,
+    judge_unseen_step,
 )
 from impls.referee.structure import held, quantities
 from impls.referee.verdict import Verdict
@@ -22,5 +23,6 @@ __all__ = [
     "judge_gradients",
     "judge_step",
     "judge_train",
+    "judge_unseen_step",
     "quantities",
 ]

@@ -43,6 +43,10 @@ BITWISE = 100_000
 """Samples times parameters up to which an implementation that sums in the order of `loops` is held against
 it bit for bit: some 30 ms of loops."""
 
+UNSEEN = 4.0
+"""What is granted beyond the bounds where the parameters before a step are known to a rounding or two only,
+which adds less than the product with each of them is granted anyway."""
+
 CLAIM = "the very bits of loops, whose order of sums the implementation claims"
 
 
@@ -118,6 +122,33 @@ def judge_step(state: State, result: Result, learning_rate: float) -> Verdict:
     return _verdict(state, lambda seen: seen.step(state, result, learning_rate, "in a step"))
 
 
+def judge_unseen_step(after: State, result: Result, learning_rate: float) -> Verdict:
+    """The verdict on a `step` of gradient descent to the state `after`, from one that nobody exported.
+
+    The parameters before were those after plus `learning_rate` times dw (less l2), to a rounding or two: pass
+    and gradients are held against theirs, within UNSEEN times the bounds.
+    """
+    rate, l2 = float(np.dtype(after.dtype).type(learning_rate)), after.problem.training.l2
+
+    def undone(parameters: tuple[Reals, ...], d: tuple[Reals, ...], l2: float) -> tuple[Reals, ...]:
+        pairs = zip(parameters, d, strict=True)
+        before = ((p + rate * dp) / (1 - rate * l2) for p, dp in pairs)
+        return tuple(p.astype(after.dtype).astype(np.float64) for p in before)
+
+    def look(seen: _Seen) -> None:
+        seen.structure(after, result, "in a step")
+        before = dataclasses.replace(
+            after,
+            weights=undone(result.weights, result.dw, l2),
+            biases=undone(result.biases, result.db, 0.0),
+            batch=(after.batch - 1) % after.problem.batches,
+            t=after.t - 1,
+        )
+        seen.unseen_step(before, result, "in a step")
+
+    return _verdict(after, look)
+
+
 def judge_train(trained: Result, stepped: Result) -> Verdict:
     """The verdict on `train(n)` beside n calls of `step` from the same state: equal bit for bit."""
     try:
@@ -150,7 +181,8 @@ class _StopError(Exception):
 class _Seen(Comparison):
     """What was seen of an implementation, call by call."""
 
-    def _structure(self, state: State, result: Any, when: str) -> None:
+    def structure(self, state: State, result: Any, when: str) -> None:
+        """Raise FoulError, saying when, where a result has not the structure of one."""
         try:
             check_structure(result, state.problem, state.dtype)
         except FoulError as foul:
@@ -161,13 +193,13 @@ class _Seen(Comparison):
             raise _StopError(_lost_digits(state, result, when, in_use))
 
     def forward(self, state: State, result: Result, when: str) -> None:
-        self._structure(state, result, when)
+        self.structure(state, result, when)
         self.compare_pass(when, result, reference_of(state, in_use=True))
         self._kept(state, result, when)
         self._stop_unless_passed(state, result, when, in_use=True)
 
     def gradients(self, state: State, result: Result, when: str) -> None:
-        self._structure(state, result, when)
+        self.structure(state, result, when)
         exact = reference_of(state)
         self.compare_pass(when, result, exact)
         self.compare_gradients(when, result, exact)
@@ -175,11 +207,17 @@ class _Seen(Comparison):
         self._stop_unless_passed(state, result, when)
 
     def step(self, state: State, result: Result, rate: float, when: str) -> None:
-        self._structure(state, result, when)
+        self.structure(state, result, when)
         exact = reference_of(state)
         self.compare_pass(when, result, exact)
         self.compare_gradients(when, result, exact)
         self._updated(state, result, rate, when)
+        self._stop_unless_passed(state, result, when)
+
+    def unseen_step(self, state: State, result: Result, when: str) -> None:
+        exact = reference_of(state).within(UNSEEN)
+        self.compare_pass(when, result, exact)
+        self.compare_gradients(when, result, exact)
         self._stop_unless_passed(state, result, when)
 
     def _kept(self, state: State, result: Result, when: str) -> None:

@@ -53,6 +53,20 @@ class Reference:
     db: tuple[Exact, ...]
     wider: bool
 
+    def within(self, times: float) -> Reference:
+        """The same, with so many times the bounds and limits."""
+
+        def wide(q: Exact) -> Exact:
+            return dataclasses.replace(q, bound=times * q.bound, limit=times * q.limit)
+
+        return Reference(
+            wide(self.loss),
+            wide(self.output),
+            tuple(map(wide, self.dw)),
+            tuple(map(wide, self.db)),
+            self.wider,
+        )
+
 
 def reference(
     problem: Problem,

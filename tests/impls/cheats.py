@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from impls.interface import Problem, Result
 from tests.impls.mutants import Sound
@@ -115,6 +116,36 @@ class RepeatsOnce(Sound):
             getattr(self, method)(*arguments)
 
 
+class QueuesForAThread(Sound):
+    """Calls are handed to a thread, one after the other; the export waits for all of them."""
+
+    def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
+        self.pool = ThreadPoolExecutor(1)
+        self.pool.submit(super().__init__, problem, dtype, threads).result()
+        self.caller = threading.current_thread()
+
+    def gradients(self) -> None:
+        if threading.current_thread() is getattr(self, "caller", None):
+            self.pool.submit(super().gradients)
+        else:
+            super().gradients()
+
+    def step(self, learning_rate: float) -> None:
+        self.pool.submit(super().step, learning_rate)
+
+    def export(self) -> Result:
+        self.pool.submit(int).result()
+        return super().export()
+
+
 CHEATS = (
-    *(KeepsGradients, KeepsOutputs, ComputesOnExport, ComputesOnEveryExport, WorksInAThread, RepeatsOnce),
+    *(
+        KeepsGradients,
+        KeepsOutputs,
+        ComputesOnExport,
+        ComputesOnEveryExport,
+        WorksInAThread,
+        QueuesForAThread,
+    ),
+    *(RepeatsOnce,),
 )

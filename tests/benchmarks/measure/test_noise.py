@@ -65,7 +65,7 @@ def never(cpu: int, now: float) -> bool:
 
 
 def rounds(moments: Moments, machine: Machine, count: int, seconds: float) -> list[Round]:
-    return moments.rounds(lambda: machine.run(seconds), clock.Plan(count, 1))
+    return list(moments.rounds(lambda: machine.run(seconds), clock.Plan(count, 1)))
 
 
 def test_an_undisturbed_machine_is_not_waited_for(machine: Build) -> None:
@@ -134,7 +134,7 @@ def test_a_round_holds_the_seconds_of_one_call(machine: Build) -> None:
 def test_no_garbage_is_collected_between_rounds(machine: Build) -> None:
     machine(never)
     seen = []
-    Moments(SLOWER, PROBE).rounds(lambda: seen.append(gc.isenabled()), clock.Plan(3, 1))
+    list(Moments(SLOWER, PROBE).rounds(lambda: seen.append(gc.isenabled()), clock.Plan(3, 1)))
     assert seen == [False] * 3
     assert gc.isenabled()
 

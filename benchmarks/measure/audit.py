@@ -1,0 +1,305 @@
+"""What is timed is what is checked: the audit of one cell, outside the clock.
+
+Before each round the state moves, by a small step on to another batch, so that no two rounds ask for the same
+answer. Results that go before the referee are those of timed calls: the last one of a cell always, others by
+a draw. And the cell's times are compared with each other, by laws that work which is kept, owed or done
+elsewhere breaks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import impls
+from benchmarks import workloads
+from benchmarks.measure import clock
+from benchmarks.record.cells import Cell
+
+RATE = 0.01
+"""The learning rate of timed steps and of moves, that of plain gradient descent. Small: however many there
+are, the network stays in its curved part."""
+
+BLOCKS = 16
+"""What is timed around a round, to hold the round against, takes so many times fewer calls."""
+
+DRAWN = 0.25
+"""How likely one more round of a cell is to be judged beside the last."""
+
+ATTEMPTS = 3
+"""An offence has to be found again in each of so many further series."""
+
+SERIES = 5
+"""Rounds of such a series."""
+
+FEW = 2
+"""Rounds of slow steps that are held against gradients."""
+
+KEPT = 0.5
+"""A call that repeats another takes at least so much of its time, and a step so much of its gradients'."""
+
+LEFT = {"forward": 1 / 64, "gradients": 1 / 16}
+"""A call takes at least so much of a step, which does all that the call does."""
+
+OWED = 0.5
+"""An export that follows a round takes at most so much of the round longer than the next export."""
+
+LONGER = 3.0
+"""And at most so many times as long."""
+
+PAUSE_SECONDS = 2e-3
+"""How long what is at work after a call has time to show it."""
+
+AT_WORK = 0.5
+"""The share of that pause which the process may be at work."""
+
+
+class AuditError(Exception):
+    """What the audit found against an implementation; the message says what, and in which round."""
+
+
+class Subject:
+    """An implementation, and where it stands: `steps` counts those since its construction."""
+
+    def __init__(self, implementation: impls.Implementation, problem: impls.Problem, dtype: str) -> None:
+        self.implementation = implementation
+        self.problem = problem
+        self.dtype = dtype
+        self.steps = 0
+        self.rate = workloads.learning_rate(problem.training, RATE)
+
+    def step(self) -> None:
+        """A small step, on to the next batch."""
+        self.implementation.step(self.rate)
+        self.steps += 1
+
+    def state(self, result: impls.Result) -> impls.State:
+        """Where it stands, with the parameters that it exported."""
+        first = impls.first_state(self.problem, self.dtype)
+        batch = (self.steps - 1) % self.problem.batches
+        return dataclasses.replace(first, batch=batch, t=self.steps - 1).after_step(result)
+
+
+def method(implementation: impls.Implementation, phase: str, training: impls.Training) -> Callable[[], Any]:
+    """The call that a phase times."""
+    if phase == "forward":
+        return implementation.forward
+    if phase == "gradients":
+        return implementation.gradients
+    return functools.partial(implementation.step, workloads.learning_rate(training, RATE))
+
+
+@dataclasses.dataclass(frozen=True)
+class Lead:
+    """Seconds of a call by blocks around a round: of a `step`, of the phase's call right after a step
+    (`first`) and of the same call after that (`second`), and of the call `again`, in the round.
+
+    `second` is `again` but of an implementation that is asked for a whole round at once: asking for each call
+    takes its time. In the phase "step", `first` is that of gradients, the others that of a step.
+    """
+
+    step: float
+    first: float
+    second: float
+    again: float
+
+
+class Times(NamedTuple):
+    """What was timed before a round: None is the time of a call in the round."""
+
+    step: float
+    first: float | None
+    second: float | None
+
+    def before(self, again: float) -> Lead:
+        """With the seconds of a call in the round."""
+        return Lead(self.step, self.first or again, self.second or again, again)
+
+
+class Audit:
+    """The audit of one cell, while its rounds are taken.
+
+    `lead` has to be called before each round, and `after` with the seconds of a call in it.
+    """
+
+    def __init__(self, subject: Subject, cell: Cell, plan: clock.Plan, draw: random.Random) -> None:
+        self.subject = subject
+        self.phase = phase = cell.phase
+        self.threads = cell.threads
+        self.plan = plan
+        training = subject.problem.training
+        self.call = method(subject.implementation, phase, training)
+        self.step = method(subject.implementation, "step", training)
+        self.drawn = {plan.rounds - 1}
+        if draw.random() < DRAWN:
+            self.drawn.add(draw.randrange(plan.rounds))
+        self.seconds = 0.0
+        self.judged: list[int] = []
+        self.leads: list[Lead] = []
+        self.block = self._block()
+        self._lead: Times | None = None
+
+    def _block(self) -> int:
+        """The calls of a block: few where they take longer than the call that is timed, as a cheat's do."""
+        call = self.subject.implementation.gradients if self.phase == "step" else self.subject.step
+        seconds = clock.seconds_of(call, 1)
+        return max(1, min(self.plan.iterations, int(clock.ROUND_SECONDS / seconds)) // BLOCKS)
+
+    def lead(self) -> None:
+        """Move the state; time what the round is held against."""
+        start = time.perf_counter()
+        if self.phase != "step":
+            self._lead = self._moved()
+        elif not self.plan.slow or len(self.leads) < FEW:
+            self._lead = self._gradients()
+        else:
+            self._lead = None
+        self.seconds += time.perf_counter() - start
+
+    def _gradients(self) -> Times:
+        gradients = self.subject.implementation.gradients
+        return Times(0.0, clock.seconds_of(gradients, self.block) / self.block, None)
+
+    def _moved(self) -> Times:
+        step, call, n = self.step, self.call, self.block
+
+        def steps() -> None:
+            step()
+
+        def both() -> None:
+            step()
+            call()
+
+        def calls() -> None:
+            call()
+
+        self.subject.steps += n
+        if self.plan.slow:
+            return Times(clock.seconds_of(step, n) / n, None, None)  # the round is one call, and the first
+        alone = clock.seconds_of(steps, n) / n
+        if n == 1:
+            first = clock.seconds_of(calls, 1)
+        else:
+            self.subject.steps += n
+            first = clock.seconds_of(both, n) / n - alone
+        if not hasattr(self.subject.implementation, "repeat"):
+            return Times(alone, first, None)
+        self.subject.steps += n
+        return Times(clock.seconds_of(step, n) / n, first, clock.seconds_of(calls, n) / n)
+
+    def after(self, number: int, seconds: float) -> None:
+        """Take a round into account, and judge its last call where it was drawn; raises AuditError."""
+        start = time.perf_counter()
+        self._count()
+        if self._lead is not None:
+            self.leads.append(self._lead.before(seconds))
+        if number in self.drawn:
+            self._judge(number, seconds)
+        if number == self.plan.rounds - 1:
+            self._confirm(number, list(offences(self.phase, self.leads)), self._series)
+        self.seconds += time.perf_counter() - start
+
+    def _count(self) -> None:
+        if self.phase == "step":
+            self.subject.steps += self.plan.iterations
+
+    def _series(self) -> Iterator[str]:
+        """What another series of rounds shows."""
+        found = []
+        for _ in range(SERIES):
+            lead = self._gradients() if self.phase == "step" else self._moved()
+            found.append(lead.before(self._round()))
+        return offences(self.phase, found)
+
+    def _round(self) -> float:
+        n = self.plan.iterations
+        seconds = clock.seconds_of(self.call, n) / n
+        self._count()
+        return seconds
+
+    def _confirm(self, number: int, found: list[str], again: Callable[[], Iterator[str]]) -> None:
+        for _ in range(ATTEMPTS):
+            if not found:
+                return
+            found = list(again())
+        if found:
+            raise AuditError(f"round {number + 1} of {self.plan.rounds}: {found[0]}")
+
+    def _judge(self, number: int, seconds: float) -> None:
+        """What the round's last call left, before the referee; raises AuditError."""
+        exports: list[impls.Result] = []
+        found = list(self._owed(seconds, exports))
+        verdict = self._verdict(exports[0], last=number == self.plan.rounds - 1)
+        if not verdict.passed:
+            raise AuditError(f"round {number + 1} of {self.plan.rounds}: {verdict.message}")
+        self.judged.append(number)
+        self._confirm(number, found, self._owed_again)
+        # the idle threads of a pool may spin for a while, where there are several
+        if number == self.plan.rounds - 1 and self.threads == 1:
+            self._confirm(number, list(self._at_work()), self._at_work)
+
+    def _verdict(self, result: impls.Result, last: bool) -> impls.Verdict:
+        subject = self.subject
+        state = subject.state(result)
+        if self.phase == "forward":
+            return impls.judge_forward(state, result)
+        if self.phase == "gradients":
+            return impls.judge_gradients(state, result)
+        if subject.problem.training.optimizer == "gradient_descent":
+            verdict = impls.judge_unseen_step(state, result, subject.rate)
+            if last or not verdict.passed:
+                return verdict
+        subject.step()
+        return impls.judge_step(state, subject.implementation.export(), subject.rate)
+
+    def _owed(self, seconds: float, exports: list[impls.Result]) -> Iterator[str]:
+        """Whether an export right after a round does work that the round owes."""
+        export = self.subject.implementation.export
+        first = clock.seconds_of(lambda: exports.append(export()), 1)
+        second = clock.seconds_of(export, 1)
+        whole = seconds * self.plan.iterations
+        if first - second > OWED * whole and first > LONGER * second:
+            yield (
+                f"the export right after it takes {1e3 * (first - second):.3g} ms longer than the next one, "
+                f"the round {1e3 * whole:.3g} ms: is work left to the export?"
+            )
+
+    def _owed_again(self) -> Iterator[str]:
+        if self.phase != "step":
+            self._moved()
+        return self._owed(self._round(), [])
+
+    def _at_work(self) -> Iterator[str]:
+        """Whether something is at work after a call has returned, while nothing is asked for."""
+        self.subject.step()
+        start = impls.cpu_seconds()
+        time.sleep(PAUSE_SECONDS)
+        busy = impls.cpu_seconds() - start
+        if busy > AT_WORK * PAUSE_SECONDS:
+            yield (
+                f"in a pause of {1e3 * PAUSE_SECONDS:g} ms after a step the process was at work for "
+                f"{1e3 * busy:.3g} ms: what does a thread or a process do there?"
+            )
+
+
+def offences(phase: str, leads: list[Lead]) -> Iterator[str]:
+    """The laws on times that a series of rounds breaks, in words; each compares medians of neighbours."""
+    name = {"forward": "a forward pass", "gradients": "gradients", "step": "a step"}[phase]
+    ratio = statistics.median(lead.second / max(lead.first, 1e-9) for lead in leads)
+    if phase == "step":
+        if ratio < KEPT:
+            yield f"a step takes {ratio:.2g} of what its gradients take: which part does it leave out?"
+        return
+    if ratio < KEPT:
+        yield f"{name} again take {ratio:.2g} of what they take right after a step: is a result kept?"
+    share = statistics.median(lead.again / max(lead.step, 1e-9) for lead in leads)
+    if share < LEFT[phase]:
+        yield f"{name} take {share:.2g} of what a step takes: does something else do their work?"
+    whole = statistics.median(lead.step / max(lead.again, 1e-9) for lead in leads)
+    if whole < KEPT:
+        yield f"a step takes {whole:.2g} of what {name} take: which part does it leave out?"

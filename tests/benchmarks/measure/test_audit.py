@@ -1,0 +1,172 @@
+"""The audit of a cell: implementations that save work under the clock, and honest ones."""
+
+import dataclasses
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import threadpoolctl
+
+import impls
+from benchmarks import workloads
+from benchmarks.measure import audit, noise, session
+from benchmarks.measure.audit import Lead, offences
+from benchmarks.record.cells import PHASES, Cell
+from tests.impls import cheats, later
+from tests.impls.mutants import Sound
+
+
+def measure(
+    implementation: type[Any], phase: str, monkeypatch: pytest.MonkeyPatch, m: int = 64
+) -> tuple[session.Session, Any]:
+    monkeypatch.setattr(noise, "WAIT_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(noise, "LISTEN_SECONDS", 0.0)
+    race = session.Session(workloads.WORKLOADS, threads=1)
+    monkeypatch.setattr(race, "load", lambda name: implementation)
+    with threadpoolctl.threadpool_limits(1):  # as a race limits them
+        return race, race.measure(Cell("digits", phase, m, "float64", 1, "numpy"))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_is_timed_is_judged_and_the_last_round_always(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "DRAWN", 1.0)
+    race, found = measure(Sound, phase, monkeypatch)
+    assert found.status == "measured", found.reason
+    assert 1 <= len(found.judged) <= 2
+    assert found.judged[-1] >= len(found.seconds) - 1
+    process = race.process(0)
+    assert process.audit_seed is not None
+    assert 0 < process.audit_seconds < process.seconds
+
+
+def test_no_two_rounds_ask_for_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[tuple[float, int]] = []
+
+    class Watched(Sound):
+        def gradients(self) -> None:
+            super().gradients()
+            states.append((float(self.b[0][0, 0]), self.batch))
+
+    taken: list[int] = []
+
+    def rounds(call: Any, plan: Any, lead: Any) -> Iterator[Any]:
+        for _ in range(plan.rounds):
+            lead()
+            taken.append(len(states))
+            for _ in range(plan.iterations):
+                call()
+            yield noise.Round(1e-3, 1e-5)
+
+    race = session.Session(workloads.WORKLOADS, threads=1)
+    monkeypatch.setattr(race, "load", lambda name: Watched)
+    monkeypatch.setattr(race.moments, "rounds", rounds)
+    monkeypatch.setattr(audit, "offences", lambda phase, leads: iter(()))
+    race.measure(Cell("digits", "gradients", 64, "float64", 1, "numpy"))
+    asked = [states[start] for start in taken]
+    assert len(set(asked)) == len(asked) > 1
+
+
+# Not WorksInAThread: each of its calls waits for the one before, and saves nothing.
+SAVING = [cheat for cheat in cheats.CHEATS if cheat is not cheats.WorksInAThread]
+
+
+@pytest.mark.parametrize("cheat", SAVING, ids=lambda cheat: cheat.__name__)
+def test_saved_work_is_found_out_in_a_race(cheat: type[Sound], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [measure(cheat, phase, monkeypatch)[1] for phase in ("gradients", "forward")]
+    assert "wrong" in [each.status for each in found]
+
+
+class LeavesTheBackwardPassOut(Sound):
+    """After so many calls."""
+
+    calls = 0
+
+    def backward(self) -> None:
+        self.calls += 1
+        if self.calls < 40:
+            super().backward()
+
+
+@pytest.mark.parametrize("phase", ["gradients", "step"])
+def test_right_at_first_and_wrong_under_the_clock_is_wrong_with_the_round(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race, found = measure(LeavesTheBackwardPassOut, phase, monkeypatch)
+    assert found.status == "wrong"
+    assert found.reason.startswith("numpy: round ")
+    assert race.measure(dataclasses.replace(found.cell, phase="forward")).status == "wrong"
+
+
+class RightAfterAnExport(Sound):
+    """The first step after an export is honest; others leave the backward pass out."""
+
+    seen = True
+
+    def backward(self) -> None:
+        if self.seen or not hasattr(self, "last"):
+            super().backward()
+            self.last = self.dw, self.db
+
+    def step(self, learning_rate: float) -> None:
+        super().step(learning_rate)
+        self.seen = False
+
+    def gradients(self) -> None:
+        super().gradients()
+
+    def export(self) -> impls.Result:
+        self.seen = True
+        return super().export()
+
+
+def test_a_step_that_is_right_only_when_it_was_just_looked_at_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert measure(RightAfterAnExport, "step", monkeypatch)[1].status == "wrong"
+
+
+STEPS = [
+    cls
+    for cls in later.LATER
+    if not cls.__name__.startswith(
+        ("Trains", "Forward", "Rate", "Updates", "GradientsStale", "ThirdBatchWith")
+    )
+]
+"""Not those whose calls are others, whose rates are, or whose third batch of 23 is."""
+
+
+@pytest.mark.parametrize("mutant", STEPS, ids=lambda mutant: mutant.__name__)
+def test_steps_that_are_wrong_only_later_are_wrong_under_the_clock(
+    mutant: type[Sound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "DRAWN", 1.0)
+    assert measure(mutant, "step", monkeypatch)[1].status == "wrong"
+
+
+def test_leads_of_an_honest_call_break_no_law() -> None:
+    for phase in PHASES:
+        assert list(offences(phase, [Lead(1.2, 1.0, 1.0, 1.0)] * 5)) == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "lead", "words"),
+    [
+        ("gradients", Lead(1.0, 1.0, 0.3, 0.3), "again take 0.3 of what they take right after a step"),
+        ("forward", Lead(1.0, 0.01, 0.01, 0.01), "take 0.01 of what a step takes"),
+        ("gradients", Lead(0.1, 1.0, 1.0, 1.0), "a step takes 0.1 of what gradients take"),
+        ("step", Lead(0.0, 1.0, 0.3, 0.3), "a step takes 0.3 of what its gradients take"),
+    ],
+)
+def test_each_law_on_times_is_named(phase: str, lead: Lead, words: str) -> None:
+    assert any(words in found for found in offences(phase, [lead] * 5))
+    disturbed = Lead(1.0, 1.0, 1.0, 1.0)
+    assert list(offences(phase, [lead] * 2 + [disturbed] * 3)) == []
+
+
+def test_the_draw_is_not_the_same_twice() -> None:
+    seeds = {session.Session(workloads.WORKLOADS, threads=1).audit_seed for _ in range(4)}
+    assert len(seeds) == 4
+    assert random.Random(next(iter(seeds))).random() < 1
