@@ -124,11 +124,17 @@ class QueuesForAThread(Sound):
         self.pool.submit(super().__init__, problem, dtype, threads).result()
         self.caller = threading.current_thread()
 
-    def gradients(self) -> None:
+    def _queued(self, call: Callable[[], None]) -> None:
         if threading.current_thread() is getattr(self, "caller", None):
-            self.pool.submit(super().gradients)
+            self.pool.submit(call)
         else:
-            super().gradients()
+            call()
+
+    def forward(self) -> None:
+        self._queued(super().forward)
+
+    def gradients(self) -> None:
+        self._queued(super().gradients)
 
     def step(self, learning_rate: float) -> None:
         self.pool.submit(super().step, learning_rate)
@@ -139,13 +145,6 @@ class QueuesForAThread(Sound):
 
 
 CHEATS = (
-    *(
-        KeepsGradients,
-        KeepsOutputs,
-        ComputesOnExport,
-        ComputesOnEveryExport,
-        WorksInAThread,
-        QueuesForAThread,
-    ),
-    *(RepeatsOnce,),
+    *(KeepsGradients, KeepsOutputs, RepeatsOnce, ComputesOnExport, ComputesOnEveryExport),
+    *(WorksInAThread, QueuesForAThread),
 )
