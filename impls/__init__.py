@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impls.child import Child
     from impls.facts import lines_of_code
     from impls.interface import (
         ACTIVATIONS,
@@ -41,6 +42,7 @@ __all__ = [
     "DTYPES",
     "LOSSES",
     "OPTIMIZERS",
+    "Child",
     "Implementation",
     "Network",
     "Problem",
@@ -69,7 +71,14 @@ __all__ = [
 ]
 
 # Imported where it is first asked for: help needs no NumPy, and an implementation no referee.
-_PLACES = ("impls.interface", "impls.registry", "impls.facts", "impls.processes", "impls.referee")
+_PLACES = (
+    "impls.interface",
+    "impls.registry",
+    "impls.facts",
+    "impls.processes",
+    "impls.child",
+    "impls.referee",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,12 +18,14 @@ import numpy as np
 import pytest
 
 import impls
-from impls.child import Child, ChildError, in_child
+from impls.child import Child, ChildError, _Process, in_child
+from impls.referee import conformance
 
 SIGMOID = impls.Network((5, 4, 3), ("sigmoid", "sigmoid"), "mean_squared_error")
 SOFTMAX = impls.Network((5, 4, 3), ("relu", "softmax"), "softmax_cross_entropy")
 
 HERE = Path(__file__)
+ROOT = HERE.parents[2]
 
 
 class Misbehaving:
@@ -381,3 +384,42 @@ def test_a_program_in_any_language_is_a_subclass_with_a_command(tmp_path: Path) 
 
     with pytest.raises(ChildError, match="exited with status 1"):
         Silent(problem())
+
+
+def test_the_orders_are_those_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bytes] = []
+    send = _Process._send
+
+    def kept(process: _Process, message: bytes) -> None:
+        sent.append(message.partition(b"\n")[0])
+        send(process, message)
+
+    monkeypatch.setattr(_Process, "_send", kept)
+
+    class Fresh(in_child("loops")):  # type: ignore[misc]
+        """Has no process yet."""
+
+    network = impls.Network((2, 2, 1), ("tanh", "sigmoid"), "mean_squared_error")
+    del sent[:]
+    race = Fresh(impls.Problem.random(network, 4, 2))
+    race.repeat("gradients", 100)
+    race.export()
+    text = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+    assert [order.decode() for order in sent] == re.findall(r"^    > (\{.*\})$", text, re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler, cc")
+def test_the_example_in_c_is_short_and_keeps_every_law() -> None:
+    found = impls.load(f"{ROOT / 'examples' / 'loops_c.py'}:LoopsC")
+    findings = list(conformance.examine(found))
+    assert not [finding for finding in findings if finding.status == "failed"]
+    passed = {finding.law for finding in findings if finding.status == "passed"}
+    assert set(conformance.LAWS) - passed == {law for law in conformance.LAWS if "every optimizer" in law}
+    assert len((ROOT / "examples" / "loops.c").read_text("utf-8").splitlines()) <= 150
+
+
+def test_the_example_in_c_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = impls.load(f"{ROOT / 'examples' / 'loops_c.py'}:LoopsC")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(impls.Unavailable, match="found no cc; apt-get install gcc"):
+        found(problem())
