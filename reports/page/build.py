@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from pygments.lexers.python import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
-from benchmarks.record.race_file import Record
+from benchmarks.record.race_file import Facts, Record
 from reports import text
 from reports.analysis import Analysis, Panel
 from reports.page import charts, markup
@@ -33,10 +33,13 @@ TOKENS = (
 """Kinds of token that are coloured, and the class of each, which the style sheet colours."""
 
 
+DOCUMENTS = "https://github.com/gradrace/gradrace/blob/main/docs"
+"""Where a reader of the page finds the documents."""
+
+
 def build(analysis: Analysis, panel: Panel, baseline: str) -> bytes:
     """The page, which begins with `panel` over `baseline`. Nothing in it is fetched from anywhere."""
-    record, names = analysis.record, analysis.implementations
-    sheet = record.implementations
+    record, names, facts = analysis.record, analysis.implementations, analysis.record.implementations
     code = (markup.FOLDER / "page.js").read_text(encoding="utf-8")
     scripts = charts.library().replace("</script", "<\\/script"), code
     packed = {**pack(analysis, panel, baseline), "specs": charts.specifications()}
@@ -45,11 +48,14 @@ def build(analysis: Analysis, panel: Panel, baseline: str) -> bytes:
         title=panel.workload,
         story=text.story(analysis, panel, baseline),
         warnings=text.warnings(record),
-        sheet=list(zip(distinct(list(sheet)), sheet.values(), strict=True)),
+        sheet=_sheet(analysis),
         code=[
-            (label, sheet.get(name), highlight(sheet[name].source) if name in sheet else "")
+            (label, facts.get(name), highlight(facts[name].source) if name in facts else "")
             for label, name in zip(distinct(names), names, strict=True)
         ],
+        largest_error=analysis.cells["error_of_bound"].max(),
+        processes=len(record.processes),
+        documents=DOCUMENTS,
         command=record.command,
         machine=_machine(record),
         data=Markup(json.dumps(packed, separators=(",", ":")).replace("<", "\\u003c")),  # noqa: S704
@@ -72,6 +78,27 @@ def highlight(source: str) -> Markup:
         coloured = kind and part.strip()
         parts.append(Markup('<span class="{}">{}</span>').format(kind, part) if coloured else escape(part))
     return Markup("").join(parts).rstrip()
+
+
+def _sheet(analysis: Analysis) -> list[tuple[str, Facts, str]]:
+    """Label, facts and compile time of every implementation whose facts are known, in the ladder's order."""
+    facts = analysis.record.implementations
+    names = [name for name in analysis.implementations if name in facts]
+    longest = analysis.cells.groupby("implementation")[
+        ["cold_compile_seconds", "cached_compile_seconds", "compile_seconds"]
+    ].max()
+    return [
+        (label, facts[name], _compiling(*longest.loc[name]) if name in longest.index else "-")
+        for label, name in zip(distinct(names), names, strict=True)
+    ]
+
+
+def _compiling(cold: float, cached: float, raced: float) -> str:
+    if cold > 0:
+        return f"{duration(cold)} at first, {duration(cached)} from a cache"
+    if cold == 0 or raced == 0:
+        return "none"
+    return f"{duration(raced)} in the race, perhaps from a cache" if raced > 0 else "-"
 
 
 def _machine(record: Record) -> list[tuple[str, Any]]:

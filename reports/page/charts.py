@@ -68,6 +68,23 @@ def against_batch_size(title: str, label: str, unit_line: bool) -> Any:
     )
 
 
+def bars(title: str, label: str) -> Any:
+    """A bar for each implementation at one batch size, of datasets `rows` and `frame` (the far corner)."""
+    rows = alt.Chart(alt.NamedData(name="rows"))
+    y = alt.Y("implementation:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
+    x = alt.X("value:Q", title=title, axis=_axis("xticks", labelExpr=label))
+    corner = alt.Chart(alt.NamedData(name="frame")).mark_point(opacity=0, tooltip=None).encode(x)
+    shares = alt.condition("datum.guess", alt.value(0.3), alt.value(1))
+    drawn = rows.mark_bar(height={"band": 0.7}).encode(y, x, FILL, opacity=shares, tooltip=CELL)
+    whiskers = rows.mark_rule(color="currentColor").encode(y, alt.X("low:Q"), alt.X2("high:Q"))
+    words = rows.mark_text(align="left", dx=6, fontSize=12, color="currentColor").encode(
+        y, alt.X("end:Q"), text="words:N"
+    )
+    return _ticked(alt.layer(corner, drawn, whiskers, words)).properties(
+        width="container", height=alt.Step(26), description=f"{title} at one batch size"
+    )
+
+
 def ladder() -> Any:
     """Each implementation's factor over the one that it stands on, at a small, a middle and a large batch."""
     rows = alt.Chart(alt.NamedData(name="rungs"))
@@ -142,6 +159,8 @@ def specifications() -> dict[str, Any]:
     charts = {
         "time": against_batch_size("time of one call", TIME_LABEL, unit_line=False),
         "speedup": against_batch_size("times as fast", FACTOR_LABEL, unit_line=True),
+        "time-bars": bars("time of one call", TIME_LABEL),
+        "speedup-bars": bars("times as fast", FACTOR_LABEL),
         "ladder": ladder(),
         "accuracy": accuracy(),
     }

@@ -12,7 +12,7 @@ from reports.analysis import PANEL, Analysis, Panel
 from reports.charts.words import describe, whiskers
 from reports.page.markup import distinct, shown
 from reports.style import MARKS, PARALLEL, look
-from reports.text import answer, story
+from reports.text import story
 
 SHAPES = {
     "o": "circle",
@@ -40,7 +40,8 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
 
     `cells` are columns, in the order of `panels`, each of which owns the cells from `start` to `stop`.
     `speedups` are columns like them, a set for each baseline, null where that has no time in any panel like
-    it; with it, for each panel, the answer in a sentence, and the panel whose times it has, if another.
+    it; with it, for each panel, the panel whose times it has, if another. The panel of a headline has its
+    answer in a sentence; those of other panels follow from what is chosen to be shown.
     """
     table, names = analysis.cells, analysis.implementations
     starts = np.flatnonzero(~table.duplicated(PANEL)).tolist()
@@ -67,6 +68,7 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
                 "stop": int(rows.index[-1]) + 1,
                 "words": describe(rows, analysis.shape(one.workload)),
                 "whiskers": whiskers(rows),
+                "answer": _headline(analysis, one),
             }
             for one, rows in zip(known, panels, strict=True)
         ],
@@ -117,16 +119,14 @@ def _speedups(analysis: Analysis, baseline: str, panels: list[Panel]) -> dict[st
         "high": _short(table["speedup_high"]),
         "pairs": [int(pairs) for pairs in table["pairs"].fillna(0)],
         "projected": np.flatnonzero(table["basis"] == "projected").tolist(),
-        "answers": [_answer(analysis, panel, baseline) for panel in panels],
         "fallbacks": [_fallback(analysis, panel, baseline) for panel in panels],
     }
 
 
-def _answer(analysis: Analysis, panel: Panel, baseline: str) -> str:
-    """That of the panel's story, of which the rest, the crossovers above all, takes its time."""
-    if panel.phase == "headline":
-        return story(analysis, panel, baseline).answer
-    return answer(analysis.rows(panel, baseline), baseline, analysis.shape(panel.workload))
+def _headline(analysis: Analysis, panel: Panel) -> str | None:
+    if not analysis.totals(panel):
+        return None
+    return story(analysis, panel, analysis.baseline()).answer
 
 
 def _fallback(analysis: Analysis, panel: Panel, baseline: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from reports.style import duration
+from reports.style import digits, duration
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -54,4 +54,4 @@ ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.filters.update(shown=shown, duration=duration)
+ENVIRONMENT.filters.update(shown=shown, duration=duration, digits=digits)

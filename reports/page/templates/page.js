@@ -2,7 +2,8 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const { cells, implementations, panels, specs } = data;
-  const state = { panel: data.panel, baseline: data.baseline };
+  // What is shown; of every batch size where `m` is null, of all but the `hidden` implementations.
+  const state = { panel: data.panel, baseline: data.baseline, m: null, hidden: new Set() };
   const $ = (id) => document.getElementById(id);
   const element = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -36,25 +37,57 @@
     const { value, low, high, pairs, projected } = data.speedups[baseline];
     return value[k] === null ? null : { value: value[k], low: low[k], high: high[k], pairs: pairs[k], guess: projected.includes(k) };
   };
-  const served = (baseline) => {
-    const { start, stop } = panels[state.panel];
-    return [...Array(stop - start).keys()].some((offset) => speedup(baseline, start + offset)?.guess === false);
-  };
+  const cellsOf = (panel) => [...Array(panels[panel].stop - panels[panel].start).keys()].map((offset) => panels[panel].start + offset);
+  const served = (baseline) => cellsOf(state.panel).some((k) =>
+    (state.m === null || cells.m[k] === state.m) && speedup(baseline, k)?.guess === false);
 
   // The cells of the panel that is shown, one row each.
-  const rowsShown = () => {
-    const { start, stop } = panels[state.panel];
-    return [...Array(stop - start).keys()].map((offset) => {
-      const k = start + offset;
+  const rowsOfPanel = () => {
+    return cellsOf(state.panel).map((k) => {
       const { label, colour, shape, dash, parallel } = implementations[cells.implementation[k]];
       const status = data.statuses[cells.status[k]];
       const row = {
-        k, implementation: label, colour, shape, dash, parallel, m: cells.m[k], status, mark: data.marks[cells.status[k]],
+        k, index: cells.implementation[k], implementation: label, colour, shape, dash, parallel, m: cells.m[k], status, mark: data.marks[cells.status[k]],
         reason: data.reasons[cells.reason[k]], measured: status === "measured", speedup: speedup(state.baseline, k),
       };
       for (const name of ["seconds", "low", "high", "processes", "rate", "compile", "bound", "ulp"]) row[name] = cells[name][k];
       return row;
     });
+  };
+
+  const rowsShown = () => rowsOfPanel().filter((row) => !state.hidden.has(row.index) && (state.m === null || row.m === state.m));
+  const sizesOf = (rows) => [...new Set(rows.map((row) => row.m))].sort((a, b) => a - b);
+
+  // The answer in words, as reports/text.py has it: how much, and which.
+  const rated = (rows) => rows.filter((row) => row.measured && row.speedup);
+  const howMuch = (rows) => {
+    const { answer, words } = panels[state.panel];
+    if (answer) return answer;
+    const base = implementations[state.baseline].label;
+    const others = rated(rows).filter((row) => row.index !== state.baseline);
+    if (!others.length) return `No implementation was measured beside ${base} here: ${words}.`;
+    const worse = (a, b) => (a.speedup.guess === b.speedup.guess ? a.speedup.value <= b.speedup.value : a.speedup.guess);
+    const best = others.reduce((one, other) => (worse(one, other) ? other : one));
+    const { value, low, high, pairs, guess } = best.speedup;
+    const kind = pairs === 1 || best.processes === 1 ? "rounds of one process" : "95 % interval";
+    const between = low === null ? "" : `, ${kind} ${factor(low)} to ${factor(high)}`;
+    return `${best.implementation} is ${factor(value)} as fast as ${base}${guess ? " (projected)" : ""} at m = ${best.m}${between} (${words}).`;
+  };
+  const which = (rows) => {
+    const timed = rated(rows).sort((a, b) => a.seconds - b.seconds);
+    const sizes = sizesOf(timed);
+    if (panels[state.panel].answer || !sizes.length) return "";
+    if (sizes.length > 1) {
+      const first = sizes.map((m) => timed.find((row) => row.m === m));
+      const leaders = first.filter((row, k) => row.implementation !== first[k - 1]?.implementation);
+      return `Fastest: ${leaders.map((row) => `${row.implementation} from m = ${row.m}`).join(", ")}.`;
+    }
+    const [best, ...others] = timed;
+    const longer = others.slice(0, 4).map((row) => {
+      const found = speedup(best.index, row.k);
+      return found ? `${row.implementation} takes ${factor(1 / found.value)} as long` : row.implementation;
+    });
+    return `Fastest: ${best.implementation}, ${duration(best.seconds)}${longer.length ? `; ${longer.join(", ")}` : ""}.`;
   };
 
   const tooltip = (row) => ({
@@ -123,6 +156,28 @@
     const names = placed([...ends.values()], low, high, 400).map((end) => ({ ...end, m: last }));
     const datasets = { rows: drawn, names, frame: [{ m: first, value: low }, { m: last, value: high }], unit: [{ value: 1 }] };
     await show(id, datasets, { xticks: [...new Set(sizes)].sort((a, b) => a - b), yticks: decades(low, high) });
+  };
+
+  // Bars from zero, the fastest first.
+  const bars = async (id, rows, pick, words) => {
+    const drawn = rows.map((row) => ({ ...row, ...pick(row), ...tooltip(row) })).filter((row) => row.value > 0)
+      .sort((a, b) => (id === "time" ? a.value - b.value : b.value - a.value))
+      .map((row) => ({ ...row, low: row.low ?? row.value, high: row.high ?? row.value, words: words(row.value) }))
+      .map((row) => ({ ...row, end: Math.max(row.high, row.value) }));
+    $(`${id}-figure`).hidden = drawn.length === 0;
+    if (!drawn.length) return;
+    const most = 1.15 * Math.max(...drawn.map((row) => row.end));
+    const power = 10 ** Math.floor(Math.log10(most / 4));
+    const step = power * [1, 2, 5, 10].find((times) => times * power >= most / 5);
+    const ticks = [...Array(Math.floor(most / step) + 1).keys()].map((k) => k * step);
+    await show(`${id}-bars`, { rows: drawn, frame: [{ value: most }] }, { xticks: ticks });
+  };
+
+  const against = async (id, rows, pick, words) => {
+    const alone = sizesOf(rows).length === 1;
+    $(id).hidden = alone;
+    $(`${id}-bars`).hidden = !alone;
+    await (alone ? bars : lines)(id, rows, pick, words);
   };
 
   const heatColour = (speedup) => {
@@ -248,53 +303,131 @@
     const rows = rowsShown();
     const { words, whiskers, threads } = panels[state.panel];
     const base = implementations[state.baseline].label;
-    const { answers, fallbacks } = data.speedups[state.baseline];
+    const { fallbacks } = data.speedups[state.baseline];
     const where = fallbacks[state.panel] ? `${words}; ${fallbacks[state.panel]}` : words;
     $("speedup-title").textContent = `Times as fast as ${base} (${where})`;
     $("time-title").textContent = `Time of one call (${words})`;
-    $("answer").textContent = answers[state.panel];
+    $("answer").textContent = howMuch(rows);
+    $("which").textContent = which(rows);
+    $("permalink").href = address();
     document.querySelectorAll(".whiskers").forEach((caption) => { caption.textContent = `${whiskers[0].toUpperCase()}${whiskers.slice(1)}. Hollow: predicted.`; });
     heat(rows);
     cellTable(rows);
-    figures(rows);
+    figures(rowsOfPanel());
     const drawn = rows.filter((row) => threads > 1 || !row.parallel);
-    const sizes = [...new Set(drawn.filter((row) => row.measured).map((row) => row.m))].sort((a, b) => a - b);
-    await lines("speedup", drawn, (row) => ({ value: row.speedup?.value, low: row.speedup?.low, high: row.speedup?.high, guess: !!row.speedup?.guess }));
-    await lines("time", drawn, (row) => ({ value: row.seconds, guess: !row.measured }));
+    const sizes = sizesOf(drawn.filter((row) => row.measured));
+    await against("speedup", drawn, (row) => ({ value: row.speedup?.value, low: row.speedup?.low, high: row.speedup?.high, guess: !!row.speedup?.guess }), factor);
+    await against("time", drawn, (row) => ({ value: row.seconds, guess: !row.measured }), duration);
     await ladder(drawn, sizes);
     await accuracy(drawn, sizes.at(-1));
-    document.body.dataset.drawn = where + base;
+    document.body.dataset.drawn = address();
   };
 
-  const control = (label, options, chosen, choose) => {
+  // After a choice the address of the page is that of what is shown.
+  const chosen = () => {
+    offer();
+    history.replaceState(null, "", address());
+    draw();
+  };
+  const selects = {};
+  const control = (label, options, choose) => {
     if (options.length < 2) return element("label", {}, label, element("output", {}, `${options[0]}`));
-    const select = element("select", { id: `choose-${label}` });
+    const select = element("select", { id: `choose-${label.replace(" ", "-")}` });
     options.forEach((words, k) => select.append(element("option", { value: `${k}` }, `${words}`)));
-    select.value = `${chosen}`;
-    select.addEventListener("change", () => { choose(Number(select.value)); draw(); });
+    select.addEventListener("change", () => { choose(Number(select.value)); chosen(); });
+    selects[label] = select;
     return element("label", {}, label, select);
   };
   const KEYS = ["workload", "phase", "dtype", "threads"];
   const options = KEYS.map((key) => [...new Set(panels.map((panel) => panel[key]))]);
-  const baselines = control("baseline", implementations.map(({ label }) => label), state.baseline, (k) => { state.baseline = k; });
-  // A baseline without a time in this panel cannot be chosen.
+  const sizes = [...new Set(cells.m)].sort((a, b) => a - b);
+  const everySize = sizes.length > 1 ? ["all", ...sizes] : sizes;
+  const boxes = implementations.map(({ label }, k) => {
+    const box = element("input", { type: "checkbox", checked: "" });
+    box.addEventListener("change", () => { state.hidden[box.checked ? "delete" : "add"](k); chosen(); });
+    return element("label", {}, box, name(label));
+  });
+  const summary = element("summary", {}, "");
+  const filter = element("details", { class: "filter", id: "filter" }, summary,
+    element("fieldset", {}, element("legend", { class: "faint" }, "Implementations that are shown"), ...boxes));
+
+  // What the controls say and offer: a batch size or a baseline without a time in this panel cannot be chosen.
   const offer = () => {
+    const raced = new Set(cellsOf(state.panel).map((k) => cells.m[k]));
+    if (!raced.has(state.m)) state.m = null;
     if (!served(state.baseline)) state.baseline = Math.max(implementations.findIndex((_, k) => served(k)), 0);
-    const select = baselines.querySelector("select");
-    select?.querySelectorAll("option").forEach((option, k) => { option.disabled = !served(k); });
-    if (select) select.value = `${state.baseline}`;
+    const set = (label, place, enabled) => {
+      if (!selects[label]) return;
+      [...selects[label].options].forEach((option, k) => { option.disabled = !enabled(k); });
+      selects[label].value = `${place}`;
+    };
+    KEYS.forEach((key, k) => set(key, options[k].indexOf(panels[state.panel][key]), () => true));
+    set("batch size", state.m === null ? 0 : everySize.indexOf(state.m), (k) => k === 0 || raced.has(everySize[k]));
+    set("baseline", state.baseline, served);
+    boxes.forEach((box, k) => { box.querySelector("input").checked = !state.hidden.has(k); });
+    const shown = implementations.length - state.hidden.size;
+    summary.textContent = `implementations: ${state.hidden.size ? `${shown} of ${implementations.length}` : "all"}`;
   };
-  // Not every combination was raced: the nearest that was, keeping what was just chosen.
-  const nearest = (key, value) => {
-    const now = panels[state.panel];
-    const alike = (panel) => (panel[key] === value ? KEYS.filter((one) => panel[one] === now[one]).length : -1);
+  // Not every combination was raced: the first that agrees with most of what is wanted.
+  const nearest = (wanted) => {
+    const alike = (panel) => Object.keys(wanted).filter((key) => `${panel[key]}` === `${wanted[key]}`).length;
     state.panel = panels.reduce((best, panel, k) => (alike(panel) > alike(panels[best]) ? k : best), state.panel);
-    KEYS.forEach((one, k) => { const select = $(`choose-${one}`); if (select) select.value = `${options[k].indexOf(panels[state.panel][one])}`; });
-    offer();
   };
-  $("controls").append(...KEYS.map((key, k) =>
-    control(key, options[k], options[k].indexOf(panels[state.panel][key]), (place) => nearest(key, options[k][place]))), baselines);
+  // What was just chosen is kept, and as much as can be of the rest.
+  const choose = (key, value) => {
+    const now = panels[state.panel];
+    const able = panels.map((panel, k) => k).filter((k) => panels[k][key] === value);
+    const alike = (k) => KEYS.filter((one) => panels[k][one] === now[one]).length;
+    state.panel = able.reduce((best, k) => (alike(k) > alike(best) ? k : best));
+  };
+
+  // What is shown, as the fragment of an address, and back.
+  const address = () => {
+    const words = new URLSearchParams(KEYS.map((key) => [key, panels[state.panel][key]]));
+    words.set("m", state.m ?? "all");
+    words.set("baseline", implementations[state.baseline].label);
+    [...state.hidden].sort((a, b) => a - b).forEach((k) => words.append("without", implementations[k].label));
+    return `#${words}`;
+  };
+  const recall = () => {
+    const words = new URLSearchParams(location.hash.slice(1));
+    const place = (label) => implementations.findIndex((one) => one.label === label);
+    if (!KEYS.some((key) => words.has(key))) return;
+    nearest(Object.fromEntries(KEYS.filter((key) => words.has(key)).map((key) => [key, words.get(key)])));
+    state.m = Number(words.get("m")) || null;
+    if (place(words.get("baseline")) >= 0) state.baseline = place(words.get("baseline"));
+    state.hidden = new Set(words.getAll("without").map(place).filter((k) => k >= 0));
+  };
+
+  const csv = (lines) => lines.map((line) => line.map((value) => {
+    const words = `${value ?? ""}`;
+    return /[",\n\r]/.test(words) ? `"${words.replaceAll('"', '""')}"` : words;
+  }).join(",")).join("\r\n");
+  // Every cell with all digits; of another table what it shows.
+  const tidy = () => {
+    const { workload, phase, dtype, threads } = panels[state.panel];
+    const head = ["workload", "phase", "dtype", "threads", "implementation", "batch_size", "status", "seconds", "low", "high", "processes",
+      "baseline", "speedup", "speedup_low", "speedup_high", "pairs", "gflops", "compile_seconds", "error_of_bound", "error_ulp"];
+    const base = implementations[state.baseline].label;
+    return [head, ...rowsShown().map((row) => [workload, phase, dtype, threads, row.implementation, row.m, row.status,
+      row.seconds, row.low, row.high, row.processes, base, row.speedup?.value, row.speedup?.low, row.speedup?.high, row.speedup?.pairs,
+      row.rate, row.compile, row.bound, row.ulp])];
+  };
+  const wordsOf = (table) => [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim().replace(/\s+/g, " ")));
+  document.querySelectorAll(".download").forEach((button) => button.addEventListener("click", () => {
+    const { table } = button.dataset;
+    const content = csv(table === "cells" ? tidy() : wordsOf($(table)));
+    const href = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+    element("a", { href, download: `${table}.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60000);
+  }));
+
+  $("controls").append(...KEYS.map((key, k) => control(key, options[k], (place) => choose(key, options[k][place]))),
+    control("batch size", everySize, (place) => { state.m = place ? everySize[place] : null; }),
+    control("baseline", implementations.map(({ label }) => label), (place) => { state.baseline = place; }), filter);
   $("controls").addEventListener("submit", (event) => event.preventDefault());
+  window.addEventListener("hashchange", () => { recall(); offer(); draw(); });
+  recall();
   offer();
 
   document.querySelectorAll('[role="tablist"]').forEach((list) => {

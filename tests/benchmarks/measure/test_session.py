@@ -65,6 +65,32 @@ def test_what_could_be_too_slow_is_probed_at_small_batches(monkeypatch: pytest.M
     assert caught.value.predicted_seconds == pytest.approx(40.96)
 
 
+def test_a_cell_that_an_earlier_process_measured_is_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = of()
+    race.affordable.add(cell(m=64))
+    race.fastest = {cell(m=1): 1.0, cell(m=4): 4.0}
+    assert race.prepared(cell(m=64)).verdict.passed
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(1e-6, [1]), (1.0, [1, 4])])
+def test_one_sample_is_probed_alone_where_it_shows_that_the_cell_is_fast_enough(
+    seconds: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.measure.clock.settle", lambda call: seconds)
+    assert list(of()._probe(cell(m=4096))) == sizes
+
+
+def test_what_the_probe_compiled_counts_as_compiled() -> None:
+    race = of()
+    race._probe(cell(m=4096))
+    assert race._compiled == {cell(m=4096): 0.0}
+    race._compiled = {cell(): 2.0}
+    found = race.measure(cell())
+    assert found.compile_seconds == 2.0
+    assert found.construct_seconds is not None
+    assert found.construct_seconds > 2.0
+
+
 class Raises:
     """An implementation in name only."""
 

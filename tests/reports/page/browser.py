@@ -3,6 +3,7 @@
 Screenshots at 1280 and 390 pixels, light and dark, are left in reports/out/screenshots.
 """
 
+import csv
 import dataclasses
 import math
 import shutil
@@ -20,6 +21,7 @@ from benchmarks.record.race_file import Record
 from reports.analysis import Analysis, Panel
 from reports.page import build
 from reports.style import duration, factor
+from reports.text import answer
 from tests.reports.charts.test_charts import HOSTILE
 from tests.reports.page.test_page import hostile
 from tests.reports.records import LADDER, cell, race, record
@@ -71,7 +73,9 @@ def browser() -> Iterator[Browser]:
 class Visit:
     """A page opened from its file, with everything that it did."""
 
-    def __init__(self, browser: Browser, path: Path, width: int = 1280, scheme: Any = "light") -> None:
+    def __init__(
+        self, browser: Browser, path: Path, width: int = 1280, scheme: Any = "light", fragment: str = ""
+    ) -> None:
         self.context = browser.new_context(
             viewport={"width": width, "height": SIZES.get(width, 900)}, color_scheme=scheme
         )
@@ -82,11 +86,19 @@ class Visit:
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.on("dialog", lambda dialog: self.messages.append(f"dialog {dialog.message}"))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri(), wait_until="load", timeout=120_000)
+        address = f"{path.as_uri()}#{fragment}" if fragment else path.as_uri()
+        self.page.goto(address, wait_until="load", timeout=120_000)
 
     def drawn(self) -> "Visit":
         self.page.wait_for_function("document.body.dataset.drawn !== undefined", timeout=120_000)
         return self
+
+    def show(self, name: str, shown: bool) -> None:
+        """Have an implementation shown, or not."""
+        self.page.evaluate("document.getElementById('filter').open = true")
+        self.page.evaluate("delete document.body.dataset.drawn")
+        self.page.get_by_role("checkbox", name=name, exact=True).set_checked(shown)
+        self.drawn()
 
     def choose(self, control: str, label: str) -> None:
         self.page.evaluate("delete document.body.dataset.drawn")
@@ -210,12 +222,110 @@ def test_every_control_changes_what_it_says(visit: Visit) -> None:
 
 def test_one_sentence_follows_every_control(visit: Visit) -> None:
     seen = {visit.page.inner_text("#answer")}
-    for control, label in (("dtype", "float32"), ("phase", "step"), ("baseline", "numpy")):
+    choices = (("dtype", "float32"), ("phase", "step"), ("baseline", "numpy"), ("batch-size", "64"))
+    for control, label in choices:
         visit.choose(control, label)
         words = visit.page.inner_text("#answer")
         assert label in words
         assert words not in seen
         seen.add(words)
+    visit.show("numba-parallel", False)
+    assert "numba is" in visit.page.inner_text("#answer")
+    assert visit.page.inner_text("#which").startswith("Fastest: numba, ")
+
+
+def test_the_sentence_is_that_of_every_other_report(visit: Visit, made: Record) -> None:
+    analysis = Analysis(made)
+    for dtype, baseline, size in (
+        *(("float64", "loops", "all"), ("float64", "numpy", "all")),
+        *(("float32", "numba", "all"), ("float64", "numpy", "16")),
+    ):
+        visit.choose("dtype", dtype)
+        visit.choose("baseline", baseline)
+        visit.choose("batch-size", size)
+        rows = analysis.rows(Panel("digits", "gradients", dtype, 1), baseline)
+        if size != "all":
+            rows = rows[rows["batch_size"] == int(size)]
+        much, _, fastest = answer(rows, baseline, "64-32-10").rpartition(" Fastest: ")
+        assert visit.page.inner_text("#answer") == much
+        if size == "all":
+            assert visit.page.inner_text("#which") == f"Fastest: {fastest}"
+
+
+def test_three_answers_stand_above_the_fold(visit: Visit) -> None:
+    for place in ("#answer", "#which", ".believe", "#speedup"):
+        box = visit.page.locator(place).bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= 1200
+
+
+def test_at_one_batch_size_there_are_bars(visit: Visit) -> None:
+    assert visit.page.is_visible("#speedup svg")
+    assert not visit.page.is_visible("#speedup-bars")
+    visit.choose("batch-size", "64")
+    assert not visit.page.is_visible("#speedup")
+    for chart in ("speedup", "time"):
+        lengths = visit.page.evaluate(
+            "(id) => [...document.querySelectorAll(`#${id}-bars .mark-rect.role-mark path`)]"
+            ".map((bar) => bar.getBoundingClientRect().width)",
+            chart,
+        )
+        shown = [row for row in visit.cells("cells") if row[3] and row[0] != "numba-parallel"]
+        assert len(lengths) == len(shown)
+        assert lengths == sorted(lengths, reverse=chart == "speedup")
+    assert {row[1] for row in visit.cells("cells")} == {"64"}
+    visit.choose("batch-size", "all")
+    assert visit.page.is_visible("#speedup svg")
+
+
+def test_an_implementation_that_is_filtered_out_is_shown_nowhere(visit: Visit) -> None:
+    visit.show("numba", False)
+    assert "numba" not in visit.page.locator("#speedup .mark-text text").all_text_contents()
+    assert "numba" not in {row[0] for row in [*visit.cells("cells"), *visit.cells("heat")]}
+    assert visit.page.inner_text("#filter summary") == "implementations: 13 of 14"
+    visit.show("numba", True)
+    assert "numba" in {row[0] for row in visit.cells("cells")}
+
+
+def test_a_link_shows_what_its_sender_saw(browser: Browser, path: Path, visit: Visit) -> None:
+    for control, label in (("workload", "deep 64-32-10"), ("dtype", "float32"), ("baseline", "numpy")):
+        visit.choose(control, label)
+    visit.choose("batch-size", "16")
+    visit.show("numba-loops", False)
+    other = Visit(browser, path, fragment=visit.page.url.partition("#")[2]).drawn()
+    for place in ("#answer", "#which", "#speedup-title", "#filter summary", "#heat"):
+        assert other.page.inner_text(place) == visit.page.inner_text(place)
+    assert other.page.get_attribute("#permalink", "href") == visit.page.get_attribute("#permalink", "href")
+    assert other.messages == []
+    other.context.close()
+
+
+@pytest.mark.parametrize("fragment", ["h-fair", "workload=none&m=x&baseline=%00&without=", "phase=step&m=3"])
+def test_a_link_that_names_what_is_not_there_shows_a_page_all_the_same(
+    browser: Browser, path: Path, fragment: str
+) -> None:
+    visit = Visit(browser, path, fragment=fragment).drawn()
+    assert " as fast as loops " in visit.page.inner_text("#answer")
+    assert visit.messages == []
+    visit.context.close()
+
+
+def test_tables_can_be_downloaded(visit: Visit, made: Record) -> None:
+    def download(table: str) -> list[dict[str, str]]:
+        with visit.page.expect_download() as waiting:
+            visit.page.click(f'.download[data-table="{table}"]')
+        return list(csv.DictReader(waiting.value.path().read_text("utf-8").splitlines()))
+
+    rows = {(row["implementation"], row["batch_size"]): row for row in download("cells")}
+    assert len(rows) == len(visit.cells("cells"))
+    seconds, mean, _, high = expected(made, Panel("digits", "gradients", "float64", 1), "loops", "numpy", 64)
+    found = rows["numpy", "64"]
+    assert float(found["seconds"]) == pytest.approx(seconds, rel=1e-5)
+    assert float(found["speedup"]) == pytest.approx(mean, rel=1e-5)
+    assert float(found["speedup_high"]) == pytest.approx(high, rel=1e-5)
+    assert found["baseline"] == "loops"
+    assert len(download("heat")) == 14
+    assert [row["implementation"] for row in download("sheet")][:2] == ["loops", "loops-ndarray"]
 
 
 def test_a_baseline_that_was_not_measured_cannot_be_chosen(visit: Visit) -> None:
@@ -233,7 +343,7 @@ def test_a_baseline_that_was_not_measured_cannot_be_chosen(visit: Visit) -> None
 
 def test_a_control_with_one_option_is_text(browser: Browser, tmp_path: Path) -> None:
     visit = Visit(browser, written(race(LADDER[:2]), tmp_path)).drawn()
-    assert visit.page.locator("#controls select").count() == 1
+    assert visit.page.locator("#controls select").count() == 2  # of batch size and baseline
     assert "float64" in visit.page.inner_text("#controls")
     visit.context.close()
 

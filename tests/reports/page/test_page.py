@@ -1,5 +1,6 @@
 """The page as a file; what it does in a browser is in `browser.py`."""
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -188,7 +189,32 @@ def test_the_fallback_baseline_is_named() -> None:
     by_dtype = {p["dtype"]: k for k, p in enumerate(packed["panels"])}
     assert loops["fallbacks"][by_dtype["float64"]] is None
     assert loops["fallbacks"][by_dtype["float32"]] == "loops in float64, threads: 1"
-    assert "as fast as loops" in loops["answers"][by_dtype["float32"]]
+
+
+def test_only_a_headline_brings_its_answer() -> None:
+    steps = cell("numpy", 1024, phase="headline", seconds=(1e-3,), iterations=100)
+    made = record([steps, cell("numpy", 1)], settings={"steps": 100})
+    answers = {panel["phase"]: panel["answer"] for panel in embedded(build(made))["panels"]}
+    assert answers["gradients"] is None
+    assert answers["headline"].startswith("100 steps of 1024 samples take numpy 100 ms")
+
+
+def test_the_fairness_sheet_is_in_the_ladders_order_with_versions_and_compile_times() -> None:
+    made = race(("numba", "mine", "loops", "numpy"), processes=2)
+    numba = next(m for m in made.measurements if m.implementation == "numba")
+    surveyed = dataclasses.replace(
+        numba, cold_compile_seconds=6.0, cached_compile_seconds=0.3, construct_seconds=6.1
+    )
+    text = build(
+        dataclasses.replace(
+            made, measurements=tuple(surveyed if m is numba else m for m in made.measurements)
+        )
+    )
+    sheet = text[text.index('id="sheet"') :]
+    sheet = sheet[: sheet.index("</table>")]
+    assert re.findall(r'<th scope="row"><bdi>(.*?)</bdi>', sheet) == ["loops", "numpy", "numba", "mine"]
+    assert "6.00 s at first, 300 ms from a cache" in sheet
+    assert "numpy: 2.4" in sheet
 
 
 def test_source_is_highlighted_and_escaped() -> None:
