@@ -3,7 +3,8 @@
 This is what a good Numba user writes. Samples stand in rows, so that every product is one `np.dot` of
 contiguous arrays into an array that the constructor allocated, and one loop over the batch does everything
 between two products: it adds the bias and applies the activation, or takes its derivative and sums over the
-samples. There are no temporary arrays, and `train` returns to Python after its last step only.
+samples. There are no temporary arrays, and `train` returns to Python after its last step only. All parameters
+lie in one array, the weights first, and so do their gradients: one loop updates them.
 
 In compiled code `np.dot` calls the `gemm` of SciPy's BLAS, which has a pool of threads of its own.
 """
@@ -21,13 +22,39 @@ import threadpoolctl
 from numba import njit
 from numpy.typing import NDArray
 
-from impls.interface import ACTIVATIONS, LOSSES, Problem, Result, Unsupported
+from impls.interface import ACTIVATIONS, LOSSES, OPTIMIZERS, Problem, Result, Unsupported
+from impls.kernels import masks
+from impls.kernels.intrinsics import hashed
 
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
 MEAN_SQUARED_ERROR = list(LOSSES).index("mean_squared_error")
 
+GRADIENT_DESCENT, MOMENTUM, NESTEROV, RMSPROP, ADAM, ADAMW = range(len(OPTIMIZERS))
+
+LAYER = np.dtype(
+    [
+        ("n_in", np.int64),  # n_{l-1}
+        ("n", np.int64),  # n_l
+        ("g", np.int64),
+        # where its numbers begin in the array that holds those of all layers
+        ("w", np.int64),
+        ("b", np.int64),
+        ("a", np.int64),  # also of dz, and of everything about dropout
+        # dropout
+        ("least", np.int64),  # the least hash that is kept; 0 where nothing is dropped
+        ("scale", np.float64),
+    ]
+)
+"""A layer, as compiled code sees it."""
+
+TRAINING = np.dtype(
+    [(name, np.int64) for name in ("optimizer", "weights", "seed")]
+    + [(name, np.float64) for name in ("l2", "mu", "rho", "b1", "b2", "eps", "weight_decay")]
+)
+"""A training, as compiled code sees it; `weights` of the parameters are weights."""
+
 Array = NDArray[Any]
-Arrays = tuple[Array, ...]  # one a layer
+Record = Any  # of LAYER or TRAINING, whose fields are attributes in compiled code
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -101,50 +128,157 @@ def difference(a: Array, y: Array, da: Array) -> None:
 
 
 @compiled
-def descend(p: Array, dp: Array, learning_rate: float) -> None:
-    """p -= learning_rate dp."""
-    rate = p.dtype.type(learning_rate)
-    p, dp = p.ravel(), dp.ravel()
-    for i in range(p.size):
-        p[i] -= rate * dp[i]
+def matrix(flat: Array, place: int, rows: int, columns: int) -> Array:
+    """The matrix that begins at a place of an array."""
+    return flat[place : place + rows * columns].reshape(rows, columns)
+
+
+lowbias32: Any = compiled(masks.lowbias32)
 
 
 @compiled
-def forward(x: Array, w: Arrays, b: Arrays, g: Array, z: Arrays, a: Arrays) -> None:
-    """x (m, n_0) through the layers."""
-    for k in range(len(w)):
-        np.dot(x, w[k].T, z[k])  # (m, n_l)
-        activate(g[k], b[k], z[k], a[k])
-        x = a[k]
+def key(seed: int, step: int, layer: int) -> int:
+    """That of `impls.kernels.masks`."""
+    found: int = lowbias32(lowbias32(lowbias32(seed ^ masks.START) ^ step & masks.MASK) ^ layer)
+    return found
+
+
+@compiled
+def draw(hashes: Array, key: int, least: int, scale: float, mask: Array) -> None:
+    """What the activations are multiplied by: 0 or the scale."""
+    here, bound, kept, dropped = np.uint32(key), np.uint32(least), mask.dtype.type(scale), mask.dtype.type(0)
+    for i in range(mask.size):
+        mask[i] = kept if hashed(hashes[i] ^ here) >= bound else dropped
+
+
+@compiled
+def multiply(x: Array, y: Array, product: Array) -> None:
+    """product = x * y."""
+    for s in range(len(x)):
+        for i in range(x.shape[1]):
+            product[s, i] = x[s, i] * y[s, i]
+
+
+@compiled
+def forward(x: Array, layers: Record, p: Array, z: Array, a: Array) -> None:
+    """x (m, n_0) through the layers, without dropout; z (m, n_L) of the last one is kept."""
+    m, last = len(x), len(layers) - 1
+    for k in range(len(layers)):
+        layer = layers[k]
+        a_k = matrix(a, layer.a, m, layer.n)
+        z_k = z if k == last else a_k
+        np.dot(x, matrix(p, layer.w, layer.n, layer.n_in).T, z_k)  # (m, n_l)
+        activate(layer.g, p[layer.b : layer.b + layer.n], z_k, a_k)
+        x = a_k
 
 
 @compiled
 def gradients(
     x: Array,
     y: Array,
-    w: Arrays,
-    b: Arrays,
-    g: Array,
+    t: int,
+    layers: Record,
+    training: Record,
     loss: int,
-    z: Arrays,
-    a: Arrays,
-    dz: Arrays,
-    dw: Arrays,
-    db: Arrays,
+    p: Array,
+    dp: Array,
+    z: Array,
+    a: Array,
+    dz: Array,
+    hashes: Array,
+    mask: Array,
+    left: Array,
 ) -> None:
-    """Forward and backward for x (m, n_0) and y (m, n_L)."""
-    forward(x, w, b, g, z, a)
-    m, last = len(x), len(w) - 1
-    difference(a[last], y, dz[last])
+    """Forward and backward for x (m, n_0) and y (m, n_L), with the dropout of step t.
+
+    `mask` and `left` are what the activations are multiplied by, and what is left of them.
+    """
+    m, last = len(x), len(layers) - 1
+    inputs = x
+    for k in range(len(layers)):
+        layer = layers[k]
+        a_k = matrix(a, layer.a, m, layer.n)
+        z_k = z if k == last else a_k
+        np.dot(x, matrix(p, layer.w, layer.n, layer.n_in).T, z_k)  # (m, n_l)
+        activate(layer.g, p[layer.b : layer.b + layer.n], z_k, a_k)
+        x = a_k
+        if layer.least:
+            place, end = layer.a, layer.a + m * layer.n
+            draw(hashes[place:end], key(training[0].seed, t, k), layer.least, layer.scale, mask[place:end])
+            x = matrix(left, layer.a, m, layer.n)
+            multiply(a_k, matrix(mask, layer.a, m, layer.n), x)
+    a_k, dz_k = x, matrix(dz, layers[last].a, m, layers[last].n)
+    difference(a_k, y, dz_k)
     for k in range(last, -1, -1):
+        layer = layers[k]
         # a - y is dJ/da of the mean squared error, dJ/dz of the cross-entropies of sigmoid and softmax
         is_dz = k == last and loss != MEAN_SQUARED_ERROR
-        activate_backward(IDENTITY if is_dz else g[k], a[k], dz[k], db[k])
-        average(db[k], m)
-        np.dot(dz[k].T, a[k - 1] if k > 0 else x, dw[k])  # (n_l, n_{l-1})
-        average(dw[k], m)
-        if k > 0:
-            np.dot(dz[k], w[k], dz[k - 1])  # da_prev (m, n_{l-1})
+        db = dp[layer.b : layer.b + layer.n]
+        activate_backward(IDENTITY if is_dz else layer.g, a_k, dz_k, db)
+        average(db, m)
+        dw = matrix(dp, layer.w, layer.n, layer.n_in)
+        if k == 0:
+            np.dot(dz_k.T, inputs, dw)  # (n_1, n_0)
+            average(dw, m)
+        else:
+            below = layers[k - 1]
+            a_k = matrix(a, below.a, m, below.n)
+            da = matrix(dz, below.a, m, below.n)
+            np.dot(dz_k.T, matrix(left, below.a, m, below.n) if below.least else a_k, dw)  # (n_l, n_{l-1})
+            average(dw, m)
+            np.dot(dz_k, matrix(p, layer.w, layer.n, layer.n_in), da)  # da_prev (m, n_{l-1})
+            if below.least:
+                multiply(da, matrix(mask, below.a, m, below.n), da)
+            dz_k = da
+
+
+@compiled
+def update(
+    o: Record,
+    rate: float,
+    t: int,
+    p: Array,
+    dp: Array,
+    m: Array,
+    v: Array,
+    l2: float,
+    weight_decay: float,
+) -> None:
+    """Step t of the optimizer; what does not depend on the parameter is computed once, in float64."""
+    real = p.dtype.type
+    lr, l2_r, mu, rho, b1, b2 = real(rate), real(l2), real(o.mu), real(o.rho), real(o.b1), real(o.b2)
+    rest_rho, rest_b1, rest_b2 = real(1 - o.rho), real(1 - o.b1), real(1 - o.b2)
+    if o.optimizer == GRADIENT_DESCENT:
+        if l2 == 0:
+            for i in range(p.size):
+                p[i] -= lr * dp[i]
+        else:
+            for i in range(p.size):
+                p[i] -= lr * (dp[i] + l2_r * p[i])
+    elif o.optimizer == MOMENTUM:
+        for i in range(p.size):
+            v[i] = mu * v[i] + (dp[i] + l2_r * p[i])
+            p[i] -= lr * v[i]
+    elif o.optimizer == NESTEROV:
+        for i in range(p.size):
+            g = dp[i] + l2_r * p[i]
+            v[i] = mu * v[i] + g
+            p[i] -= lr * (g + mu * v[i])
+    elif o.optimizer == RMSPROP:
+        eps = real(o.eps)
+        for i in range(p.size):
+            g = dp[i] + l2_r * p[i]
+            v[i] = rho * v[i] + rest_rho * (g * g)
+            p[i] -= lr * (g / (math.sqrt(v[i]) + eps))
+    else:
+        # lr (m / c1) / (sqrt(v / c2) + eps) = (lr sqrt(c2) / c1) m / (sqrt(v) + eps sqrt(c2))
+        c1, root = 1 - o.b1 ** float(t), math.sqrt(1 - o.b2 ** float(t))
+        lr, eps, decay = real(rate * root / c1), real(o.eps * root), real(rate * weight_decay)
+        for i in range(p.size):
+            g = dp[i] + l2_r * p[i]
+            m[i] = b1 * m[i] + rest_b1 * g
+            v[i] = b2 * v[i] + rest_b2 * (g * g)
+            p[i] -= lr * m[i] / (math.sqrt(v[i]) + eps) + decay * p[i]
 
 
 @compiled
@@ -154,23 +288,34 @@ def train(
     start: int,
     X: Array,
     Y: Array,
-    w: Arrays,
-    b: Arrays,
-    g: Array,
+    state: Array,
+    t: int,
+    layers: Record,
+    training: Record,
     loss: int,
-    z: Arrays,
-    a: Arrays,
-    dz: Arrays,
-    dw: Arrays,
-    db: Arrays,
+    p: Array,
+    dp: Array,
+    z: Array,
+    a: Array,
+    dz: Array,
+    hashes: Array,
+    mask: Array,
+    left: Array,
 ) -> int:
-    """`steps` steps of gradient descent from the batch at `start`; returns where the next batch begins."""
-    m = len(a[0])
+    """`steps` steps, of which t are made, from the batch at `start`; returns where the next batch begins."""
+    m, o = len(z), training[0]
+    weight_decay = o.weight_decay if o.optimizer == ADAMW else 0.0
+    # L2 and weight decay are for the weights, which come first
+    end = o.weights if o.l2 != 0 or weight_decay != 0 else p.size
+    m_1, v_1 = state[0, :end], state[len(state) - 1, :end]  # the only one is v
+    m_2, v_2 = state[0, end:], state[len(state) - 1, end:]
+    p_1, dp_1, p_2, dp_2 = p[:end], dp[:end], p[end:], dp[end:]
     for _ in range(steps):
-        gradients(X[start : start + m], Y[start : start + m], w, b, g, loss, z, a, dz, dw, db)
-        for k in range(len(w)):
-            descend(w[k], dw[k], learning_rate)
-            descend(b[k], db[k], learning_rate)
+        x, y = X[start : start + m], Y[start : start + m]
+        gradients(x, y, t, layers, training, loss, p, dp, z, a, dz, hashes, mask, left)
+        t += 1
+        update(o, learning_rate, t, p_1, dp_1, m_1, v_1, o.l2, weight_decay)
+        update(o, learning_rate, t, p_2, dp_2, m_2, v_2, 0.0, 0.0)
         start = (start + m) % len(X)
     return start
 
@@ -203,22 +348,42 @@ class NumbaArrays:
         if threads < 1:
             raise ValueError(f"threads: expected 1 or more, got {threads}")
         threadpoolctl.threadpool_limits(threads, user_api="blas")
-        network, m = problem.network, problem.batch_size
-        self.m, self.loss = m, network.loss
+        network, m, training = problem.network, problem.batch_size, problem.training
+        self.m, self.loss, self.kinds = m, network.loss, OPTIMIZERS[training.optimizer]
         self.X = np.array(problem.X.T, dtype, order="C")  # (M, n_0)
         self.Y = np.array(problem.Y.T, dtype, order="C")  # (M, n_L)
-        self.w = tuple(np.array(w, dtype, order="C") for w in problem.weights)
-        self.b = tuple(np.array(b[:, 0], dtype, order="C") for b in problem.biases)  # (n_l)
-        self.g = np.array([ACTIVATIONS.index(g) for g in network.activations])
-        self.dw = tuple(np.zeros_like(w) for w in self.w)
-        self.db = tuple(np.zeros_like(b) for b in self.b)
-        self.a, self.dz = (tuple(np.zeros((m, len(b)), dtype) for b in self.b) for _ in range(2))
+        self.p = np.concatenate([a.ravel() for a in (*problem.weights, *problem.biases)]).astype(dtype)
+        self.dp = np.zeros_like(self.p)
+        self.state = np.zeros((max(1, self.kinds), self.p.size), dtype)
+        self.layers = layers = np.zeros(network.layers, LAYER)
+        layers["n_in"], layers["n"] = network.widths[:-1], network.widths[1:]
+        layers["g"] = [ACTIVATIONS.index(g) for g in network.activations]
+        sizes = (*(w.size for w in problem.weights), *(b.size for b in problem.biases))
+        layers["w"], layers["b"] = np.cumsum([0, *sizes[:-1]]).reshape(2, -1)
+        layers["a"] = np.cumsum([0, *(m * n for n in network.widths[1:-1])])
+        for layer, rate in zip(layers, problem.dropout, strict=False):
+            if rate:
+                layer["least"], layer["scale"] = masks.threshold(rate), masks.scale(rate)
+        # what is m columns in `Problem` is m rows here
+        tables = [masks.lowbias32(np.arange(n * m, dtype=np.uint32)).reshape(n, m).T for n in layers["n"]]
+        dropping = any(problem.dropout)
+        hashes = np.concatenate([table.ravel() for table in tables]) if dropping else np.zeros(0, np.uint32)
+        options = np.zeros(1, TRAINING)
+        options["optimizer"] = list(OPTIMIZERS).index(training.optimizer)
+        options["weights"] = sum(w.size for w in problem.weights)
+        for name in ("seed", "l2", "mu", "rho", "b1", "b2", "eps", "weight_decay"):
+            options[name] = getattr(training, name)
+        self.a, self.dz = np.zeros(m * sum(layers["n"]), dtype), np.zeros(m * sum(layers["n"]), dtype)
         # z becomes a in place; but in the last layer, where the cost is computed from z
-        self.z = (*self.a[:-1], np.zeros_like(self.a[-1]))
+        self.z = np.zeros((m, network.widths[-1]), dtype)
+        mask, left = (np.zeros(hashes.size, dtype) for _ in range(2))
+        self.t = 0  # steps made
         self.start = 0  # the current batch is the m samples from here
         self.pass_start = 0  # and that of the last pass, from here
         cost_index = list(LOSSES).index(network.loss)
-        self.arguments = (self.w, self.b, self.g, cost_index, self.z, self.a, self.dz, self.dw, self.db)
+        self.arguments = (
+            *(layers, options, cost_index, self.p, self.dp, self.z, self.a, self.dz, hashes, mask, left),
+        )
         begin = time.perf_counter()
         self.forward()
         self.train(0, 0.0)
@@ -228,28 +393,45 @@ class NumbaArrays:
     def forward(self) -> None:
         self.pass_start = self.start
         x = self.X[self.start : self.start + self.m]
-        forward(x, self.w, self.b, self.g, self.z, self.a)
+        forward(x, self.layers, self.p, self.z, self.a)
 
     def gradients(self) -> None:
         self.pass_start = self.start
         batch = slice(self.start, self.start + self.m)
-        gradients(self.X[batch], self.Y[batch], *self.arguments)
+        gradients(self.X[batch], self.Y[batch], self.t, *self.arguments)
 
     def step(self, learning_rate: float) -> None:
         self.train(1, learning_rate)
 
     def train(self, steps: int, learning_rate: float) -> None:
         self.pass_start = (self.start + (steps - 1) * self.m) % len(self.X)
-        self.start = train(steps, learning_rate, self.start, self.X, self.Y, *self.arguments)
+        self.start = train(
+            *(steps, learning_rate, self.start, self.X, self.Y, self.state, self.t), *self.arguments
+        )
+        self.t += steps
 
     def export(self) -> Result:
-        wide = np.float64
-        y = self.Y[self.pass_start : self.pass_start + self.m].astype(wide)
+        L = len(self.layers)
+
+        def views(flat: Array) -> tuple[Array, ...]:
+            """All weights, and then all biases."""
+            wide = flat.astype(np.float64)
+            return (
+                *(matrix(wide, k["w"], k["n"], k["n_in"]) for k in self.layers),
+                *(matrix(wide, k["b"], k["n"], 1) for k in self.layers),
+            )
+
+        n_L = self.layers["n"][-1]
+        a = matrix(self.a, self.layers["a"][-1], self.m, n_L).astype(np.float64)
+        y = self.Y[self.pass_start : self.pass_start + self.m].astype(np.float64)
+        parameters, changes = views(self.p), views(self.dp)
+        state: tuple[Any, ...] = tuple(view for kept in self.state[: self.kinds] for view in views(kept))
         return Result(
-            loss=cost(self.loss, self.z[-1].astype(wide), self.a[-1].astype(wide), y),
-            output=self.a[-1].T.astype(wide),
-            dw=tuple(dw.astype(wide) for dw in self.dw),
-            db=tuple(db.astype(wide)[:, None] for db in self.db),
-            weights=tuple(w.astype(wide) for w in self.w),
-            biases=tuple(b.astype(wide)[:, None] for b in self.b),
+            loss=cost(self.loss, self.z.astype(np.float64), a, y),
+            output=a.T.copy(),
+            dw=changes[:L],
+            db=changes[L:],
+            weights=parameters[:L],
+            biases=parameters[L:],
+            state=(*state, self.t) if self.kinds or self.layers["least"].any() else (),
         )

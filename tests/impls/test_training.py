@@ -17,7 +17,16 @@ from impls.interface import OPTIMIZERS
 from impls.kernels import masks
 from tests.impls.problems import Sizes, problems
 
-OWN = ("loops", "loops-ndarray", "numpy-sample", "numpy", "numpy-inplace", "numba-blocked", "numba-parallel")
+OWN = (
+    "loops",
+    "loops-ndarray",
+    "numpy-sample",
+    "numpy",
+    "numpy-inplace",
+    "numba",
+    "numba-blocked",
+    "numba-parallel",
+)
 
 SIZES = Sizes(layers=3, width=9, batch=11)
 
