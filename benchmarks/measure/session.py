@@ -184,7 +184,8 @@ class Session:
         if not verdict.passed:
             raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
         subject = Subject(implementation, problem, cell.dtype)
-        subject.steps = 1  # the check's
+        # The check's: two where an optimizer keeps something from one step to the next.
+        subject.steps = 2 if impls.OPTIMIZERS[problem.training.optimizer] else 1
         return Prepared(subject, construct_seconds, verdict)
 
     def _check_prediction(self, cell: Cell) -> None:

@@ -162,7 +162,8 @@ def check(implementation: Implementation, problem: Problem, dtype: str) -> Verdi
     """The verdict on a freshly constructed implementation: what it exports after construction, after a step,
     after a forward pass and after gradients on the next batch.
 
-    The implementation can go on afterwards: it has made one step, and stands at the batch after the first.
+    The implementation can go on afterwards: it has made one step, or two where its optimizer keeps arrays,
+    and stands at the batch after that.
     Raises ValueError where `problem` overflows `dtype`.
     """
     state = first_state(problem, dtype)

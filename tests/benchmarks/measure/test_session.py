@@ -211,3 +211,12 @@ def test_a_problem_beyond_a_dtype_is_refused_before_a_implementation_sees_it(
     with pytest.raises(session.CellError, match=r"weights\[0\]: expected numbers within float32") as caught:
         race.prepared(cell(dtype="float32"))
     assert caught.value.status == "unsupported"
+
+
+@pytest.mark.parametrize("training", ["momentum", "adam", "adam+dropout=0.5", "dropout=0.5", "l2=0.1"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_training_is_timed_from_where_its_check_left_it(training: str, phase: str) -> None:
+    name = f"xor+{training}"
+    race = session.Session({name: workloads.named(name)}, threads=1)
+    measurement = race.measure(cell("numpy", workload=name, phase=phase))
+    assert (measurement.status, measurement.reason) == ("measured", "")
