@@ -13,6 +13,7 @@ import itertools
 import math
 import random
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,9 @@ ADVICE = Path("reports/out/advice/record.json")
 
 
 class Name(_Type):
-    """One of the names that `known` returns when it is asked; or, of `targets`, path/to/file.py:Class."""
+    """One of the names that `known` returns when it is asked; or, of `targets`, path/to/file.py:Class; these
+    may have @python behind them.
+    """
 
     name = "name"
 
@@ -48,11 +51,24 @@ class Name(_Type):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name itself."""
         known, name = self.known(), str(value)
-        if name in known or (self.targets and ":" in name):
+        base, _, python = name.partition("@")
+        if name in known or (self.targets and (":" in name or (base in known and python))):
             return name
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise click.BadParameter(f"expected one of {', '.join(known)}, got {name!r}{hint}", ctx, param)
+
+
+class Interpreter(_Type):
+    """The name of an interpreter on the PATH, or its path."""
+
+    name = "python"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name or the path as it was given: implementations are named after it."""
+        if shutil.which(str(value)) is None:
+            self.fail(f"expected the name or the path of an interpreter, found no {value!r}", param, ctx)
+        return str(value)
 
 
 class Within(_Type):
@@ -117,7 +133,7 @@ class _Items(_Type):
 
 def _is_target(item: str) -> bool:
     path, _, name = item.rpartition(":")
-    return name.isidentifier() and path.endswith(".py") and Path(path).is_file()
+    return name.partition("@")[0].isidentifier() and path.endswith(".py") and Path(path).is_file()
 
 
 def listed(*names: str, item: _Type, metavar: str = "LIST", **more: Any) -> click.Option:
@@ -221,6 +237,13 @@ ADVISE = (
 )
 """What advice can be asked for: the arguments of `settings`, too."""
 
+PYTHON_OPTION = listed(
+    "--python",
+    "pythons",
+    item=Interpreter(),
+    metavar="PATH",
+    help="Race each implementation of --impl under this interpreter, too: NAME@PATH.",
+)
 PHASES_OPTION = listed(
     "--phases",
     item=Name(lambda: PHASES),
@@ -305,6 +328,16 @@ def settings(
         seed=secrets.randbelow(2**31) if seed is None else seed,
     )
     return chosen, known
+
+
+def under(implementations: Sequence[str], pythons: Sequence[str]) -> tuple[str, ...]:
+    """The implementations, each followed by those that run it under the interpreters.
+
+    Raises click.UsageError for interpreters without an implementation to run.
+    """
+    if pythons and not implementations:
+        raise click.UsageError("--python: expected --impl with it, the implementations to run under it")
+    return tuple(name + at for name in implementations for at in ("", *(f"@{python}" for python in pythons)))
 
 
 def trainings(

@@ -162,8 +162,12 @@ class Audit:
         self.seconds += time.perf_counter() - start
 
     def _gradients(self) -> Times:
-        gradients = self.subject.implementation.gradients
-        return Times(0.0, clock.seconds_of(gradients, self.block) / self.block, None)
+        gradients, n = self.subject.implementation.gradients, self.block
+        first = clock.seconds_of(gradients, n) / n
+        if not hasattr(self.subject.implementation, "repeat"):
+            return Times(0.0, first, None)
+        self.subject.steps += n
+        return Times(0.0, first, clock.seconds_of(self.step, n) / n)
 
     def _moved(self) -> Times:
         step, call, n = self.step, self.call, self.block
@@ -260,8 +264,7 @@ class Audit:
     def _owed(self, seconds: float, exports: list[impls.Result]) -> Iterator[str]:
         """Whether an export right after a round does work that the round owes."""
         export = self.subject.implementation.export
-        first = clock.seconds_of(lambda: exports.append(export()), 1)
-        second = clock.seconds_of(export, 1)
+        first, second = _seconds(lambda: exports.append(export())), _seconds(export)
         whole = seconds * self.plan.iterations
         if first - second > OWED * whole and first > LONGER * second:
             yield (
@@ -285,6 +288,15 @@ class Audit:
                 f"in a pause of {1e3 * PAUSE_SECONDS:g} ms after a step the process was at work for "
                 f"{1e3 * busy:.3g} ms: what does a thread or a process do there?"
             )
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    """The lesser of a call's seconds and of its CPU seconds: a busy machine prolongs the ones, idle threads
+    that spin the others.
+    """
+    used = impls.cpu_seconds()
+    seconds = clock.seconds_of(call, 1)
+    return min(seconds, impls.cpu_seconds() - used)
 
 
 def offences(phase: str, leads: list[Lead]) -> Iterator[str]:

@@ -365,8 +365,9 @@ def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
     """An implementation's line of the fairness sheet, with its source."""
     module = sys.modules[implementation.__module__]
     source = getattr(implementation, "source", None) or inspect.getsource(module)
+    interpreter, _, version = getattr(implementation, "interpreter", "").partition(" ")
     # What runs in another process needs what that one has.
-    needed = frozenset() if hasattr(implementation, "source") else packages.needed(implementation.__module__)
+    needed = frozenset() if interpreter else packages.needed(implementation.__module__)
     return race_file.Facts(
         idea=implementation.idea,
         differs_from=implementation.differs_from,
@@ -375,7 +376,7 @@ def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
         fast_math=implementation.fast_math,
         layout=implementation.layout,
         lines_of_code=impls.lines_of_code(source),
-        versions=packages.versions(needed),
+        versions={interpreter: version} if interpreter else packages.versions(needed),
         install_bytes=packages.installed_bytes(needed) if needed else None,
         source=source,
     )

@@ -29,7 +29,7 @@ MISSING = 4
 """Exit status where what was asked for by name was not measured."""
 
 
-@click.command(params=[*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION])
+@click.command(params=[*options.RACE, options.PYTHON_OPTION, options.PHASES_OPTION, options.RECORD_OPTION])
 @click.option(
     "--baseline",
     type=options.IMPLEMENTATION,
@@ -63,6 +63,7 @@ MISSING = 4
 def race(
     ctx: click.Context,
     /,
+    pythons: tuple[str, ...],
     phases: tuple[str, ...],
     baseline: str | None,
     until: str,
@@ -88,6 +89,7 @@ def race(
         raise click.UsageError(
             "--until ranking compares every pair: expected it without --baseline, got both"
         )
+    asked["implementations"] = options.under(asked["implementations"], pythons)
     with journal.sole(record):
         entries = _earlier(record) if resume else []
         for entry in entries[:1]:

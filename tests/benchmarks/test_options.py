@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,31 @@ def test_the_implementations_of_a_cell_stand_together_and_in_orders_that_differ(
     # All phases of a batch size one after the other: its implementations are constructed once.
     sizes = [(cell.workload, cell.dtype, cell.batch_size) for cell in cells]
     assert len([k for k, size in enumerate(sizes) if k == 0 or size != sizes[k - 1]]) == len(set(sizes))
+
+
+def test_implementations_run_under_other_interpreters_too() -> None:
+    assert options.under(("loops", "a.py:B"), ("python3", "/b/python")) == (
+        *("loops", "loops@python3", "loops@/b/python"),
+        *("a.py:B", "a.py:B@python3", "a.py:B@/b/python"),
+    )
+    assert options.under((), ()) == ()
+    with pytest.raises(click.UsageError, match="--python: expected --impl with it"):
+        options.under((), ("python3",))
+
+
+def test_an_interpreter_is_one_that_is_there() -> None:
+    assert options.Interpreter().convert(sys.executable, None, None) == sys.executable
+    for python in ("no-such-python", "/no/such/python", "", str(Path(__file__))):
+        with pytest.raises(click.BadParameter, match="expected the name or the path of an interpreter"):
+            options.Interpreter().convert(python, None, None)
+
+
+@pytest.mark.parametrize("name", ["loops@python3", "mine.py:Mine@python3", "loops@/a/b"])
+def test_a_name_may_have_an_interpreter(name: str) -> None:
+    assert given("--impl", name)["implementations"] == (name,)
+
+
+@pytest.mark.parametrize("name", ["loops@", "lops@python3", "@python3"])
+def test_a_name_of_nothing_has_none(name: str) -> None:
+    with pytest.raises(click.BadParameter, match="expected one of loops"):
+        given("--impl", name)
