@@ -78,8 +78,9 @@ def race(
 ) -> None:
     """Race in fresh processes until every speedup is known, or the ranking.
 
-    Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
-    implementation named by --impl was not measured, 130 where it was interrupted.
+    Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where what was
+    named, an implementation by --impl or a value of another list, was not measured, 130 where it was
+    interrupted.
     """
     from benchmarks.measure.threads import check_threads
     from benchmarks.race import journal, questions, report
@@ -113,7 +114,14 @@ def race(
     if not quiet:
         verdict = running.verdict()
         click.echo(f"{report.render(record)}\n{verdict}")
-    _end(ctx, running.missing(asked["implementations"]))
+    several = any(asked[name] for name in ("workloads", "optimizers", "l2", "dropout"))
+    unreached = running.unreached(
+        workload=settings.workloads if several else (),
+        batch_size=asked["batch_sizes"],
+        dtype=asked["dtypes"],
+        phase=phases,
+    )
+    _end(ctx, [*running.missing(asked["implementations"]), *unreached])
 
 
 @click.command(params=[*options.ADVISE, options.record_option(options.ADVICE)])

@@ -303,6 +303,15 @@ class Race:
                 lines.append(f"{name}: not reached within the budget of {self.plan.budget:g} s")
         return lines
 
+    def unreached(self, **named: Iterable[Any]) -> list[str]:
+        """The values of a cell's fields, like `dtype=["float32"]`, that no cell was begun with."""
+        return [
+            f"{field.replace('_', ' ')} {value}: not reached within the budget of {self.plan.budget:g} s"
+            for field, values in named.items()
+            for value in values
+            if not any(getattr(m, field) == value for m in self.measurements)
+        ]
+
     def record(self) -> race_file.Record:
         """The race so far, as a record."""
         return race_file.Record(

@@ -47,7 +47,7 @@ def listing(runs: Sequence[Listed]) -> None:
             str(run.run_id),
             f"{run.created:%Y-%m-%d %H:%M}",
             run.commit[:10],
-            plain(run.branch) + (f" ({run.side})" if run.side else ""),
+            plain(run.branch, 40) + (f" ({run.side})" if run.side else ""),
             run.machine_key[:8],
             f"{run.measurements:,}",
             plain(run.subject, 60) if run.subject else "",

@@ -40,6 +40,16 @@ FILES = {
         "out of registers",
     ),
 }
+SLOW = """
+import time
+from impls.numpy_batch import NumpyBatch
+
+class Slow(NumpyBatch):
+    def gradients(self):
+        time.sleep(0.1)
+        return super().gradients()
+"""
+
 QUICK = ("does not parse", "is wrong", "cannot run the problem")
 
 
@@ -182,3 +192,25 @@ def test_a_mistake_ends_at_once_with_words(mistake: str, gradrace: Command, tmp_
     assert ended.status in (2, 3, 4)
     assert ended.err
     assert not list(tmp_path.glob("**/*.json"))
+
+
+@pytest.mark.field
+@pytest.mark.parametrize(
+    ("option", "values", "words"),
+    [
+        ("--dtype", "float64,float32", "dtype float32: not reached within the budget"),
+        ("--batch-sizes", "1,2", "batch size 2: not reached within the budget"),
+        ("--optimizer", "gradient_descent,adam", "workload xor+adam: not reached within the budget"),
+    ],
+)
+def test_a_value_that_the_budget_ended_before_is_missing(
+    option: str, values: str, words: str, gradrace: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    asked = {"--workload": "xor", "--batch-sizes": "1", option: values}
+    ended = gradrace(
+        *("race", "--impl", "slow.py:Slow", "--phases", "gradients", "--budget", "1"),
+        *(word for pair in asked.items() for word in pair),
+        status=4,
+    )
+    assert words in ended.err

@@ -382,6 +382,16 @@ def test_what_was_named_and_not_measured_is_missing_with_its_reason(player: Play
     ]
 
 
+def test_a_value_that_was_named_and_not_reached_is_missing(player: Player, tmp_path: Path) -> None:
+    running = Race(plan(), tmp_path / "record.json", silent)
+    running.run()
+    assert running.unreached(batch_size=(1, 16), dtype=("float64",), phase=()) == []
+    assert running.unreached(batch_size=(1, 1024), dtype=("float32",)) == [
+        "batch size 1024: not reached within the budget of 1000 s",
+        "dtype float32: not reached within the budget of 1000 s",
+    ]
+
+
 def test_a_full_disk_costs_nothing_but_what_could_be_kept(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
