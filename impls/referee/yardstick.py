@@ -258,9 +258,9 @@ class Yardstick:
         """One product after another onto dw and db, the samples of each pass in its order."""
         self.hashes.append(np.cos(np.arange(1, 1 + len(xs[0][0]))) @ xs[0][0])
         for k, (x, dz) in enumerate(zip(xs, dzs, strict=True)):
-            energy = np.square(x[0]).sum(axis=1, dtype=np.float64)
-            sizes = np.linalg.norm(dz[0], axis=0) * np.linalg.norm(x[0], axis=0)
-            self.samples[k].add(sizes.astype(np.float64))
+            x_squares, dz_squares = (np.square(q[0], dtype=np.float64) for q in (x, dz))
+            energy = x_squares.sum(axis=1)
+            self.samples[k].add(np.sqrt(dz_squares.sum(axis=0) * x_squares.sum(axis=0)))
             if self.columns[k] is None:
                 self.columns[k] = np.sort(np.argsort(-energy)[: self.dw[k].shape[2]])
             self.energy[k] += energy

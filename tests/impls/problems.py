@@ -9,8 +9,8 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 
-from impls import Network, Problem
-from impls.interface import ACTIVATIONS, LOSSES
+from impls import Network, Problem, Training
+from impls.interface import ACTIVATIONS, LOSSES, OPTIMIZERS
 
 Choose = Callable[[Sequence[Any]], Any]
 """Picks one of several: hypothesis, or a random generator."""
@@ -64,6 +64,24 @@ def problem(choose: Choose, sizes: Sizes = SMALL, activations: Sequence[str] = A
     return Problem(network, tuple(weights), tuple(biases), X, Y, m)
 
 
+def training(choose: Choose, network: Network) -> Training:
+    """Any training of a network, its choices made by `choose`: rates and constants from usual to extreme."""
+    optimizer = choose(tuple(OPTIMIZERS))
+    rates = tuple(choose((0.0, 0.1, 0.5, 0.75, 0.95)) for _ in range(network.layers - 1))
+    return Training(
+        optimizer,
+        l2=choose((0.0, 0.0, 1e-4, 0.1, 1.0)),
+        dropout=choose((0.0, 0.2, rates)),
+        seed=choose(range(2**32)),
+        mu=choose((0.9, 0.0, 0.99)),
+        rho=choose((0.9, 0.0, 0.999)),
+        b1=choose((0.9, 0.0, 0.99)),
+        b2=choose((0.999, 0.0, 0.9, 0.99999)),
+        eps=choose((1e-8, 1e-3, 1.0, 1e-30)),
+        weight_decay=choose((0.01, 0.0, 0.5)) if optimizer == "adamw" else 0.01,
+    )
+
+
 def apply(g: str, z: Any) -> Any:
     """a = g(z), to see how large the next layer's z are."""
     if g == "softmax":
@@ -89,7 +107,25 @@ def problems(draw: st.DrawFn, sizes: Sizes = SMALL, activations: Sequence[str] =
     return problem(lambda options: draw(st.sampled_from(options)), sizes, activations)
 
 
+@st.composite
+def trained_problems(draw: st.DrawFn, sizes: Sizes = SMALL) -> Problem:
+    """Problems with any training, as hypothesis chooses them."""
+    given = draw(problems(sizes))
+    drawn = training(lambda options: draw(st.sampled_from(options)), given.network)
+    return dataclasses.replace(given, training=drawn)
+
+
 def random_problem(seed: int, sizes: Sizes | None = None) -> Problem:
     """The problem of a seed."""
-    rng = np.random.default_rng(seed)
-    return problem(lambda options: options[int(rng.integers(len(options)))], sizes or Sizes())
+    return problem(_choose(np.random.default_rng(seed)), sizes or Sizes())
+
+
+def random_trained_problem(seed: int, sizes: Sizes | None = None) -> Problem:
+    """The problem of a seed, with a training of that seed."""
+    given = random_problem(seed, sizes)
+    drawn = training(_choose(np.random.default_rng([seed, 1])), given.network)
+    return dataclasses.replace(given, training=drawn)
+
+
+def _choose(rng: np.random.Generator) -> Choose:
+    return lambda options: options[int(rng.integers(len(options)))]

@@ -32,7 +32,7 @@ class Trained(Sound):
 
     # Dropout
 
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.t, k)
 
     def index(self, shape: tuple[int, int]) -> Array:

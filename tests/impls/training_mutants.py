@@ -17,43 +17,43 @@ from tests.impls.trained import Array, Trained
 
 
 class MaskOfTheLastStep(Trained):
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, max(self.t - 1, 0), k)
 
 
 class MaskOfTheNextStep(Trained):
     """The steps counted from 1."""
 
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.t + 1, k)
 
 
 class MaskOfTheFirstStep(Trained):
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, 0, k)
 
 
 class MaskOfTheBatch(Trained):
     """The same in every epoch."""
 
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.batch, k)
 
 
 class MaskOfAnotherLayer(Trained):
     """The layers counted from 1."""
 
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.t, k + 1)
 
 
 class MaskOfTheFirstLayerForAll(Trained):
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.t, 0)
 
 
 class SeedIgnored(Trained):
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(0, self.t, k)
 
 
@@ -66,7 +66,7 @@ class MaskDrawnAnewByEveryCall(Trained):
         super().gradients()
         self.drawn += 1
 
-    def key(self, k: int) -> int:
+    def key(self, k: int) -> Any:
         return masks.key(self.training.seed, max(self.drawn - 1, 0), k)
 
 

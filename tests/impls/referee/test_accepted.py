@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from impls import Unsupported, check
+from impls import Network, Problem, Unsupported, check
 from tests.impls.accepted import (
     ACCEPTED,
     UNSTABLE,
@@ -79,3 +81,11 @@ def test_a_wrong_cost_of_a_saturated_output_is_wrong() -> None:
 
     problem = saturated("binary_cross_entropy", "float64")
     assert check(Doubled(problem, "float64"), problem, "float64").fault == "wrong"
+
+
+def test_inputs_whose_squares_underflow_are_no_reason_to_reject() -> None:
+    network = Network((4, 5, 3), ("identity", "identity"), "mean_squared_error")
+    for seed in range(20):
+        given = Problem.random(network, 14, 7, seed=seed)
+        tiny = dataclasses.replace(given, X=given.X * 1e-25)
+        assert check(Sound(tiny, "float32"), tiny, "float32").message == ""
