@@ -9,6 +9,7 @@ in place, with the optimizers of optax inside. Everything is compiled ahead of t
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -73,22 +74,23 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> Array:
 
 
 def transformation(training: Training, layers: int) -> optax.GradientTransformation:
-    """What makes of the gradients that by which the parameters descend, times the learning rate."""
-    weights = [(True, False)] * layers
+    """From gradients to the descent of the parameters at a rate of 1."""
+    adam = optax.scale_by_adam(training.b1, training.b2, training.eps)
     chain = {
-        "gradient_descent": [optax.identity()],
+        "gradient_descent": [],
         "momentum": [optax.trace(training.mu)],
         "nesterov": [optax.trace(training.mu, nesterov=True)],
         "rmsprop": [optax.scale_by_rms(training.rho, training.eps, eps_in_sqrt=False)],
-        "adam": [optax.scale_by_adam(training.b1, training.b2, training.eps)],
-        "adamw": [
-            optax.scale_by_adam(training.b1, training.b2, training.eps),
-            optax.add_decayed_weights(training.weight_decay, weights),
-        ],
+        "adam": [adam],
+        "adamw": [adam],
     }[training.optimizer]
+    chain = [optax.flatten(part) for part in chain]  # one loop over all parameters
+    weights = [(True, False)] * layers
     if training.l2:
         chain = [optax.add_decayed_weights(training.l2, weights), *chain]
-    return optax.chain(*chain)
+    if training.optimizer == "adamw":
+        chain = [*chain, optax.add_decayed_weights(training.weight_decay, weights)]
+    return optax.chain(optax.identity(), *chain)
 
 
 def start_with(threads: int) -> Any:
@@ -259,6 +261,11 @@ class JaxJit:
         names = STATE[self.training.optimizer]
         if not names and self.t is None:
             return ()
-        kept = [list(zip(*optax.tree_utils.tree_get(self.moments, name), strict=True)) for name in names]
-        arrays = (array for weights_and_biases in kept for group in weights_and_biases for array in group)
-        return (*(np.array(array, np.float64) for array in arrays), self.steps)
+        shapes = [array.shape for pair in self.parameters for array in pair]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        arrays = []
+        for name in names:
+            flat = np.array(optax.tree_utils.tree_get(self.moments, name), np.float64)
+            split = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+            arrays += [*split[::2], *split[1::2]]  # weights, then biases
+        return (*arrays, self.steps)
