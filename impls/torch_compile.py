@@ -88,12 +88,14 @@ class TorchCompile(TorchEager):
             return z, ACTIVATIONS[g](z)
 
         def gradients(
-            parameters: list[Tensor], x: Tensor, y: Tensor, keys: Tensor
+            parameters: list[Tensor], x: Tensor, y: Tensor, keys: Tensor | None
         ) -> tuple[list[Tensor], Tensor]:
-            masks = [
-                dropout_mask(hashes[layer], keys[layer], p, dtype) if p else None
-                for layer, p in enumerate(dropout)
-            ]
+            masks: list[Tensor | None] = []
+            if keys is not None:
+                masks = [
+                    dropout_mask(hashes[layer], keys[layer], p, dtype) if p else None
+                    for layer, p in enumerate(dropout)
+                ]
 
             def of_batch(parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
                 z = forward(activations, parameters, x, masks)
@@ -107,7 +109,7 @@ class TorchCompile(TorchEager):
             state: list[list[Tensor]],
             x: Tensor,
             y: Tensor,
-            keys: Tensor,
+            keys: Tensor | None,
             numbers: Tensor,
         ) -> Any:
             d, z = gradients(parameters, x, y, keys)
@@ -120,7 +122,7 @@ class TorchCompile(TorchEager):
         # What changes from step to step is written to arrays whose memory the tensors share: numbers as
         # arguments would have everything compiled anew.
         self.keys_in = np.zeros(len(dropout), np.uint32)
-        self.keys = torch.from_numpy(self.keys_in.view(np.int32))
+        self.keys = torch.from_numpy(self.keys_in.view(np.int32)) if any(dropout) else None
         self.numbers = torch.ones(3, dtype=dtype)
         self.numbers_in = self.numbers.numpy()
         begun = time.perf_counter()
@@ -150,7 +152,8 @@ class TorchCompile(TorchEager):
 
     def gradients(self) -> None:
         self.last_batch = self.batch
-        self.draw_keys()
+        if self.keys is not None:
+            self.draw_keys()
         with torch.no_grad():
             self.d, self.z = self._gradients(
                 self.parameters, self.X[self.batch], self.Y[self.batch], self.keys
@@ -158,13 +161,15 @@ class TorchCompile(TorchEager):
 
     def step(self, learning_rate: float) -> None:
         self.last_batch = self.batch
-        self.draw_keys()
+        if self.keys is not None:
+            self.draw_keys()
         t = self.steps + 1
-        self.numbers_in[:] = learning_rate, 1 - self.training.b1**t, 1 - self.training.b2**t
+        self.numbers_in[0] = learning_rate
+        self.numbers_in[1] = 1 - self.training.b1**t
+        self.numbers_in[2] = 1 - self.training.b2**t
         with torch.no_grad():
             self.d, self.z = self._step(
-                *(self.parameters, self.kept, self.X[self.batch], self.Y[self.batch]),
-                *(self.keys, self.numbers),
+                self.parameters, self.kept, self.X[self.batch], self.Y[self.batch], self.keys, self.numbers
             )
         self.steps = t
         self.batch = (self.batch + 1) % len(self.X)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -49,13 +48,12 @@ def forward(
 
     `masks` (n_l, m) are those of the hidden layers.
     """
-    a, z = x, None
-    for w, b, g, mask in zip_longest(parameters[::2], parameters[1::2], activations[:-1], masks):
+    z = x
+    for k, (w, b) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
+        a = ACTIVATIONS[activations[k - 1]](z) if k else x  # (n_{l-1}, m)
+        if k and masks and masks[k - 1] is not None:
+            a = a * masks[k - 1]  # (n_{l-1}, m)
         z = torch.addmm(b, w, a)  # (n_l, m)
-        if g is not None:
-            a = ACTIVATIONS[g](z)  # (n_l, m)
-        if mask is not None:
-            a = a * mask  # (n_l, m)
     return z
 
 
