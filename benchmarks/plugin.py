@@ -178,8 +178,8 @@ def _measure(config: pytest.Config, cell: Cell, benchmark: Any) -> None:
         shown = {name: value for name, value in dataclasses.asdict(found).items() if name != "seconds"}
         network = {"widths": workload.widths, "activations": workload.activations}
         benchmark.extra_info.update(shown, **network, training=workload.training.words)
-    named_by_target = ":" in cell.implementation
-    if found.status in ("wrong", "failed") or (found.status == "unavailable" and named_by_target):
+    faults = ("wrong", "implausible", "failed", *["unavailable"] * (":" in cell.implementation))
+    if found.status in faults:
         pytest.fail(found.reason, pytrace=False)
     if found.status != "measured":
         pytest.skip(found.reason)

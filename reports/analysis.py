@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import statistics
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -37,7 +36,10 @@ Floats = NDArray[np.float64]
 PANEL = ["workload", "phase", "dtype", "threads"]
 CELL = [*PANEL, "batch_size", "implementation"]
 
-SEVERITY = ("wrong", "failed", "timed out", "measured", "skipped", "unsupported", "unavailable", "untimed")
+SEVERITY = (
+    *("wrong", "failed", "timed out", "implausible", "measured"),
+    *("skipped", "unsupported", "unavailable", "untimed"),
+)
 """A cell whose processes disagree shows the first of these: a fault in one process is not averaged away."""
 
 PHASES = ("gradients", "step", "forward")
@@ -201,6 +203,9 @@ class Analysis:
             status, reason = _worst(found)
             timed = self.times.get(cell, {})
             seconds = time_of(timed) if timed else UNKNOWN
+            if status == "implausible":  # to be shown with its rate; it is no time
+                fastest = [one.fastest for one in found if one.status == status and one.seconds]
+                seconds = seconds._replace(mean=min(fastest, default=math.nan))
             rows.append(
                 {
                     **vars(cell),
@@ -246,7 +251,8 @@ class Analysis:
     def _seconds(self) -> dict[Cell, float]:
         """Of every cell the seconds of a call, predicted ones where it was skipped."""
         table = self.cells
-        seconds = table["seconds"].where(table["status"] != "skipped", table["predicted_seconds"])
+        measured = table["seconds"].where(table["status"] == "measured")
+        seconds = measured.where(table["status"] != "skipped", table["predicted_seconds"])
         return {cell: value for cell, value in zip(self.measurements, seconds, strict=True) if value > 0}
 
     def _speedup(self, base: Cell, own: Cell) -> tuple[float, float, float, int, str]:
@@ -319,14 +325,17 @@ class Analysis:
         return sum(a * b for a, b in itertools.pairwise(self.record.workloads[workload].widths))
 
     def roof(self, dtype: str, threads: int) -> Roof | None:
-        """The ceiling for so many threads: the median over the processes that measured it, or None."""
+        """The ceiling for so many threads: the highest of the processes that measured it, or None.
+
+        What disturbs a process makes it lower, never higher.
+        """
         raced = {one.process for one in self.record.measurements if one.threads == threads}
         known = [
             (found[f"gemm_{dtype}"], found["triad"])
             for k in sorted(raced)
             if {f"gemm_{dtype}", "triad"} <= (found := self.record.processes[k].calibration).keys()
         ]
-        return Roof(*map(statistics.median, zip(*known, strict=True))) if known else None
+        return Roof(*map(max, zip(*known, strict=True))) if known else None
 
     def totals(self, panel: Panel) -> dict[str, Total]:
         """What the steps of a headline take every measured implementation, slowest first.

@@ -78,6 +78,7 @@ MARKS = {
     "unsupported": "n/s",
     "unavailable": "absent",
     "wrong": "WRONG",
+    "implausible": "implausible",
     "failed": "failed",
     "timed out": "timeout",
 }
@@ -87,7 +88,8 @@ MEANINGS = {
     "skipped": "predicted too slow, not run",
     "unsupported": "not supported by the implementation",
     "unavailable": "a package is not installed",
-    "wrong": "did not pass the referee, not timed",
+    "wrong": "did not pass the referee, before or while it was timed",
+    "implausible": "more operations a second than the machine can do, no speedup",
     "failed": "raised or crashed",
     "timed out": "hung",
 }

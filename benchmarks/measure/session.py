@@ -18,6 +18,7 @@ import impls
 from benchmarks import workloads
 from benchmarks.measure import calibration, clock, compilers, costs, instruments, packages
 from benchmarks.measure.audit import Audit, AuditError, Subject, method
+from benchmarks.measure.ceiling import Ceiling
 from benchmarks.measure.noise import WAIT_SECONDS, Moments, Round, Watch
 from benchmarks.measure.threads import cpus, threads_in_force
 from benchmarks.record import race_file
@@ -101,6 +102,7 @@ class Session:
         self._started = datetime.datetime.now(datetime.UTC)
         self._start = time.perf_counter()
         self._watch = Watch(threads)
+        self._ceiling = Ceiling(self.moments.wait)
         self._compilations = compilers.Compilations()
         self._prepared: dict[Cell, Prepared | CellError] = {}
         self._problem: tuple[tuple[str, int], impls.Problem] | None = None
@@ -247,7 +249,7 @@ class Session:
         if self._compilations.count() != compiled:
             raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
         found = self.timed(cell, prepared, rounds, plan.iterations)
-        return dataclasses.replace(found, judged=tuple(audit.judged))
+        return self._ceiling.held(dataclasses.replace(found, judged=tuple(audit.judged)))
 
     def timed(
         self, cell: Cell, prepared: Prepared, rounds: Sequence[Round], iterations: int

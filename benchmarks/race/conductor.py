@@ -36,7 +36,7 @@ AROUND_SECONDS = 120.0
 DEATHS = 2
 """So many processes that die outside any cell end a race: the next one would die, too."""
 
-FAULTS = ("unavailable", "wrong", "failed", "timed out")
+FAULTS = ("unavailable", "wrong", "implausible", "failed", "timed out")
 """Statuses of a cell that no race should have."""
 
 

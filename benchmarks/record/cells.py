@@ -7,9 +7,12 @@ from typing import Literal
 
 PHASES = ("forward", "gradients", "step")
 
-Status = Literal["measured", "skipped", "unsupported", "unavailable", "wrong", "failed", "timed out"]
+Status = Literal[
+    "measured", "skipped", "unsupported", "unavailable", "wrong", "implausible", "failed", "timed out"
+]
 """What became of a cell: `skipped` was predicted too slow, `unsupported` was refused by the implementation,
-`unavailable` lacks a package, `wrong` did not pass the referee, `failed` raised or crashed, `timed out` hung.
+`unavailable` lacks a package, `wrong` did not pass the referee, before or while it was timed, `implausible`
+was faster than the machine can be, `failed` raised or crashed, `timed out` hung.
 """
 
 

@@ -23,6 +23,7 @@ HEAT_MARKS = {
     "unsupported": ("#ffffff", "///"),
     "unavailable": ("#ffffff", ""),
     "wrong": ("#f6c7c0", "xxx"),
+    "implausible": ("#f6c7c0", "+++"),
     "failed": ("#fbe3c0", "\\\\\\"),
     "timed out": ("#fbe3c0", "---"),
 }

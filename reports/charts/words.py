@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.style import MARKS, MEANINGS, duration, factor, plain
+from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
 
 
 def describe(panel: pd.DataFrame, shape: str = "") -> str:
@@ -49,6 +49,9 @@ def missing(panel: pd.DataFrame) -> list[str]:
 
 def cell_words(cell: pd.Series, absolute: bool) -> tuple[str, str]:
     """A cell's large and small words: factor and half-width, time, or mark and prediction."""
+    if cell["status"] == "implausible":
+        rate = cell["flops"] / cell["seconds"] / 1e9
+        return MARKS["implausible"], f"{digits(rate)} GFLOP/s" if np.isfinite(rate) else ""
     if cell["status"] != "measured":
         guess = cell["predicted_seconds"]
         return MARKS[cell["status"]], f"~{duration(guess)}" if np.isfinite(guess) else ""

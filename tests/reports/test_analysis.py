@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks.record.race_file import Process, Record, Workload
 from reports.analysis import CELL, Analysis, Panel, UnknownChoice
+from reports.charts.words import cell_words
+from reports.text import story
 from tests.reports.records import LADDER, cell, race, record
 
 PANEL = Panel("digits", "gradients", "float64", 1)
@@ -211,14 +213,14 @@ def test_growth_with_width_needs_three_networks() -> None:
     assert Analysis(race()).width_growth(PANEL) == (0, {})
 
 
-def test_the_roof_is_the_median_of_the_processes_that_measured_it() -> None:
+def test_the_roof_is_the_highest_of_the_processes_that_measured_it() -> None:
     processes = tuple(
         Process(0, "now", 1.0, calibration=c)
         for c in ({}, {"gemm_float64": 1e9, "triad": 2e9}, {"gemm_float64": 3e9, "triad": 4e9})
     )
     made = record([cell("loops", 1, k) for k in range(3)])
     made = dataclasses.replace(made, processes=processes)
-    assert Analysis(made).roof("float64", 1) == (2e9, 3e9)
+    assert Analysis(made).roof("float64", 1) == (3e9, 4e9)
     assert Analysis(made).roof("float32", 1) is None
     assert Analysis(made).roof("float64", 2) is None
 
@@ -260,3 +262,17 @@ def test_losses_stand_beside_the_seconds_until_then() -> None:
     assert list(spent) == [100.0, 200.0]
     assert list(losses) == [0.9, 0.5]
     assert "loops" not in found
+
+
+def test_an_implausible_cell_has_its_rate_and_no_speedup_and_never_wins() -> None:
+    cells = [cell("numpy", 64, 0, (1e-3,)), cell("loops", 64, 0, (1.0,))]
+    fast = cell("mine", 64, 0, (1e-9,), reason="too fast", flops=10**6)
+    cells.append(dataclasses.replace(fast, status="implausible"))
+    analysis = Analysis(record(cells))
+    rows = analysis.rows(analysis.panel(), "loops").set_index("implementation")
+    assert rows.loc["mine", "status"] == "implausible"
+    assert not np.isfinite(rows.loc["mine", "speedup"])
+    assert cell_words(rows.loc["mine"], absolute=False) == ("implausible", "1,000,000 GFLOP/s")
+    assert story(analysis, analysis.panel(), "loops").answer.startswith("numpy is 1,000x")
+    over = analysis.rows(analysis.panel(), "mine")
+    assert not np.isfinite(over["speedup"]).any() or set(over["baseline"]) != {"mine"}

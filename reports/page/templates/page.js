@@ -202,9 +202,10 @@
       const made = element("td");
       if (!row) return made;
       if (!row.measured) {
-        made.className = row.status === "wrong" ? "wrong" : "status";
+        made.className = ["wrong", "implausible"].includes(row.status) ? "wrong" : "status";
         made.title = row.reason;
-        made.append(row.mark, row.seconds ? element("small", {}, `~${duration(row.seconds)}`) : "");
+        const small = row.seconds ? `~${duration(row.seconds)}` : row.rate ? `${digits(row.rate)} GFLOP/s` : "";
+        made.append(row.mark, small ? element("small", {}, small) : "");
       } else if (row.implementation === base || !row.speedup) {
         made.append(duration(row.seconds));
       } else {

@@ -33,7 +33,7 @@ from reports.tables.crossovers import notable_crossovers
 from tests.reports.records import LADDER, SIZES, cell, race, record, rows
 
 TWELVE = tuple(2**k for k in range(12))
-STATUSES = ("skipped", "unsupported", "unavailable", "wrong", "failed", "timed out")
+STATUSES = ("skipped", "unsupported", "unavailable", "wrong", "implausible", "failed", "timed out")
 
 
 def drawn_texts(figure: Figure) -> list[tuple[str, Bbox]]:

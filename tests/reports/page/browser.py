@@ -44,7 +44,7 @@ def rich() -> Record:
         for m in made.measurements
         if m.implementation == "numba-parallel" and m.workload == "digits"
     ]
-    statuses = ("skipped", "unsupported", "unavailable", "wrong", "failed", "timed out")
+    statuses = ("skipped", "unsupported", "unavailable", "wrong", "failed", "timed out", "implausible")
     more += [
         cell(
             f"implementation-{k}",
@@ -440,7 +440,8 @@ def test_ticks_are_numbers_without_trailing_zeros(visit: Visit) -> None:
 
 def test_every_status_stands_in_the_table(visit: Visit) -> None:
     heat = visit.page.inner_text("#heat")
-    for mark in ("skipped", "n/s", "absent", "WRONG", "failed", "timeout", "~2.00 s"):
+    marks = ("skipped", "n/s", "absent", "WRONG", "failed", "timeout", "~2.00 s", "implausible")
+    for mark in marks:
         assert mark in heat
 
 

@@ -1,0 +1,66 @@
+"""Nothing is faster than the machine: the most operations a second that a core can do.
+
+A large product of a BLAS is not the most: hand-blocked code has been 13 % faster. Fused multiply-adds that
+depend on nothing but registers are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.measure import calibration
+from benchmarks.record import race_file
+
+MARGIN = 1.1
+"""A rate beyond the ceiling by less may come from a clock that was faster meanwhile."""
+
+PRODUCTS = 2.0
+"""Times the rate of a large product, which is the ceiling where numba is missing: far above what is left."""
+
+TRIES = 4
+"""So often the ceiling is measured, the highest counts, before a rate beyond it is implausible."""
+
+
+class Ceiling:
+    """What a core of this machine was seen to do, in operations a second of each dtype.
+
+    `ready` is called before each measurement: it may wait until nothing disturbs it.
+    """
+
+    def __init__(self, ready: Callable[[], Any]) -> None:
+        self.ready = ready
+        self.known: dict[str, float] = {}
+
+    def held(self, found: race_file.Measurement) -> race_file.Measurement:
+        """The measurement; `implausible`, with the reason, where it is faster than the machine can be."""
+        assert found.flops is not None
+        rate = found.flops / found.fastest
+        if self.allows(rate, found.dtype, found.threads):
+            return found
+        reason = (
+            f"{found.implementation}: {rate / 1e9:.4g} GFLOP/s in its fastest round; no more than "
+            f"{found.threads * self.known[found.dtype] / 1e9:.4g} can be done here by fused multiply-adds: "
+            "which part of the work is left out?"
+        )
+        return dataclasses.replace(found, status="implausible", reason=reason)
+
+    def allows(self, rate: float, dtype: str, threads: int) -> bool:
+        """Whether `threads` cores can do `rate` operations a second; measures until that is clear."""
+        measures: list[Callable[[], float]] = [lambda: calibration.gemm(dtype, self.ready) / threads]
+        measures += [lambda: highest(dtype, self.ready)] * TRIES
+        for measure in measures:
+            if rate <= MARGIN * threads * self.known.get(dtype, 0.0):
+                break
+            self.known[dtype] = max(self.known.get(dtype, 0.0), measure())
+        return rate <= MARGIN * threads * self.known[dtype]
+
+
+def highest(dtype: str, ready: Callable[[], Any]) -> float:
+    """The operations a second of fused multiply-adds in registers, on one core."""
+    try:
+        from benchmarks.measure import fma
+    except ImportError:
+        return PRODUCTS * calibration.gemm(dtype, ready)
+    return max(operations / calibration.best(loop, ready) for operations, loop in fma.loops(dtype))

@@ -1,0 +1,91 @@
+# ruff: noqa: ARG001 - numba passes to a writer of LLVM code what it passes
+"""Loops of fused multiply-adds on vectors that never leave their registers, compiled by numba."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import llvmlite.binding
+import numba
+import numba.extending
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils as untyped
+
+CHAINS = 12
+"""Independent sums: as many as hide the latency of two units, and few enough for sixteen registers."""
+
+COUNT = 50_000
+"""Turns of a loop: about a millisecond."""
+
+cgutils: Any = untyped
+
+
+def _compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return cast("Callable[[Any], Any]", numba.njit(cache=True)(function))
+
+
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    return numba.extending.intrinsic(prefer_literal=True)(function)
+
+
+@_intrinsic
+def _chains(typing_context: Any, count: Any, x: Any, width: Any) -> Any:
+    """`count` times z = z x + x on each chain of vectors of `width` bytes; the sum of them all."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        real, index = args[1].type, ir.IntType(32)
+        lanes = width.literal_value // (x.bitwidth // 8)
+        vector = ir.VectorType(real, lanes)
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f{x.bitwidth}"
+        )
+        factor = ir.Constant(vector, ir.Undefined)
+        for lane in range(lanes):
+            factor = builder.insert_element(factor, args[1], index(lane))
+        places = [cgutils.alloca_once_value(builder, factor) for _ in range(CHAINS)]
+        with cgutils.for_range(builder, args[0]):
+            for place in places:
+                builder.store(builder.call(fma, [builder.load(place), factor, factor]), place)
+        total = builder.load(places[0])
+        for place in places[1:]:
+            total = builder.fadd(total, builder.load(place))
+        # all lanes, or the compiler would compute but one
+        found = builder.extract_element(total, index(0))
+        for lane in range(1, lanes):
+            found = builder.fadd(found, builder.extract_element(total, index(lane)))
+        return found
+
+    return x(types.intp, x, width), generate
+
+
+@_compiled
+def _of_64_bytes(x: Any) -> Any:
+    return _chains(COUNT, x, 64)
+
+
+@_compiled
+def _of_32_bytes(x: Any) -> Any:
+    return _chains(COUNT, x, 32)
+
+
+@_compiled
+def _of_16_bytes(x: Any) -> Any:
+    return _chains(COUNT, x, 16)
+
+
+def loops(dtype: str) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """The loops for the two widest vectors of this machine, compiled, with the operations of each: the widest
+    need not be the fastest.
+    """
+    features: Any = llvmlite.binding.get_host_cpu_features()
+    known = {64: (_of_64_bytes, "avx512f"), 32: (_of_32_bytes, "avx"), 16: (_of_16_bytes, "")}
+    has = [width for width, (_, feature) in known.items() if not feature or features.get(feature)]
+    x = np.dtype(dtype).type(0.5)
+    for width in has[:2]:
+        loop: Any = known[width][0]
+        loop(x)
+        yield 2 * COUNT * CHAINS * (width // x.itemsize), functools.partial(loop, x)
