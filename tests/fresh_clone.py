@@ -19,7 +19,7 @@ QUICK = {
     "python -m nox -s tests": " -- tests/impls/test_interface.py",
     "gradrace race": " --batch-sizes 1 --target 50 --budget 60",
     "gradrace headline": " --impl numpy --steps 100",
-    "gradrace gate run --base main": " --head HEAD~0 --impl numpy --pairs 1",
+    "gradrace gate run --base main": " --head HEAD~0 --pairs 1 -- --impl numpy",
     "pytest --benchmark-only": " --batch-sizes 1",
 }
 """What is added to commands that begin like this, so that all of them take minutes, not an hour."""

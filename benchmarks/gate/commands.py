@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,42 +41,21 @@ def gate() -> None:
     """Compare two commits in pairs of processes."""
 
 
-@gate.command(
-    cls=_Command,
-    params=[
-        options.listed(
-            "--impl", item=options.IMPLEMENTATION, help="Implementations.", show_default="the gate's"
-        )
-    ],
+@gate.command(cls=_Command)
+@click.option(
+    "--repo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="PATH",
+    help="A folder of the Git repository.  [default: here]",
 )
 @click.option("--base", required=True, metavar="REF", help="Branch, tag or commit to compare with.")
 @click.option(
     "--head", default="HEAD", metavar="REF", show_default=True, help="Branch, tag or commit to judge."
 )
-@click.option(
-    "--minimum-effect",
-    type=float,
-    default=2.0,
-    show_default=True,
-    metavar="%",
-    help="Slower means slower by more than this.",
-)
-@click.option(
-    "--target",
-    type=float,
-    default=5.0,
-    show_default=True,
-    metavar="%",
-    help="Same means slower by less than this.",
-)
-@click.option(
-    "--budget",
-    type=options.SECONDS,
-    default=300.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds to measure for.",
-)
+@click.option("--minimum-effect", type=float, metavar="%", help="Slower means slower by more.  [default: 2]")
+@click.option("--target", type=float, metavar="%", help="Same means slower by less than this.  [default: 5]")
+@click.option("--budget", type=options.SECONDS, metavar="S", help="Seconds to measure for.  [default: 300]")
 @click.option(
     "--pairs", "fixed", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, whatever they show."
 )
@@ -90,43 +68,70 @@ def gate() -> None:
 )
 @click.option("--resume", is_flag=True, help="Go on from the pairs in --out.")
 @click.option("--here", is_flag=True, help="Run both sides in this environment instead of building two.")
+@click.option("--extras", metavar="LIST", help="Extras of the project to install, with commas between them.")
+@click.option("--groups", metavar="LIST", help="Dependency groups of the project to install.")
+@click.option(
+    "--requirements",
+    multiple=True,
+    metavar="FILE",
+    help="Requirements to install, by their path from the root.",
+)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Settings, as in a pyproject.toml.  [default: those of base]",
+)
+@click.argument("arguments", nargs=-1, metavar="[-- PYTEST ARGUMENTS]")
 def run(
+    repo: Path,
     base: str,
     head: str,
-    impl: tuple[str, ...],
-    minimum_effect: float,
-    target: float,
-    budget: float,
+    minimum_effect: float | None,
+    target: float | None,
+    budget: float | None,
     fixed: int | None,
     out: Path,
     resume: bool,
     here: bool,
+    extras: str | None,
+    groups: str | None,
+    requirements: tuple[str, ...],
+    config: Path | None,
+    arguments: tuple[str, ...],
 ) -> None:
     """Measure head against base in pairs of fresh processes.
 
-    `gradrace gate judge` then judges the pairs.
+    The tests are those of a Git repository that use pytest-benchmark; after -- stand the arguments of its
+    pytest, with paths from its root. `gradrace gate judge` then judges the pairs.
 
     Exit status: 0 measured, 2 could not measure, 3 asked for in a way that cannot be followed.
     """
-    from benchmarks.gate import runner, worktrees
-    from benchmarks.gate.decision import Rule
+    from benchmarks.gate import asked, runner, worktrees
 
+    root = worktrees.repository(repo)
+    commits = asked.commits(root, base=base, head=head, out=out)
+    given = asked.Given(
+        arguments=arguments,
+        extras=_split(extras),
+        groups=_split(groups),
+        requirements=requirements,
+        minimum_effect=minimum_effect,
+        target=target,
+        budget=budget,
+    )
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    settings = asked.settings(root, commits, given, config, say)
+    comparison = runner.Comparison(base, head, settings, fixed, out, resume, here)
     try:
-        _check_targets(impl)
-        rule = Rule(minimum_effect / 100, target / 100)
-    except ValueError as error:
-        raise Refusal(str(error)) from error
-    asked = runner.Comparison(base, head, impl, rule, budget, fixed, out, resume, here)
-    runner.run(asked, worktrees.repository(Path.cwd()), lambda line: click.echo(line, err=True))
+        runner.run(comparison, root, commits, say)
+    except OSError as error:
+        raise NoAnswer(f"expected to be able to write and to start processes, got: {error}") from error
     click.echo(out)
 
 
-def _check_targets(implementations: Sequence[str]) -> None:
-    """Raises ValueError for a file that both sides would share: nothing in it could ever be slower."""
-    for target in implementations:
-        path = Path(target.rpartition(":")[0])
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError(
-                "--impl: expected a file of the repository, by its path from the root, as each side runs its "
-                f"own; got {target!r}"
-            )
+def _split(items: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (item.strip() for item in (items or "").split(","))))

@@ -6,23 +6,31 @@ import contextlib
 import dataclasses
 import datetime
 import shlex
+import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import impls
-from benchmarks.gate import turns, worktrees
-from benchmarks.gate.decision import MOST_PAIRS, Rule
+from benchmarks.gate import environments, planning, suites, turns, worktrees
+from benchmarks.gate.decision import MOST_PAIRS, Measure
+from benchmarks.gate.environments import Install
 from benchmarks.gate.errors import NoAnswer, Refusal
-from benchmarks.gate.messages import Ready
-from benchmarks.gate.turns import SIDES, Incidents, Place
-from benchmarks.record import pairs_file
+from benchmarks.gate.injected import CONTROLS
+from benchmarks.gate.planning import Schedule
+from benchmarks.gate.settings import Settings
+from benchmarks.gate.sides import PLUGIN, SIDES, Collected, Place
+from benchmarks.gate.suites import Suites, node_id
+from benchmarks.gate.turns import Wanted
+from benchmarks.record import machine, pairs_file
 from benchmarks.record.documents import RecordError
-from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pair, Pairs, Side
+from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pairs, Side
 
 Say = Callable[[str], None]
+
+ONCE_A_PROCESS: frozenset[Measure] = frozenset({"processes", "first call", "memory"})
+"""Measures that few turns show as well as many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,142 +39,277 @@ class Comparison:
 
     base: str
     head: str
-    implementations: tuple[str, ...]
-    rule: Rule
-    budget: float
+    settings: Settings
     pairs: int | None
     out: Path
     resume: bool
     here: bool
 
-    def settings(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """What the runs that fill one file must have in common, besides the commits."""
         return {
-            "implementations": list(self.implementations),
+            "arguments": list(self.settings.arguments),
             "here": self.here,
-            "budget": self.budget,
-            "turns": turns.TURNS,
-            "turn_seconds": turns.TURN_SECONDS,
+            "budget": self.settings.budget,
+            "turns": planning.TURNS,
+            "turn_seconds": planning.TURN_SECONDS,
         }
 
 
-def run(asked: Comparison, root: Path, say: Say) -> Pairs:
+def run(asked: Comparison, root: Path, commits: Mapping[Side, str], say: Say) -> Pairs:
     """The pairs that are asked for, in the repository at `root`; `asked.out` is written after every pair.
 
     Raises Refusal where that cannot be followed, and NoAnswer where no pair can be measured.
     """
-    commits: dict[Side, str] = {
-        "base": worktrees.commit(root, "--base", asked.base),
-        "head": worktrees.commit(root, "--head", asked.head),
-    }
-    if asked.head == "HEAD":
-        worktrees.check_clean(root, besides=asked.out)
-    with contextlib.ExitStack() as held:
-        held.enter_context(worktrees.lock(root))
-        before = _resumed(asked, commits) if asked.resume else None
-        folders = held.enter_context(worktrees.worktrees(root, commits))
+    before = _resumed(asked, commits) if asked.resume else None
+    with prepared(root, commits, asked.settings, asked.here, say) as places:
+        began = time.perf_counter()
+        found = find(root, commits, places, asked.settings)
+        starting = time.perf_counter() - began
+        return Runner(asked, commits, places, found, say).run(before, starting)
+
+
+@contextlib.contextmanager
+def prepared(
+    root: Path, commits: Mapping[Side, str], asked: Settings, here: bool, say: Say
+) -> Iterator[list[Place]]:
+    """Both sides, ready to run: worktrees, environments, and our plugin in a folder of its own."""
+    folder = worktrees.state(root)
+    with worktrees.lock(folder, root), worktrees.worktrees(root, folder, commits) as found:
         pythons = dict.fromkeys(SIDES, Path(sys.executable))
-        if not asked.here:
+        if not here:
             say("building the environments of base and head")
-            pythons = worktrees.environments(root, folders, impls.extras(asked.implementations))
-        places = [Place(side, pythons[side], folders[side]) for side in SIDES]
-        return Runner(asked, commits, places, say).run(before)
+            install = Install(asked.extras, asked.groups, asked.requirements)
+            pythons = environments.environments(folder, found, install)
+        plugin = folder / "plugin"
+        shutil.rmtree(plugin, ignore_errors=True)
+        plugin.mkdir()
+        shutil.copy(Path(__file__).with_name("injected.py"), plugin / f"{PLUGIN}.py")
+        yield [
+            Place(
+                side,
+                pythons[side],
+                found[side],
+                asked.arguments,
+                path=(found[side] / "src", found[side]) if here else (),
+                elsewhere=(root.resolve(), *(found[other] for other in SIDES if other != side)),
+                plugin=plugin,
+            )
+            for side in SIDES
+        ]
+
+
+def find(root: Path, commits: Mapping[Side, str], places: Sequence[Place], asked: Settings) -> Suites:
+    """What there is to compare; raises NoAnswer where that is nothing, or a suite cannot be collected."""
+    own = turns.collect(places)
+    files = worktrees.differing(root, commits, suites.paths(own.values(), asked))
+    crossed: dict[Side, Mapping[Side, Collected]] = {}
+    for side in SIDES if files else ():
+        worktrees.lay((place.worktree for place in places), commits[side], files)
+        with contextlib.suppress(NoAnswer):
+            crossed[side] = turns.collect(places)
+    return suites.compared(own, crossed, files, asked)
 
 
 class Runner:
     """Fills a pairs file."""
 
-    def __init__(self, asked: Comparison, commits: Mapping[Side, str], places: list[Place], say: Say) -> None:
+    def __init__(
+        self, asked: Comparison, commits: Mapping[Side, str], places: Sequence[Place], found: Suites, say: Say
+    ) -> None:
         self.asked = asked
         self.commits = commits
         self.places = places
+        self.found = found
         self.say = say
-        self.incidents: list[Incident] = []
+        controls = tuple(Benchmark(name, control=True) for name in CONTROLS)
+        self.benchmarks = (*found.benchmarks, *controls)
+        self.left_out = dict(found.left_out)
+        self.incidents = list(found.lost)
+        self.schedules: dict[str, Schedule] = {}
+        self.order: tuple[str, ...] = ()
+        self.laid: Side | None = None
 
-    def run(self, record: Pairs | None) -> Pairs:
-        """Go on from `record`, or begin."""
+    def run(self, record: Pairs | None, starting: float) -> Pairs:
+        """Go on from `record`, or begin; it takes `starting` seconds to start a pair."""
         begun = time.perf_counter()
-        benchmarks = turns.catalogue(self.places[SIDES.index("head")], self.asked.implementations)
-        iterations: dict[str, int] = {}
+        for note in self.found.notes:
+            self.say(note)
+        for name, why in self.left_out.items():
+            self.say(f"left out: {name}: {why}")
         if record is not None:
-            _check_resumed(self.asked, "benchmarks", record.benchmarks, benchmarks)
-            self.incidents += record.incidents
-            for pair in record.pairs:
-                iterations |= {reading.benchmark: reading.iterations for reading in pair.readings}
+            now = {benchmark.name for benchmark in self.benchmarks} | self.left_out.keys()
+            was = {benchmark.name for benchmark in record.benchmarks} | record.left_out.keys()
+            _check_resumed(self.asked, "benchmarks", sorted(was), sorted(now))
+            self.benchmarks, self.left_out = record.benchmarks, dict(record.left_out)
+            self.incidents = list(record.incidents)
         elif self.asked.out.exists():
             self.asked.out.replace(self.asked.out.with_name(f"{self.asked.out.name}.previous"))
-        while wanted := self.wanted(benchmarks, record):
-            elapsed = time.perf_counter() - begun
-            if self.late(elapsed, record):
+        self.plan(starting)
+        while wanted := self.wanted(record):
+            if self.late(time.perf_counter() - begun, record):
                 break
-            try:
-                pair, ready = turns.measure(self.places, wanted, iterations, verify=record is None)
-                record = self.extended(record, benchmarks, pair, ready)
-            except Incidents as lost:
-                self.incidents += lost.incidents
-                for incident in lost.incidents:
-                    self.say(_lost(incident))
-                if record is None:
-                    continue
-                record = dataclasses.replace(record, incidents=tuple(self.incidents))
-            else:
+            suite, names = self.suite(wanted, record)
+            self.lay(suite)
+            before_it = len(self.incidents)
+            record = self.measure(record, names, wanted)
+            for incident in self.incidents[before_it:]:
+                self.say(f"lost: {incident.benchmark} of {incident.side}: {incident.reason}")
+            if record is not None:
                 self.report(record, time.perf_counter() - begun)
-            pairs_file.write(record, self.asked.out)
+                pairs_file.write(record, self.asked.out)
         if record is None:
+            lost = [f"{i.benchmark} of {i.side}: {i.reason}" for i in self.incidents]
+            lost += [f"{name}: {why}" for name, why in self.left_out.items()]
             raise NoAnswer(
-                f"expected a pair within {self.asked.budget:g} s, got none: "
-                + "; ".join(map(_lost, self.incidents))
+                f"expected a pair within {self.asked.settings.budget:g} s, got none: " + "; ".join(lost)
             )
         return record
+
+    def plan(self, starting: float) -> None:
+        """Log what will be watched and for how long; what does not fit into the budget is lost."""
+        self.lay("head")
+        head = self.places[SIDES.index("head")]
+        left = [benchmark for benchmark in self.gated() if benchmark.suite != "base"]
+        budget = float("inf") if self.asked.pairs else self.asked.settings.budget
+        costs = turns.survey(head, [node_id(benchmark) for benchmark in left])
+        doubled = {
+            name: dataclasses.replace(cost, test=2 * cost.test) if self.found.files else cost
+            for name, cost in costs.items()
+        }
+        plan = planning.Plan.of(doubled, starting, budget)
+        self.order = (*plan.watched, *plan.too_slow)
+        ahead = f"{self.asked.pairs} pairs" if self.asked.pairs else f"{self.asked.settings.budget:g} s"
+        self.say(
+            f"plan: {len(plan.watched)} benchmarks, some {plan.pair:.1f} s a pair; unchanged, they pass "
+            f"after {planning.PAIRS_TO_PASS} pairs, in some {plan.seconds:.0f} s of {ahead}"
+        )
+        for benchmark in self.gated():
+            if node_id(benchmark) in plan.too_slow:
+                seconds = costs[node_id(benchmark)].pair(few=False)
+                reason = (
+                    f"{seconds:.1f} s a pair, which the budget of {budget:g} s does not have beside the "
+                    "cheaper ones; raise --budget, or name fewer tests"
+                )
+                self.incidents.append(Incident(benchmark.name, "head", "too slow", reason))
+                self.say(f"too slow: {benchmark.name}: {reason}")
+
+    def gated(self) -> list[Benchmark]:
+        """The benchmarks that can still be measured, the cheap ones first."""
+        lost = {incident.benchmark for incident in self.incidents}
+        left = [each for each in self.benchmarks if not each.control and each.name not in lost]
+        ranks = {name: rank for rank, name in enumerate(self.order)}
+        return sorted(left, key=lambda each: ranks.get(node_id(each), len(ranks)))
 
     def late(self, elapsed: float, record: Pairs | None) -> bool:
         """Whether another pair, as long as the last one, would go past the budget; one is always tried."""
         if self.asked.pairs is not None or not (record or self.incidents):
             return False
-        return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.budget
+        return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.settings.budget
 
-    def wanted(self, benchmarks: Sequence[Benchmark], record: Pairs | None) -> list[Benchmark]:
-        """What the next pair is to measure; nothing where there is nothing left to find out."""
-        lost = {incident.benchmark for incident in self.incidents}
-        left = [benchmark for benchmark in benchmarks if benchmark.name not in lost]
-        if record is None:
-            return left
-        if self.asked.pairs is not None:
-            return left if len(record.pairs) < self.asked.pairs else []
-        decision = pairs_file.decision(record)
-        gated = [benchmark for benchmark in left if benchmark.name in decision.to_measure]
-        controls = [benchmark for benchmark in left if benchmark.implementation == pairs_file.CONTROL]
+    def wanted(self, record: Pairs | None) -> dict[str, tuple[Measure, ...]]:
+        """The open measures of what is left to measure; nothing where there is nothing left to find out."""
+        left = [benchmark.name for benchmark in self.gated()]
+        everything: dict[str, tuple[Measure, ...]] = dict.fromkeys(left, ("median",))
+        controls: dict[str, tuple[Measure, ...]] = dict.fromkeys(CONTROLS, ("median",))
         # A control that was lost can never settle: more pairs would not help.
-        hopeless = any(name in lost for name in decision.controls)
-        if len(record.pairs) >= MOST_PAIRS or hopeless or (decision.controls_settled and not gated):
-            return []
-        return gated + controls
+        hopeless = any(incident.benchmark in CONTROLS for incident in self.incidents)
+        if hopeless or (not left and record is None):
+            return {}
+        if record is None:
+            return everything | controls
+        if self.asked.pairs is not None:
+            return everything | controls if left and len(record.pairs) < self.asked.pairs else {}
+        decision = pairs_file.decision(record)
+        gated = {name: decision.to_measure[name] for name in left if name in decision.to_measure}
+        moved = "moved" in decision.controls.values()
+        if len(record.pairs) >= MOST_PAIRS or moved or (decision.controls_settled and not gated):
+            return {}
+        return gated | controls
 
-    def extended(
-        self, record: Pairs | None, benchmarks: tuple[Benchmark, ...], pair: Pair, ready: Mapping[Side, Ready]
-    ) -> Pairs:
-        """The record with one more pair; raises Refusal where that comes from elsewhere than those before."""
-        asked, incidents = self.asked, tuple(self.incidents)
-        if record is not None:
-            for was, now in ((record.base, ready["base"]), (record.head, ready["head"])):
-                _check_resumed(asked, "machine", was.machine, now.machine)
-                _check_resumed(asked, "versions", was.versions, now.versions)
-            return dataclasses.replace(record, incidents=incidents, pairs=(*record.pairs, pair))
+    def suite(self, wanted: Mapping[str, object], record: Pairs | None) -> tuple[Side, list[Benchmark]]:
+        """Whose files the next pair uses, in turn, and which benchmarks it can measure with them."""
+        done = len(record.pairs) if record else 0
+        for k in range(len(self.found.turns)):
+            suite = self.found.turns[(done + k) % len(self.found.turns)]
+            names = [each for each in self.gated() if each.name in wanted and each.suite in ("", suite)]
+            if names:
+                return suite, names
+        return self.found.turns[0], []
+
+    def lay(self, suite: Side) -> None:
+        """Put a side's files into both worktrees."""
+        if self.found.files and suite != self.laid:
+            worktrees.lay((place.worktree for place in self.places), self.commits[suite], self.found.files)
+        self.laid = suite
+
+    def measure(
+        self,
+        record: Pairs | None,
+        chosen: Sequence[Benchmark],
+        wanted: Mapping[str, Sequence[Measure]],
+    ) -> Pairs | None:
+        """The record with one more pair; noting what is lost or skipped in it."""
+        names = {node_id(benchmark): benchmark.name for benchmark in chosen}
+        few = frozenset(node for node, name in names.items() if ONCE_A_PROCESS.issuperset(wanted[name]))
+        all_turns = self.asked.pairs is not None or record is None
+        asked = Wanted(CONTROLS, tuple(names), frozenset() if all_turns else few)
+        measured = turns.measure(self.places, asked, self.schedules)
+        for incident in measured.incidents:
+            name = names.get(incident.benchmark, incident.benchmark)
+            if name in self.found.new and incident.side == "base":
+                self.leave_out(name, f"new in head, and cannot be run on base: {incident.reason}")
+            else:
+                self.incidents.append(dataclasses.replace(incident, benchmark=name))
+        for node, why in measured.skipped.items():
+            self.leave_out(names.get(node, node), why)
+        readings = tuple(
+            dataclasses.replace(reading, benchmark=names.get(reading.benchmark, reading.benchmark))
+            for reading in measured.pair.readings
+        )
+        if not any(reading.benchmark not in CONTROLS for reading in readings):
+            return record and self.kept(record)
+        pair = dataclasses.replace(measured.pair, readings=readings)
+        return self.kept(record or self.begun(), pair)
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Compare a benchmark no more, which is nobody's fault."""
+        self.say(f"left out: {name}: {why}")
+        self.left_out[name] = why
+        self.benchmarks = tuple(each for each in self.benchmarks if each.name != name)
+
+    def kept(self, record: Pairs, *more: pairs_file.Pair) -> Pairs:
+        """The record with what is known by now, and more pairs."""
+        return dataclasses.replace(
+            record,
+            benchmarks=self.benchmarks,
+            incidents=tuple(self.incidents),
+            left_out=dict(self.left_out),
+            pairs=tuple(
+                dataclasses.replace(
+                    pair, readings=tuple(r for r in pair.readings if r.benchmark not in self.left_out)
+                )
+                for pair in (*record.pairs, *more)
+            ),
+        )
+
+    def begun(self) -> Pairs:
+        """The record before its first pair."""
 
         def side(ref: str, side: Side) -> Commit:
-            here = ready[side]
-            return Commit(ref, self.commits[side], here.machine, here.versions, here.threads_in_force)
+            return Commit(ref, self.commits[side], machine.machine(), dict(self.found.versions[side]))
 
+        new = [f"new in head: {name}" for name in sorted(self.found.new - self.left_out.keys())]
         return Pairs(
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             command=shlex.join(["gradrace", *sys.argv[1:]]),
-            base=side(asked.base, "base"),
-            head=side(asked.head, "head"),
-            settings=asked.settings(),
-            rule=asked.rule,
-            benchmarks=benchmarks,
-            incidents=incidents,
-            pairs=(pair,),
+            base=side(self.asked.base, "base"),
+            head=side(self.asked.head, "head"),
+            settings=self.asked.described(),
+            benchmarks=self.benchmarks,
+            incidents=(),
+            pairs=(),
+            notes=(*self.found.notes, *new),
         )
 
     def report(self, record: Pairs, elapsed: float) -> None:
@@ -174,13 +317,9 @@ class Runner:
         states = pairs_file.decision(record).benchmarks.values()
         self.say(
             f"pair {len(record.pairs)}: {record.pairs[-1].seconds:.1f} s; {elapsed:.0f} s in all; "
-            f"{sum(state.open for state in states)} of {len(states)} benchmarks open, "
+            f"{sum(bool(state.open) for state in states)} of {len(states)} benchmarks open, "
             f"{sum(state.outcome == 'slower' for state in states)} slower"
         )
-
-
-def _lost(incident: Incident) -> str:
-    return f"lost: {incident.benchmark} of {incident.side}: {incident.reason}"
 
 
 def _resumed(asked: Comparison, commits: Mapping[Side, str]) -> Pairs | None:
@@ -193,8 +332,8 @@ def _resumed(asked: Comparison, commits: Mapping[Side, str]) -> Pairs | None:
         raise Refusal(f"--resume: {error}") from error
     _check_resumed(asked, "base", record.base.commit, commits["base"])
     _check_resumed(asked, "head", record.head.commit, commits["head"])
-    _check_resumed(asked, "settings", record.settings, asked.settings())
-    _check_resumed(asked, "rule", record.rule, asked.rule)
+    _check_resumed(asked, "settings", record.settings, asked.described())
+    _check_resumed(asked, "machine", record.head.machine, machine.machine())
     return record
 
 

@@ -1,4 +1,4 @@
-"""One pair: two fresh processes are prepared, and then take turns on one CPU, benchmark by benchmark.
+"""One pair: two fresh processes, which take turns on one CPU, benchmark by benchmark.
 
 Turns of a few milliseconds expose both processes to the same conditions: what slows the machine for a second
 slows both. Which process comes first is drawn for each pair, and alternates from turn to turn.
@@ -9,150 +9,68 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import math
 import random
-import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.gate.errors import NoAnswer
-from benchmarks.gate.messages import (
-    WORKER,
-    Catalogue,
-    ListBenchmarks,
-    PairAnswer,
-    PairOrder,
-    Prepare,
-    Preparing,
-    Ready,
+from benchmarks.gate.planning import FEW_TURNS, LEAST_TURNS, SIDE_SECONDS, TURNS, Cost, Schedule
+from benchmarks.gate.sides import (
+    SIDES,
+    Collected,
+    Ended,
+    Finished,
+    Left,
+    Lost,
+    Place,
+    Run,
     Settle,
+    SideProcess,
     TakeTurn,
-    Timed,
+    Trace,
+    Traced,
 )
-from benchmarks.measure.process import Process, ProcessError, Silent
+from benchmarks.measure.threads import cpus
 from benchmarks.record import machine
-from benchmarks.record.cells import Status
-from benchmarks.record.pairs_file import Benchmark, Incident, Pair, Reading, Side
+from benchmarks.record.pairs_file import Incident, Pair, Reading, Side
 
-SIDES: tuple[Side, Side] = ("base", "head")
-
-TURNS = 80
-"""Turns of each process on each benchmark. The process is what counts: more turns buy little."""
-
-TURN_SECONDS = 1e-3
-"""Least length of a turn: some 10,000 times the resolution of the timer."""
+CONTROL_TURNS = 30
+"""Turns on a control, which is the same work in every pair."""
 
 PADDING_BYTES = 4096
 """A process's environment is longer by up to so much: that moves its stack, and what shares a cache line."""
 
-PREPARE_SECONDS = 300.0
-"""A benchmark that takes longer to construct, compile or verify is lost."""
 
-TURN_LIMIT_SECONDS = 60.0
-"""A turn that takes longer hangs."""
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a pair is to measure: controls, and benchmarks by their node ids, those of `few` in few turns."""
 
-A = TypeVar("A", bound=PairAnswer)
-
-
-class Incidents(Exception):
-    """A pair that measured nothing, since benchmarks were lost: it is to be repeated without those."""
-
-    def __init__(self, incidents: Sequence[Incident]) -> None:
-        super().__init__(f"{len(incidents)} benchmarks lost")
-        self.incidents = tuple(incidents)
+    controls: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    few: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """A side: the worktree of its commit, and the Python that runs it."""
+class Measured:
+    """A pair, and why it has no reading of some benchmarks: lost on a side, or skipped by both."""
 
-    side: Side
-    python: Path
-    worktree: Path
-
-
-class SideProcess:
-    """A fresh process of a side, in its worktree, with numba's cache empty; a context manager.
-
-    Where it fails the benchmark that it was busy with is lost (Incidents); where it was busy with none, there
-    is no answer (NoAnswer).
-    """
-
-    def __init__(self, place: Place, hash_seed: int, padding: int) -> None:
-        self.place = place
-        self.busy_with: str | None = None
-        self.cache = place.worktree.parent / f"numba-{place.side}"
-        shutil.rmtree(self.cache, ignore_errors=True)
-        self.process = Process(
-            WORKER,
-            threads=1,
-            python=place.python,
-            root=place.worktree,
-            folder=place.worktree,
-            variables={
-                "PYTHONHASHSEED": str(hash_seed),
-                "GRADRACE_PADDING": "x" * padding,
-                "NUMBA_CACHE_DIR": str(self.cache),
-            },
-        )
-
-    def __enter__(self) -> SideProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.close()
-        shutil.rmtree(self.cache, ignore_errors=True)
-
-    def send(self, order: PairOrder) -> None:
-        """Send an order, without waiting for its answer."""
-        with self._failures():
-            self.process.send(order)
-
-    def receive(self, kind: type[A], seconds: float) -> A:
-        """The next answer, of a kind that the last order allows."""
-        with self._failures():
-            answer = self.process.receive(PairAnswer, seconds)
-        assert isinstance(answer, kind)
-        return answer
-
-    def time(self, order: Settle | TakeTurn) -> float:
-        """Seconds of one call, by an order to time it."""
-        self.busy_with = order.benchmark
-        self.send(order)
-        return self.receive(Timed, TURN_LIMIT_SECONDS).seconds
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except ProcessError as error:
-            how, _, printed = str(error).partition("; it printed: ")
-            reason = f"{how}: {printed.splitlines()[-1]}" if printed else how
-            side = self.place.side
-            if self.busy_with is None:
-                raise NoAnswer(
-                    f"{side} cannot be compared, as it cannot run head's benchmark files: {reason}"
-                ) from error
-            status: Status = "timed out" if isinstance(error, Silent) else "failed"
-            raise Incidents([Incident(self.busy_with, side, status, reason)]) from error
+    pair: Pair
+    incidents: tuple[Incident, ...]
+    skipped: Mapping[str, str]
 
 
-def catalogue(head: Place, implementations: Sequence[str]) -> tuple[Benchmark, ...]:
-    """What head's benchmark files have to measure, controls last; raises NoAnswer where they cannot say."""
-    with SideProcess(head, 0, 0) as process:
-        process.send(ListBenchmarks(tuple(implementations)))
-        return process.receive(Catalogue, TURN_LIMIT_SECONDS).benchmarks
+def collect(places: Iterable[Place]) -> dict[Side, Collected]:
+    """The suite of each side, both collected at once; raises NoAnswer where one cannot be."""
+    with contextlib.ExitStack() as running:
+        processes = [running.enter_context(SideProcess(place, 0, 0)) for place in places]
+        return {process.place.side: process.collected() for process in processes}
 
 
-def measure(
-    places: Sequence[Place], benchmarks: Sequence[Benchmark], iterations: dict[str, int], verify: bool
-) -> tuple[Pair, dict[Side, Ready]]:
-    """Measure `benchmarks` in a fresh pair.
+def measure(places: Sequence[Place], wanted: Wanted, schedules: dict[str, Schedule]) -> Measured:
+    """Measure what is wanted in a fresh pair.
 
-    `iterations` holds the calls of a turn, and gets those of benchmarks that were never measured before.
-    Raises Incidents where benchmarks were lost, NoAnswer where a side cannot run at all.
+    `schedules` gets those of what was never measured before. Raises NoAnswer where a side cannot run at all,
+    or runs another's code.
     """
     rng = random.SystemRandom()
     began, started = time.perf_counter(), datetime.datetime.now(datetime.UTC)
@@ -160,23 +78,38 @@ def measure(
     seeds = {side: rng.randrange(2**32) for side in SIDES}
     paddings = {side: rng.randrange(PADDING_BYTES) for side in SIDES}
     order = rng.sample(places, len(places))
+    readings: list[Reading] = []
+    incidents: list[Incident] = []
+    skipped: dict[str, str] = {}
     with contextlib.ExitStack() as running:
         processes = {
             each.side: running.enter_context(SideProcess(each, seeds[each.side], paddings[each.side]))
             for each in order
         }
-        ready = _prepare(processes, benchmarks, verify)
-        names = [benchmark.name for benchmark in benchmarks]
-        for name in names:
-            if name not in iterations:
-                fastest = min(process.time(Settle(name)) for process in processes.values())
-                iterations[name] = max(1, math.ceil(TURN_SECONDS / fastest))
-        seconds: dict[str, dict[Side, list[float]]] = {name: {side: [] for side in SIDES} for name in names}
-        for turn in range(TURNS):
-            rng.shuffle(names)
-            for name in names:
-                for side in processes if turn % 2 == 0 else reversed(processes):
-                    seconds[name][side].append(processes[side].time(TakeTurn(name, iterations[name])))
+        for process in processes.values():
+            process.collected()
+        for process in processes.values():
+            process.send(Run(cpus()[-1], wanted.controls, wanted.benchmarks))
+        try:
+            for name in (*wanted.controls, *wanted.benchmarks):
+                most = (
+                    CONTROL_TURNS if name in wanted.controls else FEW_TURNS if name in wanted.few else TURNS
+                )
+                reading, ends = _benchmark(name, processes, schedules, most)
+                lost = {side: end for side, end in ends.items() if end.status != "passed"}
+                if all(end.status == "skipped" for end in ends.values()):
+                    skipped[name] = ends["head"].reason
+                elif lost:
+                    incidents += [
+                        Incident(name, side, "skipped" if end.status == "skipped" else "failed", end.reason)
+                        for side, end in lost.items()
+                    ]
+                elif reading is not None:
+                    readings.append(reading)
+            for process in processes.values():
+                _check_source(process)
+        except Lost as error:
+            incidents.append(error.incident)
     pair = Pair(
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - began,
@@ -186,33 +119,111 @@ def measure(
         base_padding=paddings["base"],
         head_padding=paddings["head"],
         load_average=load,
-        readings=tuple(
-            Reading(name, iterations[name], tuple(spent["base"]), tuple(spent["head"]))
-            for name, spent in sorted(seconds.items())
-        ),
+        readings=tuple(readings),
     )
-    return pair, ready
+    return Measured(pair, tuple(incidents), skipped)
 
 
-def _prepare(
-    processes: Mapping[Side, SideProcess], benchmarks: Sequence[Benchmark], verify: bool
-) -> dict[Side, Ready]:
-    """Both at once, where there are CPUs for both: nothing is timed yet."""
-    for process in processes.values():
-        process.send(Prepare(tuple(benchmarks), verify))
-    ready: dict[Side, Ready] = {}
+def _check_source(process: SideProcess) -> None:
+    """Raises NoAnswer for a side that has loaded code of the other, or of the tree that it is from."""
+    process.busy_with = None
+    foreign = process.receive(Ended).foreign
+    if foreign:
+        raise NoAnswer(
+            f"{process.place.side} runs {', '.join(foreign)}, expected code of its own worktree, "
+            f"{process.place.worktree}; leave --here away, so that each side has an environment of its own"
+        )
+
+
+def _benchmark(
+    name: str, processes: Mapping[Side, SideProcess], schedules: dict[str, Schedule], most: int
+) -> tuple[Reading | None, dict[Side, Finished]]:
+    """The reading of one benchmark, None where a side has none, and how its tests ended."""
+    reading, ends = None, {}
+    try:
+        bears = [process.reached(name).rounds for process in processes.values()]
+        reading = _turns(name, processes, schedules, most, min((b for b in bears if b), default=None))
+    except Left as left:
+        ends[left.side] = left.finished
     for side, process in processes.items():
-        while isinstance(answer := process.receive(PairAnswer, PREPARE_SECONDS), Preparing):
-            process.busy_with = answer.benchmark
-        assert isinstance(answer, Ready)
-        worktree = process.place.worktree
-        if answer.source != str(worktree.resolve()):
-            raise NoAnswer(
-                f"{side} runs the implementations in {answer.source}, expected those of its own worktree, "
-                f"{worktree}"
-            )
-        ready[side] = answer
-    lost = [Incident(name, side, *why) for side in ready for name, why in ready[side].lost.items()]
-    if lost:
-        raise Incidents(lost)
-    return ready
+        if side not in ends:
+            ends[side] = process.finished(name)
+    return reading, ends
+
+
+def _turns(
+    name: str,
+    processes: Mapping[Side, SideProcess],
+    schedules: dict[str, Schedule],
+    most: int,
+    bears: int | None,
+) -> Reading:
+    """The turns of one benchmark, which bears so many rounds (None: any number)."""
+    first = {side: process.time(TakeTurn(1)) for side, process in processes.items()}
+    if bears is not None:
+        return _rounds(name, processes, first, min(most, bears - 1))
+    if name not in schedules:
+        schedules[name] = Schedule.of(min(process.time(Settle()) for process in processes.values()))
+    schedule = schedules[name]
+    seconds: dict[Side, list[float]] = {side: [] for side in SIDES}
+    sides = list(processes)
+    for turn in range(min(most, schedule.turns)):
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            seconds[side].append(processes[side].time(TakeTurn(schedule.calls)))
+    peaks = {}
+    for side, process in processes.items():
+        process.send(Trace(schedule.traced))
+        peaks[side] = process.receive(Traced).bytes
+    return Reading(
+        name,
+        schedule.calls,
+        tuple(seconds["base"]),
+        tuple(seconds["head"]),
+        (first["base"], first["head"]),
+        (peaks["base"], peaks["head"]),
+    )
+
+
+def _rounds(
+    name: str, processes: Mapping[Side, SideProcess], first: Mapping[Side, float], most: int
+) -> Reading:
+    """The turns of a benchmark that asks for its rounds itself: one each, and no more of them."""
+    seconds: dict[Side, list[float]] = {side: [] for side in SIDES}
+    sides = list(processes)
+    fit = max(LEAST_TURNS, round(SIDE_SECONDS / min(first.values())))
+    for turn in range(min(most, fit)):
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            seconds[side].append(processes[side].time(TakeTurn(1)))
+    if not seconds["base"]:  # one round, which is the first call, too
+        return Reading(name, 1, (first["base"],), (first["head"],))
+    calls = (first["base"], first["head"])
+    return Reading(name, 1, tuple(seconds["base"]), tuple(seconds["head"]), calls)
+
+
+def survey(place: Place, benchmarks: Sequence[str]) -> dict[str, Cost]:
+    """What each benchmark costs on one side; those that fail there are left to the first pair, and cost 0."""
+    costs: dict[str, Cost] = {}
+    while left := [name for name in benchmarks if name not in costs]:
+        with SideProcess(place, 0, 0) as process:
+            process.collected()
+            process.send(Run(cpus()[-1], (), tuple(left)))
+            for name in left:
+                costs[name] = Cost(0.0, 0.0)
+                try:
+                    costs[name] = _cost(process, name)
+                except Left:
+                    continue
+                except Lost:
+                    break
+    return costs
+
+
+def _cost(process: SideProcess, name: str) -> Cost:
+    began = time.perf_counter()
+    reached = process.reached(name)
+    call, settled = process.time(TakeTurn(1)), time.perf_counter()
+    if reached.rounds is None:
+        call = process.time(Settle())
+    settling = time.perf_counter() - settled
+    process.finished(name)
+    return Cost(time.perf_counter() - began - settling, call)

@@ -1,4 +1,4 @@
-"""What the gate watches unless it is asked for other implementations: twelve benchmarks, a literal list.
+"""What the gate watches of this project: methods of implementations that the referee has passed.
 
 numba compiles anew in every process: `numba-loops` and `numba`, which take as long to compile as
 `numba-blocked`, would cost more than half of the pairs that a budget holds. At m = 1 `numba-blocked` takes a
@@ -8,40 +8,82 @@ compile: no budget of minutes shows 5 % there.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
-from benchmarks.gate.controls import CONTROLS
-from benchmarks.record.pairs_file import CONTROL, Benchmark
+import pytest
+
+import impls
+from benchmarks import options, workloads
+from benchmarks.measure import session
+from benchmarks.record.cells import Cell
 
 GATED = (
-    Benchmark("loops", "digits", "gradients", 1, "float64"),
-    Benchmark("numpy-sample", "digits", "gradients", 16, "float64"),
-    Benchmark("numpy", "digits", "gradients", 1, "float64"),
-    Benchmark("numpy", "digits", "forward", 64, "float64"),
-    Benchmark("numpy", "digits", "step", 64, "float64"),
-    Benchmark("numpy", "digits", "gradients", 1024, "float64"),
-    Benchmark("numpy-inplace", "digits", "gradients", 64, "float64"),
-    Benchmark("numpy-inplace", "digits", "step", 1024, "float64"),
-    Benchmark("numba-blocked", "digits", "gradients", 64, "float64"),
-    Benchmark("numba-blocked", "digits", "forward", 1024, "float64"),
-    Benchmark("numba-blocked", "digits", "step", 64, "float64"),
-    Benchmark("numba-blocked", "digits", "gradients", 1024, "float64"),
+    Cell("digits", "gradients", 1, "float64", 1, "loops"),
+    Cell("digits", "gradients", 16, "float64", 1, "numpy-sample"),
+    Cell("digits", "gradients", 1, "float64", 1, "numpy"),
+    Cell("digits", "forward", 64, "float64", 1, "numpy"),
+    Cell("digits", "step", 64, "float64", 1, "numpy"),
+    Cell("digits", "gradients", 1024, "float64", 1, "numpy"),
+    Cell("digits", "gradients", 64, "float64", 1, "numpy-inplace"),
+    Cell("digits", "step", 1024, "float64", 1, "numpy-inplace"),
+    Cell("digits", "gradients", 64, "float64", 1, "numba-blocked"),
+    Cell("digits", "forward", 1024, "float64", 1, "numba-blocked"),
+    Cell("digits", "step", 64, "float64", 1, "numba-blocked"),
+    Cell("digits", "gradients", 1024, "float64", 1, "numba-blocked"),
 )
 
-STEADY = tuple(Benchmark(CONTROL, "", kernel, 0, "float64") for kernel in CONTROLS)
-"""The controls, measured in every process."""
+
+LEARNING_RATE = 0.01
+"""Small: however often a step is timed, the network stays in its curved part."""
 
 
-def gated(implementations: Sequence[str]) -> tuple[Benchmark, ...]:
-    """The benchmarks of these implementations; of all that `GATED` names where there are none.
+def watched(implementations: Sequence[str]) -> tuple[Cell, ...]:
+    """The cells of these implementations; all that `GATED` names where there are none.
 
     An implementation that `GATED` does not name is watched in its gradients, at a small, a middling and a
     large batch.
     """
     if not implementations:
         return GATED
-    listed: list[Benchmark] = []
+    listed: list[Cell] = []
     for name in implementations:
-        own = [benchmark for benchmark in GATED if benchmark.implementation == name]
-        listed += own or [Benchmark(name, "digits", "gradients", m, "float64") for m in (1, 64, 1024)]
+        own = [cell for cell in GATED if cell.implementation == name]
+        listed += own or [Cell("digits", "gradients", m, "float64", 1, name) for m in (1, 64, 1024)]
     return tuple(listed)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each cell, of the implementations that `--impl` names."""
+    option = options.IMPLEMENTATIONS_OPTION
+    pieces = metafunc.config.getoption(str(option.name)) or ()
+    cells = watched([name for piece in pieces for name in option.type.convert(piece, None, None)])
+    names = [field.name for field in dataclasses.fields(Cell)]
+    metafunc.parametrize(
+        names,
+        [dataclasses.astuple(cell) for cell in cells],
+        ids=[f"{cell.implementation} {cell.phase} m={cell.batch_size} {cell.dtype}" for cell in cells],
+    )
+
+
+def test_watched(
+    benchmark: Any,
+    workload: str,
+    phase: str,
+    batch_size: int,
+    dtype: str,
+    threads: int,
+    implementation: str,
+) -> None:
+    """Time a method, once its implementation has passed the referee."""
+    session.refuse_instruments()
+    try:
+        implementation_class = session.load(implementation)
+    except session.CellError as error:
+        pytest.skip(error.reason)
+    problem = workloads.problem(workloads.named(workload), batch_size)
+    verdict = impls.check(implementation_class(problem, dtype, threads), problem, dtype)
+    assert verdict.passed, verdict.message
+    timed = getattr(implementation_class(problem, dtype, threads), phase)
+    benchmark(timed, LEARNING_RATE) if phase == "step" else benchmark(timed)

@@ -1,32 +1,26 @@
-"""Two commits side by side: a worktree and an environment for each, under `.gradrace/`.
+"""Two commits side by side, in a folder of the gate's own, outside of the repository's tree.
 
-.gradrace/lock, .gradrace/lock.pid          held while a gate runs, and by whom; a dead one holds nothing
-.gradrace/base, .gradrace/head              the worktrees: paths of equal length, made anew each time
-.gradrace/environments/KEY/base, .../head   their environments, kept as long as the project files stay
+STATE/lock, STATE/lock.pid          held while a gate runs, and by whom; a dead one holds nothing
+STATE/base, STATE/head              the worktrees: paths of equal length, made anew each time
+STATE/environments/KEY/base, .../head   their environments, kept as long as the project files stay
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from benchmarks.gate.errors import NoAnswer, Refusal
+from benchmarks.record import files
 from benchmarks.record.git import GitError, git
 from benchmarks.record.pairs_file import Side
-
-FOLDER = ".gradrace"
 
 # What Git allows in a ref or a revision, less what could be taken for an option, a path or a shell's word.
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}~^+-]*")
@@ -71,11 +65,26 @@ def check_clean(root: Path, besides: Path | None = None) -> None:
         )
 
 
+def state(root: Path) -> Path:
+    """The gate's folder for the repository at `root`, in the user's cache; raises Refusal where it cannot be
+    written to.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    folder = cache / "gradrace" / f"{root.resolve().name}-{key}"
+    try:
+        files.ready(folder)
+    except OSError as error:
+        raise Refusal(
+            f"expected a folder for worktrees and environments, got {folder}: {error}; "
+            "set XDG_CACHE_HOME to one that can be written to"
+        ) from error
+    return folder
+
+
 @contextlib.contextmanager
-def lock(root: Path) -> Iterator[None]:
-    """One gate at a time in this repository; raises Refusal where another one runs."""
-    folder = root / FOLDER
-    folder.mkdir(exist_ok=True)
+def lock(folder: Path, root: Path) -> Iterator[None]:
+    """One gate at a time on this repository; raises Refusal where another one runs."""
     holder = folder / "lock.pid"
     held = FileLock(folder / "lock")
     try:
@@ -91,25 +100,25 @@ def lock(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def worktrees(root: Path, commits: Mapping[Side, str]) -> Iterator[dict[Side, Path]]:
-    """Worktrees of both commits, with head's benchmark files in both; removed in the end.
+def worktrees(root: Path, folder: Path, commits: Mapping[Side, str]) -> Iterator[dict[Side, Path]]:
+    """Worktrees of both commits, with their submodules; removed in the end.
 
     Those that a killed gate left are removed first.
     """
-    found = {side: root / FOLDER / side for side in commits}
+    found = {side: folder / side for side in commits}
     try:
-        try:
-            for side, commit in commits.items():
-                _remove(root, found[side])
+        for side, commit in commits.items():
+            _remove(root, found[side])
+            try:
                 git(root, "worktree", "add", "--force", "--detach", str(found[side]), commit)
-            git(found["base"], "rm", "-r", "--quiet", "--ignore-unmatch", "benchmarks")
-            git(found["base"], "checkout", "--quiet", commits["head"], "--", "benchmarks")
-        except GitError as error:
-            raise NoAnswer(f"git could not check the commits out: {error}") from error
+                if (found[side] / ".gitmodules").exists():
+                    git(found[side], "submodule", "--quiet", "update", "--init", "--recursive")
+            except GitError as error:
+                raise NoAnswer(f"{side}: git could not check {commit[:10]} out: {error}") from error
         yield found
     finally:
-        for folder in found.values():
-            _remove(root, folder)
+        for worktree in found.values():
+            _remove(root, worktree)
 
 
 def _remove(root: Path, folder: Path) -> None:
@@ -117,55 +126,22 @@ def _remove(root: Path, folder: Path) -> None:
     git(root, "worktree", "prune")
 
 
-def environments(root: Path, folders: Mapping[Side, Path], extras: Sequence[str]) -> dict[Side, Path]:
-    """The Python of each side, with its worktree installed; built where a project file is new.
-
-    The key is made from both sides' project files, so that both are always built on one day, from one
-    index: a release in between would look like a change of head. Raises NoAnswer where an install fails.
-    """
-    projects = {side: _project(folder) for side, folder in folders.items()}
-    key = hashlib.sha256(json.dumps([sys.version, extras, projects]).encode()).hexdigest()[:16]
-    store = root / FOLDER / "environments"
-    for old in store.glob("*"):
-        if old.name != key:
-            shutil.rmtree(old)
-    project = f"[{','.join(extras)}]" if extras else ""
-    found = {}
-    for side, folder in folders.items():
-        # Head's benchmark files run on both sides, and may need packages that base does not name.
-        own, needed = _requirements(projects[side]), _requirements(projects["head"])
-        more = [requirement for name, requirement in needed.items() if name not in own]
-        found[side] = _environment(store / key / side, side, ["--editable", f"{folder}{project}", *more])
-    return found
+def differing(root: Path, commits: Mapping[Side, str], paths: Iterable[str]) -> tuple[str, ...]:
+    """Which of these files and folders' files differ between the commits."""
+    named = [f":(top,literal){path}" for path in sorted(set(paths))]
+    if not named:
+        return ()
+    options = ("diff", "--name-only", "--no-renames", "-z", commits["base"], commits["head"])
+    return tuple(filter(None, git(root, *options, "--", *named).split("\0")))
 
 
-def _project(folder: Path) -> dict[str, Any]:
-    """What decides which packages an install brings, and whether it works at all."""
-    try:
-        return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise NoAnswer(f"{folder.name}: expected a pyproject.toml that can be read, got: {error}") from error
-
-
-def _requirements(project: Mapping[str, Any]) -> dict[str, str]:
-    """What a project depends on, by the names of the packages."""
-    requirements: list[str] = project.get("project", {}).get("dependencies", [])
-    return {re.split(r"[^\w.-]", each, maxsplit=1)[0].lower(): each for each in requirements}
-
-
-def _environment(folder: Path, side: Side, wanted: Sequence[str]) -> Path:
-    python = folder / "bin" / "python"
-    complete = folder / "complete"
-    if complete.exists():
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
-    for command in (
-        [sys.executable, "-m", "venv", "--without-pip", str(folder)],
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *wanted],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-            raise NoAnswer(f"the environment of {side} could not be built:\n{tail}")
-    complete.touch()
-    return python
+def lay(folders: Iterable[Path], commit: str, paths: Iterable[str]) -> None:
+    """Put the files at `paths` into worktrees as they are in `commit`, whichever commit those are of."""
+    for folder in folders:
+        for path in paths:
+            try:
+                git(folder, "cat-file", "-e", f"{commit}:{path}")
+            except GitError:
+                (folder / path).unlink(missing_ok=True)
+            else:
+                git(folder, "restore", f"--source={commit}", "--worktree", "--", f":(top,literal){path}")

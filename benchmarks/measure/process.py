@@ -36,10 +36,10 @@ import sys
 import tempfile
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -104,35 +104,27 @@ class Parent:
             os._exit(ORPHANED)
 
 
-class Process:
-    """A fresh interpreter that runs `serve` with its parent.
+class Child:
+    """A process that speaks messages as JSON lines on a socket, whose number the command or a variable has.
 
-    That is a function at the top of a module, or its name `module:function`, where only the fresh interpreter
-    is to load what it needs. The interpreter is `python` (default: this one), our packages are those in the
-    folder `root`, its working folder is `folder` (default: the present one); `variables` stand in its
-    environment beside those that limit the threads. Use it as a context manager: neither it nor what it
-    started outlives the block.
+    `command` and `variables` are given that number, and return the arguments and the environment; it runs in
+    `folder` (default: the present one). Use it as a context manager: neither it nor what it started outlives
+    the block.
     """
 
     def __init__(
         self,
-        serve: Callable[[Parent], None] | str,
-        threads: int,
-        *,
-        variables: Mapping[str, str] | None = None,
-        python: Path | str = sys.executable,
-        root: Path = ROOT,
+        command: Callable[[int], Sequence[str]],
+        variables: Callable[[int], Mapping[str, str]],
         folder: Path | None = None,
     ) -> None:
         self._socket, its = socket.socketpair()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
-        boot = "from benchmarks.measure import process; process.boot()"
-        name = serve if isinstance(serve, str) else f"{serve.__module__}:{serve.__qualname__}"
         with its:
             self._popen = subprocess.Popen(
-                [python, "-P", "-u", "-c", boot, str(its.fileno()), name],
+                command(its.fileno()),
                 cwd=folder,
-                env=_environment(root, threads) | dict(variables or {}),
+                env=variables(its.fileno()),
                 pass_fds=[its.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
@@ -143,7 +135,7 @@ class Process:
         self._unread = b""
         self._answered = self._ordered = 0  # where the output stood at the last answer, before the last order
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -228,6 +220,34 @@ class Process:
         return f"; it printed: {text}" if text else ""
 
 
+class Process(Child):
+    """A fresh interpreter that runs `serve` with its parent.
+
+    That is a function at the top of a module, or its name `module:function`, where only the fresh interpreter
+    is to load what it needs. The interpreter is `python` (default: this one), our packages are those in the
+    folder `root`, its working folder is `folder` (default: the present one); `variables` stand in its
+    environment beside those that limit the threads.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Parent], None] | str,
+        threads: int,
+        *,
+        variables: Mapping[str, str] | None = None,
+        python: Path | str = sys.executable,
+        root: Path = ROOT,
+        folder: Path | None = None,
+    ) -> None:
+        boot = "from benchmarks.measure import process; process.boot()"
+        name = serve if isinstance(serve, str) else f"{serve.__module__}:{serve.__qualname__}"
+        super().__init__(
+            lambda end: [str(python), "-P", "-u", "-c", boot, str(end), name],
+            lambda _: environment([root], threads) | dict(variables or {}),
+            folder,
+        )
+
+
 def ask(
     serve: Callable[[Parent], None] | str,
     order: Message,
@@ -255,11 +275,12 @@ def boot() -> None:
             sys.exit(f"{type(error).__name__} was raised")
 
 
-def _environment(root: Path, threads: int) -> dict[str, str]:
+def environment(first: Sequence[Path], threads: int) -> dict[str, str]:
+    """The environment of a process whose libraries use so many threads, these folders first on its path."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTHON") or name in KEPT
     }
-    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [*map(str, first), os.environ.get("PYTHONPATH", "")]))
     return inherited | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": path}
 
 

@@ -1,7 +1,7 @@
 """The record of pairs of processes, base against head: frozen, versioned, read and written here only.
 
 It keeps the seconds of every turn, so that any statistic can be derived from it later; `differences` derives
-the one that the gate decides by.
+those that the gate decides by.
 """
 
 from __future__ import annotations
@@ -15,38 +15,65 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from benchmarks.gate.decision import Decision, Rule, decide
+from benchmarks.gate.decision import RULES, Decision, Measure, Rule, decide
 from benchmarks.record import documents, files
-from benchmarks.record.cells import Status
 from benchmarks.record.documents import Positive, RecordError
 
 FORMAT = "gradrace-pairs"
-SCHEMA = 1
-
-CONTROL = "control"
-"""What stands for the implementation in a benchmark of code that no change of ours touches."""
+SCHEMA = 2
 
 Side = Literal["base", "head"]
 
+Lost = Literal["failed", "skipped", "timed out", "vanished", "too slow"]
+"""What became of a benchmark that cannot be compared: `failed` raised or crashed, `timed out` hung,
+`vanished` is not in head's suite any more, `skipped` skipped itself, `too slow` does not fit into the budget.
+"""
+
 Turns = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
+
+Differences = Mapping[str, Mapping[Measure, float]]
+"""d of what a pair measured, by benchmark and measure."""
+
+SLOW_TURN = 1.5
+"""A turn is slow that takes so many times as long as the median turn of its process."""
+
+SLOW_PROCESS = 1.25
+"""A process is slow whose median turn is so many times as long as that of the other process of its pair."""
+
+FIRST_CALL_SECONDS = 1e-3
+MEMORY_BYTES = 4096
+"""What is added to both sides' first calls and peaks: changes that are small beside it do not matter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What is asked of a benchmark: rules, a limit, and what its outcome means.
+
+    `at_most` limits the seconds of one call of head. `speedup`: head shall take so many times less than base.
+    `fail_on_improvement`: a benchmark that is faster fails, too, so that its reference is renewed. One that
+    is `informational` is shown, and decides nothing.
+    """
+
+    rules: Mapping[Measure, Rule] = dataclasses.field(default_factory=lambda: dict(RULES))
+    at_most: float | None = None
+    speedup: float = 1.0
+    fail_on_improvement: bool = False
+    informational: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """One gated method of one implementation, or a control (phase: which kernel)."""
+    """One test, or a control: the same work on both sides, which no change touches.
 
-    implementation: str
-    workload: str
-    phase: str
-    batch_size: int
-    dtype: str
+    `suite` is the side whose file it is from where the sides' files differ, "" where they do not.
+    """
 
-    @property
-    def name(self) -> str:
-        """The name in tables and readings."""
-        if self.implementation == CONTROL:
-            return f"{CONTROL} {self.phase}"
-        return f"{self.implementation} {self.phase} m={self.batch_size} {self.workload} {self.dtype}"
+    name: str
+    group: str = ""
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    suite: Side | Literal[""] = ""
+    control: bool = False
+    terms: Terms = dataclasses.field(default_factory=Terms)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +84,6 @@ class Commit:
     commit: str
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
-    threads_in_force: Mapping[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,18 +92,24 @@ class Incident:
 
     benchmark: str
     side: Side
-    status: Status
+    status: Lost
     reason: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Seconds of one call, turn by turn, the two processes taking turns; averaged over `iterations` calls."""
+    """Seconds of one call, turn by turn, the two processes taking turns; averaged over `iterations` calls.
+
+    `first_calls` are the seconds of the first call of base's process and of head's; `peaks` is the most
+    memory that each allocated, in bytes.
+    """
 
     benchmark: str
     iterations: int
     base: Turns
     head: Turns
+    first_calls: tuple[Positive, Positive] | None = None
+    peaks: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,17 +129,22 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Everything that was measured to compare head with base."""
+    """Everything that was measured to compare head with base.
+
+    `left_out` has the benchmarks that no side can be timed on, with the reasons; `notes` what a reader of the
+    verdict must know of the two suites.
+    """
 
     created: str
     command: str
     base: Commit
     head: Commit
     settings: Mapping[str, Any]
-    rule: Rule
     benchmarks: tuple[Benchmark, ...]
     incidents: tuple[Incident, ...]
     pairs: tuple[Pair, ...]
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def write(pairs: Pairs, path: Path) -> None:
@@ -140,26 +177,67 @@ def read(path: Path) -> Pairs:
     return pairs
 
 
-def differences(pair: Pair) -> dict[str, float]:
-    """d = ln(head / base) of all that a pair measured, controls included.
+def differences(reading: Reading, terms: Terms | None = None) -> dict[Measure, float]:
+    """d of every measure that a reading has: 0 where base and head are alike, positive where head is worse.
 
-    It is the median over the turns, each turn of head against the turn of base beside it: the two are
+    Where both sides are the same code d is as likely to be -x as x, which is all that the decision needs.
+    The median is that over the turns, each turn of head against the turn of base beside it: the two are
     milliseconds apart, and what other tenants of the machine do to both is no difference. (docs/gate.md has
-    the spread of this and of other statistics, on the same pairs.)
+    the spread of this and of other statistics, on the same pairs.) The mean is that of the same turns:
+    whatever is slow now and then is in it.
     """
-    return {
-        reading.benchmark: statistics.median(
-            math.log(head / base) for base, head in zip(reading.base, reading.head, strict=True)
-        )
-        for reading in pair.readings
+    terms = terms or Terms()
+    base, head = reading.base, reading.head
+    gained = math.log(terms.speedup)
+    median = statistics.median(math.log(h / b) for b, h in zip(base, head, strict=True))
+    process = math.log(SLOW_PROCESS)
+    found: dict[Measure, float] = {
+        "median": median + gained,
+        "mean": math.log(math.fsum(head) / math.fsum(base)) + gained,
+        "tail": slow_turns(head) - slow_turns(base),
+        "processes": (median > process) - (median < -process),
     }
+    if reading.first_calls is not None:
+        found["first call"] = _log_ratio(*reading.first_calls, FIRST_CALL_SECONDS)
+    if reading.peaks is not None:
+        found["memory"] = _log_ratio(*reading.peaks, MEMORY_BYTES)
+    if terms.at_most is not None:
+        found["limit"] = math.log(statistics.median(head) / terms.at_most)
+    return found
+
+
+def slow_turns(seconds: tuple[float, ...]) -> float:
+    """The share of the turns of a process that are slow beside its median turn."""
+    line = SLOW_TURN * statistics.median(seconds)
+    return sum(turn > line for turn in seconds) / len(seconds)
+
+
+def _log_ratio(base: float, head: float, least: float) -> float:
+    return math.log((head + least) / (base + least))
+
+
+def series(pairs: Pairs) -> list[Differences]:
+    """d of everything that was measured, pair by pair."""
+    terms = {benchmark.name: benchmark.terms for benchmark in pairs.benchmarks}
+    return [
+        {each.benchmark: differences(each, terms[each.benchmark]) for each in pair.readings}
+        for pair in pairs.pairs
+    ]
+
+
+def family(pairs: Pairs) -> dict[str, dict[Measure, Rule]]:
+    """The rules of all that is gated."""
+    found = {}
+    for benchmark in pairs.benchmarks:
+        if not benchmark.control:
+            rules = dict(benchmark.terms.rules)
+            if benchmark.terms.at_most is not None:
+                rules["limit"] = Rule()
+            found[benchmark.name] = rules
+    return found
 
 
 def decision(pairs: Pairs) -> Decision:
     """The gate's decision on the pairs so far."""
-    return decide(
-        [differences(pair) for pair in pairs.pairs],
-        gated=[b.name for b in pairs.benchmarks if b.implementation != CONTROL],
-        controls=[b.name for b in pairs.benchmarks if b.implementation == CONTROL],
-        rule=pairs.rule,
-    )
+    controls = [benchmark.name for benchmark in pairs.benchmarks if benchmark.control]
+    return decide(series(pairs), family(pairs), controls)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.gate.decision import SHARES
+
 # Only click is imported up here: --help must answer at once.
 if TYPE_CHECKING:
     from benchmarks.record.pairs_file import Pairs
-    from reports.gate.verdicts import Judgement
+    from reports.gate.verdicts import Judgement, MeasureRow
 
 SAME_COMMIT = (Path(".gradrace/same-commit.json"), Path(".gradrace/floors.json"))
 """Where the pairs of a commit with itself are looked for, unless they are named; earlier versions used the
@@ -20,7 +22,7 @@ second place."""
 
 UNKNOWN = "minimum detectable effects are unknown"
 
-HEADINGS = ("benchmark", "verdict", "head / base", "95 % interval", "pairs", "detectable", "")
+HEADINGS = ("benchmark", "verdict", "measure", "head / base", "95 % interval", "pairs", "detectable", "")
 
 
 class Misuse(click.ClickException):
@@ -72,7 +74,6 @@ def known_effects(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], st
     on their origin.
     """
     from benchmarks.record import pairs_file
-    from benchmarks.record.pairs_file import CONTROL
     from reports.gate.detectable import detectable
     from reports.history.runs import machine_key
 
@@ -89,21 +90,29 @@ def known_effects(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], st
     unsteady = [name for name, state in pairs_file.decision(same).controls.items() if state != "steady"]
     if unsteady:
         return {}, f"{UNKNOWN}, as {unsteady[0]} was not steady in {path}"
-    gated = [benchmark.name for benchmark in pairs.benchmarks if benchmark.implementation != CONTROL]
     note = f"minimum detectable effects are from {len(same.pairs)} pairs of one commit"
-    return detectable(same, gated, pairs.rule), note
+    return detectable(same, pairs_file.family(pairs)), note
 
 
 def grid(judgement: Judgement) -> list[list[str]]:
     """The table's rows, in words."""
     rows = []
     for row in (*judgement.rows, *judgement.controls):
-        ratio = f"{row.ratio:.3f}" if row.pairs else ""
-        bounds = f"{row.low:.3f} to {row.high:.3f}" if math.isfinite(row.high) else ""
+        shown = row.shown
         effect = "" if row in judgement.controls else _effect(row.detectable)
         notes = "; ".join(note for note in ("informational" if row.informational else "", row.reason) if note)
-        rows.append([row.name, row.verdict, ratio, bounds, str(row.pairs), effect, notes])
+        rows.append([row.name, row.verdict, shown.measure, *figures(shown), str(shown.pairs), effect, notes])
     return rows
+
+
+def figures(row: MeasureRow) -> tuple[str, str]:
+    """The value of a measure and its bounds, as far as they are known: ratios, or shares in percent."""
+    if row.measure in SHARES:
+        value = f"{100 * row.value:+.0f} %" if row.pairs else ""
+        known = row.low > -1 or row.high < 1
+        return value, f"{100 * row.low:+.0f} to {100 * row.high:+.0f} %" if known else ""
+    value = f"{row.value:.3f}" if row.pairs else ""
+    return value, f"{row.low:.3f} to {row.high:.3f}" if math.isfinite(row.high) else ""
 
 
 def _effect(share: float | None) -> str:
@@ -133,14 +142,16 @@ def markdown(judgement: Judgement, notes: list[str]) -> str:
 
 def remarks(pairs: Pairs) -> list[str]:
     """Notes beside the table: what was compared, on what, and what the words mean."""
-    rule = pairs.rule
     spent = sum(pair.seconds for pair in pairs.pairs)
     machine = pairs.head.machine.get("cpu", "an unknown machine")
     notes = [
         f"{pairs.base.ref} ({pairs.base.commit[:10]}) against {pairs.head.ref} ({pairs.head.commit[:10]}): "
         f"{len(pairs.pairs)} pairs of processes in {spent:.0f} s on {machine}",
-        f"slower: by more than {100 * rule.minimum_effect:g} %, confirmed on pairs of its own; "
-        f"same: by less than {100 * rule.target:g} %",
+        "slower: a measure moved by more than its minimum effect, confirmed on pairs of its own; same: every "
+        "measure moved by less than its target; tail and processes are the share of head's turns and of its "
+        "processes that are slow less that of base's, the other measures head / base",
+        *pairs.notes,
+        *(f"left out: {name}: {why}" for name, why in pairs.left_out.items()),
     ]
     for package in sorted({*pairs.base.versions, *pairs.head.versions}):
         base, head = pairs.base.versions.get(package), pairs.head.versions.get(package)

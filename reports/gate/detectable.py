@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
-from benchmarks.gate.decision import MOST_PAIRS, Rule, decide
-from benchmarks.record.pairs_file import CONTROL, Pairs, differences
+from benchmarks.gate.decision import Measure, Rule, decide
+from benchmarks.record import pairs_file
+from benchmarks.record.pairs_file import Pairs
 
 POWER = 0.95
 """A slowdown is detectable where at least this share of gates detects it."""
@@ -21,14 +23,21 @@ BLOCK = 4
 FEWEST_PAIRS = 20
 """With fewer pairs of one commit the minimum detectable effect is unknown."""
 
+GATE_PAIRS = 30
+"""Pairs of the gates that are replayed."""
+
 STEP = 0.005
 LARGEST = 1.0
 """Slowdowns that are tried are multiples of STEP; where none up to LARGEST is detectable, none is."""
 
 
-def redrawn(series: Sequence[float], length: int, rng: random.Random) -> list[float]:
+T = TypeVar("T")
+Noise = Mapping[Measure, float]
+
+
+def redrawn(series: Sequence[T], length: int, rng: random.Random) -> list[T]:
     """`length` values of `series`, in blocks of neighbours; the series is taken as a ring."""
-    drawn: list[float] = []
+    drawn: list[T] = []
     while len(drawn) < length:
         start = rng.randrange(len(series))
         drawn += [series[(start + k) % len(series)] for k in range(BLOCK)]
@@ -36,37 +45,50 @@ def redrawn(series: Sequence[float], length: int, rng: random.Random) -> list[fl
 
 
 def detectable(
-    same: Pairs, family: Collection[str], rule: Rule, pairs: int = MOST_PAIRS, seed: int = 0
+    same: Pairs,
+    family: Mapping[str, Mapping[Measure, Rule]],
+    pairs: int = GATE_PAIRS,
+    seed: int = 0,
 ) -> dict[str, float]:
     """The minimum detectable effect (a share) of every benchmark of `same`, in gates of so many pairs on a
-    family of benchmarks.
+    family of benchmarks and their rules.
 
-    `same` compares a commit with itself: its differences are noise, and slowdowns are added to blocks of it.
-    A benchmark with fewer than FEWEST_PAIRS pairs is left out; where nothing is detectable the effect is inf.
+    `same` compares a commit with itself: its differences are noise, and slowdowns of every call are added to
+    blocks of it. A benchmark with fewer than FEWEST_PAIRS pairs is left out; where nothing is detectable the
+    effect is inf.
     """
-    noise: dict[str, list[float]] = {
-        benchmark.name: [] for benchmark in same.benchmarks if benchmark.implementation != CONTROL
-    }
-    for pair in same.pairs:
-        for name, d in differences(pair).items():
-            if name in noise:
-                noise[name].append(d)
+    rules = pairs_file.family(same) | dict(family)
+    noise: dict[str, list[Noise]] = {name: [] for name in pairs_file.family(same)}
+    for pair in pairs_file.series(same):
+        for name in noise.keys() & pair:
+            noise[name].append(pair[name])
     return {
-        name: _minimum(name, series, pairs, {*family, name}, rule, random.Random(f"{seed} {name}"))  # noqa: S311
+        name: _minimum(
+            name,
+            series,
+            pairs,
+            {**family, name: rules[name]},
+            random.Random(f"{seed} {name}"),  # noqa: S311
+        )
         for name, series in noise.items()
         if len(series) >= FEWEST_PAIRS
     }
 
 
 def _minimum(
-    name: str, noise: Sequence[float], pairs: int, family: Collection[str], rule: Rule, rng: random.Random
+    name: str,
+    noise: Sequence[Noise],
+    pairs: int,
+    family: Mapping[str, Mapping[Measure, Rule]],
+    rng: random.Random,
 ) -> float:
     replays = [redrawn(noise, pairs, rng) for _ in range(REPLAYS)]
+    rule = family[name].get("median", Rule())
 
     def detected(share: float) -> bool:
         shift = math.log1p(share)
         found = sum(
-            decide([{name: d + shift} for d in series], family, (), rule).benchmarks[name].outcome == "slower"
+            bool(decide([{name: slowed(d, shift)} for d in series], family, ()).benchmarks[name].slower)
             for series in replays
         )
         return found >= POWER * REPLAYS
@@ -81,3 +103,8 @@ def _minimum(
         else:
             low = middle
     return high * STEP
+
+
+def slowed(noise: Noise, shift: float) -> Noise:
+    """What a pair would have been had every call of head taken exp(shift) as long."""
+    return {measure: d + shift if measure in ("median", "mean") else d for measure, d in noise.items()}

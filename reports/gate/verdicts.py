@@ -5,21 +5,46 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
-from benchmarks.gate.decision import ControlState, interval
+from benchmarks.gate.decision import (
+    RULES,
+    SHARES,
+    BenchmarkState,
+    ControlState,
+    Measure,
+    Rule,
+    interval,
+)
 from benchmarks.record import pairs_file
-from benchmarks.record.pairs_file import Pairs
+from benchmarks.record.pairs_file import Benchmark, Pairs
 
 Verdict = Literal["faster", "same", "slower", "inconclusive", "incomparable"]
 
 NO_SLOWDOWN, SLOWDOWN, COULD_NOT_TELL = 0, 1, 2
 
+BIMODAL = 0.05
+"""Turns of two kinds are worth a note where so many more of head's are slow than of base's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasureRow:
+    """One measure: its outcome, the pairs that show it, and where it lies: head / base, or for `tail` and
+    `processes` the share of head's that are slow less that of base's, with the bounds of that.
+    """
+
+    measure: Measure
+    outcome: Verdict | ControlState
+    pairs: int
+    value: float
+    low: float
+    high: float
+
 
 @dataclasses.dataclass(frozen=True)
 class VerdictRow:
-    """One benchmark or control: its verdict, the pairs that show it, head / base and the bounds of that.
+    """One benchmark or control: its verdict, and all of its measures, the one that shows the verdict first.
 
     `detectable` is the minimum detectable effect here (a share), None where that is not known or does not
     apply. A benchmark that is `informational` decides nothing; one that is incomparable never is, as noise
@@ -28,13 +53,15 @@ class VerdictRow:
 
     name: str
     verdict: Verdict | ControlState
-    pairs: int
-    ratio: float
-    low: float
-    high: float
+    measures: tuple[MeasureRow, ...]
     detectable: float | None = None
     informational: bool = False
     reason: str = ""
+
+    @property
+    def shown(self) -> MeasureRow:
+        """The measure that shows the verdict."""
+        return self.measures[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,20 +81,19 @@ def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
     no pass.
     """
     decision = pairs_file.decision(pairs)
-    series: dict[str, list[float | None]] = {benchmark.name: [] for benchmark in pairs.benchmarks}
-    for pair in pairs.pairs:
-        found = pairs_file.differences(pair)
-        for name, column in series.items():
-            column.append(found.get(name))
-
+    series = pairs_file.series(pairs)
     controls = tuple(
-        VerdictRow(name, state, *_summary(pairs, series[name])) for name, state in decision.controls.items()
+        VerdictRow(name, state, (_row("median", state, _column(series, name, "median"), RULES["median"]),))
+        for name, state in decision.controls.items()
     )
     unsteady = [control.name for control in controls if control.verdict != "steady"]
     lost = {incident.benchmark: incident for incident in pairs.incidents}
     elsewhere = pairs.base.machine != pairs.head.machine
-    rows, deciding = [], {}
-    for name, state in decision.benchmarks.items():
+    rows, deciding, improved = [], {}, []
+    for benchmark in pairs.benchmarks:
+        if benchmark.control:
+            continue
+        name, state, terms = benchmark.name, decision.benchmarks[benchmark.name], benchmark.terms
         verdict: Verdict = state.outcome
         reason = ""
         if name in lost:
@@ -78,32 +104,100 @@ def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
         elif unsteady:
             verdict, reason = "inconclusive", f"{unsteady[0]} is not steady"
         elif verdict == "inconclusive":
-            reason = "flagged, not confirmed yet" if state.flagged else "more pairs are needed"
+            reason = _open(state)
+        elif verdict == "slower" and len(state.slower) > 1:
+            reason = f"moved, too: {', '.join(state.slower[1:])}"
+        if verdict == "faster" and terms.fail_on_improvement:
+            improved.append(name)
+            reason = "faster than its reference, which is to be renewed"
+        reason = "; ".join(filter(None, [reason, two_kinds(pairs, benchmark)]))
         effect = detectable.get(name)
-        informational = effect is not None and effect > pairs.rule.target and verdict != "incomparable"
+        noisy = effect is not None and effect > terms.rules.get("median", RULES["median"]).target
+        informational = (noisy or terms.informational) and verdict != "incomparable"
         if not informational:
             deciding[name] = verdict
-        summary = _summary(pairs, series[name][state.first : state.last])
-        rows.append(VerdictRow(name, verdict, *summary, effect, informational, reason))
-    code, sentence = conclude(deciding, decision.controls)
+        rows.append(
+            VerdictRow(name, verdict, _measures(state, series, benchmark), effect, informational, reason)
+        )
+    counted = [name for name in improved if name in deciding]
+    code, sentence = conclude(deciding, decision.controls, counted)
     if deciding and len(deciding) < len(rows):
         sentence += f"; {len(rows) - len(deciding)} informational"
     return Judgement(code, sentence, tuple(rows), controls)
 
 
-def _summary(pairs: Pairs, column: list[float | None]) -> tuple[int, float, float, float]:
-    """Pairs, ratio and bounds of the differences that there are."""
-    differences = [d for d in column if d is not None]
-    ratio = math.exp(statistics.median(differences)) if differences else math.nan
-    return len(differences), ratio, *interval(differences, pairs.rule)
+def _open(state: BenchmarkState) -> str:
+    if not any(each.last for each in state.measures.values()):
+        return "no pairs yet"
+    flagged = [measure for measure in state.open if state.measures[measure].flagged]
+    if flagged:
+        return f"flagged, not confirmed yet: {', '.join(flagged)}"
+    return f"more pairs are needed: {', '.join(state.open)}"
 
 
-def conclude(verdicts: Mapping[str, Verdict], controls: Mapping[str, ControlState]) -> tuple[int, str]:
-    """The exit status and its sentence, from the verdicts that decide and the states of the controls."""
+def _measures(
+    state: BenchmarkState, series: Sequence[pairs_file.Differences], benchmark: Benchmark
+) -> tuple[MeasureRow, ...]:
+    """The measures of a benchmark: those that moved, then those that are open, then the others."""
+    rules = {"limit": Rule(), **benchmark.terms.rules}
+    first = {**dict.fromkeys(state.slower), **dict.fromkeys(state.open)}
+    ordered = [*first, *(measure for measure in state.measures if measure not in first)]
+    rows = []
+    for measure in ordered:
+        found = state.measures[measure]
+        column = _column(series[found.first : found.last], benchmark.name, measure)
+        rows.append(_row(measure, found.outcome, column, rules[measure]))
+    return tuple(rows)
+
+
+def _column(series: Sequence[pairs_file.Differences], name: str, measure: Measure) -> list[float]:
+    return [pair[name][measure] for pair in series if measure in pair.get(name, {})]
+
+
+def _row(
+    measure: Measure, outcome: Verdict | ControlState, column: Sequence[float], rule: Rule
+) -> MeasureRow:
+    """Pairs, centre and bounds of the differences that there are."""
+    shares = measure in SHARES
+    middle = statistics.fmean if shares else statistics.median
+    centre = middle(column) if column else math.nan
+    value = centre if shares else math.exp(centre)
+    return MeasureRow(measure, outcome, len(column), value, *interval(column, measure, rule))
+
+
+def two_kinds(pairs: Pairs, benchmark: Benchmark) -> str:
+    """A note on a benchmark whose turns are of two kinds in head, a fast and a slow one; "" where not."""
+    readings = [r for pair in pairs.pairs for r in pair.readings if r.benchmark == benchmark.name]
+    if not readings:
+        return ""
+    base, head = (
+        statistics.fmean(pairs_file.slow_turns(getattr(reading, side)) for reading in readings)
+        for side in ("base", "head")
+    )
+    if head - base < BIMODAL:
+        return ""
+    factors = []
+    for reading in readings:
+        usual = statistics.median(reading.head)
+        factors += [turn / usual for turn in reading.head if turn > pairs_file.SLOW_TURN * usual]
+    return (
+        f"two kinds of turns: {100 * head:.0f} % of head's take {statistics.median(factors):.1f} times as "
+        f"long; of base's {100 * base:.0f} % do"
+    )
+
+
+def conclude(
+    verdicts: Mapping[str, Verdict],
+    controls: Mapping[str, ControlState],
+    improved: Collection[str] = (),
+) -> tuple[int, str]:
+    """The exit status and its sentence, from the verdicts that decide and the states of the controls;
+    `improved` are faster where that fails, too.
+    """
     moved = [name for name, state in controls.items() if state == "moved"]
     if moved:
         return COULD_NOT_TELL, (
-            f"could not tell: {', '.join(moved)} moved, which no change of ours touches; "
+            f"could not tell: {', '.join(moved)} moved, which no change touches; "
             "the machine or its libraries are not the same for both sides"
         )
     unsettled = [name for name, state in controls.items() if state != "steady"]
@@ -114,6 +208,8 @@ def conclude(verdicts: Mapping[str, Verdict], controls: Mapping[str, ControlStat
     slower = [name for name, verdict in verdicts.items() if verdict == "slower"]
     if slower:
         return SLOWDOWN, f"slower: {', '.join(slower)}"
+    if improved:
+        return SLOWDOWN, f"faster than the reference, which is to be renewed: {', '.join(improved)}"
     unknown = [name for name, verdict in verdicts.items() if verdict in ("inconclusive", "incomparable")]
     if unknown or not verdicts:
         return COULD_NOT_TELL, (

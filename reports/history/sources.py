@@ -12,7 +12,7 @@ import msgspec
 
 from benchmarks.record import pairs_file, race_file
 from benchmarks.record.documents import RecordError
-from benchmarks.record.pairs_file import Pairs, Side
+from benchmarks.record.pairs_file import Benchmark, Pairs, Side
 from benchmarks.record.race_file import Record
 from reports.history import commits
 from reports.history.runs import HistoryError, Revision, Run, Sample, Series, canonical, moment
@@ -114,10 +114,7 @@ def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[
             "--commit: expected with the record of a race, got it with pairs, which name theirs"
         )
     # A process of a pair holds itself to one thread.
-    series = {
-        b.name: Series("pairs", b.workload, "", b.phase, b.implementation, b.batch_size, b.dtype, threads=1)
-        for b in pairs.benchmarks
-    }
+    series = {benchmark.name: _series(benchmark) for benchmark in pairs.benchmarks}
 
     def measured(side: Side, of: pairs_file.Commit, branch: str | None) -> MeasuredCommit:
         revision = commits.find(of.commit, branch or commits.branch_of(of.ref), moment(pairs.created))
@@ -130,3 +127,10 @@ def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[
 
     yield measured("base", pairs.base, None)
     yield measured("head", pairs.head, branch)
+
+
+def _series(benchmark: Benchmark) -> Series:
+    """A test that is parametrized as the cells of a race are is followed as one; any other, by its name."""
+    has = {"implementation": benchmark.name, "workload": "", "phase": "", "batch_size": 0, "dtype": ""}
+    cell = {key: benchmark.params.get(key, other) for key, other in has.items()}
+    return Series(how="pairs", shape="", threads=1, **cell)

@@ -185,8 +185,8 @@ def test_a_changed_file_is_on_record_and_an_untracked_one_is_not(repository: Pat
 
 
 GATE = (
-    *("gate", "run", "--base", "HEAD~1", "--here", "--pairs", "1", "--impl", "numpy"),
-    *("--budget", "60", "--out", "pairs.json"),
+    *("gate", "run", "--base", "HEAD~1", "--here", "--pairs", "1", "--out", "pairs.json"),
+    *("--", "--impl", "numpy"),
 )
 
 

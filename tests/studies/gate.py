@@ -82,7 +82,8 @@ def tasks(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str
     for kind, injection in INJECTIONS.items():
         if kind in wanted:
             implementations = ",".join(injection.slowed)
-            yield task(kind, f"injected/{kind}.json", "--pairs", str(injected), "--impl", implementations)
+            impl = ("--", "--impl", implementations)
+            yield task(kind, f"injected/{kind}.json", "--pairs", str(injected), *impl)
     for run in range(runs):
         for kind in wanted:
             yield task(kind, f"runs/{kind}-{run:02}.json")
@@ -91,11 +92,12 @@ def tasks(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str
 def carry_out(task: Task, clone: Path) -> int:
     """Do a task, or go on with it; returns the exit status of its gate."""
     partial = task.out.with_suffix(".partial")
-    command = [sys.executable, "-m", "benchmarks", "gate", "run", *task.arguments, "--out", str(partial)]
+    command = [sys.executable, "-m", "benchmarks", "gate", "run", "--out", str(partial)]
     if "--pairs" in task.arguments:
         command.append(
             "--resume"
         )  # a whole gate that was killed begins again: its time is one of its figures
+    command += task.arguments
     done = subprocess.run(command, cwd=clone, check=False)
     if done.returncode == 0:
         partial.replace(task.out)

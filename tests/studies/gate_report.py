@@ -113,7 +113,7 @@ def markdown(study: Study, found: Sequence[Tallied]) -> str:
         "# The gate: its validation study",
         "",
         f"{len(study.same.pairs)} recorded pairs of one commit ({study.same.head.commit[:10]}), "
-        f"{sum(b.implementation != 'control' for b in study.same.benchmarks)} gated benchmarks, on "
+        f"{sum(not b.control for b in study.same.benchmarks)} gated benchmarks, on "
         f"{machine.get('cpu', 'an unknown machine')} with {machine.get('cores', '?')} cores. A replay draws "
         "whole pairs in blocks of neighbours, and the slowed benchmarks of a recorded injection from its own "
         "pairs. `named`: failed, and for nothing but what was slowed (of several, one is enough). "
@@ -155,7 +155,7 @@ def sizes(injected: Mapping[str, Pairs]) -> list[str]:
     for kind, pairs in injected.items():
         recording = replay.Recording(pairs)
         for name in recording.gated:
-            found = [row[name] for row in recording.differences if name in row]
+            found = [row[name]["median"] for row in recording.differences if name in row]
             lines.append(f"| {kind} | {name} | {len(found)} | {math.exp(statistics.median(found)):.3f} |")
     return lines
 
@@ -201,7 +201,7 @@ def chart(study: Study, found: Sequence[Tallied]) -> Figure:
         replays = max(result.tally.gates for result in found)
         figure, axes = canvas.canvas(
             "How often a change fails the gate, by how much slower it is",
-            f"one of {sum(b.implementation != 'control' for b in study.same.benchmarks)} benchmarks slower; "
+            f"one of {sum(not b.control for b in study.same.benchmarks)} benchmarks slower; "
             f"{replays} replays of {len(study.same.pairs)} recorded pairs; whiskers: 95 % intervals",
             [
                 "At 0 % no change should fail, from 5 % on every one. "

@@ -13,9 +13,10 @@ import statistics
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gate.decision import MOST_PAIRS, Rule, decide
+from benchmarks.gate.decision import RULES, decide
 
 NAMES = tuple(f"b{k}" for k in range(12))
+MOST_PAIRS = 30
 FAMILIES = 400
 SHAPES = ("normal", "heavy tails", "outliers", "autocorrelated", "drifting")
 
@@ -46,11 +47,15 @@ def families(shape: str, spread: float, shares: NDArray[np.float64], seed: int) 
     alarms = settled = 0
     lengths = []
     for _ in range(FAMILIES):
-        rows = [dict(zip(NAMES, row, strict=True)) for row in (spread * noise(shape, rng) + shift).tolist()]
-        states = decide(rows, NAMES, (), Rule()).benchmarks.values()
+        rows = [
+            {name: {"median": d} for name, d in zip(NAMES, row, strict=True)}
+            for row in (spread * noise(shape, rng) + shift).tolist()
+        ]
+        gated = {name: {"median": RULES["median"]} for name in NAMES}
+        states = decide(rows, gated, ()).benchmarks.values()
         alarms += any(state.outcome == "slower" for state in states)
         settled += not any(state.open for state in states)
-        lengths.append(max(state.last for state in states))
+        lengths.append(max(state.measures["median"].last for state in states))
     return alarms, settled, statistics.median(lengths)
 
 

@@ -16,9 +16,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.gate.decision import MOST_PAIRS, Decision, Rule, decide
-from benchmarks.record.pairs_file import CONTROL, Pairs, differences
-from reports.gate.detectable import redrawn
+from benchmarks.gate.decision import Decision, decide
+from benchmarks.record import pairs_file
+from benchmarks.record.pairs_file import Differences, Pairs
+from reports.gate.detectable import GATE_PAIRS, redrawn, slowed
 from reports.gate.verdicts import COULD_NOT_TELL, SLOWDOWN, conclude
 from tests.studies import rivals
 from tests.studies.rivals import Rounds
@@ -46,10 +47,10 @@ class Recording:
     """Pairs, as replays need them: differences for the gate, rounds for its rivals."""
 
     def __init__(self, pairs: Pairs) -> None:
-        self.gated = [b.name for b in pairs.benchmarks if b.implementation != CONTROL]
-        self.controls = [b.name for b in pairs.benchmarks if b.implementation == CONTROL]
-        self.rule: Rule = pairs.rule
-        self.differences = [differences(pair) for pair in pairs.pairs]
+        self.family = pairs_file.family(pairs)
+        self.gated = list(self.family)
+        self.controls = [benchmark.name for benchmark in pairs.benchmarks if benchmark.control]
+        self.differences = pairs_file.series(pairs)
         self.base: list[dict[str, Rounds]] = []
         self.head: list[dict[str, Rounds]] = []
         for pair in pairs.pairs:
@@ -58,7 +59,7 @@ class Recording:
 
     def draw(self, rng: random.Random) -> list[int]:
         """The pairs of one replayed gate."""
-        return [int(i) for i in redrawn(range(len(self.differences)), MOST_PAIRS, rng)]
+        return [int(i) for i in redrawn(range(len(self.differences)), GATE_PAIRS, rng)]
 
 
 Slowdown = Callable[[random.Random], Mapping[str, float]]
@@ -75,7 +76,7 @@ def gate(
         shares = slowdown(rng)
         shift = {name: math.log1p(share) for name, share in shares.items()}
         rows = [
-            {name: d + shift.get(name, 0.0) for name, d in recording.differences[i].items()}
+            {name: slowed(d, shift.get(name, 0.0)) for name, d in recording.differences[i].items()}
             for i in recording.draw(rng)
         ]
         hurt: Collection[str] = shares
@@ -116,9 +117,9 @@ class _Verdict:
     pairs: int
 
 
-def _judged(recording: Recording, rows: Sequence[Mapping[str, float]], hurt: Collection[str]) -> _Verdict:
+def _judged(recording: Recording, rows: Sequence[Differences], hurt: Collection[str]) -> _Verdict:
     def decided(pairs: int) -> Decision:
-        return decide(rows[:pairs], recording.gated, recording.controls, recording.rule)
+        return decide(rows[:pairs], recording.family, recording.controls)
 
     def ended(pairs: int) -> bool:
         decision = decided(pairs)
@@ -134,7 +135,7 @@ def _judged(recording: Recording, rows: Sequence[Mapping[str, float]], hurt: Col
         alarm=code == SLOWDOWN,
         named=code == SLOWDOWN and slower <= set(hurt),
         unknown=code == COULD_NOT_TELL,
-        pairs=max(state.last for state in decision.benchmarks.values()),
+        pairs=max(each.last for state in decision.benchmarks.values() for each in state.measures.values()),
     )
 
 

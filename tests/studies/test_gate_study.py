@@ -64,7 +64,7 @@ def test_pairs_come_first_and_whole_gates_take_turns(root: Path, tmp_path: Path)
         (SAME, "runs/same-01.json"),
     ]
     assert found[0].arguments[-2:] == ("--pairs", "60")
-    assert found[1].arguments[-4:] == ("--pairs", "24", "--impl", "numpy")
+    assert found[1].arguments[-5:] == ("--pairs", "24", "--", "--impl", "numpy")
     assert "--pairs" not in found[2].arguments
     assert list(tasks(tmp_path, same=60, injected=24, runs=2, kinds=[SAME])) == [found[0], found[3], found[5]]
 

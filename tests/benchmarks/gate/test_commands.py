@@ -1,223 +1,253 @@
-"""`gradrace gate run`, in a repository of its own, against what users and machines do to it."""
+"""`gradrace gate run`, in somebody else's repository, against what users and machines do to it."""
 
-import dataclasses
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.record import pairs_file
-from benchmarks.record.pairs_file import CONTROL
+from benchmarks.record.pairs_file import Pairs
+from tests.benchmarks.gate import foreign
+from tests.benchmarks.gate.foreign import CODE, SUITE, commit, git, run, start
 
-ROOT = Path(__file__).parents[3]
-
-PROBE_FILE = """
-from impls.numpy_batch import NumpyBatch
-
-class Probe(NumpyBatch):
-    idea = "an implementation to be gated"
-"""
-
-CRASHING = (
-    PROBE_FILE
-    + """
-    def gradients(self):
-        import os
-        if self.layers[0].w.shape[0] and getattr(self, "called", 0) > 20:
-            os.abort()
-        self.called = getattr(self, "called", 0) + 1
-        super().gradients()
-"""
-)
-
-WRONG = (
-    PROBE_FILE
-    + """
-    def export(self):
-        import dataclasses
-        result = super().export()
-        return dataclasses.replace(result, dw=(result.dw[0] * 1.001, *result.dw[1:]))
-"""
-)
-
-SLOW = (
-    PROBE_FILE
-    + """
-    def gradients(self):
-        super().gradients()
-        if getattr(self, "warm", False):
-            super().gradients()
-        self.warm = True
-"""
-)
-
-LATER = """
-
-def fails_after_the_first_pair():
-    import os, pathlib
-    mark = pathlib.Path("{mark}")
-    with mark.open("a") as file:
-        file.write(str(os.getpid()) + " ")
-    if len(mark.read_text().split()) > 2:
-        raise RuntimeError("not again")
-    return blas()
-
-
-CONTROLS["blas"] = fails_after_the_first_pair
-"""
-
-ENDLESS = (
-    PROBE_FILE
-    + """
-    def __init__(self, *arguments):
-        import os, pathlib
-        super().__init__(*arguments)
-        mark = pathlib.Path("{mark}")
-        mark.with_suffix(".part").write_text(str(os.getpid()))
-        mark.with_suffix(".part").rename(mark)
-        while True:
-            pass
-"""
-)
-
-PROBE = ("--impl", "probe.py:Probe")
-
-
-def git(root: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    command = ["git", "-C", str(root), *identity, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def commit(root: Path, probe: str | None) -> str:
-    if probe is None:
-        (root / "probe.py").unlink(missing_ok=True)
-    else:
-        (root / "probe.py").write_text(probe)
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--allow-empty", "--message", "a change")
-    return git(root, "rev-parse", "HEAD")
+WORK = ("benchmarks/test_thing.py::test_work[10]", "benchmarks/test_thing.py::test_work[300]")
+TWICE = CODE + "\n\nonce = work\n\n\ndef work(n):\n    return once(n) + once(n)\n"
+ONE_PAIR = ("--base", "main~1", "--pairs", "1")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A repository with our packages, and an implementation beside them."""
-    folder = tmp_path / "repository"
-    for package in ("impls", "benchmarks"):
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "gradrace.py", folder)
-    (folder / ".gitignore").write_text(".gradrace/\n__pycache__/\n")
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    commit(folder, PROBE_FILE)
-    return folder
+    return foreign.repository(tmp_path / "repository")
 
 
-def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", "gate", "run", "--here", *arguments],
-        cwd=root,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(root: Path, *arguments: str) -> Any:
-    process = start(root, *arguments)
-    out, err = process.communicate()
-    return dataclasses.make_dataclass("Done", ["code", "out", "err"])(process.returncode, out, err)
-
-
-def test_pairs_of_fresh_processes_are_measured_in_turns(root: Path, tmp_path: Path) -> None:
-    head = commit(root, SLOW)
-    out = tmp_path / "pairs.json"
-    done = run(root, "--base", "main~1", *PROBE, "--pairs", "2", "--out", str(out))
+def measured(root: Path, *arguments: str) -> Pairs:
+    """The pairs of a gate that measures, and leaves nothing in the tree."""
+    out = root.parent / "pairs.json"
+    done = run(root, "--out", str(out), *arguments)
     assert (done.code, done.out.strip()) == (0, str(out)), done.err
-    record = pairs_file.read(out)
+    assert git(root, "status", "--porcelain") == ""
+    assert len(git(root, "worktree", "list").splitlines()) == 1
+    return pairs_file.read(out)
+
+
+def test_pairs_of_fresh_processes_are_measured_in_turns(root: Path) -> None:
+    head = commit(root, {"src/thing.py": TWICE})
+    record = measured(root, "--base", "main~1", "--pairs", "2")
     assert record.head.commit == head
     assert record.base.commit == git(root, "rev-parse", "main~1")
     assert record.base.machine == record.head.machine
-    assert record.base.threads_in_force["cpus"] == 1
+    assert record.base.versions["pytest"]
     assert not record.incidents
-    gated = [b.name for b in record.benchmarks if b.implementation != CONTROL]
-    assert len(gated) == 3
-    assert len(record.benchmarks) == 6
+    assert [b.name for b in record.benchmarks if not b.control] == list(WORK)
+    assert [b.params for b in record.benchmarks if not b.control] == [{"n": 10}, {"n": 300}]
     assert len({seed for p in record.pairs for seed in (p.base_hash_seed, p.head_hash_seed)}) == 4
-    for pair in record.pairs:
+    for pair, found in zip(record.pairs, pairs_file.series(record), strict=True):
         assert {reading.benchmark for reading in pair.readings} == {b.name for b in record.benchmarks}
-        assert all(reading.iterations >= 1 for reading in pair.readings)
-    # One method that does everything twice: no noise hides that.
-    assert all(pairs_file.differences(pair)[gated[-1]] > 0.2 for pair in record.pairs)
-    assert not list((root / ".gradrace").glob("*/benchmarks"))
-    assert git(root, "status", "--porcelain") == ""
+        assert all(len(r.base) > 20 for r in pair.readings)
+        # A function that does everything twice: no noise hides that.
+        assert found[WORK[1]]["median"] > 0.2
+        assert found[WORK[1]].keys() == {"median", "mean", "tail", "processes", "first call", "memory"}
+
+
+KINDS = """
+import asyncio
+import pytest
+
+
+async def coroutine():
+    pass
+
+
+def test_plain(benchmark):
+    assert benchmark(sum, [1, 2]) == 3
+    assert benchmark.stats["mean"] > 0 and benchmark.stats.stats.max >= benchmark.stats.min
+    benchmark.extra_info["some"] = "thing"
+
+
+@pytest.mark.benchmark(group="some group", min_rounds=3)
+def test_decorated(benchmark):
+    @benchmark
+    def result():
+        return 5
+
+    assert result == 5
+
+
+def test_pedantic(benchmark):
+    assert benchmark.pedantic(sum, args=([1, 2],), rounds=7, iterations=3, warmup_rounds=1) == 3
+
+
+def test_once(benchmark):
+    queue = [1]
+    assert benchmark.pedantic(queue.pop) == 1
+
+
+def test_setup(benchmark):
+    made, ended = [], []
+
+    def setup():
+        made.append(1)
+        return ([3, 1, 2],), {"reverse": True}
+
+    def sort(numbers, reverse):
+        numbers.sort(reverse=reverse)
+
+    def teardown(numbers, reverse):
+        ended.append(1)
+
+    benchmark.pedantic(sort, setup=setup, teardown=teardown, rounds=9)
+    assert len(made) == len(ended) == 9
+
+
+class TestInClass:
+    @pytest.fixture(autouse=True)
+    def bound(self, benchmark):
+        self.benchmark = benchmark
+
+    def test_method(self):
+        self.benchmark(len, "abc")
+
+
+async def test_async(benchmark):
+    pass
+
+
+def test_coroutine(benchmark):
+    benchmark(coroutine)
+
+
+def test_woven(benchmark):
+    benchmark.weave(sum)
+
+
+@pytest.mark.skip(reason="not today")
+def test_skipped(benchmark):
+    benchmark(sum, [1])
+
+
+def test_unused(benchmark):
+    pass
+
+
+def test_twice(benchmark):
+    benchmark(sum, [1])
+    benchmark(sum, [1])
+
+
+def test_raises(benchmark):
+    benchmark(int, "x")
+
+
+def test_no_benchmark():
+    raise RuntimeError("nobody runs me")
+"""
+
+
+def test_every_way_to_use_the_fixture_is_timed_or_named(root: Path) -> None:
+    commit(
+        root, {"benchmarks/test_thing.py": KINDS, "pytest.ini": "[pytest]\naddopts = --benchmark-only -x\n"}
+    )
+    record = measured(root, "--base", "main", "--pairs", "1")
+
+    def short(name: str) -> str:
+        return name.removeprefix("benchmarks/test_thing.py::")
+
+    (pair,) = record.pairs
+    turns = {short(r.benchmark): len(r.base) for r in pair.readings if "control" not in r.benchmark}
+    assert turns.keys() == {
+        *(
+            "test_plain",
+            "test_decorated",
+            "test_pedantic",
+            "test_once",
+            "test_setup",
+            "TestInClass::test_method",
+        )
+    }
+    assert (turns["test_pedantic"], turns["test_once"], turns["test_setup"]) == (7, 1, 8)
+    assert {short(b.name): b.group for b in record.benchmarks if b.group} == {"test_decorated": "some group"}
+    left_out = {short(name): why for name, why in record.left_out.items()}
+    assert left_out.keys() == {"test_async", "test_coroutine", "test_woven", "test_skipped"}
+    assert left_out["test_skipped"] == "not today"
+    lost = {(short(i.benchmark), i.status): i.reason for i in record.incidents}
+    assert lost.keys() == {("test_unused", "failed"), ("test_twice", "failed"), ("test_raises", "failed")}
+    assert "never called" in lost["test_unused", "failed"]
+    assert "only be used once" in lost["test_twice", "failed"]
+    assert lost["test_raises", "failed"].startswith("ValueError: invalid literal")
 
 
 @pytest.mark.parametrize(
-    ("probe", "side", "status", "reason"),
+    ("code", "status", "reason"),
     [
-        (None, "head", "unavailable", "there is no file probe.py"),
-        (WRONG, "head", "wrong", "times its bound"),
-        (CRASHING, "head", "failed", "SIGABRT"),
-        ("raise RuntimeError('no import')", "head", "unavailable", "no import"),
+        (CODE.replace("return sum", "raise KeyError('gone')\n    return sum"), "failed", "KeyError: 'gone'"),
+        (CODE.replace("    return", "    import os\n    os._exit(9)\n    return"), "failed", "status 9"),
+        (CODE.replace("    return", "    import os\n    os.abort()\n    return"), "failed", "SIGABRT"),
+        ("raise ImportError('no such thing')", "vanished", "no such thing"),
     ],
-    ids=["one-sided", "wrong", "crashing", "broken"],
+    ids=["raising", "exiting", "crashing", "broken"],
 )
-def test_what_one_side_cannot_run_is_put_on_record(
-    root: Path, tmp_path: Path, probe: str | None, side: str, status: str, reason: str
-) -> None:
-    commit(root, probe)
-    out = tmp_path / "pairs.json"
-    done = run(root, "--base", "main~1", *PROBE, "--pairs", "1", "--out", str(out))
-    assert done.code == 0, done.err
-    record = pairs_file.read(out)
-    assert {incident.benchmark for incident in record.incidents} == {
-        b.name for b in record.benchmarks if b.implementation != CONTROL
+def test_what_head_cannot_run_is_put_on_record(root: Path, code: str, status: str, reason: str) -> None:
+    commit(root, {"src/thing.py": code})
+    done = run(root, *ONE_PAIR, "--out", str(root.parent / "pairs.json"))
+    assert done.code == 2, done.err
+    assert f"{WORK[0]} of head: " in done.err
+    assert reason in done.err
+    assert status == "failed" or "base watches it, and head does not" in done.err
+
+
+def test_what_base_watched_and_head_does_not_is_lost_and_the_rest_is_measured(root: Path) -> None:
+    more = SUITE + "\n\ndef test_sum(benchmark):\n    benchmark(sum, range(100))\n"
+    commit(root, {"benchmarks/test_more.py": more.replace("test_work", "test_other")})
+    commit(root, {"benchmarks/test_more.py": None})
+    record = measured(root, *ONE_PAIR)
+    assert {(i.benchmark.partition("[")[0], i.side, i.status) for i in record.incidents} == {
+        ("benchmarks/test_more.py::test_other", "head", "vanished"),
+        ("benchmarks/test_more.py::test_sum", "head", "vanished"),
     }
-    for incident in record.incidents:
-        assert (incident.side, incident.status) == (side, status)
-        assert reason in incident.reason
-    assert "lost: " in done.err
+    assert set(WORK) <= {reading.benchmark for reading in record.pairs[0].readings}
 
 
-def test_a_budget_that_ends_before_the_first_pair_is_no_answer(root: Path, tmp_path: Path) -> None:
-    commit(root, WRONG)
-    out = tmp_path / "pairs.json"
-    done = run(root, "--base", "main~1", *PROBE, "--budget", "0.1", "--out", str(out))
+def test_files_that_differ_are_taken_from_both_sides_in_turn(root: Path) -> None:
+    easier = SUITE.replace("benchmark(work, n)", "benchmark(work, 1)")
+    commit(root, {"src/thing.py": TWICE, "benchmarks/test_thing.py": easier})
+    record = measured(root, "--base", "main~1", "--pairs", "2")
+    assert any("benchmarks/test_thing.py: base and head differ" in note for note in record.notes)
+    read = [{r.benchmark for r in pair.readings if "control" not in r.benchmark} for pair in record.pairs]
+    theirs = f"{WORK[1]} (base's file)"
+    assert read == [set(WORK), {f"{WORK[0]} (base's file)", theirs}]
+    assert pairs_file.series(record)[1][theirs]["median"] > 0.2  # head's easier file does not hide it
+
+
+def test_a_new_benchmark_of_new_code_is_named_and_decides_nothing(root: Path) -> None:
+    new = SUITE + "\n\ndef test_new(benchmark):\n    from thing import more\n\n    benchmark(more, 9)\n"
+    commit(root, {"src/thing.py": CODE + "\n\nmore = work\n", "benchmarks/test_thing.py": new})
+    record = measured(root, "--base", "main~1", "--pairs", "2")
+    assert not record.incidents
+    assert "cannot be run on base" in record.left_out["benchmarks/test_thing.py::test_new"]
+
+
+def test_a_tree_whose_own_code_runs_on_both_sides_is_no_answer(root: Path) -> None:
+    commit(root, {"benchmarks/conftest.py": f"import sys\nsys.path.insert(0, {str(root / 'src')!r})\n"})
+    done = run(root, "--base", "main", "--pairs", "1", "--out", str(root.parent / "pairs.json"))
     assert done.code == 2
-    assert "expected a pair within 0.1 s, got none: lost" in done.err
-    assert not out.exists()
+    assert "expected code of its own worktree" in done.err
 
 
-def test_what_is_lost_after_the_first_pair_is_on_record(root: Path, tmp_path: Path) -> None:
-    with (root / "benchmarks" / "gate" / "controls.py").open("a") as file:
-        file.write(LATER.format(mark=tmp_path / "mark"))
-    commit(root, PROBE_FILE)
-    out = tmp_path / "pairs.json"
-    done = run(root, "--base", "main~1", *PROBE, "--out", str(out))
-    assert done.code == 0, done.err
-    record = pairs_file.read(out)
-    assert len(record.pairs) == 1
-    (lost,) = record.incidents
-    assert (lost.benchmark, lost.status) == (f"{CONTROL} blas", "failed")
-    assert "not again" in lost.reason
+def test_what_does_not_fit_into_the_budget_is_named(root: Path) -> None:
+    slow = SUITE + "\n\ndef test_slow(benchmark):\n    import time\n\n    benchmark(time.sleep, 0.5)\n"
+    commit(root, {"benchmarks/test_thing.py": slow})
+    record = measured(root, "--base", "main", "--budget", "20")
+    lost = {(i.benchmark, i.status) for i in record.incidents}
+    assert ("benchmarks/test_thing.py::test_slow", "too slow") in lost
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_gate_that_is_stopped_is_no_answer_and_cleans_up(
-    root: Path, tmp_path: Path, how: signal.Signals
-) -> None:
-    out = tmp_path / "pairs.json"
-    process = start(root, "--base", "main", *PROBE, "--pairs", "30", "--out", str(out))
-    deadline = time.monotonic() + 300
-    while not out.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def test_a_gate_that_is_stopped_is_no_answer_and_cleans_up(root: Path, how: signal.Signals) -> None:
+    out = root.parent / "pairs.json"
+    process = start(root, "--base", "main", "--pairs", "30", "--out", str(out))
+    wait_for(out)
     process.send_signal(how)
     _, err = process.communicate()
     assert process.returncode == 2
@@ -227,18 +257,35 @@ def test_a_gate_that_is_stopped_is_no_answer_and_cleans_up(
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
 
-def test_no_process_outlives_a_killed_gate(root: Path, tmp_path: Path) -> None:
-    commit(root, ENDLESS.format(mark=tmp_path / "mark"))
-    process = start(root, "--base", "main", *PROBE, "--pairs", "1", "--out", str(tmp_path / "pairs.json"))
+def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 300
-    while not (tmp_path / "mark").exists() and time.monotonic() < deadline:
+    while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    worker = int((tmp_path / "mark").read_text())
+
+
+def test_no_process_outlives_a_killed_gate(root: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    endless = f"""
+import os, pathlib
+
+
+def work(n):
+    pathlib.Path({str(tmp_path / "part")!r}).write_text(str(os.getpid()))
+    os.rename({str(tmp_path / "part")!r}, {str(mark)!r})
+    while True:
+        pass
+"""
+    commit(root, {"src/thing.py": endless})
+    process = start(root, "--base", "main", "--pairs", "1", "--out", str(tmp_path / "pairs.json"))
+    wait_for(mark)
+    worker = int(mark.read_text())
     process.kill()
     process.communicate()
+    deadline = time.monotonic() + 60
     while alive(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(worker)
+    assert git(root, "status", "--porcelain") == ""
 
 
 def alive(process_id: int) -> bool:
@@ -251,42 +298,36 @@ def alive(process_id: int) -> bool:
 
 def test_a_killed_gate_keeps_its_pairs_and_goes_on_from_them(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs.json"
-    asked = ("--base", "main", *PROBE, "--pairs", "3", "--out", str(out))
+    asked = ("--base", "main", "--pairs", "4", "--out", str(out))
     process = start(root, *asked)
-    deadline = time.monotonic() + 300
-    while not out.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(out)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     kept = pairs_file.read(out)
-    assert 1 <= len(kept.pairs) < 3
-    assert (root / ".gradrace" / "base").exists()
+    assert 1 <= len(kept.pairs) < 4
     done = run(root, *asked, "--resume")
     assert done.code == 0, done.err
     record = pairs_file.read(out)
-    assert len(record.pairs) == 3
+    assert len(record.pairs) == 4
     assert record.pairs[: len(kept.pairs)] == kept.pairs
-    assert not (root / ".gradrace" / "base").exists()
     assert len(git(root, "worktree", "list").splitlines()) == 1
     # Another head is another comparison.
-    commit(root, SLOW)
+    commit(root, {"src/thing.py": TWICE})
     done = run(root, *asked, "--resume")
     assert done.code == 3
     assert "--resume: " in done.err
     assert pairs_file.read(out) == record
     # Without --resume the file is kept beside the new one.
-    done = run(root, *asked[:-4], "--pairs", "1", *asked[-2:])
-    assert done.code == 0, done.err
+    measured(root, "--base", "main", "--pairs", "1")
     assert pairs_file.read(out.with_name("pairs.json.previous")) == record
 
 
 def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
-    first = start(root, "--base", "main", *PROBE, "--pairs", "1", "--out", str(tmp_path / "one.json"))
-    holder = root / ".gradrace" / "lock.pid"
+    first = start(root, "--base", "main", "--pairs", "2", "--out", str(tmp_path / "one.json"))
     deadline = time.monotonic() + 300
-    while not (holder.exists() and holder.read_text()) and time.monotonic() < deadline:
+    while not list((tmp_path / "cache").glob("gradrace/*/lock.pid")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    second = run(root, "--base", "main", *PROBE, "--out", str(tmp_path / "two.json"))
+    second = run(root, "--base", "main", "--out", str(tmp_path / "two.json"))
     assert second.code == 3
     assert "expected no other gate" in second.err
     _, err = first.communicate()
@@ -301,14 +342,17 @@ def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
         (("--base", "--upload-pack=x"), "--base: expected a branch, a tag or a commit"),
         (("--base", "$(touch x)"), "--base: expected a branch, a tag or a commit"),
         (("--base", "main", "--head", "`touch x`"), "--head: expected a branch, a tag or a commit"),
-        (("--base", "main", "--impl", "nump"), "'--impl': expected one of"),
         (("--base", "main", "--budget", "0"), "'--budget': expected a positive number"),
         (("--base", "main", "--budget", "inf"), "'--budget': expected a positive number"),
         (("--base", "main", "--target", "inf"), "minimum effect and target: expected"),
-        (("--base", "main", "--impl", "/probe.py:Probe"), "expected a file of the repository"),
-        (("--base", "main", "--impl", "../probe.py:Probe"), "expected a file of the repository"),
         (("--base", "main", "--minimum-effect", "6"), "minimum effect"),
         (("--base", "main", "--out", "/dev/null/pairs.json"), "'--out': expected a place"),
+        (("--base", "main", "--config", "nowhere.toml"), "--config: expected a TOML file"),
+        (("--base", "main", "--repo", "/nowhere"), "'--repo'"),
+        (("--base", "main", "--repo", "/dev"), "expected a Git repository"),
+        (("--base", "main", "--requirements", "../x.txt"), "expected a path from the root"),
+        (("--base", "main", "--", "/tests"), "expected paths from the root"),
+        (("--base", "main", "--", "../tests"), "expected paths from the root"),
     ],
 )
 def test_wrong_usage_has_a_status_of_its_own(root: Path, arguments: tuple[str, ...], reason: str) -> None:
@@ -320,80 +364,45 @@ def test_wrong_usage_has_a_status_of_its_own(root: Path, arguments: tuple[str, .
 
 
 def test_changes_that_are_not_committed_are_refused(root: Path) -> None:
-    (root / "impls" / "loops.py").write_text("")
+    (root / "src" / "thing.py").write_text("")
     done = run(root, "--base", "main")
     assert done.code == 3
     assert "expected a clean working tree" in done.err
-    assert "impls/loops.py" in done.err
+    assert "src/thing.py" in done.err
 
 
-@pytest.mark.parametrize("out", ["pairs.json", "new/pairs.json"])
-def test_a_gates_own_file_does_not_stop_it_from_going_on(root: Path, out: str) -> None:
-    asked = ("--base", "main", *PROBE, "--pairs", "1", "--out", out)
-    for more in ((), (), ("--resume",)):  # the second one puts the first one's file aside
-        done = run(root, *asked, *more)
-        assert done.code == 0, done.err
-
-
-def test_implementations_from_elsewhere_are_no_answer(root: Path) -> None:
-    with (root / "impls" / "__init__.py").open("a") as file:
-        file.write("\n__file__ = '/elsewhere/impls/__init__.py'\n")
-    commit(root, PROBE_FILE)
-    done = run(root, "--base", "main~1", *PROBE)
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            ("--", "-k", "nothing_of_that_name"),
+            "expected tests that use pytest-benchmark's `benchmark` fixture",
+        ),
+        (("--", "--no-such-option"), "unrecognized arguments: --no-such-option"),
+        (("--", "no_such_folder"), "file or directory not found: no_such_folder"),
+    ],
+)
+def test_a_suite_that_has_nothing_to_measure_is_no_answer(
+    root: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    done = run(root, "--base", "main", "--out", str(root.parent / "pairs.json"), *arguments)
     assert done.code == 2
-    assert "head runs the implementations in /elsewhere" in done.err
+    assert reason in done.err
+    assert "Traceback" not in done.err
 
 
-def test_a_mistake_of_ours_does_not_read_as_a_slowdown(root: Path) -> None:
-    file = root / "benchmarks" / "gate" / "worktrees.py"
-    file.write_text(file.read_text() + "\n\ndef repository(folder):\n    raise KeyError(folder)\n")
-    done = run(root, "--base", "main")
+def test_a_commit_whose_install_fails_is_no_answer(root: Path, tmp_path: Path) -> None:
+    commit(root, {"pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'nothing_here'\n"})
+    command = [*foreign.GATE, "--repo", str(root), "--base", "main", "--out", str(tmp_path / "pairs.json")]
+    done = foreign.ended(command, root)
     assert done.code == 2
-    assert "KeyError" in done.err
+    assert "the environment of base could not be built" in done.err
+    assert git(root, "status", "--porcelain") == ""
 
 
-def test_a_commit_whose_install_fails_is_no_answer(root: Path) -> None:
-    (root / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'nothing_here'\n")
-    commit(root, PROBE_FILE)
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "gate", "run", "--base", "main"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "the environment of base could not be built" in done.stderr
-    assert not (root / ".gradrace" / "base").exists()
-
-
-def test_head_files_that_cannot_be_run_are_no_answer(root: Path) -> None:
-    (root / "benchmarks" / "gate" / "watched.py").write_text(
-        "raise RuntimeError('a benchmark file that fails')\n"
-    )
-    commit(root, PROBE_FILE)
-    done = run(root, "--base", "main~1")
-    assert done.code == 2
-    assert "a benchmark file that fails" in done.err
-
-
-def test_no_benchmark_is_blamed_for_what_stops_all_of_them(root: Path) -> None:
-    with (root / "benchmarks" / "measure" / "threads.py").open("a") as file:
-        file.write("\n\ndef threads_in_force():\n    raise RuntimeError('no thread pools')\n")
-    commit(root, PROBE_FILE)
-    done = run(root, "--base", "main~1", *PROBE)
-    assert done.code == 2
-    assert "no thread pools" in done.err
-    assert "lost: " not in done.err
-
-
-def test_a_base_that_lacks_what_heads_benchmarks_need_cannot_be_compared(root: Path) -> None:
-    (root / "impls" / "__init__.py").write_text("from impls.registry import load, names\n")
-    commit(root, PROBE_FILE)
-    shutil.copy(ROOT / "impls" / "__init__.py", root / "impls")
-    commit(root, PROBE_FILE)
-    done = run(root, "--base", "main~1", *PROBE)
-    assert done.code == 2
-    assert "base cannot be compared, as it cannot run head's benchmark files" in done.err
-    assert "cannot import name" in done.err
+def test_a_place_without_space_is_no_answer(root: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists() or os.geteuid() != 0:
+        pytest.skip("needs /dev/full")
+    done = run(root, "--base", "main", "--pairs", "1", "--out", "/dev/full")
+    assert done.code in (2, 3)
     assert "Traceback" not in done.err

@@ -8,14 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.gate.decision import BOUND, FLAG, BenchmarkState, Rule, decide, interval
+from benchmarks.gate.decision import (
+    BOUND,
+    FLAG,
+    RULES,
+    Decision,
+    MeasureState,
+    Pair,
+    Rule,
+    Scale,
+    decide,
+    interval,
+)
 
-RULE = Rule()
+RULE = RULES["median"]
 NAMES = tuple(f"b{k}" for k in range(12))
+Row = dict[str, float]
 
 
 def slowdown(share: float) -> float:
     return math.log1p(share)
+
+
+def medians(
+    pairs: Sequence[Row], gated: Sequence[str] = NAMES, controls: Sequence[str] = (), rule: Rule = RULE
+) -> Decision:
+    """The decision where the median is all that is judged."""
+    found: list[Pair] = [{name: {"median": d} for name, d in pair.items()} for pair in pairs]
+    return decide(found, {name: {"median": rule} for name in gated}, controls)
 
 
 def rows(*columns: Sequence[float]) -> list[dict[str, float]]:
@@ -23,14 +43,14 @@ def rows(*columns: Sequence[float]) -> list[dict[str, float]]:
     return [dict(zip(NAMES, row, strict=False)) for row in zip(*columns, strict=True)]
 
 
-def finding(differences: Sequence[float], gated: tuple[str, ...] = NAMES) -> BenchmarkState:
-    return decide(rows(differences), gated, (), RULE).benchmarks["b0"]
+def finding(differences: Sequence[float], gated: tuple[str, ...] = NAMES) -> MeasureState:
+    return medians(rows(differences), gated).benchmarks["b0"].measures["median"]
 
 
 def test_without_pairs_nothing_is_known() -> None:
-    decision = decide([], NAMES, ("c",), RULE)
+    decision = medians([], NAMES, ("c",))
     assert {f.outcome for f in decision.benchmarks.values()} == {"inconclusive"}
-    assert decision.to_measure == NAMES
+    assert tuple(decision.to_measure) == NAMES
     assert decision.controls == {"c": "inconclusive"}
     assert not decision.controls_settled
 
@@ -87,31 +107,31 @@ def test_a_confirmed_slowdown_lowers_the_bar_of_the_others() -> None:
     # b1 is flagged at 12 / FLAG = 30 alone, and at 11 / FLAG = 27.5 once b0 is confirmed.
     share = [slowdown(0.1)] * 12
     evidence = (1 + 0.9) ** 5 * 1.15  # 28.5
-    bet = RULE.width * 0.15 / 0.9
+    bet = Scale.of("median", RULE).width * 0.15 / 0.9
     other = [slowdown(0.1)] * 5 + [slowdown(0.02) + bet] + [slowdown(0.02)] * 6
     assert 11 / FLAG < evidence < 12 / FLAG
-    assert not decide(rows(share[:11], other[:11]), NAMES, (), RULE).benchmarks["b1"].flagged
-    assert decide(rows(share, other), NAMES, (), RULE).benchmarks["b1"].flagged
+    assert not medians(rows(share[:11], other[:11])).benchmarks["b1"].measures["median"].flagged
+    assert medians(rows(share, other)).benchmarks["b1"].measures["median"].flagged
 
 
 def test_a_control_that_moves_ends_the_gate_whatever_the_benchmarks_say() -> None:
     pairs = [{"b0": slowdown(0.1), "c": -slowdown(0.1)} for _ in range(20)]
-    decision = decide(pairs, ("b0",), ("c",), RULE)
+    decision = medians(pairs, ("b0",), ("c",))
     assert decision.controls == {"c": "moved"}
     assert decision.controls_settled
-    assert decision.to_measure == ()
+    assert decision.to_measure == {}
     assert decision.benchmarks["b0"].outcome == "inconclusive"
 
 
 def test_a_steady_control_is_still_watched() -> None:
     pairs = [{"c": 0.0}] * 6
-    assert decide(pairs, (), ("c",), RULE).controls == {"c": "steady"}
-    assert decide(pairs + [{"c": 0.2}] * 20, (), ("c",), RULE).controls == {"c": "moved"}
+    assert medians(pairs, (), ("c",)).controls == {"c": "steady"}
+    assert medians(pairs + [{"c": 0.2}] * 20, (), ("c",)).controls == {"c": "moved"}
 
 
 def test_a_benchmark_without_readings_stays_open() -> None:
-    decision = decide(rows([0.0] * 10), NAMES[:2], (), RULE)
-    assert decision.to_measure == ("b1",)
+    decision = medians(rows([0.0] * 10), NAMES[:2])
+    assert decision.to_measure == {"b1": ("median",)}
 
 
 @pytest.mark.parametrize(("least", "most"), [(-0.01, 0.05), (0.05, 0.05), (0.1, 0.05), (math.nan, 0.05)])
@@ -133,7 +153,7 @@ def test_more_pairs_never_change_what_was_decided(series: list[float], length: i
 @given(differences)
 def test_the_verdict_agrees_with_the_printed_interval(series: list[float]) -> None:
     found = finding(series)
-    low, high = interval(series[found.first : found.last], RULE)
+    low, high = interval(series[found.first : found.last], "median", RULE)
     if found.outcome == "slower":
         assert low >= 1.02 * (1 - 1e-9)
     elif found.outcome in ("same", "faster"):
@@ -143,16 +163,16 @@ def test_the_verdict_agrees_with_the_printed_interval(series: list[float]) -> No
 
 @given(differences, st.floats(-0.5, 0.5, allow_nan=False))
 def test_the_interval_moves_with_the_differences(series: list[float], shift: float) -> None:
-    low, high = interval(series, RULE)
-    moved_low, moved_high = interval([d + shift for d in series], RULE)
+    low, high = interval(series, "median", RULE)
+    moved_low, moved_high = interval([d + shift for d in series], "median", RULE)
     assert moved_low == pytest.approx(low * math.exp(shift), rel=1e-6)
     assert moved_high == pytest.approx(high * math.exp(shift), rel=1e-6)
 
 
 @given(differences)
 def test_base_and_head_change_places_in_the_interval(series: list[float]) -> None:
-    low, high = interval(series, RULE)
-    swapped_low, swapped_high = interval([-d for d in series], RULE)
+    low, high = interval(series, "median", RULE)
+    swapped_low, swapped_high = interval([-d for d in series], "median", RULE)
     assert swapped_low == pytest.approx(1 / high, rel=1e-6)
     assert swapped_high == pytest.approx(1 / low if low else math.inf, rel=1e-6)
 
@@ -177,7 +197,7 @@ def families(count: int, effects: Sequence[float], spread: float, pairs: int, se
                     for name, effect in zip(NAMES, effects, strict=True)
                 }
             )
-        found = decide(series, NAMES, (), RULE).benchmarks
+        found = medians(series).benchmarks
         alarms += any(state.outcome == "slower" for state in found.values())
     return alarms
 
@@ -201,6 +221,6 @@ def test_the_bounds_hold_at_every_moment() -> None:
     missed = 0
     for _ in range(200):
         series = [0.01 * student(rng) for _ in range(30)]
-        seen = (interval(series[:n], RULE) for n in range(1, 31))
+        seen = (interval(series[:n], "median", RULE) for n in range(1, 31))
         missed += any(not low <= 1 <= high for low, high in seen)
     assert missed <= 2 * BOUND * 200 + 3 * math.sqrt(2 * BOUND * 200)

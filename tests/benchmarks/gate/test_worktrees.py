@@ -1,4 +1,4 @@
-"""Two commits side by side: refs, locks, worktrees, environments."""
+"""Two commits side by side: refs, locks, worktrees, and whose files lie in them."""
 
 import os
 import subprocess
@@ -9,53 +9,9 @@ import pytest
 
 from benchmarks.gate import worktrees
 from benchmarks.gate.errors import NoAnswer, Refusal
-from benchmarks.gate.turns import SIDES
+from benchmarks.gate.sides import SIDES
 from benchmarks.record.pairs_file import Side
-
-# A build backend of a few lines, so that nothing is fetched: its editable wheel names the worktree.
-BACKEND = """
-import pathlib, zipfile
-
-def build_editable(directory, config_settings=None, metadata_directory=None):
-    assert "fails = true" not in pathlib.Path("pyproject.toml").read_text()
-    name = "probe-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(pathlib.Path(directory) / name, "w") as wheel:
-        wheel.writestr("probe.pth", str(pathlib.Path.cwd()) + chr(10))
-        info = "probe-1.0.dist-info/"
-        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: probe\\nVersion: 1.0\\n")
-        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr(info + "RECORD", "")
-    return name
-"""
-
-PROJECT = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-
-[project]
-name = "probe"
-version = "1.0"
-
-"""
-
-
-def git(root: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.hooksPath=/dev/null"]
-    command = ["git", "-C", str(root), *identity, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def commit(root: Path, **files: str) -> str:
-    """Commit so named files, with `__` for a slash and `_` for a dot; returns the hash."""
-    for name, content in files.items():
-        path = root / name.replace("__", "/").replace("_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "a change")
-    return git(root, "rev-parse", "HEAD")
+from tests.benchmarks.gate.foreign import commit, git
 
 
 @pytest.fixture
@@ -63,14 +19,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch", "main")
-    commit(
-        folder,
-        _gitignore=".gradrace/\n",
-        backend_py=BACKEND,
-        pyproject_toml=PROJECT,
-        impls__implementation_py="speed = 1\n",
-        benchmarks__only_py="in = 'base'\n",
-    )
+    commit(folder, {"impls/implementation.py": "speed = 1\n", "tests/test_only.py": "in = 'base'\n"})
     return folder
 
 
@@ -86,7 +35,7 @@ def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
 def test_branches_tags_and_revisions_name_commits(root: Path) -> None:
     first = git(root, "rev-parse", "HEAD")
     git(root, "tag", "v1.0")
-    second = commit(root, impls__implementation_py="speed = 2\n")
+    second = commit(root, {"impls/implementation.py": "speed = 2\n"})
     assert worktrees.commit(root, "--base", "v1.0") == first
     assert worktrees.commit(root, "--base", "main~1") == first
     assert worktrees.commit(root, "--base", first[:10]) == first
@@ -143,15 +92,15 @@ HOLDER = """
 import sys
 from pathlib import Path
 from benchmarks.gate import worktrees
-with worktrees.lock(Path(sys.argv[1])):
+with worktrees.lock(Path(sys.argv[1]), Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def test_two_gates_at_once_are_refused_and_a_dead_one_holds_nothing(root: Path) -> None:
+def test_two_gates_at_once_are_refused_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(root)],
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
@@ -160,145 +109,121 @@ def test_two_gates_at_once_are_refused_and_a_dead_one_holds_nothing(root: Path) 
     assert holder.stdout is not None
     with holder.stdin, holder.stdout:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(Refusal, match=f"process id {holder.pid}"), worktrees.lock(root):
+        with pytest.raises(Refusal, match=f"process id {holder.pid}"), worktrees.lock(tmp_path, tmp_path):
             pytest.fail("the lock was given twice")
         holder.kill()
         holder.wait()
-    with worktrees.lock(root):
+    with worktrees.lock(tmp_path, tmp_path):
         pass
 
 
-def test_each_side_has_its_commit_and_both_have_heads_benchmarks(root: Path) -> None:
+def test_the_state_of_two_repositories_lies_apart_and_outside_of_both(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    one, two = worktrees.state(root), worktrees.state(tmp_path / "other" / "repository")
+    assert one != two
+    assert one.is_dir()
+    assert not one.is_relative_to(root)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    with pytest.raises(Refusal, match="set XDG_CACHE_HOME"):
+        worktrees.state(root)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder
+
+
+def test_each_side_has_its_commit(root: Path, state: Path) -> None:
     base = git(root, "rev-parse", "HEAD")
-    (root / "benchmarks" / "only.py").unlink()
-    head = commit(root, impls__implementation_py="speed = 2\n", benchmarks__other_py="in = 'head'\n")
-    with worktrees.worktrees(root, {"base": base, "head": head}) as folders:
+    head = commit(root, {"impls/implementation.py": "speed = 2\n"})
+    with worktrees.worktrees(root, state, {"base": base, "head": head}) as folders:
         assert [(folders[side] / "impls" / "implementation.py").read_text() for side in SIDES] == [
             "speed = 1\n",
             "speed = 2\n",
         ]
-        for folder in folders.values():
-            assert [file.name for file in (folder / "benchmarks").iterdir()] == ["other.py"]
         assert len({len(str(folder)) for folder in folders.values()}) == 1
     assert not any(folder.exists() for folder in folders.values())
     assert len(git(root, "worktree", "list").splitlines()) == 1
     assert git(root, "status", "--porcelain") == ""
 
 
-def test_worktrees_of_a_killed_gate_are_replaced(root: Path) -> None:
+def test_either_sides_files_can_lie_in_both_worktrees(root: Path, state: Path) -> None:
     base = git(root, "rev-parse", "HEAD")
-    head = commit(root, impls__implementation_py="speed = 2\n")
+    head = commit(root, {"tests/test_only.py": "in = 'head'\n", "tests/test_new.py": "new\n"})
+    commits: dict[Side, str] = {"base": base, "head": head}
+    files = worktrees.differing(root, commits, ["tests/test_only.py", "tests/test_new.py", "nowhere.py"])
+    assert files == ("tests/test_new.py", "tests/test_only.py")
+    assert worktrees.differing(root, commits, ["tests"]) == files
+    assert worktrees.differing(root, commits, ["impls", "conftest.py"]) == ()
+    with worktrees.worktrees(root, state, commits) as folders:
+        for whose in ("head", "base", "head"):
+            worktrees.lay(folders.values(), commits[whose], files)
+            for folder in folders.values():
+                assert (folder / "tests" / "test_only.py").read_text() == f"in = '{whose}'\n"
+                assert (folder / "tests" / "test_new.py").exists() == (whose == "head")
+
+
+def test_worktrees_of_a_killed_gate_are_replaced(root: Path, state: Path) -> None:
+    base = git(root, "rev-parse", "HEAD")
+    head = commit(root, {"impls/implementation.py": "speed = 2\n"})
     # What a gate that is killed leaves: its worktrees, still known to Git, one of them damaged.
     for side in SIDES:
-        git(root, "worktree", "add", "--detach", str(root / ".gradrace" / side), head)
-    (root / ".gradrace" / "base" / ".git").unlink()
-    with worktrees.worktrees(root, {"base": base, "head": head}) as folders:
+        git(root, "worktree", "add", "--detach", str(state / side), head)
+    (state / "base" / ".git").unlink()
+    with worktrees.worktrees(root, state, {"base": base, "head": head}) as folders:
         assert (folders["base"] / "impls" / "implementation.py").read_text() == "speed = 1\n"
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
 
-def test_no_hook_of_the_repository_is_run(root: Path, tmp_path: Path) -> None:
+def test_no_hook_of_the_repository_is_run(root: Path, state: Path, tmp_path: Path) -> None:
     hook = root / ".git" / "hooks" / "post-checkout"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     hook.chmod(0o755)
     head = git(root, "rev-parse", "HEAD")
-    with worktrees.worktrees(root, {"base": head, "head": head}):
+    with worktrees.worktrees(root, state, {"base": head, "head": head}):
         pass
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_head_without_benchmarks_gives_no_answer(root: Path) -> None:
-    base = git(root, "rev-parse", "HEAD")
-    git(root, "rm", "-r", "--quiet", "benchmarks")
-    head = commit(root)
-    with pytest.raises(NoAnswer, match="benchmarks"), worktrees.worktrees(root, {"base": base, "head": head}):
-        pytest.fail("there is nothing to measure with")
-    assert len(git(root, "worktree", "list").splitlines()) == 1
-
-
-def test_an_environment_is_built_once_for_the_same_dependencies(root: Path) -> None:
-    base = git(root, "rev-parse", "HEAD")
-    head = commit(root, impls__implementation_py="speed = 2\n")
-    with worktrees.worktrees(root, {"base": base, "head": head}) as folders:
-        pythons = worktrees.environments(root, folders, ())
-        for side, python in pythons.items():
-            seen = subprocess.run(
-                [
-                    python,
-                    "-c",
-                    "import impls.implementation as i; print(i.speed, i.__file__)",
-                ],
-                capture_output=True,
-                text=True,
-                check=True,
-                cwd=root.parent,
-                env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-            ).stdout
-            assert seen.split()[0] == {"base": "1", "head": "2"}[side]
-            assert str(folders[side]) in seen
-        built = {side: python.stat().st_ctime_ns for side, python in pythons.items()}
-    later = commit(root, impls__implementation_py="speed = 3\n")
-    with worktrees.worktrees(root, {"base": head, "head": later}) as folders:
-        pythons = worktrees.environments(root, folders, ())
-        assert {side: python.stat().st_ctime_ns for side, python in pythons.items()} == built
-
-
-def test_an_environment_is_built_anew_where_the_project_file_changed(root: Path) -> None:
-    base = git(root, "rev-parse", "HEAD")
-    with worktrees.worktrees(root, {"base": base, "head": base}) as folders:
-        worktrees.environments(root, folders, ())
-    head = commit(root, pyproject_toml=PROJECT + "[tool.backend]\nfails = true\n")
-    with (
-        worktrees.worktrees(root, {"base": base, "head": head}) as folders,
-        pytest.raises(NoAnswer, match="the environment of head could not be built"),
-    ):
-        worktrees.environments(root, folders, ())
-
-
-def test_a_commit_whose_install_fails_gives_no_answer_and_is_tried_again(root: Path) -> None:
-    base = git(root, "rev-parse", "HEAD")
-    head = commit(
-        root, backend_py="def build_editable(*arguments):\n    raise SystemExit('this cannot be built')\n"
-    )
-    with worktrees.worktrees(root, {"base": head, "head": base}) as folders:
-        for _ in range(2):
-            with pytest.raises(NoAnswer, match="the environment of base could not be built"):
-                worktrees.environments(root, folders, ())
-
-
-@pytest.mark.parametrize("content", ["not = [toml", ""])
-def test_what_an_install_depends_on_must_be_readable(root: Path, content: str, tmp_path: Path) -> None:
-    folders: dict[Side, Path] = {}
-    for side in SIDES:
-        folders[side] = tmp_path / side
-        folders[side].mkdir()
-        if content:
-            (folders[side] / "pyproject.toml").write_text(content)
-    with pytest.raises(NoAnswer, match=r"expected a pyproject\.toml"):
-        worktrees.environments(root, folders, ())
-
-
-def test_packages_that_only_head_names_are_installed_for_both(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("allowed", [True, False])
+def test_submodules_are_there_or_named(
+    root: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
 ) -> None:
-    folders: dict[Side, Path] = {}
-    for side, packages in zip(
-        SIDES, (["numpy>=2"], ["numpy>=3", "Msg.Spec[x] >= 0.19; a < '1'"]), strict=True
-    ):
-        folders[side] = root / side
-        folders[side].mkdir()
-        project = f'[project]\nname = "a"\ndependencies = {packages}\n'
-        (folders[side] / "pyproject.toml").write_text(project)
-    asked = {}
+    (tmp_path / "module").mkdir()
+    git(tmp_path / "module", "init", "--quiet")
+    commit(tmp_path / "module", {"code.py": "there = True\n"})
+    git(root, "-c", "protocol.file.allow=always", "submodule", "add", str(tmp_path / "module"), "module")
+    head = commit(root, {})
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.file.allow")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "always" if allowed else "never")
+    commits: dict[Side, str] = {"base": head, "head": head}
+    if allowed:
+        with worktrees.worktrees(root, state, commits) as folders:
+            assert (folders["head"] / "module" / "code.py").read_text() == "there = True\n"
+    else:
+        with (
+            pytest.raises(NoAnswer, match=r"base: git could not check .* out: .*module"),
+            worktrees.worktrees(root, state, commits),
+        ):
+            pytest.fail("a submodule is missing")
+    assert len(git(root, "worktree", "list").splitlines()) == 1
+    assert git(root, "status", "--porcelain") == ""
 
-    def build(_: Path, side: Side, wanted: list[str]) -> Path:
-        asked[side] = wanted
-        return Path(side)
 
-    monkeypatch.setattr(worktrees, "_environment", build)
-    worktrees.environments(root, folders, ["jax"])
-    assert asked == {
-        "base": ["--editable", f"{root}/base[jax]", "Msg.Spec[x] >= 0.19; a < '1'"],
-        "head": ["--editable", f"{root}/head[jax]"],
-    }
+def test_a_shallow_clone_compares_what_it_has_and_names_what_it_lacks(
+    root: Path, state: Path, tmp_path: Path
+) -> None:
+    first = git(root, "rev-parse", "HEAD")
+    head = commit(root, {"impls/implementation.py": "speed = 2\n"})
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{root}", str(shallow))
+    with worktrees.worktrees(shallow, state, {"base": head, "head": head}) as folders:
+        assert (folders["base"] / "impls" / "implementation.py").exists()
+    with pytest.raises(Refusal, match="fetch it first"):
+        worktrees.commit(shallow, "--base", first)

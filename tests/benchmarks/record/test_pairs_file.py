@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from benchmarks.gate.decision import Rule
+from benchmarks.gate.decision import RULES, Rule
 from benchmarks.record import pairs_file
 from benchmarks.record.documents import RecordError
-from benchmarks.record.pairs_file import CONTROL, Benchmark, Commit, Incident, Pair, Pairs, Reading
+from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pair, Pairs, Reading, Terms
 
-NUMPY = Benchmark("numpy", "digits", "gradients", 64, "float64")
-BLAS = Benchmark(CONTROL, "", "blas", 0, "float64")
+NUMPY = Benchmark("test_numpy", terms=Terms({"median": RULES["median"]}))
+HASH = Benchmark("control hash", control=True)
 
 
 def commit(ref: str) -> Commit:
-    return Commit(ref, ref * 40, {"cpu": "a CPU"}, {"numpy": "2.0"}, {"openblas": 1})
+    return Commit(ref, ref * 40, {"cpu": "a CPU"}, {"numpy": "2.0"})
 
 
 def pair(ratio: float, *benchmarks: Benchmark) -> Pair:
@@ -33,10 +33,9 @@ def example(pairs: int = 2) -> Pairs:
         base=commit("a"),
         head=commit("b"),
         settings={"here": True},
-        rule=Rule(),
-        benchmarks=(NUMPY, BLAS),
+        benchmarks=(NUMPY, HASH),
         incidents=(Incident(NUMPY.name, "head", "failed", "it raised"),),
-        pairs=tuple(pair(1.1, NUMPY, BLAS) for _ in range(pairs)),
+        pairs=tuple(pair(1.1, NUMPY, HASH) for _ in range(pairs)),
     )
 
 
@@ -75,7 +74,7 @@ def damage(document: dict[str, Any], way: str) -> None:
     elif way == "zero seconds":
         document["pairs"][1]["readings"][0]["base"][0] = 0.0
     elif way == "no rule":
-        document["rule"]["target"] = 0.001
+        document["benchmarks"][0]["terms"]["rules"]["median"]["target"] = 0.001
     elif way == "unknown side":
         document["pairs"][0]["first"] = "left"
     elif way == "another format":
@@ -112,22 +111,24 @@ def test_a_disturbance_of_both_sides_and_a_spike_of_one_make_no_difference() -> 
     base = (1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 1.0)
     head = (1.1, 1.1, 9.0, 5.5, 5.5, 5.5, 1.1)
     disturbed = dataclasses.replace(pair(1.0), readings=(Reading(NUMPY.name, 10, base, head),))
-    assert pairs_file.differences(disturbed) == {NUMPY.name: pytest.approx(math.log(1.1))}
+    assert pairs_file.differences(disturbed.readings[0])["median"] == pytest.approx(math.log(1.1))
 
 
 def test_the_difference_is_the_logarithm_of_head_over_base() -> None:
-    assert pairs_file.differences(pair(1.1, NUMPY)) == {NUMPY.name: pytest.approx(math.log(1.1))}
+    found = pairs_file.differences(pair(1.1, NUMPY).readings[0])
+    assert found["median"] == found["mean"] == pytest.approx(math.log(1.1))
 
 
-def test_controls_are_watched_and_implementations_are_gated() -> None:
-    quiet = dataclasses.replace(example(), incidents=(), pairs=(pair(1.0, NUMPY, BLAS),) * 6)
+def test_controls_are_watched_and_benchmarks_are_gated() -> None:
+    quiet = dataclasses.replace(example(), incidents=(), pairs=(pair(1.0, NUMPY, HASH),) * 6)
     decision = pairs_file.decision(quiet)
-    assert decision.controls == {BLAS.name: "steady"}
+    assert decision.controls == {HASH.name: "steady"}
     assert {name: f.outcome for name, f in decision.benchmarks.items()} == {NUMPY.name: "same"}
 
 
 def test_the_rule_of_the_file_decides() -> None:
     slow = dataclasses.replace(example(), pairs=(pair(1.1, NUMPY),) * 12)
-    lenient = dataclasses.replace(slow, rule=Rule(0.2, 0.3))
+    easy = dataclasses.replace(NUMPY, terms=Terms({"median": Rule(0.2, 0.3)}))
+    lenient = dataclasses.replace(slow, benchmarks=(easy, HASH))
     assert pairs_file.decision(slow).benchmarks[NUMPY.name].outcome == "slower"
     assert pairs_file.decision(lenient).benchmarks[NUMPY.name].outcome == "same"

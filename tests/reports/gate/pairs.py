@@ -7,11 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.gate.decision import Rule
-from benchmarks.record.pairs_file import CONTROL, Benchmark, Commit, Incident, Pair, Pairs, Reading
+from benchmarks.gate.decision import RULES
+from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pair, Pairs, Reading, Terms
 
-GATED = tuple(Benchmark(name, "digits", "gradients", 64, "float64") for name in ("loops", "numpy", "numba"))
-CONTROLS = tuple(Benchmark(CONTROL, "", kernel, 0, "float64") for kernel in ("interpreter", "blas"))
+TIMES = Terms({"median": RULES["median"]})
+"""Six pairs settle a benchmark of which only this is judged."""
+
+GATED = tuple(Benchmark(name, terms=TIMES) for name in ("loops", "numpy", "numba"))
+CONTROLS = tuple(Benchmark(f"control {kernel}", control=True) for kernel in ("interpreter", "hash"))
 MACHINE = {"cpu": "a CPU", "cores": 2}
 
 
@@ -39,6 +42,7 @@ def made(
     pairs: int = 12,
     incidents: Sequence[Incident] = (),
     head: str = "b" * 40,
+    terms: Terms = TIMES,
     **changed: Any,
 ) -> Pairs:
     """Pairs whose differences of a benchmark are its column: 0 where it has none, none after its end."""
@@ -50,19 +54,14 @@ def made(
             if i < len(column):
                 readings.append(Reading(benchmark.name, 10, (1e-3,), (1e-3 * math.exp(column[i]),)))
         rows.append(Pair("2025-01-01T00:00:00+00:00", 10.0, "base", 1, 2, 3, 4, 0.5, tuple(readings)))
-    facts: dict[str, Any] = {
-        "machine": MACHINE,
-        "versions": {"numpy": "2.0"},
-        "threads_in_force": {"cpus": 1},
-    }
+    facts: dict[str, Any] = {"machine": MACHINE, "versions": {"numpy": "2.0"}}
     given: dict[str, Any] = {
         "created": "2025-01-01T00:00:00+00:00",
         "command": "gradrace gate run --base main",
         "base": Commit("main", "a" * 40, **facts),
         "head": Commit("HEAD", head, **facts),
         "settings": {"budget": 300.0},
-        "rule": Rule(),
-        "benchmarks": (*GATED, *CONTROLS),
+        "benchmarks": (*(dataclasses.replace(each, terms=terms) for each in GATED), *CONTROLS),
         "incidents": tuple(incidents),
         "pairs": tuple(rows),
     }

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from benchmarks.gate.decision import Rule, decide
+from benchmarks.gate.decision import RULES, decide
 from benchmarks.record.pairs_file import Pairs
 from reports.gate.detectable import BLOCK, detectable, redrawn
 from tests.reports.gate import pairs as by_hand
@@ -24,28 +24,31 @@ def same(pairs: int = 40, **spreads: float) -> Pairs:
     return by_hand.made(columns, pairs, head="a" * 40)
 
 
+FAMILY = {name: {"median": RULES["median"]} for name in by_hand.names()}
+
+
 def test_the_noisier_a_benchmark_the_higher_its_minimum_detectable_effect() -> None:
-    found = detectable(same(loops=0.001, numpy=0.02, numba=0.06), by_hand.names(), Rule())
-    assert Rule().minimum_effect < found[LOOPS] < 0.05
+    found = detectable(same(loops=0.001, numpy=0.02, numba=0.06), FAMILY)
+    assert RULES["median"].minimum_effect < found[LOOPS] < 0.05
     assert found[LOOPS] < found[NUMPY] < found[NUMBA]
 
 
 def test_more_pairs_lower_the_minimum() -> None:
     record = same(numpy=0.03)
-    few, many = (detectable(record, by_hand.names(), Rule(), pairs)[NUMPY] for pairs in (14, 60))
+    few, many = (detectable(record, FAMILY, pairs)[NUMPY] for pairs in (14, 60))
     assert many < few
 
 
 def test_a_slowdown_of_the_minimum_is_detected_and_one_well_below_is_not() -> None:
     record = same(numpy=0.02)
-    minimum = detectable(record, by_hand.names(), Rule())[NUMPY]
+    minimum = detectable(record, FAMILY)[NUMPY]
     rng = random.Random(1)
 
     def found(share: float) -> float:
         count = 0
         for _ in range(200):
-            series = [{NUMPY: rng.gauss(0, 0.02) + math.log1p(share)} for _ in range(30)]
-            outcome = decide(series, by_hand.names(), (), Rule()).benchmarks[NUMPY].outcome
+            series = [{NUMPY: {"median": rng.gauss(0, 0.02) + math.log1p(share)}} for _ in range(30)]
+            outcome = decide(series, FAMILY, ()).benchmarks[NUMPY].outcome
             count += outcome == "slower"
         return count / 200
 
@@ -54,16 +57,16 @@ def test_a_slowdown_of_the_minimum_is_detected_and_one_well_below_is_not() -> No
 
 
 def test_a_benchmark_that_shows_nothing_has_no_minimum() -> None:
-    wild = detectable(same(numpy=3.0), by_hand.names(), Rule())
+    wild = detectable(same(numpy=3.0), FAMILY)
     assert wild[NUMPY] == math.inf
-    assert detectable(same(pairs=19, numpy=0.01), by_hand.names(), Rule()) == {}
+    assert detectable(same(pairs=19, numpy=0.01), FAMILY) == {}
 
 
 def test_controls_have_none_and_the_answer_repeats() -> None:
     record = same(numpy=0.02)
-    found = detectable(record, by_hand.names(), Rule())
+    found = detectable(record, FAMILY)
     assert set(found) == set(by_hand.names())
-    assert detectable(record, by_hand.names(), Rule()) == found
+    assert detectable(record, FAMILY) == found
 
 
 @pytest.mark.parametrize("length", [1, BLOCK, 30])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.gate.decision import Rule
 from benchmarks.record import race_file
 from benchmarks.record.pairs_file import Benchmark, Commit, Pair, Pairs, Reading
 from benchmarks.record.race_file import Record
@@ -83,10 +82,11 @@ def pairs(base: str = sha(1), head: str = sha(2), count: int = 3) -> Pairs:
     """Pairs of one benchmark and one control, head taking 5 % longer."""
 
     def side(ref: str, commit: str) -> Commit:
-        return Commit(ref, commit, MACHINE, {"numpy": "2.4"}, {"cpus": 1})
+        return Commit(ref, commit, MACHINE, {"numpy": "2.4"})
 
-    benchmark = Benchmark("numpy", "digits", "gradients", 128, "float64")
-    control = Benchmark("control", "", "interpreter", 1, "float64")
+    cell = {"implementation": "numpy", "workload": "digits", "phase": "gradients", "batch_size": 128}
+    benchmark = Benchmark("numpy gradients m=128 float64", params={**cell, "dtype": "float64"})
+    control = Benchmark("control interpreter", control=True)
     turns = tuple(1e-4 * (1 + k / 100) for k in range(8))
     return Pairs(
         created="2025-01-02T03:04:05+00:00",
@@ -94,7 +94,6 @@ def pairs(base: str = sha(1), head: str = sha(2), count: int = 3) -> Pairs:
         base=side("origin/main", base),
         head=side("HEAD", head),
         settings={},
-        rule=Rule(),
         benchmarks=(benchmark, control),
         incidents=(),
         pairs=tuple(

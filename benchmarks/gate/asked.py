@@ -1,0 +1,73 @@
+"""What a gate is asked for: by the command line, and by the settings of the commits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.gate import worktrees
+from benchmarks.gate.errors import Refusal
+from benchmarks.gate.settings import PLACE, Settings, of_commit, of_file
+from benchmarks.record.pairs_file import Benchmark, Side
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What the command line has; what it has not is None, or empty."""
+
+    arguments: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    minimum_effect: float | None = None
+    target: float | None = None
+    budget: float | None = None
+
+
+def commits(root: Path, *, base: str, head: str, out: Path) -> dict[Side, str]:
+    """The commits of both sides; raises Refusal for refs that name none, and for changes in the tree."""
+    found: dict[Side, str] = {
+        "base": worktrees.commit(root, "--base", base),
+        "head": worktrees.commit(root, "--head", head),
+    }
+    if head == "HEAD":
+        worktrees.check_clean(root, besides=out)
+    return found
+
+
+def settings(
+    root: Path, commits: Mapping[Side, str], given: Given, config: Path | None, say: Callable[[str], None]
+) -> Settings:
+    """The settings in force: the command line's before those of `config`, or of base, so that no head can
+    lower its own bar; of head where base has none at all. Raises Refusal for what is wrong in any of them.
+    """
+    if config is not None:
+        found = of_file(config)
+    else:
+        found, heads = of_commit(root, commits["base"]), of_commit(root, commits["head"])
+        if found == Settings():
+            found = heads
+        elif heads != found:
+            say(f"{PLACE}: base's settings are in force; head's, which differ, are once it is base")
+    changed = {name: value for name, value in dataclasses.asdict(given).items() if value not in (None, ())}
+    paths = [argument.partition("::")[0] for argument in given.arguments if not argument.startswith("-")]
+    if not any((root / path).exists() for path in paths):  # options alone: of the paths that are set
+        changed["arguments"] = (*found.arguments, *given.arguments)
+    found = msgspec.structs.replace(found, **changed)
+    for argument in found.arguments:
+        path = Path(argument.partition("::")[0])
+        if path.is_absolute() or ".." in path.parts:
+            raise Refusal(
+                "expected paths from the root of the repository, as each side runs its own files; "
+                f"got {argument!r}"
+            )
+    for path in map(Path, found.requirements):
+        if path.is_absolute() or ".." in path.parts:
+            raise Refusal(
+                f"--requirements: expected a path from the root of the repository, got {str(path)!r}"
+            )
+    found.terms(Benchmark("any"))
+    return found

@@ -1,0 +1,156 @@
+"""What a project asks of its gate: `[tool.gradrace.gate]` of its pyproject.toml."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.gate.decision import RULES, Measure, Rule
+from benchmarks.gate.errors import Refusal
+from benchmarks.record.git import GitError, git
+from benchmarks.record.pairs_file import Benchmark, Terms
+
+PLACE = "[tool.gradrace.gate]"
+
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+class _Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, frozen=True):
+    """A table whose keys have hyphens."""
+
+
+class Thresholds(_Table, frozen=True):
+    """Both in percent: slower is slower by more than the one, the same is slower by less than the other."""
+
+    minimum_effect: float | None = None
+    target: float | None = None
+
+
+class Special(_Table, frozen=True):
+    """What is asked of the benchmarks whose names match a pattern, or that are in a group."""
+
+    match: str | None = None
+    group: str | None = None
+    minimum_effect: float | None = None
+    target: float | None = None
+    mean: Thresholds = Thresholds()
+    tail: Thresholds = Thresholds()
+    processes: Thresholds = Thresholds()
+    first_call: Thresholds = Thresholds()
+    memory: Thresholds = Thresholds()
+    without: tuple[Measure, ...] = ()
+    at_most: str | None = None
+    speedup: float = 1.0
+    fail_on_improvement: bool = False
+    informational: bool = False
+
+
+class Settings(_Table, frozen=True):
+    """What is in force unless the command line has something else."""
+
+    arguments: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    suite: tuple[str, ...] = ()
+    minimum_effect: float = 2.0
+    target: float = 5.0
+    budget: float = 300.0
+    benchmarks: tuple[Special, ...] = ()
+
+    def terms(self, benchmark: Benchmark) -> Terms:
+        """What is asked of a benchmark: the last table that it matches counts, key by key."""
+        rules = {**RULES, "median": self._rule("median", self.minimum_effect, self.target)}
+        found: dict[str, Any] = {}
+        for special in self.benchmarks:
+            if not _matches(special, benchmark):
+                continue
+            asked = {"median": Thresholds(special.minimum_effect, special.target)}
+            for measure in rules:
+                own = asked.get(measure) or getattr(special, measure.replace(" ", "_"))
+                was = rules[measure]
+                rules[measure] = self._rule(
+                    measure,
+                    100 * was.minimum_effect if own.minimum_effect is None else own.minimum_effect,
+                    100 * was.target if own.target is None else own.target,
+                )
+            rules = {measure: rule for measure, rule in rules.items() if measure not in special.without}
+            if special.at_most is not None:
+                found["at_most"] = seconds(special.at_most)
+            if special.speedup != 1.0:
+                found["speedup"] = special.speedup
+            found["fail_on_improvement"] = special.fail_on_improvement or found.get(
+                "fail_on_improvement", False
+            )
+            found["informational"] = special.informational or found.get("informational", False)
+        return Terms(rules=rules, **found)
+
+    @staticmethod
+    def _rule(measure: str, minimum_effect: float, target: float) -> Rule:
+        try:
+            return Rule(minimum_effect / 100, target / 100)
+        except ValueError as error:
+            raise Refusal(f"{PLACE}: {measure}: {error} (as shares)") from error
+
+
+def _matches(special: Special, benchmark: Benchmark) -> bool:
+    named = special.match is None or fnmatch.fnmatchcase(benchmark.name, special.match)
+    return named and special.group in (None, benchmark.group)
+
+
+def seconds(text: str) -> float:
+    """The seconds of a time like "20 ms"; raises Refusal for anything else."""
+    match = re.fullmatch(r"\s*([0-9.e+-]+)\s*(s|ms|us|ns)\s*", text)
+    try:
+        found = float(match[1]) * UNITS[match[2]] if match else math.nan
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise Refusal(f'{PLACE}: at-most: expected a time like "20 ms" (s, ms, us, ns), got {text!r}')
+    return found
+
+
+def parse(content: str, place: str) -> Settings:
+    """The settings in the text of a pyproject.toml; raises Refusal for what is none."""
+    try:
+        tables: Mapping[str, Any] = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise Refusal(f"{place}: expected TOML, got: {error}") from error
+    asked = tables.get("tool", {}).get("gradrace", {}).get("gate", {})
+    try:
+        found = msgspec.convert(asked, Settings)
+    except msgspec.ValidationError as error:
+        raise Refusal(f"{place}: {PLACE}: {error}") from error
+    for special in found.benchmarks:
+        if special.match is None and special.group is None:
+            raise Refusal(f"{place}: {PLACE}: benchmarks: expected `match` or `group` in each, got neither")
+        if not 0 < special.speedup < math.inf:
+            raise Refusal(f"{place}: {PLACE}: speedup: expected a positive number, got {special.speedup:g}")
+        if special.at_most is not None:
+            seconds(special.at_most)
+    found.terms(Benchmark("any"))  # its thresholds are checked before any work
+    return found
+
+
+def of_commit(root: Path, commit: str) -> Settings:
+    """The settings of a commit: those of no pyproject.toml are all defaults."""
+    try:
+        content = git(root, "show", f"{commit}:pyproject.toml")
+    except GitError:
+        content = ""
+    return parse(content, f"pyproject.toml of {commit[:10]}")
+
+
+def of_file(path: Path) -> Settings:
+    """The settings in a file; raises Refusal where it cannot be read."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(f"--config: expected a TOML file, got {path}: {error}") from error

@@ -1,0 +1,250 @@
+"""A side of a pair: a fresh process of its commit, which runs the suite under the gate's orders.
+
+What it is ordered to do and what it answers is told by `benchmarks.gate.injected`, which runs there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from benchmarks.gate.errors import NoAnswer
+from benchmarks.measure.process import Child, Message, ProcessError, Silent, environment
+from benchmarks.record.pairs_file import Incident, Side
+
+SIDES: tuple[Side, Side] = ("base", "head")
+
+PLUGIN = "gradrace_gate_injected"
+"""The name of our plugin in their processes, which nothing of theirs has."""
+
+COLLECT_SECONDS = 300.0
+"""A suite that takes longer to be collected hangs."""
+
+ANSWER_SECONDS = 120.0
+"""A test that takes longer to come to its benchmark, a turn, or a test's end hangs."""
+
+
+class Order(Message):
+    """What a process is to do."""
+
+
+class Run(Order):
+    """Run these controls, and then these benchmarks in this order, their turns on this CPU."""
+
+    cpu: int
+    controls: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+
+
+class Settle(Order):
+    """Warm the benchmark up; answered by `Timed`."""
+
+
+class TakeTurn(Order):
+    """Take a turn of so many calls; answered by `Timed`."""
+
+    calls: int
+
+
+class Trace(Order):
+    """Trace the memory of so many calls; answered by `Traced`."""
+
+    calls: int
+
+
+class Leave(Order):
+    """Let the test go on to its end; answered by `Finished`."""
+
+
+class Answer(Message):
+    """What has been done."""
+
+
+class Found(Message):
+    """A benchmark that is there."""
+
+    name: str
+    group: str
+    params: dict[str, Any]
+    file: str
+
+
+class Collected(Answer):
+    """A suite: its benchmarks, those that cannot be timed (and why), and what could not be collected (and
+    why); the versions of all that is installed.
+    """
+
+    benchmarks: tuple[Found, ...]
+    left_out: dict[str, str]
+    broken: dict[str, str]
+    versions: dict[str, str]
+
+
+class Reached(Answer):
+    """A test has called its benchmark, which bears so many rounds at most (None: any number)."""
+
+    benchmark: str
+    rounds: int | None
+
+
+class Timed(Answer):
+    """Seconds of one call."""
+
+    seconds: float
+
+
+class Traced(Answer):
+    """The most bytes that the calls held at a time."""
+
+    bytes: int
+
+
+class Finished(Answer):
+    """A test has ended."""
+
+    benchmark: str
+    status: Literal["passed", "failed", "skipped"]
+    reason: str
+
+
+class Ended(Answer):
+    """All benchmarks are done; `foreign` are files that do not belong to the side, and were loaded."""
+
+    foreign: tuple[str, ...]
+
+
+A = TypeVar("A", bound=Answer)
+
+
+class Lost(Exception):
+    """A process that ended or fell silent in the middle of a benchmark, which is lost, and so is the pair."""
+
+    def __init__(self, incident: Incident) -> None:
+        super().__init__(incident.reason)
+        self.incident = incident
+
+
+class Left(Exception):
+    """A test that came to its end before it was let go."""
+
+    def __init__(self, side: Side, finished: Finished) -> None:
+        super().__init__(finished.reason)
+        self.side = side
+        self.finished = finished
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A side: the worktree of its commit, the Python that runs it, and the arguments of its pytest.
+
+    `path` are folders that come first on the path of that Python, `elsewhere` those that it must load nothing
+    from, and `plugin` is the folder of our plugin.
+    """
+
+    side: Side
+    python: Path
+    worktree: Path
+    arguments: tuple[str, ...]
+    path: tuple[Path, ...]
+    elsewhere: tuple[Path, ...]
+    plugin: Path
+
+
+class SideProcess:
+    """pytest in the worktree of a side, with numba's cache empty; a context manager.
+
+    Where it fails the benchmark that it was busy with is lost (Lost); where it was busy with none, there is
+    no answer (NoAnswer).
+    """
+
+    def __init__(self, place: Place, hash_seed: int, padding: int) -> None:
+        self.place = place
+        self.busy_with: str | None = None
+        self._inside = False  # a benchmark that takes orders
+        self.cache = place.plugin / f"numba-{place.side}"
+        shutil.rmtree(self.cache, ignore_errors=True)
+        command = [str(place.python), "-m", "pytest", "-p", PLUGIN, f"--rootdir={place.worktree}"]
+        command += ["--continue-on-collection-errors", *place.arguments]
+
+        def variables(end: int) -> dict[str, str]:
+            return {
+                **environment([place.plugin, *place.path], threads=1),
+                "PYTHONHASHSEED": str(hash_seed),
+                "GRADRACE_PADDING": "x" * padding,
+                "GRADRACE_ELSEWHERE": json.dumps([str(folder) for folder in place.elsewhere]),
+                "GRADRACE_GATE": str(end),
+                "NUMBA_CACHE_DIR": str(self.cache),
+            }
+
+        self.process = Child(lambda _: command, variables, place.worktree)
+
+    def __enter__(self) -> SideProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.close()
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+    def collected(self) -> Collected:
+        """The suite, as soon as it is known."""
+        return self.receive(Collected, COLLECT_SECONDS)
+
+    def send(self, order: Order) -> None:
+        """Send an order, without waiting for its answer."""
+        with self._failures():
+            self.process.send(order)
+
+    def receive(self, kind: type[A], seconds: float = ANSWER_SECONDS) -> A:
+        """The next answer, of a kind that the last order allows; raises Left where the test has ended."""
+        with self._failures():
+            answer = self.process.receive(Answer, seconds)
+        self._inside = isinstance(answer, Reached) or (self._inside and not isinstance(answer, Finished))
+        if isinstance(answer, kind):
+            return answer
+        if isinstance(answer, Finished):
+            raise Left(self.place.side, answer)
+        raise NoAnswer(
+            f"{self.place.side}: expected the message {kind.__name__}, got {type(answer).__name__}; "
+            "more than one process answers: run pytest without workers"
+        )
+
+    def reached(self, benchmark: str) -> Reached:
+        """The benchmark, as soon as its test calls it; raises Left where it ends before."""
+        self.busy_with = benchmark
+        return self.receive(Reached)
+
+    def finished(self, benchmark: str) -> Finished:
+        """The end of a test, wherever it is: it is let go."""
+        try:
+            if not self._inside:
+                self.reached(benchmark)
+        except Left as left:
+            return left.finished
+        self.send(Leave())
+        return self.receive(Finished)
+
+    def time(self, order: Order) -> float:
+        """Seconds of one call, by an order to time it."""
+        self.send(order)
+        return self.receive(Timed).seconds
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except ProcessError as error:
+            how, _, printed = str(error).partition("; it printed: ")
+            side = self.place.side
+            if self.busy_with is None:
+                said = "\n".join(["", *printed.splitlines()[-12:]]) if printed else ""
+                raise NoAnswer(
+                    f"{side} cannot be compared, as its benchmarks cannot be collected: {how}{said}"
+                ) from error
+            reason = f"{how}: {printed.splitlines()[-1]}" if printed else how
+            status: Literal["timed out", "failed"] = "timed out" if isinstance(error, Silent) else "failed"
+            raise Lost(Incident(self.busy_with, side, status, reason)) from error

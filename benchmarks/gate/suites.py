@@ -1,0 +1,133 @@
+"""Which benchmarks are compared, by whose files: those of base and of head, where the two differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePosixPath
+
+from benchmarks.gate.errors import NoAnswer
+from benchmarks.gate.settings import Settings
+from benchmarks.gate.sides import SIDES, Collected, Found
+from benchmarks.record.pairs_file import Benchmark, Incident, Side
+
+_MARK = " (base's file)"
+"""What the name of a benchmark ends in that is taken from base's file, where head's is another."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Suites:
+    """The benchmarks of both sides; `files` are those that differ, of which each side's are used in turn.
+
+    `left_out` has the reasons why benchmarks cannot be timed, `lost` what base watched and head does not,
+    `new` what only head has.
+    """
+
+    benchmarks: tuple[Benchmark, ...]
+    files: tuple[str, ...]
+    left_out: Mapping[str, str]
+    lost: tuple[Incident, ...]
+    notes: tuple[str, ...]
+    new: frozenset[str]
+    versions: Mapping[Side, Mapping[str, str]]
+
+    @property
+    def turns(self) -> tuple[Side, ...]:
+        """Whose files the pairs use, one after the other."""
+        return ("head", "base") if self.files else ("head",)
+
+
+def node_id(benchmark: Benchmark) -> str:
+    """pytest's own name of a benchmark."""
+    return benchmark.name.removesuffix(_MARK) if benchmark.suite == "base" else benchmark.name
+
+
+def compared(
+    own: Mapping[Side, Collected],
+    crossed: Mapping[Side, Mapping[Side, Collected]],
+    files: tuple[str, ...],
+    settings: Settings,
+) -> Suites:
+    """What there is to compare; raises NoAnswer where that is nothing.
+
+    `own` is each side's suite, `crossed` has those of both sides by whose `files` they were run with, as far
+    as they can be collected with them.
+    """
+    found = {side: {benchmark.name: benchmark for benchmark in own[side].benchmarks} for side in SIDES}
+    notes = [
+        f"{side}: {file} cannot be collected: {why}"
+        for side in SIDES
+        for file, why in own[side].broken.items()
+    ]
+    if files:
+        notes.append(
+            f"{', '.join(files)}: base and head differ; both are run with base's and with head's in turn"
+        )
+    benchmarks: list[Benchmark] = []
+    left_out = {**own["base"].left_out, **own["head"].left_out}
+    lost: list[Incident] = []
+    watched = {each.file for side in SIDES for each in found[side].values()}
+    for name, each in {**found["base"], **found["head"]}.items():
+        differs = _differs(each.file, files, watched)
+        listed = _benchmark(each, settings, "head" if differs else "")
+        if name not in found["head"]:
+            why = own["head"].left_out.get(name) or own["head"].broken.get(each.file, "no such test")
+            lost.append(Incident(name, "head", "vanished", f"base watches it, and head does not: {why}"))
+        elif differs:
+            why = _missing("base", each, crossed.get("head"))
+            if name in found["base"]:
+                benchmarks.append(_benchmark(each, settings, "base"))
+                if not_there := _missing("head", each, crossed.get("base")):
+                    lost.append(Incident(benchmarks[-1].name, "head", "failed", not_there))
+                if why:  # as of a new function's benchmark in the same file; base's file has the last word
+                    notes.append(f"{name}: head's file cannot be run on base: {why}; base's is used")
+            elif why:
+                left_out[name] = f"new in head, and cannot be run on base: {why}"
+            if why:
+                continue
+        benchmarks.append(listed)
+    if not benchmarks:
+        reasons = "; ".join([*notes, *(f"{name}: {why}" for name, why in left_out.items())])
+        raise NoAnswer(
+            "expected tests that use pytest-benchmark's `benchmark` fixture, got none"
+            + (f": {reasons}" if reasons else "; name their files after --")
+        )
+    versions = {side: own[side].versions for side in SIDES}
+    new = frozenset(found["head"].keys() - found["base"].keys())
+    return Suites(tuple(benchmarks), files, left_out, tuple(lost), tuple(notes), new, versions)
+
+
+def _missing(side: Side, each: Found, collected: Mapping[Side, Collected] | None) -> str:
+    """Why a benchmark is not there on a side, with files that were laid into its worktree; "" where it is."""
+    if collected is None:
+        return "the suite cannot be collected"
+    if any(benchmark.name == each.name for benchmark in collected[side].benchmarks):
+        return ""
+    return collected[side].broken.get(each.file, "no such test")
+
+
+def _benchmark(each: Found, settings: Settings, suite: Side | str) -> Benchmark:
+    name = each.name + (_MARK if suite == "base" else "")
+    plain = Benchmark(name, each.group, each.params, suite)  # type: ignore[arg-type]
+    return dataclasses.replace(plain, terms=settings.terms(plain))
+
+
+def _differs(own: str, files: Iterable[str], watched: Collection[str]) -> bool:
+    """Whether a benchmark's own file, a conftest.py that it can see, or what the suites share differs."""
+    for file in files:
+        path = PurePosixPath(file)
+        shared = path.name != "conftest.py" or PurePosixPath(own).is_relative_to(path.parent)
+        if file == own or (file not in watched and shared):
+            return True
+    return False
+
+
+def paths(suites: Iterable[Collected], settings: Settings) -> set[str]:
+    """The files of benchmarks and their conftest.py, and what the settings name besides."""
+    found = set(settings.suite)
+    for suite in suites:
+        for benchmark in suite.benchmarks:
+            found.add(benchmark.file)
+            found |= {(parent / "conftest.py").as_posix() for parent in PurePosixPath(benchmark.file).parents}
+        found |= set(suite.broken)
+    return found
