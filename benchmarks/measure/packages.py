@@ -31,7 +31,7 @@ def needed(module: str) -> frozenset[str]:
             if top == module.partition(".")[0]:
                 left.append(imported)
             elif top not in sys.stdlib_module_names:
-                found |= set(_distributions().get(top, ()))
+                found |= _distributions(top)
     return frozenset(found - OF_THE_RACE)
 
 
@@ -49,8 +49,12 @@ def _imports(module: str) -> Iterator[str]:
 
 
 @functools.cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(metadata.packages_distributions())
+def _distributions(package: str) -> set[str]:
+    """The distributions that a package is from: the one of its name, or those that a search finds."""
+    try:
+        return {metadata.distribution(package).metadata["Name"]}
+    except metadata.PackageNotFoundError:
+        return set(metadata.packages_distributions().get(package, ()))
 
 
 def versions(distributions: Collection[str]) -> dict[str, str]:
