@@ -22,6 +22,9 @@ from reports.tables import trainings
 from reports.tables.break_even import courses
 from reports.tables.crossovers import three_sizes
 
+ARTICLE_STEPS, ARTICLE_SECONDS = 100_000, 9 * 3600.0
+"""What the article that this project began with reports of its loops."""
+
 TRAINED = ("headline", "train")
 """Phases whose cells are whole trainings: their pictures show all workloads at once."""
 
@@ -109,8 +112,10 @@ def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple
         chart = training.trainings_chart(title, where, list(names.values()), points, scale, duration)
         yield "Time to accuracy", "target", chart
     elif isinstance(steps, int):
-        totals = analysis.totals(panel)
-        yield "The whole experiment", "headline", training.headline_chart(totals, steps, where)
+        known = analysis.record.workloads[panel.workload]
+        article = ARTICLE_SECONDS if (steps, known.data) == (ARTICLE_STEPS, "digits") else None
+        chart = training.headline_chart(analysis.totals(panel), steps, where, article)
+        yield "The whole experiment", "headline", chart
     curves = []
     for each in panels:
         of_it = [training.Curve(name, "", *both) for name, both in analysis.losses(each).items()]

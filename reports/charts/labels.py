@@ -121,9 +121,9 @@ def _draw(figure: Figure, x: Sequence[float], y: Sequence[float], **style: Any) 
 
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """A row for each implementation, the first on top, with its name at the left of the axes."""
+    """A row for each implementation, the first on top, with its name, if any, at the left of the axes."""
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_yticks(range(len(names)), [plain(name, 20) for name in names], fontsize=9.0)
+    axes.set_yticks(range(len(names)), [plain(name, 20) if name else "" for name in names], fontsize=9.0)
     axes.tick_params(axis="y", length=0)
     for name, label in zip(names, axes.get_yticklabels(), strict=True):
         label.set_color(darker(look(name).colour))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reports.charts.canvas import FAINT, INK
 from reports.charts.labels import End, name_above
-from reports.style import look
+from reports.style import UNITS, look, short_duration
 
 Floats = NDArray[np.float64]
 
@@ -87,6 +87,62 @@ def bars(
         side: dict[str, Any] = {"xytext": (-5, 0), "ha": "right"} if backwards else {"xytext": (5, 0)}
         axes.annotate(text, (end, k), textcoords="offset points", va="center", fontsize=8.5, **side)
     axes.axvline(origin, color=FAINT, lw=1.0)
+
+
+def bars_to_scale(
+    axes: Axes,
+    names: Sequence[str],
+    seconds: Floats,
+    low: Floats,
+    high: Floats,
+    words: Sequence[str],
+    hollow: Sequence[bool],
+    most: float,
+) -> None:
+    """Horizontal bars on a linear axis of times from zero, the first on top, with words at their ends.
+
+    The axis reaches to `most` and leaves room for the words; bars that are longer leave it.
+    """
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    pixels = axes.get_window_extent().width
+    room = min(0.45, (6.5 * max(map(len, words), default=0) + 12) / pixels)
+    ends = np.fmax(seconds, high)[seconds <= most]
+    edge = max(most * 1.04, ends.max(initial=0.0) / (1 - room))
+    axes.set_xlim(0.0, edge)
+    unit = next(size for _, size in UNITS if size <= edge / 2)
+    ticks = np.asarray(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0.0, edge / unit)) * unit
+    axes.set_xticks(ticks[ticks <= edge * 0.97])
+    axes.xaxis.set_major_formatter(
+        ticker.FuncFormatter(lambda value, _: short_duration(value) if value else "0")
+    )
+    for k, (name, value, text, projected) in enumerate(zip(names, seconds, words, hollow, strict=True)):
+        colour = look(name).colour
+        fill, hatch = ("white", "////") if projected else (colour, None)
+        axes.barh(k, value, 0.62, color=fill, edgecolor=colour, hatch=hatch, alpha=0.9)
+        if low[k] < high[k]:
+            axes.plot([low[k], high[k]], [k, k], color=INK, lw=1.2, marker="|", ms=6)
+        at: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+        if text:
+            box = {"fc": "white", "ec": "none", "pad": 1.0}  # a mark's line passes behind it
+            end = min(max(value, np.nan_to_num(high[k])), edge)
+            axes.annotate(text, (end, k), fontsize=8.5, bbox=box, **at)
+    axes.axvline(0.0, color=FAINT, lw=1.0)
+
+
+def mark(axes: Axes, x: float, words: str) -> None:
+    """A dashed line at `x` through the axes, with words above it that end there."""
+    axes.axvline(x, color=INK, lw=1.0, ls="--")
+    axes.annotate(
+        words,
+        (x, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+    )
 
 
 def _make_room(axes: Axes, values: Floats, origin: float, longest: int) -> None:

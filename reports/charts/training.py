@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.record.statistics import Total
-from reports.charts.canvas import MARGIN, canvas, nothing, settings
+from reports.charts.canvas import MARGIN, canvas, columns, nothing, settings
 from reports.charts.labels import name_lines, name_rows
-from reports.charts.marks import Floats, bars, curve, line, ring
+from reports.charts.marks import Floats, bars_to_scale, curve, line, mark, ring
 from reports.charts.scales import logarithmic, seconds_axis
 from reports.style import digits, duration, factor, short_duration
 from reports.tables.break_even import Course, leads
@@ -117,23 +117,43 @@ def trainings_chart(
     return figure
 
 
+VISIBLE = 40
+"""A bar that is so many times shorter than the longest one can hardly be seen beside it."""
+
+
 @settings()
-def headline_chart(found: Mapping[str, Total], steps: int, where: str) -> Figure:
-    """The article's experiment: a bar an implementation, hours to seconds; hatched where projected."""
+def headline_chart(
+    found: Mapping[str, Total], steps: int, where: str, article: float | None = None
+) -> Figure:
+    """The article's experiment, to scale: a bar an implementation, hatched where projected.
+
+    Beside it the same bars magnified, where the fast ones are too short to be seen. `article`: the seconds
+    that the article reports for its loops, where this is its experiment.
+    """
     figure, axes = canvas(
         f"{steps:,} steps of training",
-        f"{where}; factors over the slowest; hatched: projected from a sample",
-        size=(9.0, 1.7 + 0.34 * max(len(found), 2)),
-        margins=(184.0, MARGIN),
+        f"{where}; to scale; factors over the slowest; hatched: projected",
+        size=(9.0, 2.1 + 0.34 * max(len(found), 2)),
+        margins=(184.0, MARGIN + 10),
     )
     if not found:
         return nothing(axes, "no implementation was measured")
     names = list(found)
     values, low, high = np.array([total[:3] for total in found.values()]).T
+    longest = max(values.max(), article or 0.0)
+    short = values[values < longest / VISIBLE]
     words = [f"{duration(seconds)}   {factor(values[0] / seconds)}" for seconds in values]
     projected = [not total.in_full for total in found.values()]
-    origin = float(np.nanmin([*low, *values])) / 3
-    bars(axes, names, values, low, high, words, short_duration, projected, origin)
-    axes.set_xlabel("time of all steps")
-    name_rows(axes, names)
+    sides = columns(axes, 1 + bool(len(short)), 24)
+    for side, most in zip(sides, [longest, *short[:1]], strict=True):
+        whole = side is sides[0]
+        shown = words if whole else [""] * len(names)
+        bars_to_scale(side, names, values, low, high, shown, projected, most)
+        name_rows(side, names if whole else [""] * len(names))
+    if article is not None:
+        mark(sides[0], article, f"the article's loops: {short_duration(article)}")
+    if len(short):
+        ratio = sides[0].get_xlim()[1] / sides[1].get_xlim()[1]
+        sides[1].set_title(f"magnified {digits(ratio, 2)} times")
+    sides[0].set_xlabel("time of all steps")
     return figure

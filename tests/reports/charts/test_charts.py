@@ -6,6 +6,7 @@ Boxes are those of the figure as drawn for saving; a pixel of slack lets glyphs 
 import dataclasses
 import hashlib
 import itertools
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -411,7 +413,43 @@ def test_the_headline_and_the_training_are_legible() -> None:
         legible(figure)
         leaders_end_before_names(figure)
     words = [words for words, _ in drawn_texts(found[0][2])]
-    assert "1,000 steps of gradient descent" in words
+    assert "1,000 steps of training" in words
+
+
+def experiment(seconds: dict[str, float], steps: int = 100_000) -> Figure:
+    """The picture of a headline of the digits that took so many seconds."""
+    cells = [
+        cell(name, 1024, 0, (total / steps,) * 100, phase="headline", iterations=steps // 100)
+        for name, total in seconds.items()
+    ]
+    found = every_figure(record(cells, settings={"steps": steps}))
+    return next(figure for _, name, figure in found if name == "headline")
+
+
+def test_the_headline_is_to_scale_and_magnifies_what_is_too_short_to_be_seen() -> None:
+    seconds = {"loops": 26_000.0, "numpy": 50.0, "numba": 25.0}
+    figure = experiment(seconds)
+    legible(figure)
+    for axes in figure.axes:
+        assert axes.get_xscale() == "linear"
+        assert axes.get_xlim()[0] == 0.0
+        drawn = [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+        assert drawn == pytest.approx([26_000.0, 50.0, 25.0])
+    whole, magnified = figure.axes
+    assert whole.get_xlim()[1] > 9 * 3600
+    assert 50.0 < magnified.get_xlim()[1] < 100.0
+    words = [words for words, _ in drawn_texts(figure)]
+    assert "the article's loops: 9 h" in words
+    assert any(re.fullmatch(r"magnified \d+ times", one) for one in words)
+    assert "(no name)" not in words
+
+
+def test_the_article_is_marked_in_its_own_experiment_alone() -> None:
+    seconds = {"numpy": 50.0, "numba": 25.0}
+    figures = [experiment(seconds), experiment(seconds, 1000)]
+    assert [len(figure.axes) for figure in figures] == [2, 1]  # beside nine hours, both are too short
+    marked = [any("article" in words for words, _ in drawn_texts(figure)) for figure in figures]
+    assert marked == [True, False]
 
 
 def test_records_side_by_side_are_legible() -> None:
