@@ -64,14 +64,20 @@ class AuditError(Exception):
 
 
 class Subject:
-    """An implementation, and where it stands: `steps` counts those since its construction."""
+    """An implementation, and where it stands: `steps` counts those since its construction, at `rate`."""
 
-    def __init__(self, implementation: impls.Implementation, problem: impls.Problem, dtype: str) -> None:
+    def __init__(
+        self,
+        implementation: impls.Implementation,
+        problem: impls.Problem,
+        dtype: str,
+        rate: float | None = None,
+    ) -> None:
         self.implementation = implementation
         self.problem = problem
         self.dtype = dtype
         self.steps = 0
-        self.rate = workloads.learning_rate(problem.training, RATE)
+        self.rate = rate or workloads.learning_rate(problem.training, RATE)
 
     def step(self) -> None:
         """A small step, on to the next batch."""
@@ -83,6 +89,20 @@ class Subject:
         first = impls.first_state(self.problem, self.dtype)
         batch = (self.steps - 1) % self.problem.batches
         return dataclasses.replace(first, batch=batch, t=self.steps - 1).after_step(result)
+
+    def judge_last_step(self, result: impls.Result, and_another: bool) -> impls.Verdict:
+        """The verdict on the last step, which left `result`: nobody exported anything before it.
+
+        What other optimizers than gradient descent did cannot be undone: another step is made and judged, as
+        it is where `and_another`.
+        """
+        state = self.state(result)
+        if self.problem.training.optimizer == "gradient_descent":
+            verdict = impls.judge_unseen_step(state, result, self.rate)
+            if not (and_another and verdict.passed):
+                return verdict
+        self.step()
+        return impls.judge_step(state, self.implementation.export(), self.rate)
 
 
 def method(implementation: impls.Implementation, phase: str, training: impls.Training) -> Callable[[], Any]:
@@ -248,18 +268,10 @@ class Audit:
             self._confirm(number, list(self._at_work()), self._at_work)
 
     def _verdict(self, result: impls.Result, last: bool) -> impls.Verdict:
-        subject = self.subject
-        state = subject.state(result)
-        if self.phase == "forward":
-            return impls.judge_forward(state, result)
-        if self.phase == "gradients":
-            return impls.judge_gradients(state, result)
-        if subject.problem.training.optimizer == "gradient_descent":
-            verdict = impls.judge_unseen_step(state, result, subject.rate)
-            if last or not verdict.passed:
-                return verdict
-        subject.step()
-        return impls.judge_step(state, subject.implementation.export(), subject.rate)
+        if self.phase == "step":
+            return self.subject.judge_last_step(result, and_another=not last)
+        judge = impls.judge_forward if self.phase == "forward" else impls.judge_gradients
+        return judge(self.subject.state(result), result)
 
     def _owed(self, seconds: float, exports: list[impls.Result]) -> Iterator[str]:
         """Whether an export right after a round does work that the round owes."""

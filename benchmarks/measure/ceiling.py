@@ -33,10 +33,11 @@ class Ceiling:
         self.ready = ready
         self.known: dict[str, float] = {}
 
-    def held(self, found: race_file.Measurement) -> race_file.Measurement:
-        """The measurement; `implausible`, with the reason, where it is faster than the machine can be."""
-        assert found.flops is not None
-        rate = found.flops / found.fastest
+    def held(self, found: race_file.Measurement, flops: int) -> race_file.Measurement:
+        """The measurement of calls of so many `flops`; `implausible`, with the reason, where it is faster
+        than the machine can be.
+        """
+        rate = flops / found.fastest
         if self.allows(rate, found.dtype, found.threads):
             return found
         reason = (

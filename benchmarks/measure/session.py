@@ -249,7 +249,8 @@ class Session:
         if self._compilations.count() != compiled:
             raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
         found = self.timed(cell, prepared, rounds, plan.iterations)
-        return self._ceiling.held(dataclasses.replace(found, judged=tuple(audit.judged)))
+        flops = costs.flops(self.workloads[cell.workload].network, cell.phase, cell.batch_size)
+        return self._ceiling.held(dataclasses.replace(found, judged=tuple(audit.judged)), flops)
 
     def timed(
         self, cell: Cell, prepared: Prepared, rounds: Sequence[Round], iterations: int

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import random
+import secrets
 import time
 
 import numpy as np
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 
 import impls
 from benchmarks import workloads
-from benchmarks.measure import clock
+from benchmarks.measure import clock, costs
+from benchmarks.measure.audit import Subject
+from benchmarks.measure.ceiling import Ceiling
 from benchmarks.measure.process import Parent
 from benchmarks.measure.session import CellError, guard, load, refuse_instruments
 from benchmarks.measure.session import facts as facts_of
@@ -21,6 +25,9 @@ from benchmarks.race import messages
 from benchmarks.race.messages import PROCESSES, Experiment
 from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
+
+BESIDE = 2
+"""In one of so many first rounds what `train` leaves is held against as many calls of `step`."""
 
 CHECKED_STEPS = 3
 """An implementation's own loop of so many steps is held against its steps, bit for bit."""
@@ -55,17 +62,18 @@ def run(name: str, experiment: Experiment) -> messages.Trained:
     load_before = machine.load_average()
     start = time.perf_counter()
     cell = experiment.cell(name)
-    facts = None
+    facts, audit_seed = None, None
     try:
         with guard(cell):
             implementation_class = load(name)
             facts = facts_of(implementation_class)
-            measurement = _measure(implementation_class, cell, experiment)
+            measurement, audit_seed = _measure(implementation_class, cell, experiment)
     except CellError as error:
         measurement = error.measurement(cell)
     in_force = threads_in_force()
     process = race_file.Process(
         seed=experiment.seed,
+        audit_seed=audit_seed,
         started=started.isoformat(),
         seconds=time.perf_counter() - start,
         threads_in_force=in_force,
@@ -78,7 +86,8 @@ def run(name: str, experiment: Experiment) -> messages.Trained:
 
 def _measure(
     implementation_class: type[impls.Implementation], cell: Cell, experiment: Experiment
-) -> race_file.Measurement:
+) -> tuple[race_file.Measurement, int]:
+    """The measurement, and the seed that drew which rounds are judged."""
     refuse_instruments()
     workload = workloads.named(cell.workload)
     rate = experiment.learning_rate or workload.rate
@@ -97,11 +106,18 @@ def _measure(
         experiment.budget,
     )
     # From the start again: warming up took as many steps as it took.
-    implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
-    seconds, losses, accuracies = [], [], []
-    for _ in range(plan.rounds):
+    implementation, stepped = (
+        implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
+    )
+    subject = Subject(implementation, problem, cell.dtype, rate)
+    audit_seed = secrets.randbits(31)
+    draw = random.Random(audit_seed)  # noqa: S311 - no implementation is to know it, no more
+    drawn, beside = draw.randrange(plan.rounds), draw.randrange(BESIDE)
+    seconds, losses, accuracies, judged = [], [], [], []
+    for number in range(plan.rounds):
         whole = clock.seconds_of(lambda: implementation.train(plan.iterations, rate), 1)
         seconds.append(whole / plan.iterations)
+        subject.steps += plan.iterations
         trained = implementation.export()
         losses.append(_loss(problem, trained))
         if not math.isfinite(losses[-1]):
@@ -112,11 +128,23 @@ def _measure(
             )
         if workload.data == "digits":
             accuracies.append(_accuracy(problem.network, trained))
-    return race_file.Measurement(
+        where = f"{cell.implementation}: round {number + 1} of {plan.rounds}"
+        if number == beside:
+            for _ in range(subject.steps):
+                stepped.step(rate)
+            _same(trained, stepped.export(), f"{where}, after {subject.steps} steps")
+        last = number == plan.rounds - 1
+        if last or (number == drawn and problem.training.optimizer == "gradient_descent"):
+            found = subject.judge_last_step(trained, and_another=last)
+            if not found.passed:
+                raise CellError("wrong", f"{where}: {found.message}")
+            judged.append(number)
+    measurement = race_file.Measurement(
         **dataclasses.asdict(cell),
         process=0,
         status="measured",
         seconds=tuple(seconds),
+        judged=tuple(judged),
         losses=tuple(losses),
         accuracies=tuple(accuracies),
         iterations=plan.iterations,
@@ -126,6 +154,8 @@ def _measure(
         error_ulp=verdict.error_ulp,
         error_ulp_median=verdict.error_ulp_median,
     )
+    flops = costs.flops(problem.network, "step", cell.batch_size)
+    return Ceiling(lambda: None).held(measurement, flops), audit_seed
 
 
 def _check_train(
@@ -138,12 +168,14 @@ def _check_train(
     trained.train(CHECKED_STEPS, rate)
     for _ in range(CHECKED_STEPS):
         stepped.step(rate)
-    pairs = zip(impls.quantities(trained.export()), impls.quantities(stepped.export()), strict=True)
-    for (what, one), (_, other) in pairs:
+    _same(trained.export(), stepped.export(), f"{cell.implementation}, after train({CHECKED_STEPS})")
+
+
+def _same(trained: impls.Result, stepped: impls.Result, where: str) -> None:
+    """Raise CellError where what `train` left is not bit for bit what as many steps left."""
+    for (what, one), (_, other) in zip(impls.quantities(trained), impls.quantities(stepped), strict=True):
         if not np.array_equal(one, other, equal_nan=True):  # where both explode, the rate is to blame
-            raise CellError(
-                "wrong", f"{what}: expected train({CHECKED_STEPS}) to be as many steps, got other numbers"
-            )
+            raise CellError("wrong", f"{where}: {what}: expected what as many calls of step leave")
 
 
 def _loss(problem: impls.Problem, trained: impls.Result) -> float:

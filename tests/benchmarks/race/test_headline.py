@@ -1,6 +1,7 @@
 """The article's experiment: what is run in full, what is projected, and how it is shown."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,4 +150,24 @@ def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:
     name = "tests.impls.referee.test_conformance:ForgetsAStep"
     measurement = run(name, TINY).measurement
     assert measurement.status == "wrong"
-    assert "expected train(3) to be as many steps" in measurement.reason
+    assert "after train(3): " in measurement.reason
+    assert "expected what as many calls of step leave" in measurement.reason
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    ["later:StopsLearning", "later:BackwardLeftOutAfterTwoSteps"],
+)
+def test_a_training_that_is_wrong_only_later_is_wrong_with_the_round(mutant: str) -> None:
+    experiment = dataclasses.replace(TINY, workload="digits", batch_size=512, steps=1000)
+    measurement = run(f"tests.impls.{mutant}", experiment).measurement
+    assert measurement.status == "wrong"
+    assert re.search(r"round \d+ of|train\(3\)", measurement.reason)
+
+
+def test_what_a_training_leaves_is_judged() -> None:
+    for optimizer in ("", "+adam"):
+        found = run("numpy", dataclasses.replace(TINY, workload=f"xor{optimizer}"))
+        assert found.measurement.status == "measured", found.measurement.reason
+        assert found.measurement.judged[-1] == len(found.measurement.seconds) - 1
+        assert found.process.audit_seed is not None
