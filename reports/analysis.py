@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,10 +80,14 @@ class Panel(NamedTuple):
 
 
 class Roof(NamedTuple):
-    """What the machine can do: operations a second of a large product, bytes a second of memory."""
+    """What the machine can do: operations a second of a large product, bytes a second of memory.
+
+    `caches`: bytes a second of each cache by name, where they are on record; known of one thread only.
+    """
 
     flops: float
     bytes: float
+    caches: Mapping[str, float] = {}
 
 
 class UnknownChoice(ValueError):
@@ -330,12 +334,14 @@ class Analysis:
         What disturbs a process makes it lower, never higher.
         """
         raced = {one.process for one in self.record.measurements if one.threads == threads}
-        known = [
-            (found[f"gemm_{dtype}"], found["triad"])
-            for k in sorted(raced)
-            if {f"gemm_{dtype}", "triad"} <= (found := self.record.processes[k].calibration).keys()
-        ]
-        return Roof(*map(max, zip(*known, strict=True))) if known else None
+        highest: dict[str, float] = {}
+        for k in raced:
+            for name, value in self.record.processes[k].calibration.items():
+                highest[name] = max(value, highest.get(name, 0.0))
+        if not {f"gemm_{dtype}", "triad"} <= highest.keys():
+            return None
+        dots = {name[4:]: value for name, value in sorted(highest.items()) if name.startswith("dot_")}
+        return Roof(highest[f"gemm_{dtype}"], highest["triad"], dots if threads == 1 else {})
 
     def totals(self, panel: Panel) -> dict[str, Total]:
         """What the steps of a headline take every measured implementation, slowest first.

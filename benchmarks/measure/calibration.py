@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.record import machine
 
 GEMM_SIZE = 640
 """Large: 5e8 operations amortise every call and every edge; three matrices of it are beyond an L2 cache."""
@@ -16,9 +19,16 @@ GEMM_SIZE = 640
 TRIAD_BYTES = 1 << 24
 """Of each of the three arrays of the triad: beyond most last-level caches that one core gets."""
 
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+DOT_BYTES = 1 << 24
+"""What the dot products of one measurement read: those of a small cache are repeated so often."""
+
 LOOP = 20_000
 REPEATS, MOST = 5, 40
 """The fewest and the most repeats."""
+
+UNITS = {"K": 1 << 10, "M": 1 << 20}
+"""In which the system gives the size of a cache."""
 
 ALIKE = 1.03
 """Times that are so near to each other are alike."""
@@ -31,6 +41,8 @@ def calibrate(ready: Callable[[], Any] = lambda: None) -> dict[str, float]:
 
     gemm_float64, gemm_float32: multiplications and additions a second of a large product, on as many
     threads as are in force. triad: bytes a second of a = b + s c (McCalpin's STREAM counts three arrays).
+    dot_L1, dot_L2 and so on: bytes a second of a dot product whose vectors fill half of that cache, on one
+    thread, where the system says how large the caches are.
     interpreter: seconds of one iteration of `for i in range(n): t += i * 0.5`. timer: the least difference
     that `perf_counter` shows, in seconds. call: seconds of an empty call, which every timed call carries.
     """
@@ -38,6 +50,7 @@ def calibrate(ready: Callable[[], Any] = lambda: None) -> dict[str, float]:
         "gemm_float64": gemm("float64", ready),
         "gemm_float32": gemm("float32", ready),
         "triad": _triad(ready),
+        **{f"dot_{level}": _dot(size // 2, ready) for level, size in caches().items()},
         "interpreter": best(_loop, ready) / LOOP,
         "timer": _timer_resolution(),
         "call": best(_calls, ready) / LOOP,
@@ -82,6 +95,27 @@ def _triad(ready: Callable[[], Any]) -> float:
 
     triad()
     return 3 * TRIAD_BYTES / best(triad, ready)
+
+
+def caches(place: Path = CACHES) -> dict[str, int]:
+    """The bytes of each cache for data: `L1`, `L2` and so on; none where the system does not say."""
+    found = {}
+    for index in sorted(place.glob("index*")):
+        level, kind, size = (machine.text(index / name).strip() for name in ("level", "type", "size"))
+        if kind != "Instruction" and size[:-1].isdecimal() and size[-1:] in UNITS:
+            found[f"L{level}"] = int(size[:-1]) * UNITS[size[-1]]
+    return found
+
+
+def _dot(size: int, ready: Callable[[], Any]) -> float:
+    """Bytes a second of dot products of two vectors that take `size` bytes together."""
+    m, times = size // 16, max(1, DOT_BYTES // size)
+    # One call for all of them, over the same two vectors: a call of Python's costs as much as a small one.
+    x = np.broadcast_to(np.ones((1, m)), (times, 1, m))
+    y = np.broadcast_to(np.ones((m, 1)), (times, m, 1))
+    out = np.empty((times, 1, 1))
+    np.matmul(x, y, out=out)
+    return 16 * m * times / best(lambda: np.matmul(x, y, out=out), ready)
 
 
 def _loop() -> None:

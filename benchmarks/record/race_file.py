@@ -77,7 +77,8 @@ class Process:
     """One process of a race: the unit of statistics.
 
     `calibration` holds what the machine achieved there: `gemm_float64` and `gemm_float32` (operations a
-    second of a large product), `triad` (bytes a second), `interpreter` (seconds of an iteration of a plain
+    second of a large product), `triad` and `dot_L1`, `dot_L2` ... (bytes a second, of memory and of a dot
+    product in each cache, the latter on one thread), `interpreter` (seconds of an iteration of a plain
     loop), `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call
     includes), `probe` (the fewest seconds of the loop that detects disturbances). `waited` is the part of its
     wait budget that it used, in seconds. `audit_seed` drew the rounds that the referee judged beside each

@@ -26,14 +26,17 @@ FINEST = 0.01
 def roofline_chart(panel: pd.DataFrame, roof: Roof | None, shape: str = "") -> Figure:
     """Operations a second against operations a byte, one line an implementation through its batch sizes.
 
-    `roof` is what the machine can do; the figure at a line's end is the share of that at the largest batch.
+    `roof` is what the machine can do, a ceiling for each cache and one for memory; the figure at a line's end
+    is the share of the highest at the largest batch.
     """
     timed = panel[(panel["status"] == "measured") & (panel["flops"] > 0) & (panel["bytes"] > 0)]
     note = "the record holds no calibration: neither ceiling nor shares are known"
     if roof:
+        caches = "".join(f"{digits(rate / 1e9)} in {name}, " for name, rate in roof.caches.items())
         note = (
-            f"black: the ceiling, {digits(roof.flops / 1e9)} GFLOP/s of a large product or "
-            f"{digits(roof.bytes / 1e9)} GB/s of a triad; in cache an implementation can be above the latter"
+            f"black: the ceilings, {digits(roof.flops / 1e9)} GFLOP/s of a large product, and GB/s: {caches}"
+            f"{digits(roof.bytes / 1e9)} from memory"
+            f"{'' if caches else '; in cache an implementation can be above the latter'}"
         )
     figure, axes = canvas(
         "How near to what the machine can do",
@@ -44,17 +47,20 @@ def roofline_chart(panel: pd.DataFrame, roof: Roof | None, shape: str = "") -> F
         return nothing(axes, "no cell has a time and a count of operations")
     timed = timed.assign(rate=timed["flops"] / timed["seconds"], intensity=timed["flops"] / timed["bytes"])
     reach = np.geomspace(timed["intensity"].min() / 1.25, timed["intensity"].max() * 1.25, 100)
-    ceiling = np.minimum(roof.flops, roof.bytes * reach) if roof else np.array([])
+    rates = [*roof.caches.values(), roof.bytes] if roof else []
+    ceilings = [np.minimum(roof.flops, rate * reach) for rate in rates] if roof else []
     logarithmic(axes, "x", timed["intensity"], "operations per byte")
-    logarithmic(axes, "y", [*timed["rate"], *ceiling], "GFLOP/s", lambda value: f"{value / 1e9:,g}")
-    if roof:
-        axes.plot(reach, ceiling, color=INK, lw=1.4, zorder=2)
+    logarithmic(
+        axes, "y", [*timed["rate"], *np.ravel(ceilings)], "GFLOP/s", lambda value: f"{value / 1e9:,g}"
+    )
+    for ceiling in ceilings:
+        axes.plot(reach, ceiling, color=INK, lw=1.0, zorder=2)
     ends = []
     for name, rows in timed.groupby("implementation", sort=False):
         x, y = rows["intensity"].to_numpy(), rows["rate"].to_numpy()
         words = f"{digits(y[-1] / 1e9)} GFLOP/s"
         if roof:
-            words = f"{digits(100 * y[-1] / min(roof.flops, roof.bytes * x[-1]), 2)} %"
+            words = f"{digits(100 * y[-1] / min(roof.flops, max(rates) * x[-1]), 2)} %"
         ends.append(curve(axes, str(name), x, y, words))
     name_lines(axes, ends)
     return figure

@@ -216,11 +216,11 @@ def test_growth_with_width_needs_three_networks() -> None:
 def test_the_roof_is_the_highest_of_the_processes_that_measured_it() -> None:
     processes = tuple(
         Process(0, "now", 1.0, calibration=c)
-        for c in ({}, {"gemm_float64": 1e9, "triad": 2e9}, {"gemm_float64": 3e9, "triad": 4e9})
+        for c in ({}, {"gemm_float64": 1e9, "triad": 2e9}, {"gemm_float64": 3e9, "triad": 4e9, "dot_L1": 9e9})
     )
     made = record([cell("loops", 1, k) for k in range(3)])
     made = dataclasses.replace(made, processes=processes)
-    assert Analysis(made).roof("float64", 1) == (3e9, 4e9)
+    assert Analysis(made).roof("float64", 1) == (3e9, 4e9, {"L1": 9e9})
     assert Analysis(made).roof("float32", 1) is None
     assert Analysis(made).roof("float64", 2) is None
 

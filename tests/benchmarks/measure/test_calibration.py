@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.measure import calibration
@@ -10,10 +12,22 @@ from benchmarks.measure.compilers import Compilations
 
 def test_the_machine_can_do_something() -> None:
     found = calibration.calibrate()
-    assert set(found) == {"gemm_float64", "gemm_float32", "triad", "interpreter", "timer", "call"}
+    dots = {f"dot_{level}" for level in calibration.caches()}
+    assert set(found) == {"gemm_float64", "gemm_float32", "triad", "interpreter", "timer", "call"} | dots
     assert all(value > 0 for value in found.values())
     # An interpreter's iteration is a call's length; both are far above one operation of a large product.
     assert found["interpreter"] * found["gemm_float64"] > 1
+
+
+def test_the_caches_are_those_for_data_as_the_system_has_them(tmp_path: Path) -> None:
+    for k, (level, kind, size) in enumerate(
+        [("1", "Data", "32K"), ("1", "Instruction", "64K"), ("2", "Unified", "1M"), ("3", "Unified", "")]
+    ):
+        (tmp_path / f"index{k}").mkdir()
+        for name, value in (("level", level), ("type", kind), ("size", size)):
+            (tmp_path / f"index{k}" / name).write_text(f"{value}\n")
+    assert calibration.caches(tmp_path) == {"L1": 32 * 1024, "L2": 1024 * 1024}
+    assert calibration.caches(tmp_path / "nowhere") == {}
 
 
 def test_what_numba_compiles_is_counted() -> None:

@@ -26,7 +26,7 @@ from matplotlib.transforms import Bbox
 
 from benchmarks.record.race_file import Record, Training
 from reports import render, style
-from reports.analysis import Analysis
+from reports.analysis import Analysis, Roof
 from reports.charts import heat, labels, machine, speed, training
 from reports.charts.canvas import canvas, settings
 from reports.charts.scales import logarithmic, seconds_axis
@@ -414,6 +414,22 @@ def test_the_headline_and_the_training_are_legible() -> None:
         leaders_end_before_names(figure)
     words = [words for words, _ in drawn_texts(found[0][2])]
     assert "1,000 steps of training" in words
+
+
+def test_the_roofline_has_a_ceiling_for_each_cache_and_nothing_above_the_highest() -> None:
+    flops = 10_000
+    cells = [
+        cell("numba", m, 0, (1e-6 * m**0.9,), flops=flops * m, bytes=40_000 + 100 * m) for m in (1, 16, 1024)
+    ]
+    roof = Roof(5e10, 1e9, {"L1": 1.5e11, "L2": 1e11})
+    figure = machine.roofline_chart(rows(record(cells)), roof)
+    legible(figure)
+    (axes,) = figure.axes
+    *ceilings, measured = (np.asarray(line.get_xydata()) for line in axes.lines)
+    assert len(ceilings) == 3
+    for x, y in measured:
+        assert y <= np.interp(x, *ceilings[0].T) * 1.001
+    assert any("150 in L1, 100 in L2, 1.00 from memory" in words for words, _ in drawn_texts(figure))
 
 
 def experiment(seconds: dict[str, float], steps: int = 100_000) -> Figure:
