@@ -137,6 +137,32 @@ def figures(session: nox.Session) -> None:
     session.run("gradrace", "standings", merged, "--baseline", "numba-blocked")
 
 
+@nox.session
+def trainings(session: nox.Session) -> None:
+    """Every optimizer, L2 and dropout, raced and trained to an accuracy: records for `nox -s gallery`."""
+    session.install("-e", ".")
+    folder = "reports/out/trainings"
+    asked = {
+        "optimizers": ("--optimizer", "gradient_descent,momentum,nesterov,rmsprop,adam,adamw"),
+        "regularizers": ("--l2", "0,0.001", "--dropout", "0,0.2"),
+    }
+    sizes = {
+        "64": ("--phases", "gradients,step", "--budget", "90"),
+        "1,1024": ("--phases", "step", "--budget", "200"),
+    }
+    names = ("--impl", "loops,numpy,numba-blocked")
+    paths = []
+    for what, values in asked.items():
+        for size, more in sizes.items():
+            paths.append(f"{folder}/{what}-{size}.json")
+            race = ("gradrace", "race", *names, *values, "--batch-sizes", size, *more)
+            session.run(*race, "--record", paths[-1])
+    session.run("gradrace", "merge", *paths, "--record", f"{folder}/trainings.json")
+    session.run("gradrace", "trainings", f"{folder}/trainings.json")
+    train = ("gradrace", "train", *names, *asked["optimizers"], "--steps", "1500", "--budget", "2")
+    session.run(*train, "--record", f"{folder}/accuracy.json")
+
+
 @nox.session(name="timing-study")
 def timing_study(session: nox.Session) -> None:
     """The race against itself and against known extra costs, its predictions, and pyperf: figures."""
@@ -224,6 +250,6 @@ def scale(session: nox.Session) -> None:
 
 @nox.session
 def gallery(session: nox.Session) -> None:
-    """Redraw every picture of docs/gallery; `-- --race RECORD --headline RECORD` takes new ones in."""
+    """Redraw every picture of docs/gallery; `-- --race RECORD --trainings RECORD ...` takes new ones in."""
     session.install("-e", ".")
     session.run("gradrace", "gallery", *session.posargs)

@@ -260,8 +260,14 @@ def ranking(analysis: Analysis) -> None:
 @click.option(
     "--headline", type=FILE, callback=_analysis, help="Take this record of a headline into the gallery first."
 )
+@click.option(
+    "--trainings", type=FILE, callback=_analysis, help="Take this record of a race of trainings in first."
+)
+@click.option(
+    "--accuracy", type=FILE, callback=_analysis, help="Take this record of `gradrace train` in first."
+)
 @click.option("--lesson", type=FILE, help="Take this file of `nox -s lesson` into the gallery first.")
-def gallery(race: Analysis | None, headline: Analysis | None, lesson: Path | None) -> None:
+def gallery(lesson: Path | None, **given: Analysis | None) -> None:
     """Redraw the pictures and the figures of the documents.
 
     They are those of the records in docs/gallery.
@@ -270,9 +276,9 @@ def gallery(race: Analysis | None, headline: Analysis | None, lesson: Path | Non
     from reports import gallery as drawing
     from reports.render import figures
 
-    for name, given in ((drawing.RACE, race), (drawing.HEADLINE, headline)):
-        if given is not None:
-            click.echo(drawing.adopt(given.record, name))
+    for name, analysis in given.items():
+        if analysis is not None:
+            click.echo(drawing.adopt(analysis.record, f"{name}.json"))
     if lesson is not None:
         click.echo(lesson_file.write(lesson_file.read(lesson), drawing.DOCS / "gallery" / drawing.LESSON))
     for path in drawing.redraw(figures):

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -23,9 +23,21 @@ from reports.style import duration, factor
 from reports.tables import trainings
 
 DOCS = Path(__file__).parents[1] / "docs"
-RACE, HEADLINE, LESSON = "race.json", "headline.json", "lesson.json"
+RACE, HEADLINE, TRAININGS, ACCURACY = "race.json", "headline.json", "trainings.json", "accuracy.json"
+LESSON = "lesson.json"
 
-HEADINGS = {RACE: "The race", HEADLINE: "The article's experiment"}
+HEADINGS = {
+    RACE: "The race",
+    HEADLINE: "The article's experiment",
+    TRAININGS: "Every optimizer",
+    ACCURACY: "Time to accuracy",
+}
+
+PHASES = {TRAININGS: "step"}
+"""Which phase is shown of a record, where it is not the usual one."""
+
+PICTURES = {TRAININGS: ("steps",)}
+"""Of a record not named here, every picture."""
 
 
 class UnknownFigure(ValueError):
@@ -45,19 +57,22 @@ def redraw(
         [
             "# Gallery",
             "",
-            "Every picture is drawn from the two records in `gallery/` by `nox -s gallery`; none by hand.",
+            "Every picture is drawn from the records in `gallery/` by `nox -s gallery`; none by hand.",
             "",
         ],
     )
     found = {name: Analysis(race_file.read(docs / "gallery" / name)) for name in HEADINGS}
     for name, analysis in found.items():
-        panel, baseline = analysis.panel(), analysis.baseline()
+        panel, baseline = analysis.panel(phase=PHASES.get(name)), analysis.baseline()
         shown = trainings.story(analysis, panel, baseline)
         lines += [f"## {HEADINGS[name]}", "", text.escape(shown.answer), ""]
         lines += [f"Raced by `{analysis.record.command}`.", ""]
         for title, file, figure in figures(analysis, panel, baseline):
-            written += both_themes(figure, docs / "gallery" / file)
-            lines += [f"### {title}", "", shown_in_both(title, f"gallery/{file}"), ""]
+            if file not in PICTURES.get(name, (file,)):
+                continue
+            place = f"accuracy-{file}" if name == ACCURACY else file  # a headline has losses, too
+            written += both_themes(figure, docs / "gallery" / place)
+            lines += [f"### {title}", "", shown_in_both(title, f"gallery/{place}"), ""]
         table = text.markdown_table(shown.head, shown.rows)
         lines += [*table, "", text.escape(text.machine(analysis.record)), ""]
     written.append(files.write(docs / "gallery.md", "\n".join(lines).encode()))
@@ -70,7 +85,7 @@ def redraw(
     ):
         written += both_themes(figure, docs / "gallery" / name)
     for page in filter(Path.exists, pages(docs)):
-        renewed = renew(page.read_text(encoding="utf-8"), found[RACE], found[HEADLINE], lesson)
+        renewed = renew(page.read_text(encoding="utf-8"), found, lesson)
         written.append(files.write(page, renewed.encode()))
     return written
 
@@ -108,36 +123,58 @@ def pages(docs: Path = DOCS) -> list[Path]:
     return [docs.parent / "README.md", docs / "lesson.md", docs / "results.md"]
 
 
-FIGURE = re.compile(r"<!--(factor|time|total|block|accuracy) ([^>]*)-->.*?<!--/-->", re.DOTALL)
+KINDS = "factor|time|total|block|accuracy|step|overhead|table"
+FIGURE = re.compile(rf"<!--({KINDS}) ([^>]*)-->.*?<!--/-->", re.DOTALL)
 """A figure in a page: `<!--factor numba loops 1024-->1,530x<!--/-->`, `<!--time loops 1-->...<!--/-->`,
 `<!--total loops-->...<!--/-->`, `<!--total numpy loops-->514x<!--/-->`, and of the lesson's code blocks
 `<!--block loops 1-->...<!--/-->`, `<!--block numpy_batch loops 64-->...<!--/-->`,
-`<!--accuracy zeros-->...<!--/-->`. What stands between the marks is renewed from the records."""
+`<!--accuracy zeros-->...<!--/-->`; of trainings the factor of a step and what it takes over a plain one,
+`<!--step digits+adam numpy loops 64-->...<!--/-->`, `<!--overhead digits+adam numpy 64-->...<!--/-->`, and
+whole tables, `<!--table factors-->`, `<!--table costs 64-->` (a batch size), `<!--table accuracy-->`. What
+stands between the marks is renewed from the records."""
 
 
-def renew(page: str, race: Analysis, headline: Analysis, lesson: Lesson) -> str:
+def renew(page: str, kept: Mapping[str, Analysis], lesson: Lesson) -> str:
     """`page` with every figure as the records have it; raises UnknownFigure for one that they lack."""
 
     def figure(found: re.Match[str]) -> str:
         kind, arguments = found[1], found[2]
         names = arguments.split()
         if kind == "total":
-            words = _total(headline, names)
+            words = _total(kept[HEADLINE], names)
         elif kind in ("block", "accuracy"):
             words = _of_lesson(lesson, kind, names)
+        elif kind == "table":
+            words = _table(kept, names)
+        elif kind == "overhead":
+            words = _overhead(kept[TRAININGS], *names)
+        elif kind == "step":
+            steps = kept[TRAININGS]
+            words = _of_cell(steps, steps.panel(workload=names[0], phase="step"), "factor", names[1:])
         else:
-            words = _of_cell(race, kind, names)
+            words = _of_cell(kept[RACE], kept[RACE].panel(), kind, names)
         return f"<!--{kind} {arguments}-->{words}<!--/-->"
 
     return FIGURE.sub(figure, page)
 
 
-def _of_cell(race: Analysis, kind: str, arguments: Sequence[str]) -> str:
+def _overhead(steps: Analysis, workload: str, name: str, size: str) -> str:
+    """What a step takes over one of plain gradient descent, at a batch size."""
+    known = {(s.workload, s.implementation, s.batch_size): s for s in trainings.steps(steps, steps.panel())}
+    found = known.get((workload, name, int(size)))
+    if found is None or found.over_plain is None:
+        raise UnknownFigure(
+            f"expected steps of {name} in {workload} at m = {size} in the gallery's trainings"
+        )
+    return factor(found.over_plain.mean)
+
+
+def _of_cell(race: Analysis, panel: Panel, kind: str, arguments: Sequence[str]) -> str:
     """The time of a cell (implementation, batch size), or its factor (implementation, baseline, size)."""
     name, *_, size = arguments
     below = arguments[-2]
     column, words = ("speedup", factor) if kind == "factor" else ("seconds", duration)
-    rows = race.rows(race.panel(), below)
+    rows = race.rows(panel, below)
     rows = rows[(rows["basis"] != "projected") & (rows["baseline"] == below)]
     found = rows[(rows["implementation"] == name) & (rows["batch_size"] == int(size))][column].dropna()
     if found.empty:
@@ -169,15 +206,31 @@ def _of_lesson(lesson: Lesson, kind: str, arguments: Sequence[str]) -> str:
     return factor(below[0] / first) if below else duration(first)
 
 
+def _table(kept: Mapping[str, Analysis], arguments: Sequence[str]) -> str:
+    """A table of trainings in Markdown, on lines of its own."""
+    what, *size = arguments
+    analysis = kept[ACCURACY if what == "accuracy" else TRAININGS]
+    panel = analysis.panel()
+    if what == "accuracy":
+        head, rows = trainings.reached_grid(analysis, trainings.reached(analysis, panel))
+    elif what == "factors":
+        head, rows = trainings.factors_grid(analysis, panel, analysis.baseline())
+    elif what == "costs" and size:
+        head, rows = trainings.costs_grid(analysis, panel, int(size[0]))
+    else:
+        raise UnknownFigure(f"expected the table factors, costs SIZE or accuracy, got {' '.join(arguments)}")
+    return "\n".join(["", "", *text.markdown_table(head, rows), "", ""])
+
+
 def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
     """Put a race into the gallery, small: of each cell and process its fastest, median and slowest round.
 
     Every statistic of reports is that of all the rounds.
-    A headline is kept as it is: its rounds are its steps.
+    A headline and trainings are kept as they are: their rounds are their steps.
     """
     measurements = record.measurements
     settings = dict(record.settings)
-    if name == RACE:
+    if name in (RACE, TRAININGS):
         measurements = tuple(
             dataclasses.replace(m, seconds=_three(m.seconds)) if len(m.seconds) > 3 else m
             for m in record.measurements

@@ -112,6 +112,27 @@ def steps_grid(analysis: Analysis, found: Iterable[Step]) -> tuple[list[str], li
     return head, rows
 
 
+def costs_grid(analysis: Analysis, panel: Panel, size: int) -> tuple[list[str], list[list[str]]]:
+    """The steps of one batch size, a row a training, a column an implementation.
+
+    What a step costs beyond its gradients, and over a step of plain gradient descent.
+    """
+    found = [one for one in steps(analysis, panel) if one.batch_size == size]
+    names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
+    implementations = list(dict.fromkeys(one.implementation for one in found))
+    words = {
+        (one.workload, one.implementation): ", over plain ".join(
+            filter(None, [one.beyond and _seconds(one.beyond), one.over_plain and _ratio(one.over_plain)])
+        )
+        for one in found
+    }
+    rows = [
+        [label, *(words.get((workload, name), "-") for name in implementations)]
+        for workload, label in names.items()
+    ]
+    return ["", *map(plain, implementations)], rows
+
+
 def _seconds(found: Interval) -> str:
     """`1.20 µs (1.15 to 1.25)`; negative where what is left is noise."""
     words = [f"{'-' * (value < 0)}{duration(abs(value))}" for value in found]

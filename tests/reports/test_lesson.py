@@ -77,12 +77,10 @@ def test_the_proof_can_fail() -> None:
 @pytest.mark.parametrize("page", gallery.pages(), ids=lambda page: page.name)
 def test_the_figures_of_a_page_are_those_of_the_records(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    race, headline = (
-        Analysis(race_file.read(DOCS / "gallery" / name)) for name in (gallery.RACE, gallery.HEADLINE)
-    )
+    found = {name: Analysis(race_file.read(DOCS / "gallery" / name)) for name in gallery.HEADINGS}
     assert len(gallery.FIGURE.findall(text)) >= 7
     kept = lesson_file.read(DOCS / "gallery" / gallery.LESSON)
-    assert gallery.renew(text, race, headline, kept) == text
+    assert gallery.renew(text, found, kept) == text
     assert "-->?<!--" not in text
 
 
@@ -93,7 +91,7 @@ def test_every_picture_of_the_documents_is_there_and_small() -> None:
     pictures += re.findall(r'(?:src|srcset)="([^"]+)"', LESSON)
     for picture in pictures:
         assert 1000 < (DOCS / picture).stat().st_size < 400_000
-    for name in (gallery.RACE, gallery.HEADLINE):
+    for name in gallery.HEADINGS:
         assert (DOCS / "gallery" / name).stat().st_size < 1_000_000
 
 
@@ -119,10 +117,18 @@ def test_a_gallery_is_redrawn_from_its_records(tmp_path: Path) -> None:
     gallery.adopt(race(LADDER[:4], processes=2), gallery.RACE, tmp_path)
     head = [cell(name, 64, k, (0.1,), phase="headline", losses=(0.5,)) for k, name in enumerate(LADDER[:2])]
     gallery.adopt(record(head, settings={"steps": 10}), gallery.HEADLINE, tmp_path)
+    steps = race(LADDER[:4], (64,), 2, phases=("gradients", "step"))
+    gallery.adopt(steps, gallery.TRAININGS, tmp_path)
+    train = [
+        cell(name, 16, k, (0.1,), phase="train", losses=(0.5,), accuracies=(0.96,))
+        for k, name in enumerate(LADDER[:2])
+    ]
+    gallery.adopt(record(train, settings={"steps": 1, "accuracy": 0.95}), gallery.ACCURACY, tmp_path)
     kept = lesson_file.read(DOCS / "gallery" / gallery.LESSON)
     lesson_file.write(kept, tmp_path / "gallery" / gallery.LESSON)
     (tmp_path / "lesson.md").write_text(
         "<!--factor numpy loops 64-->?<!--/--> <!--total loops-->?<!--/--> <!--accuracy zeros-->?<!--/-->"
+        "<!--table factors-->?<!--/--> <!--table costs 64-->?<!--/--> <!--table accuracy-->?<!--/-->"
     )
     first = {path: path.read_bytes() for path in gallery.redraw(figures, tmp_path)}
     assert {path: path.read_bytes() for path in gallery.redraw(figures, tmp_path)} == first
@@ -130,6 +136,16 @@ def test_a_gallery_is_redrawn_from_its_records(tmp_path: Path) -> None:
     assert (tmp_path / "gallery" / "lesson-learning.svg") in first
     assert "1.00 s" in (tmp_path / "lesson.md").read_text()
     assert f"{kept.accuracy['zeros']:.1%}" in (tmp_path / "lesson.md").read_text()
+    assert "| gradient\\_descent, loops | 1.00 |" in (tmp_path / "lesson.md").read_text()
+    (tmp_path / "lesson.md").write_text("<!--step digits numpy loops 64-->?<!--/-->")
+    gallery.redraw(figures, tmp_path)
+    assert "x<!--/-->" in (tmp_path / "lesson.md").read_text()
+    (tmp_path / "lesson.md").write_text("<!--overhead digits+adam numpy 64-->?<!--/-->")
+    with pytest.raises(gallery.UnknownFigure, match=r"steps of numpy in digits\+adam at m = 64"):
+        gallery.redraw(figures, tmp_path)
+    (tmp_path / "lesson.md").write_text("<!--table costs-->?<!--/-->")
+    with pytest.raises(gallery.UnknownFigure, match="expected the table factors, costs SIZE or accuracy"):
+        gallery.redraw(figures, tmp_path)
     (tmp_path / "lesson.md").write_text("<!--factor jax loops 64-->?<!--/-->")
     with pytest.raises(gallery.UnknownFigure, match="jax over loops at m = 64"):
         gallery.redraw(figures, tmp_path)
