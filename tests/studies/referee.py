@@ -3,8 +3,9 @@
 Random problems of full size (1 to 6 layers, widths 1 to 65, batches of 1 to 257, pre-activations to +-1000)
 before every implementation that can be had here and every accepted formula: how many were rejected, and how
 tight the bound is. Then bit for bit equality with `loops`, the mutants, narrower arithmetic at every place of
-every workload, implementations that are wrong only later or save work. Exits with 1 where an implementation
-is rejected, a mutant survives, or the bound is loose.
+every workload, implementations that are wrong only later or save work. With `--part training` random problems
+with random optimizers, L2 and dropout, and their mutants. Exits with 1 where an implementation is rejected, a
+mutant survives, or the bound is loose.
 """
 
 from __future__ import annotations
@@ -33,11 +34,19 @@ from tests.impls.cheats import CHEATS
 from tests.impls.later import LATER
 from tests.impls.mutants import MUTANTS, Sound, battery
 from tests.impls.narrow import LayerOfZeros, SinglePass, narrow, places
-from tests.impls.problems import SMALL, random_problem
+from tests.impls.problems import SMALL, random_problem, random_trained_problem
 from tests.impls.test_laws import RATE, SAME_ORDER, bits
+from tests.impls.trained import ACCEPTED as TRAINED
+from tests.impls.training_mutants import MUTANTS as TRAINING_MUTANTS
 
 STRIDE = {"loops": 20, "loops-ndarray": 20, "autograd": 2, "jax": 100, "torch-compile": 500}
 """Implementations that take long are given each so-manieth problem only."""
+
+TURNS = {"jax": 4, "torch-compile": 40}
+"""The same where trainings are judged: so-manieth problems of those whose turn it is."""
+
+RATES = (0.1, 2.0, 0.003)
+"""Learning rates of the steps of a random training."""
 
 COSTLY = (
     Network((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error"),
@@ -93,6 +102,71 @@ def judge(
                 if not verdict.passed:
                     tally.rejected.append(f"{name}, {dtype}, seed {seed}: {verdict.message}")
     return tallies
+
+
+def judge_trainings(
+    implementations: dict[str, type[Implementation]], problems: int, start: int
+) -> dict[tuple[str, str], Tally]:
+    """The seeds `start`, `start` + 1, ... with a random training each, one implementation after the other."""
+    tallies: dict[tuple[str, str], Tally] = {}
+    names = list(implementations)
+    with Progress(console=console, transient=True) as progress:
+        for seed in progress.track(range(start, start + problems), description="judging trainings"):
+            turn, name = seed // len(names), names[seed % len(names)]
+            if turn % TURNS.get(name, 1):
+                continue
+            implementation = implementations[name]
+            dtype = implementation.dtypes[turn // TURNS.get(name, 1) % len(implementation.dtypes)]
+            tally = tallies.setdefault((name, dtype), Tally())
+            try:
+                verdicts = trained(implementation, random_trained_problem(seed), dtype)
+            except Unsupported:
+                tally.unsupported += 1
+                continue
+            tally.shares.append(max(verdict.error_of_bound for verdict in verdicts))
+            tally.limits.append(max(verdict.error_of_limit for verdict in verdicts))
+            if not verdicts[-1].passed:
+                tally.rejected.append(f"{name}, {dtype}, seed {seed}: {verdicts[-1].message}")
+    return tallies
+
+
+def trained(implementation: type[Implementation], problem: Problem, dtype: str) -> list[referee.Verdict]:
+    """The verdicts on gradients, a step at each of RATES, and a forward pass, up to the first that fails."""
+    race, state = implementation(problem, dtype), referee.first_state(problem, dtype)
+    verdicts = [referee.judge_gradients(state, race.export())]
+    for rate in RATES:
+        race.step(rate)
+        result = race.export()
+        verdicts.append(referee.judge_step(state, result, rate))
+        if not verdicts[-1].passed:
+            return verdicts
+        state = state.after_step(result)
+    race.forward()
+    return [*verdicts, referee.judge_forward(state, race.export())]
+
+
+def training_survivors() -> list[str]:
+    """The mutants of training that keep every law, in a dtype of theirs."""
+    cases = [
+        holds
+        for law in ("every optimizer, L2 and dropout", "train(n) is n steps, with every optimizer")
+        for _, holds in conformance.LAWS[law]
+    ]
+    return [
+        f"{mutant.__name__}, {dtype}"
+        for mutant in TRAINING_MUTANTS
+        for dtype in mutant.dtypes
+        if not any(breaks(mutant, dtype, holds) for holds in cases)
+    ]
+
+
+def breaks(mutant: type[Sound], dtype: str, holds: Callable[[Any, str], None]) -> bool:
+    """Whether a mutant breaks a case of a law."""
+    try:
+        holds(mutant, dtype)
+    except conformance.BrokenLawError:
+        return True
+    return False
 
 
 def bit_for_bit(implementations: dict[str, type[Implementation]], problems: int) -> dict[str, list[int]]:
@@ -167,15 +241,9 @@ def spared() -> list[str]:
         for law in ("every call is right, from the state before it", "train(n) is n steps")
     )
     cases = [holds for law in laws for _, holds in law]
-
-    def breaks(mutant: type[Sound], holds: Callable[[Any, str], None]) -> bool:
-        try:
-            holds(mutant, "float64")
-        except conformance.BrokenLawError:
-            return True
-        return False
-
-    alive = [mutant.__name__ for mutant in LATER if not any(breaks(mutant, holds) for holds in cases)]
+    alive = [
+        mutant.__name__ for mutant in LATER if not any(breaks(mutant, "float64", holds) for holds in cases)
+    ]
     honest = honesty.NETWORKS[0]
     return alive + [cheat.__name__ for cheat in CHEATS if not honesty.broken(cheat, honest, "float64")]
 
@@ -232,36 +300,23 @@ def table(tallies: dict[tuple[str, str], Tally]) -> Table:
     return shown
 
 
-@click.command()
-@click.option("--problems", default=2000, show_default=True, type=click.IntRange(2))
-@click.option(
-    "--same-order", default=500, show_default=True, type=click.IntRange(1), help="Problems in small."
-)
-@click.option("--start", default=0, show_default=True, help="The first seed.")
-@click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
-@click.option(
-    "--narrow-sizes", default="1,4,16,64,256,1024,4096", show_default=True, help="Batch sizes, with commas."
-)
-def main(problems: int, same_order: int, start: int, names: tuple[str, ...], narrow_sizes: str) -> None:
-    """Put every implementation through random problems, and the referee through every mutant."""
-    began = time.perf_counter()
-    implementations = available(names)
-    variants = {f"({variant.__name__})": variant for variant in (Sound, *ACCEPTED)}
-    with np.errstate(all="ignore"):
-        tallies = judge(implementations | variants, problems, start)
+def show(tallies: dict[tuple[str, str], Tally], problems: int) -> bool:
+    """Whether any was rejected; prints the table, how many, and how tight the bound is."""
     console.print(table(tallies))
     rejected = [message for tally in tallies.values() for message in tally.rejected]
-    failed = bool(rejected)
     checks = sum(len(tally.shares) for tally in tallies.values())
     console.print(
         f"random problems: {problems}, checks of an implementation: {checks}, rejections: {len(rejected)}"
     )
     for message in rejected:
         console.print(message, markup=False)
+    loose = False
     for dtype in DTYPES:
         shares = [share for (_, kind), tally in tallies.items() if kind == dtype for share in tally.shares]
+        if not shares:
+            continue
         largest = max(shares)
-        failed |= not 1 / LOOSEST <= largest <= 1
+        loose |= not 1 / LOOSEST <= largest <= 1
         console.print(
             f"tightness, {dtype}: over {len(shares)} checks the largest error is {largest:.3f} of its bound, "
             f"the median of each check's largest {np.median(shares):.4f}"
@@ -271,6 +326,60 @@ def main(problems: int, same_order: int, start: int, names: tuple[str, ...], nar
             f"whole arrays, {dtype}: the largest 2-norm of an error is {max(limits):.3f} of its limit, "
             f"the median of each check's largest {np.median(limits):.4f}"
         )
+    return bool(rejected) or loose
+
+
+def plain(implementations: dict[str, type[Implementation]], problems: int, start: int) -> bool:
+    """The study of passes and plain descent; whether any of it failed."""
+    variants = {f"({variant.__name__})": variant for variant in (Sound, *ACCEPTED)}
+    with np.errstate(all="ignore"):
+        tallies = judge(implementations | variants, problems, start)
+    return show(tallies, problems)
+
+
+def training(implementations: dict[str, type[Implementation]], problems: int, start: int) -> bool:
+    """The study of trainings; whether any of it failed."""
+    variants = {f"({variant.__name__})": variant for variant in TRAINED}
+    with np.errstate(all="ignore"):
+        failed = show(judge_trainings(implementations | variants, problems, start), problems)
+        alive = training_survivors()
+    killed = len(TRAINING_MUTANTS) - len({name.split(",")[0] for name in alive})
+    console.print(
+        f"mutants of training killed: {killed} of {len(TRAINING_MUTANTS)}, in each of their dtypes", *alive
+    )
+    return failed or bool(alive)
+
+
+@click.command()
+@click.option(
+    "--part",
+    default="all",
+    show_default=True,
+    type=click.Choice(["all", "plain", "training"]),
+    help="What to run.",
+)
+@click.option("--problems", default=2000, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--same-order", default=500, show_default=True, type=click.IntRange(1), help="Problems in small."
+)
+@click.option("--start", default=0, show_default=True, help="The first seed.")
+@click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
+@click.option(
+    "--narrow-sizes", default="1,4,16,64,256,1024,4096", show_default=True, help="Batch sizes, with commas."
+)
+def main(
+    part: str, problems: int, same_order: int, start: int, names: tuple[str, ...], narrow_sizes: str
+) -> None:
+    """Put every implementation through random problems, and the referee through every mutant."""
+    began = time.perf_counter()
+    implementations = available(names)
+    failed = False
+    if part != "plain":
+        failed |= training(implementations, problems, start)
+    if part == "training":
+        console.print(f"{time.perf_counter() - began:.0f} s")
+        sys.exit(failed)
+    failed |= plain(implementations, problems, start)
     for name, seeds in bit_for_bit(implementations, same_order).items():
         failed |= bool(seeds)
         equal = same_order - len(seeds)
