@@ -197,7 +197,9 @@ class _Process:
             return f"the process closed its output and went on{self._printed()}"
         if status >= 0:
             return f"the process exited with status {status} instead of answering{self._printed()}"
-        return f"the process was ended by {signal.Signals(-status).name}{self._printed()}"
+        name = signal.Signals(-status).name
+        hint = {"SIGKILL": " (out of memory, as a rule)", "SIGSEGV": " (a fault in compiled code)"}
+        return f"the process was ended by {name}{hint.get(name, '')}{self._printed()}"
 
     def _printed(self) -> str:
         """What it printed since the last order."""

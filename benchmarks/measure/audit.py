@@ -84,6 +84,19 @@ class Subject:
         self.implementation.step(self.rate)
         self.steps += 1
 
+    @property
+    def repeat(self) -> Callable[[str, int], None] | None:
+        """So many steps at once; None where the implementation cannot repeat them itself."""
+        repeat = getattr(self.implementation, "repeat", None)
+        if repeat is None:
+            return None
+
+        def steps(method: str, times: int) -> None:
+            repeat(method, times, self.rate)
+            self.steps += times
+
+        return steps
+
     def state(self, result: impls.Result) -> impls.State:
         """Where it stands, with the parameters that it exported."""
         first = impls.first_state(self.problem, self.dtype)

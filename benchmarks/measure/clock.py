@@ -14,6 +14,10 @@ from typing import Any
 ROUND_SECONDS = 1e-3
 """The least length of a round: some 10,000 times the resolution of the timer."""
 
+AT_ONCE_SECONDS = 1e-2
+"""The least length of a round that is asked for at once: some 500 times what a message to another process
+takes."""
+
 CELL_SECONDS = 0.1
 """Seconds that the rounds of a cell fill, with the calls around them, within the limits of `ROUNDS`."""
 
@@ -92,12 +96,13 @@ def settle(call: Callable[[], Any]) -> float:
             return best
 
 
-def plan(call_seconds: float) -> Plan:
+def plan(call_seconds: float, at_once: bool = False) -> Plan:
     """The rounds and iterations of a method whose warm call takes so many seconds.
 
-    Around a round, to move the state, come about two calls, or a quarter of the round.
+    `at_once` is whether its implementation is asked for the calls of a round at once. Around a round, to move
+    the state, come about two calls, or a quarter of the round.
     """
-    iterations = max(1, math.ceil(ROUND_SECONDS / call_seconds))
+    iterations = max(1, math.ceil((AT_ONCE_SECONDS if at_once else ROUND_SECONDS) / call_seconds))
     fewest, most = ROUNDS
     rounds = round(CELL_SECONDS / (call_seconds * (iterations + max(2, iterations / 4))))
     return Plan(min(max(rounds, fewest), most), iterations)

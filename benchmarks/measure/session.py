@@ -232,7 +232,8 @@ class Session:
         refuse_instruments()
         subject, rounds = prepared.subject, []
         call = method(subject.implementation, cell.phase, self.training(cell))
-        plan = clock.plan(clock.settle(subject.step if cell.phase == "step" else call))
+        seconds = clock.settle(subject.step if cell.phase == "step" else call)
+        plan = clock.plan(seconds, at_once=hasattr(subject.implementation, "repeat"))
         audit = Audit(subject, cell, plan, self._draw)
         audit.lead()
         compiled = self._compilations.count()

@@ -62,6 +62,11 @@ def test_rounds_are_long_and_few_enough(seconds: float) -> None:
         assert plan.rounds * plan.iterations * seconds <= 2 * clock.CELL_SECONDS
 
 
+def test_a_round_that_is_asked_for_at_once_is_longer() -> None:
+    assert clock.plan(1e-5, at_once=True).iterations == 10 * clock.plan(1e-5).iterations
+    assert clock.plan(1.0, at_once=True) == clock.plan(1.0)
+
+
 def test_garbage_is_not_collected_inside_a_round() -> None:
     seen = []
     clock.seconds_of(lambda: seen.append(gc.isenabled()), 2)

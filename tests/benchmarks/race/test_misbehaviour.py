@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -88,13 +89,23 @@ FATES = {
 }
 
 
+def running(words: str) -> list[str]:
+    """The command lines of processes that have these words in theirs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended since
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if words in line]
+
+
+@pytest.mark.parametrize("at", ["", f"@{sys.executable}"], ids=["in the race's process", "in its own"])
 def test_whatever_an_implementation_does_costs_its_own_cells_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONOPTIMIZE", "1")
     (tmp_path / "unruly.py").write_text(UNRULY)
     record = tmp_path / "record.json"
-    names = {name: f"{tmp_path}/unruly.py:{name}" for name in FATES}
+    names = {name: f"{tmp_path}/unruly.py:{name}{at}" for name in FATES}
     done = CliRunner().invoke(
         commands,
         [
@@ -113,6 +124,10 @@ def test_whatever_an_implementation_does_costs_its_own_cells_alone(
         assert f"not measured: {names[name]}: {status}: " in done.stderr
     measured = {(m.implementation, m.batch_size) for m in found if m.status == "measured"}
     assert measured == {("numpy", 1), ("numpy", 4), *((target, 1) for target in names.values())}
+    deadline = time.monotonic() + 30  # what a kill ends is not gone at once
+    while running(f"{tmp_path}/unruly.py") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running(f"{tmp_path}/unruly.py") == []
 
 
 def test_a_killed_race_leaves_no_process_behind_and_resumes(tmp_path: Path) -> None:
