@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -106,6 +108,21 @@ def referee_study(session: nox.Session) -> None:
     session.run("python", "-m", "tests.studies.referee", *session.posargs)
 
 
+def interpreters() -> list[str]:
+    """Every interpreter that `loops` can run under, on the PATH or of pyenv, the one of nox left out."""
+    named = [shutil.which(f"python3.{minor}") for minor in range(9, 20)]
+    found = {}
+    for path in [*filter(None, named), *map(str, Path.home().glob(".pyenv/versions/3.*/bin/python"))]:
+        asked = subprocess.run(
+            [path, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True
+        )
+        version = asked.stdout.strip()
+        if version and tuple(map(int, version.split(".")[:2])) >= (3, 9):
+            found.setdefault(version, path)
+    found.pop(platform.python_version(), None)
+    return [found[version] for version in sorted(found)]
+
+
 @nox.session
 def figures(session: nox.Session) -> None:
     """The ladder against every peer, on one core: each cell's factor and its share of a gemm's rate."""
@@ -124,6 +141,27 @@ def figures(session: nox.Session) -> None:
         *("--impl", "numba-blocked", "--dtype", "float32", "--batch-sizes", "256", "--budget", "60"),
     )
     session.run("gradrace", "standings", wide, "--baseline", "numba-blocked")
+    wide = "reports/out/figures/wide.json"
+    session.run(
+        *("gradrace", "race", "--record", wide, "--workload", "wide", "--dtype", "float64,float32"),
+        *("--impl", "numpy-inplace,numba,numba-blocked,jax,torch,torch-compile"),
+        *("--batch-sizes", "1,8,32,128,1024", "--budget", "600"),
+    )
+    session.run("gradrace", "standings", wide, "--baseline", "numpy-inplace")
+    # The same loops under every interpreter, and the ladder beside them.
+    parts = [f"reports/out/figures/{name}.json" for name in ("interpreters", "rungs")]
+    asked = ("--batch-sizes", "1,64", "--budget", "150")
+    others = [f"loops@{path}" for path in interpreters()]
+    session.run(
+        *("gradrace", "race", "--record", parts[0], *asked, "--impl", ",".join(["loops,loops-pypy", *others]))
+    )
+    session.run(
+        *("gradrace", "race", "--record", parts[1], *asked),
+        *("--impl", "loops,loops-ndarray,numpy-sample,numpy,numba-loops,numba,numba-blocked"),
+    )
+    merged = "reports/out/figures/loops.json"
+    session.run("gradrace", "merge", *parts, "--record", merged)
+    session.run("gradrace", "render", merged)
     # A process races at one number of threads: two races, put together.
     by_threads = [f"reports/out/figures/threads-{threads}.json" for threads in (1, 2)]
     for threads, path in enumerate(by_threads, start=1):

@@ -78,6 +78,9 @@ WORKLOADS: dict[str, Workload] = {
     "mnist-shape": Workload(
         _network((784, 128, 10), "relu", "softmax", "softmax_cross_entropy"), "random", 0.1
     ),
+    "wide": Workload(
+        _network((784, 512, 512, 10), "relu", "softmax", "softmax_cross_entropy"), "random", 0.1
+    ),
     "deep": Workload(
         _network((64, *[64] * 8, 10), "tanh", "softmax", "softmax_cross_entropy"), "digits", 0.1
     ),

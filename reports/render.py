@@ -21,6 +21,7 @@ from reports.style import PARALLEL, duration, factor, plain
 from reports.tables import trainings
 from reports.tables.break_even import courses
 from reports.tables.crossovers import three_sizes
+from reports.tables.interpreters import interpreters
 
 ARTICLE_STEPS, ARTICLE_SECONDS = 100_000, 9 * 3600.0
 """What the article that this project began with reports of its loops."""
@@ -73,6 +74,9 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
         yield "What each idea buys", "ladder", speed.ladder_chart(rungs, sizes, where)
     if not sizes:
         return
+    if under := interpreters(analysis.record):
+        chart = speed.interpreters_chart(rows, under, sizes[len(sizes) // 2], where)
+        yield "Interpreters", "interpreters", chart
     yield from _of_steps(analysis, panel, sizes[len(sizes) // 2])
     steps = of_panel(table, panel._replace(phase="step"))
     field = courses(steps if len(steps) else rows, sizes[-1])

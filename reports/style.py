@@ -22,6 +22,7 @@ class Look(NamedTuple):
 # Neighbours on the ladder differ in marker too, and lines carry their names: hue is never the only sign.
 LOOKS = {
     "loops": Look("#6e6e6e", "o", "-"),
+    "loops-pypy": Look("#5f8a3a", "d", ":"),
     "loops-ndarray": Look("#a0723c", "s", "--"),
     "numpy-sample": Look("#4a90c8", "^", "--"),
     "numpy": Look("#2f6fd0", "D", "-"),

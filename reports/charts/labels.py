@@ -120,10 +120,11 @@ def _draw(figure: Figure, x: Sequence[float], y: Sequence[float], **style: Any) 
     figure.add_artist(Line2D(np.array(x) / width, np.array(y) / height, **style))
 
 
-def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """A row for each implementation, the first on top, with its name, if any, at the left of the axes."""
+def name_rows(axes: Axes, names: Sequence[str], words: Sequence[str] = ()) -> None:
+    """A row for each implementation, the first on top, with its name, if any, or `words` at the left."""
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_yticks(range(len(names)), [plain(name, 20) if name else "" for name in names], fontsize=9.0)
+    labels = words or [plain(name, 20) if name else "" for name in names]
+    axes.set_yticks(range(len(names)), labels, fontsize=9.0)
     axes.tick_params(axis="y", length=0)
     for name, label in zip(names, axes.get_yticklabels(), strict=True):
         label.set_color(darker(look(name).colour))

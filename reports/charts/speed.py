@@ -7,7 +7,7 @@ what is there, and writes below it what is missing and why.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.charts.canvas import FAINT, MARGIN, canvas, columns, nothing, settings
-from reports.charts.labels import name_lines
+from reports.charts.labels import name_lines, name_rows
 from reports.charts.marks import bars, line, ring
 from reports.charts.scales import batch_axis, factor_axis, seconds_axis
 from reports.charts.words import describe, missing, whiskers
@@ -132,4 +132,28 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
         figure.text(x, y + 5 / figure.bbox.height, head, va="bottom", color=darker(look(name).colour))
         idea = "\n".join(textwrap.wrap(idea.replace("`", ""), 44)[:2])
         figure.text(x, y + 5 / figure.bbox.height, idea, va="top", fontsize=7.5, color=FAINT)
+    return figure
+
+
+def interpreters_chart(panel: pd.DataFrame, under: Mapping[str, str], size: int, where: str) -> Figure:
+    """One file under several interpreters, beside the other implementations: a bar each, the slowest first.
+
+    `under` names the interpreter of each implementation that is that file; `size` is the batch size.
+    """
+    rows = panel[(panel["batch_size"] == size) & (panel["status"] == "measured")]
+    rows = rows[np.isfinite(rows["speedup"])].sort_values("speedup")
+    over = plain(str(panel["baseline"].iloc[0]), 20)
+    figure, axes = canvas(
+        "The same loops under every interpreter",
+        f"{where}, m = {size}; times as fast as {over}",
+        size=(9.0, 1.7 + 0.34 * max(len(rows), 2)),
+        margins=(184.0, MARGIN),
+    )
+    if rows.empty:
+        return nothing(axes, "no implementation was measured")
+    names = [str(name) for name in rows["implementation"]]
+    values, low, high = rows[["speedup", "speedup_low", "speedup_high"]].to_numpy(dtype=float).T
+    bars(axes, names, values, low, high, list(map(factor, values)), "{:,g}x".format)
+    words = [f"loops, {plain(under[name], 18)}" if name in under else plain(name, 20) for name in names]
+    name_rows(axes, names, words)
     return figure

@@ -1,4 +1,4 @@
-"""The ladder's best against the best of the rest, cell by cell, and how near it comes to a gemm's rate."""
+"""The best of the ladder against the best of the rest, cell by cell, and how near it is to both limits."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class Standing(NamedTuple):
     """One cell: the ladder's fastest implementation and the fastest off the ladder; NaN or "" where there is
     none.
 
-    `speedup` is over the baseline, whose time may be `projected`, `share` of the measured gemm rate; `lead`
-    is how many times as fast as `rival` the best is, paired within a process, with its 95 % interval.
+    `speedup` is over the baseline, whose time may be `projected`, `share` of the measured gemm rate, `memory`
+    of the measured bandwidth, at which the bytes that must move do, more than 1 where they are in a cache;
+    `lead` is how many times as fast as `rival` the best is, paired within a process, with its 95 % interval.
     """
 
     cell: str
@@ -29,6 +30,7 @@ class Standing(NamedTuple):
     speedup: float
     projected: bool
     share: float
+    memory: float
     rival: str
     lead: float
     low: float
@@ -79,6 +81,7 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
                 float(best["speedup"]),
                 bool(best["basis"] == "projected"),
                 float(best["flops"] / best["seconds"] / top.flops) if top else math.nan,
+                float(best["bytes"] / best["seconds"] / top.bytes) if top else math.nan,
                 rival,
                 *lead,
             )
@@ -111,12 +114,12 @@ def grid(found: list[Standing]) -> tuple[list[str], list[list[str]]]:
     def times(*values: float) -> str:
         return " to ".join(map(factor, values)) if all(map(math.isfinite, values)) else "-"
 
-    head = ["cell", "best", "time", "over baseline", "of gemm", "rival", "lead", "95 % interval"]
+    head = ["cell", "best", "time", "over baseline", "of gemm", "of memory", "rival", "lead", "95 % interval"]
     body = [
         [
             *(one.cell, one.best, duration(one.seconds)),
             ("~" if one.projected else "") + times(one.speedup),
-            f"{one.share:.0%}" if math.isfinite(one.share) else "-",
+            *(f"{share:.0%}" if math.isfinite(share) else "-" for share in (one.share, one.memory)),
             *(one.rival or "-", times(one.lead), times(one.low, one.high)),
         ]
         for one in found

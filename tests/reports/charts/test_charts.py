@@ -488,6 +488,7 @@ def test_charts_without_their_figures_say_so() -> None:
         training.trainings_chart("title", "here", [], [], seconds_axis, style.duration),
         training.headline_chart({}, 10, "here"),
         speed.ladder_chart(Analysis(bare).ladder(Analysis(bare).panel()), [1], "here"),
+        speed.interpreters_chart(panel, {}, 7, "here"),
     ]
     for figure in figures:
         legible(figure)

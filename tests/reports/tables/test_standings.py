@@ -37,7 +37,7 @@ def test_the_lead_is_the_ratio_within_a_process() -> None:
     times = {"loops": (8.0, 80.0), "numpy": (1.0, 10.0), "torch": (2.0, 20.0), "torch-compile": (3.0, 30.0)}
     race = of(
         *(
-            records.cell(name, 4, process, (seconds,), flops=10**10)
+            records.cell(name, 4, process, (seconds,), flops=10**10, bytes=10**9)
             for name, both in times.items()
             for process, seconds in enumerate(both)
         )
@@ -48,6 +48,7 @@ def test_the_lead_is_the_ratio_within_a_process() -> None:
     assert one.low == pytest.approx(2)
     assert one.speedup == pytest.approx(8)
     assert one.share == pytest.approx(10**10 / math.sqrt(10) / records.CALIBRATION["gemm_float64"])
+    assert one.memory == pytest.approx(10**9 / math.sqrt(10) / records.CALIBRATION["triad"])
 
 
 def test_without_a_rival_the_cell_stands_alone() -> None:
