@@ -381,7 +381,7 @@ class NumbaArrays:
         self.start = 0  # the current batch is the m samples from here
         self.pass_start = 0  # and that of the last pass, from here
         cost_index = list(LOSSES).index(network.loss)
-        self.arguments = (
+        self.arguments: tuple[Any, ...] = (
             *(layers, options, cost_index, self.p, self.dp, self.z, self.a, self.dz, hashes, mask, left),
         )
         begin = time.perf_counter()

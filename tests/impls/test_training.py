@@ -23,6 +23,7 @@ OWN = (
     "numpy-sample",
     "numpy",
     "numpy-inplace",
+    "numba-loops",
     "numba",
     "numba-blocked",
     "numba-parallel",
@@ -350,7 +351,7 @@ def test_read_only_inputs_survive(implementation: type[Implementation]) -> None:
     hold(law, implementation)
 
 
-@pytest.mark.parametrize("name", ["loops-ndarray"])
+@pytest.mark.parametrize("name", ["loops-ndarray", "numba-loops"])
 def test_updates_in_the_same_order_are_equal_bit_for_bit(name: str) -> None:
     @hypothesis.given(trained())
     def law(problem: Problem) -> None:
