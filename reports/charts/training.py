@@ -105,10 +105,12 @@ def trainings_chart(
         return nothing(axes, "no training was measured")
     scale(axes, [value for point in drawn for value in point[2:] if np.isfinite(value)])
     axes.set_xlim(-0.4, len(names) - 0.6)
-    axes.set_xticks(range(len(names)), ["\n".join(name.replace("_", "_ ").split()) for name in names])
+    labels = ["\n".join(name.replace("_", "_ ").split()) for name in names]
+    axes.set_xticks(range(len(names)), labels, fontsize=9.0 if len(names) < 8 else 7.5)
     ends = []
     for implementation in dict.fromkeys(point.implementation for point in drawn):
         own = [point for point in drawn if point.implementation == implementation]
+        own.sort(key=lambda point: names.index(point.training))
         x = np.array([float(names.index(point.training)) for point in own])
         y, low, high = np.array([point[2:] for point in own]).T
         solid = np.zeros(len(own), dtype=bool)
