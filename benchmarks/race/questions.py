@@ -103,7 +103,7 @@ class Ranking:
             cells += [{cell} for cell in group if cell not in timed]
             if few:
                 contenders = [place.cell for place in ranking(known, lean) if place.verdict != "dropped"]
-                cells += [{contenders[0], cell} for cell in contenders]
+                cells += [{contenders[0], cell} for cell in contenders[1:] or contenders]
             else:
                 cells += [set(pair) for pair in undecided(known, lean)]
         return cells

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from benchmarks.race import stopping
-from benchmarks.race.questions import Speedups
+from benchmarks.race.questions import Ranking, Speedups
 from benchmarks.race.stopping import Found
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
@@ -100,3 +100,24 @@ def test_a_cell_that_no_process_has_come_to_is_wanted_however_many_there_were() 
     cells = [cell("loops"), cell("numpy"), cell("numba")]
     found = [measurement(name, k) for k in range(7) for name in ("loops", "numpy")]
     assert next_cells(cells, found, {}, 1.0) == [cell("loops"), cell("numba")]
+
+
+def test_what_is_left_of_the_budget_buys_pairs_for_the_ranking_and_no_cell_alone() -> None:
+    cells = [cell("loops"), cell("numpy"), cell("numba")]
+    found = [
+        measurement(name, 0, seconds) for name, seconds in (("loops", 2.0), ("numpy", 1.1), ("numba", 1.0))
+    ]
+    costs = dict.fromkeys(cells, 1.0)
+    for budget, wanted in (
+        (0.5, []),
+        (1.5, []),
+        (2.5, ["numpy", "numba"]),
+        (3.5, ["loops", "numpy", "numba"]),
+    ):
+        chosen = next_cells(cells, found, costs, budget, Ranking())
+        assert [one.implementation for one in chosen] == wanted
+
+
+def test_a_ranking_of_one_is_raced_all_the_same() -> None:
+    found = [measurement("numpy", 0)]
+    assert next_cells([cell("numpy")], found, {}, 1.0, Ranking()) == [cell("numpy")]

@@ -74,6 +74,14 @@ def test_one_process_in_which_it_keeps_up_makes_a_contender() -> None:
     assert verdicts({"jax": [1.0, 1.0], "torch": [9.0, 2.0]})["torch"] == "tie"
 
 
+def test_processes_that_were_slow_for_all_decide_nothing() -> None:
+    times = timed({"jax": [1.0, 1.0], "torch": [1.1]})
+    times[cell("jax")] = {0: Timing(1.0, 1.0), 1: Timing(2.0, 2.0)}  # its mean is that of a slower one
+    found = ranking(times)
+    assert [place.cell.implementation for place in found] == ["jax", "torch"]
+    assert found[1].behind.mean == pytest.approx(1.1)
+
+
 def test_neighbours_are_told_apart_and_each_from_the_first() -> None:
     noisy = [2.0, 2.6, 1.9, 2.2, 2.4]
     seconds = {"jax": [1.0] * 5, "torch": noisy, "numpy": [value * 1.001 for value in reversed(noisy)]}

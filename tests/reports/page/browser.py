@@ -282,7 +282,7 @@ def test_an_implementation_that_is_filtered_out_is_shown_nowhere(visit: Visit) -
     visit.show("numba", False)
     assert "numba" not in visit.page.locator("#speedup .mark-text text").all_text_contents()
     assert "numba" not in {row[0] for row in [*visit.cells("cells"), *visit.cells("heat")]}
-    assert visit.page.inner_text("#filter summary") == "implementations: 13 of 14"
+    assert visit.page.inner_text("#filter summary") == "implementations: 14 of 15"
     visit.show("numba", True)
     assert "numba" in {row[0] for row in visit.cells("cells")}
 
@@ -324,7 +324,7 @@ def test_tables_can_be_downloaded(visit: Visit, made: Record) -> None:
     assert float(found["speedup"]) == pytest.approx(mean, rel=1e-5)
     assert float(found["speedup_high"]) == pytest.approx(high, rel=1e-5)
     assert found["baseline"] == "loops"
-    assert len(download("heat")) == 14
+    assert len(download("heat")) == 15
     assert [row["implementation"] for row in download("sheet")][:2] == ["loops", "loops-ndarray"]
 
 
@@ -386,7 +386,7 @@ def test_the_table_sorts_both_ways_and_says_so(visit: Visit) -> None:
 
 def test_tabs_open_by_keyboard(visit: Visit) -> None:
     visit.page.focus("#tab-0")
-    for key, k in (("ArrowRight", 1), ("End", 13), ("ArrowRight", 0), ("ArrowLeft", 13), ("Home", 0)):
+    for key, k in (("ArrowRight", 1), ("End", 14), ("ArrowRight", 0), ("ArrowLeft", 14), ("Home", 0)):
         visit.page.keyboard.press(key)
         assert visit.page.evaluate("document.activeElement.id") == f"tab-{k}"
         assert visit.page.is_visible(f"#code-{k}")
@@ -448,7 +448,7 @@ def test_every_status_stands_in_the_table(visit: Visit) -> None:
 def test_the_page_prints(visit: Visit) -> None:
     visit.page.emulate_media(media="print")
     assert not visit.page.is_visible(".tablist")
-    assert visit.page.locator(".tabpanel:visible").count() == 14
+    assert visit.page.locator(".tabpanel:visible").count() == 15
     assert visit.page.pdf(format="A4").startswith(b"%PDF")
 
 
