@@ -208,6 +208,13 @@ def timing_study(session: nox.Session) -> None:
     session.run("python", "-m", "tests.studies.timing", *session.posargs)
 
 
+@nox.session(name="training-study")
+def training_study(session: nox.Session) -> None:
+    """What an optimizer, L2 and dropout cost beyond plain descent, and the memory they take: figures."""
+    session.install("-e", ".", *TESTS)
+    session.run("python", "-m", "tests.studies.training", *session.posargs)
+
+
 @nox.session
 def history(session: nox.Session) -> None:
     """The history on SQLite and PostgreSQL: its tests, then its figures, printed as Markdown."""
