@@ -27,10 +27,13 @@ class Given:
     budget: float | None = None
 
 
-def commits(root: Path, *, base: str, head: str, out: Path) -> dict[Side, str]:
-    """The commits of both sides; raises Refusal for refs that name none, and for changes in the tree."""
+def commits(root: Path, *, base: str, head: str, out: Path, option: str = "--base") -> dict[Side, str]:
+    """The commits of both sides; raises Refusal for refs that name none, and for changes in the tree.
+
+    `option` has named the base.
+    """
     found: dict[Side, str] = {
-        "base": worktrees.commit(root, "--base", base),
+        "base": worktrees.commit(root, option, base),
         "head": worktrees.commit(root, "--head", head),
     }
     if head == "HEAD":

@@ -111,6 +111,48 @@ def find(root: Path, commits: Mapping[Side, str], places: Sequence[Place], asked
     return suites.compared(own, crossed, files, asked)
 
 
+class Against:
+    """Pairs of a good commit and any other one, on the same benchmarks, by the files of the bad end."""
+
+    def __init__(
+        self, places: Sequence[Place], bad: str, benchmarks: Sequence[str], files: Sequence[str]
+    ) -> None:
+        self.places = places
+        self.bad = bad
+        self.benchmarks = tuple(benchmarks)
+        self.files = files
+        self.schedules: dict[str, Schedule] = {}
+        self._at: str | None = None
+
+    def pair(self, commit: str) -> dict[str, float]:
+        """The median d of each benchmark in one more pair; raises NoAnswer where there is none of all."""
+        if self._at != commit:
+            head = self.places[SIDES.index("head")].worktree
+            worktrees.move(head, commit)
+            worktrees.lay((place.worktree for place in self.places), self.bad, self.files)
+            self._at = commit
+        measured = turns.measure(self.places, Wanted((), self.benchmarks), self.schedules)
+        found = {each.benchmark: pairs_file.differences(each)["median"] for each in measured.pair.readings}
+        if missing := set(self.benchmarks) - found.keys():
+            reasons = [incident.reason for incident in measured.incidents]
+            raise NoAnswer("; ".join(reasons) or f"no reading of {', '.join(sorted(missing))}")
+        return found
+
+
+@contextlib.contextmanager
+def against(
+    root: Path, commits: Mapping[Side, str], asked: Settings, here: bool, say: Say
+) -> Iterator[Against]:
+    """Pairs against base (the good end), with the environment and the benchmarks of head (the bad end)."""
+    with prepared(root, commits, asked, here, say) as places:
+        found = find(root, commits, places, asked)
+        lost = {incident.benchmark for incident in found.lost}
+        names = [each.name for each in found.benchmarks if each.suite != "base" and each.name not in lost]
+        if not names:
+            raise NoAnswer("expected a benchmark that both ends have, got none")
+        yield Against(places, commits["head"], names, found.files)
+
+
 class Runner:
     """Fills a pairs file."""
 

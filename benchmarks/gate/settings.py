@@ -97,7 +97,7 @@ class Settings(_Table, frozen=True):
         try:
             return Rule(minimum_effect / 100, target / 100)
         except ValueError as error:
-            raise Refusal(f"{PLACE}: {measure}: {error} (as shares)") from error
+            raise Refusal(f"{measure}: {error} (as shares)") from error
 
 
 def _matches(special: Special, benchmark: Benchmark) -> bool:
@@ -113,7 +113,7 @@ def seconds(text: str) -> float:
     except ValueError:
         found = math.nan
     if not 0 < found < math.inf:
-        raise Refusal(f'{PLACE}: at-most: expected a time like "20 ms" (s, ms, us, ns), got {text!r}')
+        raise Refusal(f'at-most: expected a time like "20 ms" (s, ms, us, ns), got {text!r}')
     return found
 
 
@@ -128,15 +128,32 @@ def parse(content: str, place: str) -> Settings:
         found = msgspec.convert(asked, Settings)
     except msgspec.ValidationError as error:
         raise Refusal(f"{place}: {PLACE}: {error}") from error
-    for special in found.benchmarks:
-        if special.match is None and special.group is None:
-            raise Refusal(f"{place}: {PLACE}: benchmarks: expected `match` or `group` in each, got neither")
-        if not 0 < special.speedup < math.inf:
-            raise Refusal(f"{place}: {PLACE}: speedup: expected a positive number, got {special.speedup:g}")
-        if special.at_most is not None:
-            seconds(special.at_most)
-    found.terms(Benchmark("any"))  # its thresholds are checked before any work
+    try:
+        for special in found.benchmarks:
+            _check(special)
+            msgspec.structs.replace(found, benchmarks=(_everywhere(special),)).terms(Benchmark("any"))
+        found.terms(Benchmark("any"))
+    except Refusal as error:
+        raise Refusal(f"{place}: {PLACE}: {error.message}") from error
     return found
+
+
+def _everywhere(special: Special) -> Special:
+    return msgspec.structs.replace(special, match="*", group=None)
+
+
+def _check(special: Special) -> None:
+    """Raises Refusal for a table of benchmarks that asks for what cannot be."""
+    if special.match is None and special.group is None:
+        raise Refusal("benchmarks: expected `match` or `group` in each, got neither")
+    if not 0 < special.speedup < math.inf:
+        raise Refusal(f"speedup: expected a positive number, got {special.speedup:g}")
+    if "median" in special.without:
+        raise Refusal("without: expected others than the median, which is always judged")
+    for name in ("tail", "processes"):
+        target = getattr(special, name).target
+        if target is not None and target >= 100:
+            raise Refusal(f"{name}: expected less than 100 %, got a target of {target:g}")
 
 
 def of_commit(root: Path, commit: str) -> Settings:

@@ -121,6 +121,26 @@ def worktrees(root: Path, folder: Path, commits: Mapping[Side, str]) -> Iterator
             _remove(root, worktree)
 
 
+def move(worktree: Path, commit: str) -> None:
+    """Check another commit out in a worktree; raises NoAnswer where Git cannot."""
+    try:
+        git(worktree, "checkout", "--quiet", "--force", "--detach", commit)
+    except GitError as error:
+        raise NoAnswer(f"git could not check {commit[:10]} out: {error}") from error
+
+
+def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
+    """The commits after `good` up to `bad`, in order, along first parents; raises Refusal where there are
+    none.
+    """
+    if git(root, "merge-base", good, bad) != good:
+        raise Refusal(f"--good: expected an ancestor of --bad, got {good[:10]}, which is none of {bad[:10]}")
+    found = git(root, "rev-list", "--reverse", "--first-parent", "--ancestry-path", f"{good}..{bad}").split()
+    if not found:
+        raise Refusal("--bad: expected a commit after --good, got the same one")
+    return tuple(found)
+
+
 def _remove(root: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     git(root, "worktree", "prune")

@@ -22,6 +22,8 @@ second place."""
 
 UNKNOWN = "minimum detectable effects are unknown"
 
+FILE = click.Path(path_type=Path)
+
 HEADINGS = ("benchmark", "verdict", "measure", "head / base", "95 % interval", "pairs", "detectable", "")
 
 
@@ -174,26 +176,35 @@ def gate() -> None:
     help="Pairs of a commit with itself on this machine, which show the minimum detectable effects.  "
     f"[default: {SAME_COMMIT[0]}, if it is there]",
 )
-@click.option(
-    "--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write the verdict as Markdown, too."
-)
-def judge(pairs: Path, same_commit: Path | None, summary: Path | None) -> None:
+@click.option("--summary", type=FILE, metavar="FILE", help="Write the verdict as Markdown, too.")
+@click.option("--json", "as_json", type=FILE, metavar="FILE", help="Write it with every measure as JSON.")
+@click.option("--junit", type=FILE, metavar="FILE", help="Write it as the XML of JUnit.")
+def judge(
+    pairs: Path, same_commit: Path | None, summary: Path | None, as_json: Path | None, junit: Path | None
+) -> None:
     """Judge a change by the PAIRS that `gradrace gate run` measured.
 
     Exit status: 0 no slowdown, 1 slowdown, 2 could not tell, 3 asked in a way that cannot be answered.
     """
-    from reports.gate import verdicts
+    from reports.gate import exports, verdicts
 
     measured = load(pairs)
     effects, source = known_effects(measured, same_commit)
     judgement = verdicts.judge(measured, effects)
     notes = [*remarks(measured), source]
     click.echo("\n".join([text(judgement), *notes, judgement.sentence]))
-    if summary is not None:
-        from benchmarks.record import files
-
-        try:
-            files.write(summary, markdown(judgement, notes).encode())
-        except OSError as error:
-            raise Misuse(f"--summary {summary}: expected a place to write to, got: {error}") from error
+    write("--summary", summary, markdown(judgement, notes).encode())
+    write("--json", as_json, exports.as_json(judgement, notes))
+    write("--junit", junit, exports.as_junit(judgement))
     sys.exit(judgement.exit_code)
+
+
+def write(option: str, path: Path | None, content: bytes) -> None:
+    """Write what was asked for; raises Misuse where that is not possible."""
+    from benchmarks.record import files
+
+    if path is not None:
+        try:
+            files.write(path, content)
+        except OSError as error:
+            raise Misuse(f"{option} {path}: expected a place to write to, got: {error}") from error

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
@@ -135,6 +136,27 @@ def test_the_summary_is_a_table_in_markdown(judge: Judge, tmp_path: Path) -> Non
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 3 + 2
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+
+
+def test_other_programs_read_the_verdict(judge: Judge, tmp_path: Path) -> None:
+    lost = Incident(NUMBA, "head", "failed", "a < b & \x00 c")
+    result = judge(by_hand.made(SLOWER, incidents=[lost]), "--json", "v.json", "--junit", "v.xml")
+    assert result.exit_code == 1
+    document = json.loads((tmp_path / "v.json").read_text())
+    assert document["exit_code"] == 1
+    rows = {row["name"]: row for row in document["rows"]}
+    assert rows[NUMPY]["measures"][0]["value"] == pytest.approx(1.1)
+    assert {row["verdict"] for row in rows.values()} == {"same", "slower", "incomparable"}
+    suite = ElementTree.parse(tmp_path / "v.xml").getroot()[0]
+    counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "5", "failures": "1", "errors": "1", "skipped": "0"}
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == [NUMPY]
+
+
+def test_what_is_not_known_is_null_in_json(judge: Judge, tmp_path: Path) -> None:
+    assert judge(by_hand.made({}, pairs=0), "--json", "v.json").exit_code == 2
+    shown = json.loads((tmp_path / "v.json").read_text())["rows"][0]["measures"][0]
+    assert (shown["pairs"], shown["value"], shown["high"]) == (0, None, None)
 
 
 def test_the_folder_of_the_summary_is_made(judge: Judge, tmp_path: Path) -> None:

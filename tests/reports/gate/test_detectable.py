@@ -6,7 +6,8 @@ import random
 import pytest
 
 from benchmarks.gate.decision import RULES, decide
-from benchmarks.record.pairs_file import Pairs
+from benchmarks.record import pairs_file
+from benchmarks.record.pairs_file import Differences, Pairs
 from reports.gate.detectable import BLOCK, detectable, redrawn
 from tests.reports.gate import pairs as by_hand
 
@@ -24,7 +25,7 @@ def same(pairs: int = 40, **spreads: float) -> Pairs:
     return by_hand.made(columns, pairs, head="a" * 40)
 
 
-FAMILY = {name: {"median": RULES["median"]} for name in by_hand.names()}
+FAMILY = pairs_file.family(by_hand.made({}))
 
 
 def test_the_noisier_a_benchmark_the_higher_its_minimum_detectable_effect() -> None:
@@ -47,7 +48,8 @@ def test_a_slowdown_of_the_minimum_is_detected_and_one_well_below_is_not() -> No
     def found(share: float) -> float:
         count = 0
         for _ in range(200):
-            series = [{NUMPY: {"median": rng.gauss(0, 0.02) + math.log1p(share)}} for _ in range(30)]
+            drawn = [rng.gauss(0, 0.02) + math.log1p(share) for _ in range(30)]
+            series: list[Differences] = [{NUMPY: {"median": d}} for d in drawn]
             outcome = decide(series, FAMILY, ()).benchmarks[NUMPY].outcome
             count += outcome == "slower"
         return count / 200

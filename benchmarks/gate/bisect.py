@@ -1,0 +1,127 @@
+"""Which commit made a benchmark slower: the good end in pairs with commit after commit, as `git bisect` goes.
+
+The slowdown between both ends is measured first. Each commit between them is then either as fast as the good
+end, or slower by all of it: evidence that the centre lies above or below half of it is an e-process
+(`benchmarks.gate.decision`), and the first of the two to reach steps / ERROR decides. Each step errs with a
+chance of ERROR / steps at most, and the whole search with ERROR, however many pairs it takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from benchmarks.gate.decision import BET
+from benchmarks.gate.errors import NoAnswer
+
+ERROR = 0.05
+"""Chance that the commit is not the one that is named."""
+
+LEAST_EFFECT = 0.02
+"""Ends that do not differ by more have nothing to search for."""
+
+FEWEST_PAIRS = 8
+"""Pairs by which the slowdown between the ends is measured, where it takes no more to show it."""
+
+MOST_PAIRS = 60
+"""Where a commit is given up: it is neither, or too noisy."""
+
+Answer = Literal["good", "bad", "unknown"]
+Measure = Callable[[str], float]
+"""d of one more pair of the good end and a commit; raises NoAnswer where that cannot be measured."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The first bad commit, or several, where those before it cannot be told; the slowdown; pairs in all."""
+
+    commits: tuple[str, ...]
+    slowdown: float
+    pairs: int
+
+
+@dataclasses.dataclass
+class Step:
+    """The evidence on one commit, around the middle between the ends."""
+
+    middle: float
+    bar: float
+    above: float = 1.0
+    below: float = 1.0
+
+    def add(self, d: float) -> Answer:
+        """What is known after one more pair."""
+        share = max(-1.0, min(1.0, (d - self.middle) / self.middle))
+        self.above *= 1 + BET * share
+        self.below *= 1 - BET * share
+        if self.above >= self.bar:
+            return "bad"
+        return "good" if self.below >= self.bar else "unknown"
+
+
+def answer(measure: Callable[[], float], middle: float, bar: float) -> tuple[Answer, int]:
+    """Whether a commit is good or bad, and the pairs that it took."""
+    step = Step(middle, bar)
+    for pairs in range(1, MOST_PAIRS + 1):
+        found = step.add(measure())
+        if found != "unknown":
+            return found, pairs
+    return "unknown", MOST_PAIRS
+
+
+def slowdown(measure: Callable[[], float], bar: float) -> tuple[float, int]:
+    """d between the ends and the pairs that it took; raises NoAnswer where no slowdown is shown."""
+    line = math.log1p(LEAST_EFFECT)
+    evidence = 1.0
+    found: list[float] = []
+    while len(found) < MOST_PAIRS and not (evidence >= bar and len(found) >= FEWEST_PAIRS):
+        found.append(measure())
+        evidence *= 1 + BET * max(-1.0, min(1.0, (found[-1] - line) / line))
+    if evidence < bar:
+        raise NoAnswer(
+            f"expected --bad to be slower than --good by more than {100 * LEAST_EFFECT:g} %, got "
+            f"{100 * math.expm1(statistics.median(found)):+.1f} % in {len(found)} pairs"
+        )
+    return statistics.median(found), len(found)
+
+
+def slowest(measure: Callable[[], Mapping[str, float]]) -> str:
+    """The benchmark that is slowed most between the ends, in a few pairs of all of them."""
+    first = measure()
+    if len(first) == 1:
+        return next(iter(first))
+    pairs = [first, *(measure() for _ in range(FEWEST_PAIRS - 1))]
+    return max(first, key=lambda name: statistics.median(pair[name] for pair in pairs))
+
+
+def search(commits: Sequence[str], measure: Measure, say: Callable[[str], None]) -> Found:
+    """The first bad one of `commits`, which come after the good end in order, the bad end last.
+
+    A commit that cannot be measured, or told, is passed over for its neighbour.
+    """
+    steps = 1 + max(1, math.ceil(math.log2(len(commits))))
+    bar = steps / ERROR
+    centre, pairs = slowdown(lambda: measure(commits[-1]), bar)
+    say(f"{commits[-1][:10]} is slower than the good end by {100 * math.expm1(centre):.1f} % ({pairs} pairs)")
+    good, bad = -1, len(commits) - 1
+    unknown: dict[int, str] = {}
+    while left := [k for k in range(good + 1, bad) if k not in unknown]:
+        k = min(left, key=lambda k: abs(k - (good + bad) / 2))
+        try:
+            found, taken = answer(lambda k=k: measure(commits[k]), centre / 2, bar)  # type: ignore[misc]
+        except NoAnswer as error:
+            unknown[k] = error.message
+            say(f"{commits[k][:10]} cannot be measured: {error.message}")
+            continue
+        pairs += taken
+        say(f"{commits[k][:10]} is {found} ({taken} pairs)")
+        if found == "bad":
+            bad = k
+        elif found == "good":
+            good = k
+        else:
+            unknown[k] = "neither is shown"
+    return Found(tuple(commits[good + 1 : bad + 1]), centre, pairs)
