@@ -102,10 +102,12 @@ def skips(session: nox.Session) -> None:
 
 @nox.session(name="referee-study")
 def referee_study(session: nox.Session) -> None:
-    """Thousands of random problems, the tightness of the bound, equality of bits, the mutants: figures."""
+    """Random problems, tightness, bits, mutants: figures; with `-- honesty`, cheats and honest times."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]", *TESTS)
-    session.run("python", "-m", "tests.studies.referee", *session.posargs)
+    honesty = session.posargs[:1] == ["honesty"]
+    study = "tests.studies.honesty" if honesty else "tests.studies.referee"
+    session.run("python", "-m", study, *session.posargs[honesty:])
 
 
 def interpreters() -> list[str]:

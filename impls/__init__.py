@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from impls.referee import (
         State,
         Verdict,
+        changed,
         check,
         first_state,
         held,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         judge_train,
         judge_unseen_step,
         quantities,
+        snapshot,
     )
     from impls.registry import extras, keep_compiled, load, names
 
@@ -52,6 +54,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "Verdict",
+    "changed",
     "check",
     "cpu_seconds",
     "descendants",
@@ -68,6 +71,7 @@ __all__ = [
     "load",
     "names",
     "quantities",
+    "snapshot",
 ]
 
 # Imported where it is first asked for: help needs no NumPy, and an implementation no referee.

@@ -30,7 +30,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("target")
-def check(target: str) -> None:
+@click.option("--isolated", is_flag=True, help="Run TARGET in a process of its own, out of the test's reach.")
+def check(target: str, isolated: bool) -> None:
     """Run the conformance test on TARGET.
 
     TARGET is an implementation's name, path/to/file.py:Class or package.module:Class. The exit status is 1 if
@@ -38,10 +39,10 @@ def check(target: str) -> None:
     """
     from rich.console import Console
 
-    from impls import registry
+    from impls import child, registry
     from impls.referee import findings
 
-    implementation = registry.load(target)
+    implementation = child.in_child(target) if isolated else registry.load(target)
     sys.exit(0 if findings.show(target, implementation, Console()) else 1)
 
 

@@ -103,6 +103,7 @@ class Session:
         self._start = time.perf_counter()
         self._watch = Watch(threads)
         self._ceiling = Ceiling(self.moments.wait)
+        self._around = impls.snapshot()
         self._compilations = compilers.Compilations()
         self._prepared: dict[Cell, Prepared | CellError] = {}
         self._problem: tuple[tuple[str, int], impls.Problem] | None = None
@@ -247,6 +248,8 @@ class Session:
             raise found_out from error
         finally:
             self.audit_seconds += audit.seconds
+        if changed := impls.changed(self._around):
+            raise CellError("wrong", f"{cell.implementation} changed {', '.join(changed[:5])}")
         if self._compilations.count() != compiled:
             raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
         found = self.timed(cell, prepared, rounds, plan.iterations)

@@ -11,11 +11,13 @@ from impls.referee.judgement import (
     judge_unseen_step,
 )
 from impls.referee.structure import held, quantities
+from impls.referee.tampering import changed, snapshot
 from impls.referee.verdict import Verdict
 
 __all__ = [
     "State",
     "Verdict",
+    "changed",
     "check",
     "first_state",
     "held",
@@ -25,4 +27,5 @@ __all__ = [
     "judge_train",
     "judge_unseen_step",
     "quantities",
+    "snapshot",
 ]

@@ -26,7 +26,7 @@ from impls.interface import (
     Training,
     Unsupported,
 )
-from impls.referee import honesty, structure
+from impls.referee import honesty, structure, tampering
 
 Class = type[Implementation]
 Reals = NDArray[np.float64]
@@ -435,6 +435,15 @@ def _compile_time(implementation: Class, dtype: str, problem: Problem) -> None:
         raise BrokenLawError(f"compile_seconds: expected seconds of 0 and up, got {seconds!r}")
 
 
+_BEFORE = tampering.snapshot()
+
+
+def _leaves_alone(implementation: Class, dtype: str, problem: Problem) -> None:
+    implementation(problem, dtype).train(2, 0.1)
+    if found := tampering.changed(_BEFORE):
+        raise BrokenLawError(f"it changed {', '.join(found[:5])}: expected it to leave alone what judges it")
+
+
 LAWS: dict[str, tuple[Case, ...]] = {
     "every activation and cost": tuple(_networks()),
     "pre-activations of +-1000": tuple(_large()),
@@ -456,5 +465,6 @@ LAWS: dict[str, tuple[Case, ...]] = {
     "wrong arguments are refused": tuple(_on_each(_refusals)),
     "compile time is reported": tuple(_on_each(_compile_time)),
     "nothing is owed to a later call, nothing kept from an earlier one": tuple(_honest()),
+    "clocks, NumPy and the referee are left alone": tuple(_on_each(_leaves_alone)),
 }
 """Every law with its cases, in the order in which they are examined."""

@@ -17,7 +17,9 @@ from collections.abc import Iterator
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
+from rich.table import Table
 
 from benchmarks.measure.threads import limit_threads
 from benchmarks.record.cells import PHASES, Cell
@@ -70,16 +72,97 @@ def accusations(count: int, seed: int, names: tuple[str, ...]) -> tuple[Counter[
     return found, accused
 
 
+WAYS = ("race", "check", "check --isolated")
+"""By what a cheat may be caught, the first of these that does."""
+
+LAWS = (
+    "every call is right, from the state before it",
+    "nothing is owed to a later call, nothing kept from an earlier one",
+    "train(n) is n steps",
+    "repeat(n) is n calls",
+    "clocks, NumPy and the referee are left alone",
+    "every activation and cost",
+)
+"""Laws of the conformance test, those first by which cheats are caught."""
+
+
+def by_race(target: str) -> str:
+    """What a session finds against an implementation; empty where it is measured in every cell."""
+    from benchmarks import workloads
+    from benchmarks.measure.session import Session
+
+    session = Session(workloads.WORKLOADS, threads=1)
+    for m in (64, 1024):
+        for phase in ("gradients", "step", "forward"):
+            found = session.measure(Cell("digits", phase, m, "float64", 1, target))
+            if found.status in ACCUSED:
+                return f"{phase}, m = {m}: {found.reason.removeprefix(f'{target}: ')}"
+    return ""
+
+
+def by_check(target: str, isolated: bool) -> str:
+    """What the conformance test finds first; empty where nothing."""
+    import impls
+    from impls import child
+    from impls.referee import conformance
+
+    implementation = child.in_child(target) if isolated else impls.load(target)
+    for finding in conformance.examine(implementation, LAWS):
+        if finding.status == "failed":
+            return f"{finding.law}: {finding.reason}"
+    return ""
+
+
+def caught(name: str) -> tuple[str, str]:
+    """By what a cheat is caught, each way in a process of its own, and how; nothing where it is not."""
+    for way in WAYS:
+        order = [sys.executable, "-m", "tests.studies.honesty", "--cheat", name, "--by", way]
+        done = subprocess.run(order, capture_output=True, text=True, check=False)
+        if words := done.stdout.strip():
+            return way, words
+        if done.returncode:
+            return "", f"{way}: {done.stderr.strip()[-200:]}"
+    return "", ""
+
+
+def cheats(chosen: str) -> bool:
+    """Whether every cheat of the chosen kinds is caught; prints by what, and how."""
+    from tests.impls.cheats import TABLE
+
+    shown = Table("kind", "cheat", "caught by", "how", title="Cheats")
+    count = Counter[str]()
+    kinds = [kind for kind in TABLE if chosen in kind]
+    with Progress(console=console, transient=True) as progress:
+        for kind in kinds:
+            for cheat in progress.track(TABLE[kind], description=kind):
+                way, how = caught(f"{cheat.__module__}:{cheat.__name__}")
+                count[way] += 1
+                shown.add_row(kind, cheat.__name__, way or "nothing", escape(how[:110]))
+    console.print(shown)
+    whole = sum(count.values())
+    ways = ", ".join(f"{count[way]} by {way}" for way in WAYS)
+    console.print(f"cheats caught: {whole - count['']} of {whole} ({ways})")
+    return not count[""]
+
+
 @click.command()
 @click.option("--cells", default=2000, show_default=True, help="Random cells of honest implementations.")
 @click.option("--busy", "programs", default=1, show_default=True, help="Programs that run beside.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
-def main(cells: int, programs: int, seed: int, names: tuple[str, ...]) -> None:
+@click.option("--kind", default="", help="Cheats of these kinds, by a part of the name. [all]")
+@click.option("--cheat", help="Print what is found against one, by `--by`, and end.")
+@click.option("--by", type=click.Choice(WAYS), default="race", show_default=True)
+def main(
+    cells: int, programs: int, seed: int, names: tuple[str, ...], kind: str, cheat: str | None, by: str
+) -> None:
     """Measure honest implementations, and cheats."""
     limit_threads(1)
+    if cheat is not None:
+        print(by_race(cheat) if by == "race" else by_check(cheat, "isolated" in by))
+        return
     began = time.perf_counter()
-    failed = False
+    failed = not cheats(kind)
     for beside, share in ((0, cells // 2), (programs, cells - cells // 2)):
         with busy(beside):
             found, accused = accusations(share, seed + beside, names)

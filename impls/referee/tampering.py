@@ -1,0 +1,54 @@
+"""Whether an implementation changed what it is measured and judged with: clocks, NumPy, referee, race.
+
+It runs in the same process and can reach all of that. What it replaced is found here, by name, unless it
+replaced this, too: only an implementation in a process of its own (`gradrace check --isolated`) cannot.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+
+MODULES = ("builtins", "time", "gc", "statistics", "numpy", "numpy.linalg", "threadpoolctl")
+"""What the referee and the clock of a race stand on."""
+
+OWN = ("impls.referee", "benchmarks.measure", "benchmarks.race")
+
+Snapshot = dict[tuple[str, str], tuple[Any, ...]]
+
+
+def snapshot() -> Snapshot:
+    """Every function and class of the watched modules that are loaded, with the code behind them."""
+    return {key: _behind(value) for key, value in _watched()}
+
+
+def changed(before: Snapshot) -> list[str]:
+    """The names that are something else now than they were in `before`; those added since are no matter."""
+    now = dict(_watched())
+    return [
+        ".".join(key)
+        for key, kept in before.items()
+        if key not in now
+        or len(kept) != len(found := _behind(now[key]))
+        or any(a is not b for a, b in zip(kept, found, strict=True))
+    ]
+
+
+def _watched() -> Iterator[tuple[tuple[str, str], Any]]:
+    for module, found in list(sys.modules.items()):
+        if module in MODULES or module.startswith(OWN):
+            for name, value in list(vars(found).items()):
+                if callable(value):
+                    yield (module, name), value
+                if isinstance(value, type) and value.__module__ == module and module.startswith(OWN):
+                    for inner, method in list(vars(value).items()):
+                        if callable(method):
+                            yield (module, f"{name}.{inner}"), method
+
+
+def _behind(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, FunctionType):
+        return value, value.__code__, value.__defaults__
+    return (value,)
