@@ -73,6 +73,12 @@ def cost(loss: str, z: Array, a: Array, y: Array) -> Array:
     return -jnp.sum(y * jax.nn.log_softmax(z, axis=0)) / m
 
 
+def dropout_mask(hashes: Array, key: Array, dropout: float, dtype: str) -> Array:
+    """Of hashes (n_l, m), uint32: the scale where an activation is kept, else 0."""
+    kept = lowbias32(hashes ^ key) >= threshold(dropout)
+    return jnp.where(kept, jnp.asarray(scale(dropout), dtype), 0)
+
+
 def transformation(training: Training, layers: int) -> optax.GradientTransformation:
     """From gradients to the descent of the parameters at a rate of 1."""
     adam = optax.scale_by_adam(training.b1, training.b2, training.eps)
@@ -160,8 +166,7 @@ class JaxJit:
         def mask(t: Array, layer: int, dropout: float) -> Array:
             n = problem.network.widths[layer + 1]
             hashes = lowbias32(np.arange(n * m, dtype=np.uint32)).reshape(n, m)
-            kept = lowbias32(hashes ^ key(training.seed, t, layer)) >= threshold(dropout)
-            return jnp.where(kept, jnp.asarray(scale(dropout), dtype), 0)  # (n_l, m)
+            return dropout_mask(hashes, key(training.seed, t, layer), dropout, dtype)
 
         def gradients(
             parameters: Parameters, x: Array, y: Array, t: Array | None

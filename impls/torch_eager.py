@@ -84,9 +84,9 @@ def lowbias32_signed(x: Tensor) -> Tensor:
 
 def dropout_mask(hashes: Tensor, key: Any, dropout: float, dtype: Any) -> Tensor:
     """Of hashes (n_l, m), int32: the scale where an activation is kept, else 0."""
-    lowest = -(2**31)  # ^ lowest turns the order of unsigned integers into that of signed ones
-    ordered = lowbias32_signed(hashes ^ key) ^ lowest
-    return (ordered >= signed(threshold(dropout) ^ 2**31)).to(dtype) * scale(dropout)
+    x = lowbias32_signed(hashes ^ key)
+    x ^= -(2**31)  # so signed integers have the order of the unsigned ones
+    return (x >= signed(threshold(dropout) ^ 2**31)).to(dtype).mul_(scale(dropout))
 
 
 def optimizer(training: Training, parameters: list[Tensor]) -> Any:
