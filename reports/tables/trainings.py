@@ -273,7 +273,12 @@ def reached_grid(analysis: Analysis, found: Iterable[Reached]) -> tuple[list[str
 
 
 def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
-    """The story of one panel; of a training, the soonest to read so many held-out digits, and all of them."""
+    """The story of one panel; of a training, the soonest to read so many held-out digits, and all of them.
+
+    Of a headline with several trainings, those of all.
+    """
+    if panel.phase == "headline":
+        return _headline(analysis, alike(analysis, panel), baseline)
     if panel.phase != "train":
         return text.story(analysis, panel, baseline)
     rows = analysis.rows(panel, baseline)
@@ -306,3 +311,16 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
         "in brackets the 95 % interval."
     )
     return Story(f"{words} ({where}).", *reached_grid(analysis, found), [remark, *text.common(rows)])
+
+
+def _headline(analysis: Analysis, panels: list[Panel], baseline: str) -> Story:
+    first, *more = (text.story(analysis, each, baseline) for each in panels)
+    if not more:
+        return first
+    names = labels(analysis.record, [each.workload for each in panels]).values()
+    rows = [
+        [f"{name}, {row[0]}", *row[1:]]
+        for name, of_it in zip(names, (first, *more), strict=True)
+        for row in of_it.rows
+    ]
+    return first._replace(answer=" ".join(each.answer for each in (first, *more)), rows=rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sqlite3
@@ -17,7 +18,8 @@ import pytest
 
 from benchmarks.record import race_file
 from reports.history.runs import HistoryError
-from tests.reports.history.made import opened, run
+from reports.history.sources import runs_of
+from tests.reports.history.made import opened, race, run
 from tests.reports.history.postgres import ESCAPED, PASSWORD, Server
 
 if TYPE_CHECKING:
@@ -284,3 +286,15 @@ def test_what_cannot_be_written_is_not_made_ready(db: str) -> None:
         connection.exec_driver_sql("SELECT 1")
     with pytest.raises(HistoryError, match="expected a history, got a database without one"):
         open_store(db).check()
+
+
+def test_a_training_is_a_series_of_its_own() -> None:
+    plain = race()
+    digits = dataclasses.replace(plain.workloads["digits"], training=race_file.Training("adam"))
+    trained = dataclasses.replace(plain, workloads={"digits": digits})
+    of_plain, of_adam = (
+        {sample.series for sample in runs_of(each, {}, None, None)[0].samples} for each in (plain, trained)
+    )
+    assert not of_plain & of_adam
+    # The series of records from before there were trainings go on.
+    assert {s.shape for s in of_plain} == {"64-32-10 sigmoid,sigmoid mean_squared_error digits"}

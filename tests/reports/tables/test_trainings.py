@@ -154,3 +154,19 @@ def test_an_answer_that_was_not_found_says_so() -> None:
     assert found.answer.startswith(
         "No training read 95 % of the held-out digits within 60 steps from every seed"
     )
+
+
+def test_a_headline_of_several_trainings_has_all_of_them() -> None:
+    found = [
+        cell(name, 16, 0, (seconds,), workload=workload, phase="headline", losses=(0.5,))
+        for workload in KNOWN
+        for name, seconds in (("loops", 1.0), ("numpy", 0.1))
+    ]
+    made = dataclasses.replace(record(found, settings={"steps": 1}), workloads=KNOWN)
+    shown = trainings.story(Analysis(made), Analysis(made).panel(), "loops")
+    assert [row[0] for row in shown.rows] == [
+        *("gradient_descent, loops", "gradient_descent, numpy", "adam, loops", "adam, numpy"),
+    ]
+    assert shown.answer.count("10.0x") == 2
+    one = trainings.story(Analysis(record(found[:2], settings={"steps": 1})), Analysis(made).panel(), "loops")
+    assert [row[0] for row in one.rows] == ["loops", "numpy"]
