@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from benchmarks.record.cells import Cell
-from benchmarks.record.race_file import Measurement, Record, Training
+from benchmarks.record.race_file import Measurement, Record, Training, Workload
 from benchmarks.record.statistics import (
     UNKNOWN,
     Interval,
@@ -38,10 +38,16 @@ def labels(record: Record, workloads: Iterable[str]) -> dict[str, str]:
 
 
 def alike(analysis: Analysis, panel: Panel) -> list[Panel]:
-    """The panels that differ from this one in their workload alone, in the record's order."""
-    known = set(analysis.panels)
-    others = (panel._replace(workload=name) for name in analysis.record.workloads)
+    """The panels that differ from this one in their training alone, in the record's order."""
+    known, workloads = set(analysis.panels), analysis.record.workloads
+    own = _in_plain(workloads[panel.workload])
+    others = (panel._replace(workload=name) for name, each in workloads.items() if _in_plain(each) == own)
     return [other for other in others if other in known]
+
+
+def _in_plain(workload: Workload) -> Workload:
+    """The same network and data in plain gradient descent."""
+    return dataclasses.replace(workload, training=Training())
 
 
 class Step(NamedTuple):
@@ -65,8 +71,7 @@ def steps(analysis: Analysis, panel: Panel) -> list[Step]:
     known = analysis.record.workloads
     found = []
     for each in alike(analysis, panel._replace(phase="step")):
-        described = known[each.workload]
-        as_plain = dataclasses.replace(described, training=Training())
+        as_plain = _in_plain(known[each.workload])
         plain_one = next((name for name, other in known.items() if other == as_plain), "")
         for cell, own in analysis.times.items():
             if Panel(cell.workload, cell.phase, cell.dtype, cell.threads) != each:

@@ -170,3 +170,15 @@ def test_a_headline_of_several_trainings_has_all_of_them() -> None:
     assert shown.answer.count("10.0x") == 2
     one = trainings.story(Analysis(record(found[:2], settings={"steps": 1})), Analysis(made).panel(), "loops")
     assert [row[0] for row in one.rows] == ["loops", "numpy"]
+
+
+def test_another_network_is_no_training_of_this_one() -> None:
+    made = raced()
+    wider = dataclasses.replace(PLAIN, widths=(64, 128, 10))
+    more = cell("numpy", 64, 0, (1e-3,), workload="wider", phase="step")
+    other = dataclasses.replace(
+        made, workloads={**KNOWN, "wider": wider}, measurements=(*made.measurements, more)
+    )
+    analysis = Analysis(other)
+    assert [each.workload for each in trainings.alike(analysis, analysis.panel())] == list(KNOWN)
+    assert "wider" not in {one.workload for one in trainings.steps(analysis, analysis.panel())}
