@@ -18,6 +18,7 @@ QUICK = {
     "python -m nox -s bench": " -- --impl loops,numpy --batch-sizes 1 --target 50 --budget 60",
     "python -m nox -s tests": " -- tests/impls/test_interface.py",
     "gradrace race": " --batch-sizes 1 --target 50 --budget 60",
+    "gradrace advise": " --impl numpy,numpy-inplace --budget 30",
     "gradrace headline": " --impl numpy --steps 100",
     "gradrace gate run --base main": " --head HEAD~0 --pairs 1 -- --impl numpy",
     "pytest --benchmark-only": " --batch-sizes 1",

@@ -13,7 +13,7 @@ INTERPRETED = ("loops", "loops-pypy", "loops-ndarray")
 PARALLEL = ("numba-parallel",)
 """Those whose one idea is several threads: on one they are what they stand on."""
 
-WIDE = 100_000
+WIDE = 200_000
 """A network with more connections is wide."""
 
 SECONDS = {False: 60.0, True: 120.0}

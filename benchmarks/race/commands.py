@@ -76,7 +76,7 @@ def race(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Race in fresh processes until every speedup is known, or the ranking.
+    """Race in fresh processes until every speedup is known.
 
     Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where what was
     named, an implementation by --impl or a value of another list, was not measured, 130 where it was
@@ -137,15 +137,16 @@ def race(
 def advise(
     ctx: click.Context, /, network: str, record: Path, budget: float | None, quiet: bool, **asked: Any
 ) -> None:
-    """Measure which implementation to use for NETWORK, widths like 784-128-10.
+    """Measure which implementation to use for a network.
 
-    Prints the fastest at each batch size, which ones tie with it, how far behind the others are, and what
-    each costs. Implementations that take more than 3 times as long as the fastest are dropped after one
-    process; the interpreted loops are measured only where --impl names them. It ends when the ranking is
-    known, ties to 3 %.
+    NETWORK is its widths, like 784-128-10. Prints the fastest at each batch size, which ones tie with it, how
+    far behind the others are, and what each costs. Implementations that take more than 3 times as long as the
+    fastest are dropped after one process, but for the fastest that needs nothing beyond NumPy; the
+    interpreted loops are measured only where --impl names them. It ends when the ranking is known, ties to
+    3 %.
 
     Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
-    implementation named by --impl was not measured, 130 where it was interrupted.
+    implementation named by --impl, or a batch size, was not measured, 130 where it was interrupted.
     """
     from benchmarks.measure.threads import check_threads
     from benchmarks.race import advice, journal, questions, report
@@ -175,10 +176,18 @@ def advise(
         )
         running = _run(ctx, plan, record, [], quiet)
     _warn_of_no_commit()
-    report.ranking(record)
+    measured = any(m.status == "measured" for m in running.measurements)
+    if measured:
+        report.ranking(record)
     if not quiet:
         click.echo(f"{running.verdict()}\nrecord: {record}")
-    _end(ctx, running.missing(asked["implementations"]))
+    unreached = running.unreached(
+        workload=settings.workloads, batch_size=settings.batch_sizes, dtype=settings.dtypes
+    )
+    _end(
+        ctx,
+        [*running.missing(asked["implementations"] if measured else settings.implementations), *unreached],
+    )
 
 
 def _baseline(asked: str | None, names: tuple[str, ...]) -> str:

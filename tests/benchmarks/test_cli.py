@@ -131,6 +131,13 @@ def test_advice_names_the_fastest_and_what_could_not_be_measured(
     assert found.implementations["numpy"].install_bytes == 0
 
 
+def test_advice_of_which_nothing_could_be_measured_is_an_error(tmp_path: Path) -> None:
+    asked = "advise 4-3-2 --batch-sizes 2 --budget 5 --impl nowhere.py:Missing --quiet --record"
+    done = CliRunner().invoke(commands, [*asked.split(), str(tmp_path / "record.json")])
+    assert done.exit_code == 4
+    assert "not measured: nowhere.py:Missing: unavailable: " in done.stderr
+
+
 def test_a_race_is_reported_over_its_baseline(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     asked = "race --workload xor --batch-sizes 1 --budget 3 --impl numpy,loops --baseline numpy --record"
