@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -53,7 +54,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """The tests again, with every optional implementation and every optional report installed."""
+    """The tests again, with every optional implementation and report, and PyPy, which root has installed."""
+    if shutil.which("pypy3") is None and os.geteuid() == 0:
+        session.run("apt-get", "update", external=True)
+        session.run("apt-get", "install", "--yes", "pypy3", external=True)
     session.install(TORCH)
     session.install("-e", f".[{','.join(OPTIONAL)}]", *TESTS)
     run_tests(session, "peers")
@@ -113,7 +117,7 @@ def referee_study(session: nox.Session) -> None:
 def interpreters() -> list[str]:
     """Every interpreter that `loops` can run under, on the PATH or of pyenv, the one of nox left out."""
     named = [shutil.which(f"python3.{minor}") for minor in range(9, 20)]
-    found = {}
+    found: dict[str, str] = {}
     for path in [*filter(None, named), *map(str, Path.home().glob(".pyenv/versions/3.*/bin/python"))]:
         asked = subprocess.run(
             [path, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True

@@ -2,11 +2,12 @@
 
 Two views of the same call, of which the larger counts. The Python allocator's view (tracemalloc) is exact,
 and sees lists and NumPy arrays. The kernel's view (the peak of the resident set, Linux only) sees the memory
-of compiled libraries, too, to some tens of pages.
+of compiled libraries, too, and that of other processes, to some tens of pages.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import tracemalloc
@@ -14,14 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import impls
 from benchmarks.measure import costs
-from impls import Network
-
-_STATUS = Path("/proc/self/status")
-_RESET = Path("/proc/self/clear_refs")
 
 
-def least(network: Network, m: int, itemsize: int) -> int:
+def least(network: impls.Network, m: int, itemsize: int) -> int:
     """Bytes beside the problem that no implementation can do without, held or allocated.
 
     The output of the batch and its dw and db, which it must be able to export; and, going sample by sample,
@@ -46,26 +44,37 @@ def peak(work: Callable[[], Any]) -> tuple[Any, int]:
 
 
 class _Resident:
-    """The peak of the resident set within a block, beyond what was resident before it."""
+    """The peak of the resident sets of this process and of those that it started within a block, beyond what
+    was resident before it.
+    """
 
     peak = 0
 
     def __enter__(self) -> _Resident:
-        if _RESET.exists():
-            # Freed memory goes back to the kernel first: filling it again would not show.
-            if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-                libc.malloc_trim(0)
-            _RESET.write_text("5")  # resets the peak (man 5 proc)
-            self._before = _kibibytes("VmRSS")
+        # Freed memory goes back to the kernel first: filling it again would not show.
+        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
+        for folder in _folders():
+            with contextlib.suppress(OSError):
+                (folder / "clear_refs").write_text("5")  # resets the peak (man 5 proc)
+        self._before = {folder: _kibibytes(folder, "VmRSS") for folder in _folders()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        if _RESET.exists():
-            self.peak = 1024 * max(0, _kibibytes("VmHWM") - self._before)
+        most = (_kibibytes(folder, "VmHWM") - self._before.get(folder, 0) for folder in _folders())
+        self.peak = 1024 * sum(max(0, each) for each in most)
 
 
-def _kibibytes(field: str) -> int:
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    raise ValueError(f"{_STATUS}: expected a line {field}, found none")
+def _folders() -> list[Path]:
+    """Where the kernel shows these processes; empty where it is not Linux."""
+    found = [Path("/proc/self"), *(Path(f"/proc/{process}") for process in impls.descendants())]
+    return [folder for folder in found if (folder / "clear_refs").exists()]
+
+
+def _kibibytes(folder: Path, field: str) -> int:
+    """A field of a process's status; 0 for one that has ended."""
+    with contextlib.suppress(OSError):
+        for line in (folder / "status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+    return 0

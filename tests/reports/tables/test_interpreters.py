@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from benchmarks.record.race_file import Record
 from reports import render
 from reports.analysis import Analysis
 from reports.tables.interpreters import interpreters
 from tests.reports import records
 
 
-def of(*names: str, **under: dict[str, str]) -> records.Record:
+def of(*names: str, **under: dict[str, str]) -> Record:
     """A race in which the implementations `under` are the file of loops, under other interpreters."""
     race = records.race((*names, *under))
     facts = dict(race.implementations)
@@ -36,7 +37,7 @@ def test_another_file_is_no_interpreter_and_loops_alone_are_none() -> None:
 
 
 def test_the_picture_is_drawn_where_there_are_several_and_names_them_all() -> None:
-    def drawn(race: records.Record) -> dict[str, list[str]]:
+    def drawn(race: Record) -> dict[str, list[str]]:
         analysis = Analysis(race)
         panel = analysis.panel()
         return {
