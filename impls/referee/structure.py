@@ -197,7 +197,8 @@ def _check_numbers(name: str, array: Reals, result: Result, problem: Problem, dt
 def _infinite(name: str, text: str, result: Result, problem: Problem) -> FoulError:
     """Unstable where an output has rounded to 0 or 1, whose logarithm or reciprocal is taken; else wrong."""
     saturated = np.argwhere((result.output == 0) | (result.output == 1))
-    if LOSSES[problem.network.loss] is None or not len(saturated) or name == "output":
+    of_loss = name.startswith(("loss", "dw", "db"))
+    if LOSSES[problem.network.loss] is None or not len(saturated) or not of_loss:
         return FoulError(f"{name}: {text}")
     where = f"output {place(saturated[0])} has rounded to {result.output[tuple(saturated[0])]:g}"
     return FoulError(

@@ -29,6 +29,7 @@ from benchmarks.measure import clock
 from impls import Implementation, Network, Problem, Unavailable, Unsupported, referee
 from impls.interface import DTYPES
 from impls.referee import conformance, honesty
+from impls.referee.judgement import learning_rate, reference_of
 from tests.impls.accepted import ACCEPTED
 from tests.impls.cheats import CHEATS
 from tests.impls.later import LATER
@@ -45,8 +46,8 @@ STRIDE = {"loops": 20, "loops-ndarray": 20, "autograd": 2, "jax": 100, "torch-co
 TURNS = {"jax": 4, "torch-compile": 40}
 """The same where trainings are judged: so-manieth problems of those whose turn it is."""
 
-RATES = (0.1, 2.0, 0.003)
-"""Learning rates of the steps of a random training."""
+RATES = (0.1, 0.02, 0.003)
+"""Learning rates of the steps of a random training, at most: pre-activations stay within the contract."""
 
 COSTLY = (
     Network((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error"),
@@ -134,7 +135,8 @@ def trained(implementation: type[Implementation], problem: Problem, dtype: str) 
     """The verdicts on gradients, a step at each of RATES, and a forward pass, up to the first that fails."""
     race, state = implementation(problem, dtype), referee.first_state(problem, dtype)
     verdicts = [referee.judge_gradients(state, race.export())]
-    for rate in RATES:
+    for most in RATES:
+        rate = min(most, learning_rate(state.weights, reference_of(state)))
         race.step(rate)
         result = race.export()
         verdicts.append(referee.judge_step(state, result, rate))

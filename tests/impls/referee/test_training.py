@@ -307,7 +307,7 @@ def test_the_structure_of_a_state_is_judged_before_its_values() -> None:
         ((*state[:-1], 1), "state[-1]: expected t = 0, the number of steps made, got 1"),
         ((state[0].T, *state[1:]), "state[0], v of weights[0]: expected shape (6, 4), got (4, 6)"),
         ((*state[:5], state[5].astype("f4"), state[6]), "state[5], v of biases[2]: expected a float64 NumPy"),
-        ((state[0] + np.nan, *state[1:]), "state[0], v of weights[0]: expected finite numbers, got nan"),
+        ((state[0] + np.inf, *state[1:]), "state[0], v of weights[0]: expected finite numbers, got inf"),
         ((state[0] + 1e-9, *state[1:]), "state[0] at [0, 0], in gradients: the error 1e-09"),
     )
     for changed, message in cases:
@@ -315,6 +315,16 @@ def test_the_structure_of_a_state_is_judged_before_its_values() -> None:
         found = judge_gradients(first_state(given, "float64"), result)
         assert not found.passed
         assert found.message.startswith(message), found.message
+
+
+def test_an_infinite_state_is_wrong_also_where_an_output_saturates() -> None:
+    given = Problem.random(NETWORK, 14, 7, scale=1000.0, training=Training("momentum"))
+    result = Trained(given).export()
+    assert (result.output == 0).any()
+    result.state[0][0, 0] = np.inf
+    found = judge_gradients(first_state(given, "float64"), result)
+    assert found.fault == "wrong"
+    assert found.message.startswith("state[0], v of weights[0]: expected finite numbers, got inf at [0, 0] (")
 
 
 def test_a_wrong_array_of_the_state_is_named() -> None:
