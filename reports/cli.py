@@ -232,8 +232,11 @@ def trainings_(analysis: Analysis, baseline: str | None, **wanted: str | int | N
     if panel.phase == "train":
         terminal.show(analysis, panel, over)
         return
+    found = trainings.steps(analysis, panel)
+    if not found:
+        raise ValueError("expected a record with steps in it, got none; race with --phases gradients,step")
     out = terminal.console()
-    terminal.print_table(out, *trainings.steps_grid(analysis, trainings.steps(analysis, panel)))
+    terminal.print_table(out, *trainings.steps_grid(analysis, found))
     out.print(f"A step as many times as fast as that of {over}:")
     terminal.print_table(out, *trainings.factors_grid(analysis, panel, over))
 

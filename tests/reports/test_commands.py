@@ -1,5 +1,6 @@
 """`python -m reports`: what it writes and prints, and how it refuses."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -178,6 +179,21 @@ def test_an_export_that_lacks_a_library_writes_nothing(
     assert "pip install -e '.[page]', or choose --format csv" in text
     assert list((tmp_path / "out").iterdir()) == []
     assert run("export", path, "--out", tmp_path / "out", "--format", "action").exit_code == 0
+
+
+def test_trainings_are_printed_side_by_side(path: Path, tmp_path: Path) -> None:
+    message = refused("trainings", path)
+    assert "expected a record with steps in it, got none; race with --phases gradients,step" in message
+    made = race(LADDER[:4], (1, 64), 2, workloads=("digits", "digits+adam"), phases=("gradients", "step"))
+    adam = dataclasses.replace(made.workloads["digits"], training=race_file.Training("adam"))
+    workloads = {"digits": made.workloads["digits"], "digits+adam": adam}
+    race_file.write(dataclasses.replace(made, workloads=workloads), tmp_path / "trainings.json")
+    found = run("trainings", tmp_path / "trainings.json")
+    assert found.exit_code == 0, found.output
+    for words in ("adam, numpy, m = 64", "beyond its gradients", "numpy, m = 1", "as that of loops"):
+        assert words in found.output
+    unknown = refused("trainings", tmp_path / "trainings.json", "--dtype", "float32")
+    assert "dtype: expected one of float64" in unknown
 
 
 def test_warnings_of_the_race_are_shown(tmp_path: Path) -> None:
