@@ -86,7 +86,11 @@ def compared(
             if why:
                 continue
         benchmarks.append(listed)
-    if not benchmarks:
+    for file, why in own["head"].broken.items():
+        if not any(each.file == file for each in found["base"].values()):  # or they are named one by one
+            benchmarks.append(Benchmark(file))
+            lost.append(Incident(file, "head", "failed", f"it cannot be collected: {why}"))
+    if not benchmarks or all(each.name in own["head"].broken for each in benchmarks):
         reasons = "; ".join([*notes, *(f"{name}: {why}" for name, why in left_out.items())])
         raise NoAnswer(
             "expected tests that use pytest-benchmark's `benchmark` fixture, got none"

@@ -209,6 +209,15 @@ def test_what_base_watched_and_head_does_not_is_lost_and_the_rest_is_measured(ro
     assert set(WORK) <= {reading.benchmark for reading in record.pairs[0].readings}
 
 
+def test_a_file_that_neither_side_can_collect_is_lost(root: Path) -> None:
+    commit(root, {"benchmarks/test_more.py": "import no_such_package\n"})
+    record = measured(root, "--base", "main", "--pairs", "1")
+    (incident,) = record.incidents
+    assert (incident.benchmark, incident.status) == ("benchmarks/test_more.py", "failed")
+    assert "No module named 'no_such_package'" in incident.reason
+    assert set(WORK) <= {reading.benchmark for reading in record.pairs[0].readings}
+
+
 def test_files_that_differ_are_taken_from_both_sides_in_turn(root: Path) -> None:
     easier = SUITE.replace("benchmark(work, n)", "benchmark(work, 1)")
     commit(root, {"src/thing.py": TWICE, "benchmarks/test_thing.py": easier})
