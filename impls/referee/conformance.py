@@ -285,7 +285,8 @@ def _repeat_is_calls(implementation: Class, dtype: str, problem: Problem) -> Non
 
 def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
     """Each call is judged from the state that it started in: two epochs of steps and one more, each at
-    another rate, and after a step by turns a forward pass, gradients, or the next step at once.
+    another rate, and after a step by turns a forward pass, gradients, or the next step at once; and calls
+    after a long training.
     """
     race = implementation(problem, dtype)
     state = referee.first_state(problem, dtype)
@@ -305,6 +306,13 @@ def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
         elif k % 3 == 1:
             race.forward()
             _passes(f"forward right after step {k + 1}", referee.judge_forward(state, race.export()))
+    race.train(LONG, RATES[0])
+    batch, t = (state.batch + LONG - 1) % problem.batches, state.t + LONG - 1
+    state = dataclasses.replace(state, batch=batch, t=t).after_step(race.export())
+    race.gradients()
+    _passes(f"gradients after {LONG} further steps", referee.judge_gradients(state, race.export()))
+    race.step(RATES[0])
+    _passes("the step after that", referee.judge_step(state, race.export(), RATES[0]))
 
 
 def trainings() -> Iterator[Training]:

@@ -44,7 +44,7 @@ def _watched() -> Iterator[tuple[tuple[str, str], Any]]:
                     yield (module, name), value
                 if isinstance(value, type) and value.__module__ == module and module.startswith(OWN):
                     for inner, method in list(vars(value).items()):
-                        if callable(method):
+                        if callable(method) or isinstance(method, property):
                             yield (module, f"{name}.{inner}"), method
 
 
