@@ -67,6 +67,7 @@ def accusations(count: int, seed: int, names: tuple[str, ...]) -> tuple[Counter[
             found[measured.status] += 1
             if measured.status in ACCUSED or measured.status == "failed":
                 accused.append(f"{cell}: {measured.status}: {measured.reason}")
+                progress.console.print(accused[-1], markup=False)
     return found, accused
 
 
@@ -163,8 +164,6 @@ def main(
         counts = ", ".join(f"{count} {status}" for status, count in found.most_common())
         console.print(f"honest implementations, {beside} other programs: {share} cells ({counts})")
         console.print(f"accused: {len(accused)}")
-        for words in accused:
-            console.print(words, markup=False)
         failed |= bool(accused)
     console.print(f"{time.perf_counter() - began:.0f} s")
     sys.exit(failed)
