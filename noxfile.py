@@ -168,15 +168,6 @@ def figures(session: nox.Session) -> None:
     merged = "reports/out/figures/loops.json"
     session.run("gradrace", "merge", *parts, "--record", merged)
     session.run("gradrace", "render", merged)
-    # torch-compile takes a minute to compile a cell's forward pass, gradients and step on a busy machine
-    adam = "reports/out/figures/adam.json"
-    session.run(
-        *("gradrace", "race", "--record", adam, "--optimizer", "adam", "--phases", "step"),
-        *("--impl", "loops,numba-loops,numba,numba-blocked,jax,torch,torch-compile"),
-        *("--dtype", "float64,float32", "--batch-sizes", "1,8,64,1024,4096", "--budget", "900"),
-    )
-    session.run("gradrace", "standings", adam)
-    session.run("python", "-m", "tests.studies.masks")
     # A process races at one number of threads: two races, put together.
     by_threads = [f"reports/out/figures/threads-{threads}.json" for threads in (1, 2)]
     for threads, path in enumerate(by_threads, start=1):
@@ -226,8 +217,10 @@ def timing_study(session: nox.Session) -> None:
 @nox.session(name="training-study")
 def training_study(session: nox.Session) -> None:
     """What an optimizer, L2 and dropout cost beyond plain descent, and the memory they take: figures."""
-    session.install("-e", ".", *TESTS)
+    session.install(TORCH)
+    session.install("-e", f".[{','.join(PEERS)}]", *TESTS)
     session.run("python", "-m", "tests.studies.training", *session.posargs)
+    session.run("python", "-m", "tests.studies.masks")
 
 
 @nox.session

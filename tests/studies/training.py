@@ -4,6 +4,7 @@ Everything that is compared is timed in turns, in one process, and the fastest t
 
     steps    a step by optimizer, dropout and implementation, over a plain step of the same
     masks    what dropout adds to the gradients of `numba-blocked`, by number drawn
+    peers    a step with adam: the fastest implementation of ours over the fastest of the peers
     blocks   blocks of memory that a step leaves allocated, or numba allocates on its way: 0 is asked
 """
 
@@ -24,6 +25,9 @@ import impls
 from benchmarks import workloads
 from benchmarks.measure.threads import limit_threads
 from impls import OPTIMIZERS, Training
+
+OURS = ("numpy-inplace", "numba", "numba-blocked")
+PEERS = ("jax", "torch", "torch-compile")
 
 RATE = 1e-4
 """A learning rate so small that a study ends where it began: numbers that vanish would cost another time."""
@@ -95,6 +99,20 @@ def masks(sizes: list[int], dtypes: list[str], seconds: float) -> None:
             print(f"| {dtype} | {m} | {numbers} | {plain * 1e6:.2f} | {dropping * 1e6:.2f} | {added:.2f} |")
 
 
+def peers(sizes: list[int], dtypes: list[str], seconds: float) -> None:
+    """The microseconds of a step with adam, and how many times as fast as the fastest peer ours is."""
+    print("| dtype | m |", " | ".join(f"`{name}`" for name in (*OURS, *PEERS)), "| lead |")
+    print("|---|--:|" + "--:|" * (len(OURS) + len(PEERS) + 1))
+    for dtype in dtypes:
+        for m in sizes:
+            races = {name: race(name, Training("adam"), m, dtype) for name in (*OURS, *PEERS)}
+            calls = {name: functools.partial(one.step, RATE) for name, one in races.items()}
+            times = fastest(calls, seconds)
+            lead = min(times[name] for name in PEERS) / min(times[name] for name in OURS)
+            cells = " | ".join(f"{time * 1e6:.2f}" for time in times.values())
+            print(f"| {dtype} | {m} | {cells} | {lead:.2f}x |", flush=True)
+
+
 def new_blocks(one: Any) -> tuple[int, int]:
     """Blocks of arrays that NumPy has more after 20 steps, and blocks that numba has allocated in them."""
     runtime: Any = None
@@ -135,7 +153,10 @@ def listed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 
 @click.command()
 @click.option(
-    "--part", default="all", show_default=True, type=click.Choice(["all", "steps", "masks", "blocks"])
+    "--part",
+    default="all",
+    show_default=True,
+    type=click.Choice(["all", "steps", "masks", "peers", "blocks"]),
 )
 @click.option(
     "--impl",
@@ -156,6 +177,8 @@ def main(part: str, names: list[str], sizes: list[str], dtypes: list[str], secon
         steps(names, m, dtypes, seconds)
     if part in ("all", "masks"):
         masks(m, dtypes, seconds)
+    if part in ("all", "peers"):
+        peers(m, dtypes, seconds)
     if part in ("all", "blocks"):
         blocks(dtypes)
 
