@@ -40,8 +40,12 @@ SERIES = 5
 FEW = 2
 """Rounds of slow steps that are held against gradients."""
 
+AGAIN = 0.25
+"""A call that repeats another takes at least so much of its time: after a step honest ones have had more than
+twice of it, where a library then has more to look after or the caches hold something else."""
+
 KEPT = 0.5
-"""A call that repeats another takes at least so much of its time, and a step so much of its gradients'."""
+"""A step takes at least so much of the time of what it does, gradients or a forward pass."""
 
 LEFT = {"forward": 1 / 64, "gradients": 1 / 16}
 """A call takes at least so much of a step, which does all that the call does."""
@@ -332,7 +336,7 @@ def offences(phase: str, leads: list[Lead]) -> Iterator[str]:
         if ratio < KEPT:
             yield f"a step takes {ratio:.2g} of what its gradients take: which part does it leave out?"
         return
-    if ratio < KEPT:
+    if ratio < AGAIN:
         yield f"{name} again take {ratio:.2g} of what they take right after a step: is a result kept?"
     share = statistics.median(lead.again / max(lead.step, 1e-9) for lead in leads)
     if share < LEFT[phase]:

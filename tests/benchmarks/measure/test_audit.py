@@ -154,7 +154,7 @@ def test_leads_of_an_honest_call_break_no_law() -> None:
 @pytest.mark.parametrize(
     ("phase", "lead", "words"),
     [
-        ("gradients", Lead(1.0, 1.0, 0.3, 0.3), "again take 0.3 of what they take right after a step"),
+        ("gradients", Lead(1.0, 1.0, 0.2, 0.2), "again take 0.2 of what they take right after a step"),
         ("forward", Lead(1.0, 0.01, 0.01, 0.01), "take 0.01 of what a step takes"),
         ("gradients", Lead(0.1, 1.0, 1.0, 1.0), "a step takes 0.1 of what gradients take"),
         ("step", Lead(0.0, 1.0, 0.3, 0.3), "a step takes 0.3 of what its gradients take"),
