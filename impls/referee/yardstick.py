@@ -152,6 +152,7 @@ class Yardstick:
         self.own_db, self.kink_db = ([np.zeros(b.shape) for b in self.b] for _ in range(2))
         self.output = Errors()
         self.samples = [Errors() for _ in weights]  # each sample's share in dw of a layer
+        self.units = [Errors() for _ in weights]  # each unit's share in a sample, by its dz
         self.energy = [np.zeros(w.shape[1]) for w in self.w]  # sums of squares of each layer's inputs
         self.doubt = [0.0 for _ in self.w]  # how near to 0 a z may have either sign
         self.hashes: list[Reals] = []  # a number for each sample, the same for equal ones
@@ -261,6 +262,7 @@ class Yardstick:
             x_squares, dz_squares = (np.square(q[0], dtype=np.float64) for q in (x, dz))
             energy = x_squares.sum(axis=1)
             self.samples[k].add(np.sqrt(dz_squares.sum(axis=0) * x_squares.sum(axis=0)))
+            self.units[k].add(np.sqrt(dz_squares))
             if self.columns[k] is None:
                 self.columns[k] = np.sort(np.argsort(-energy)[: self.dw[k].shape[2]])
             self.energy[k] += energy
@@ -301,8 +303,10 @@ class Yardstick:
     def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
         R, m = self.R, self.m
-        # a sample's own error is in all that it contributes to: as many are free as its narrowest layer has
+        # a sample's own error is in all that it contributes to: as many are free as its narrowest layer has,
+        # and as units have a dz, where most of a layer is saturated
         distinct = len(np.unique(np.concatenate(self.hashes)))
+        fewest = min((units.freedom for units in self.units if units.fourths > 0), default=0.0)
 
         def limit(errors: Errors, square: float, freedom: float, shared: float, kink: float) -> float:
             if not math.isfinite(square):
@@ -317,7 +321,7 @@ class Yardstick:
         for k in range(self.network.layers):
             w_errors, b_errors = Errors(), Errors()
             columns = self.columns[k]
-            shared = self.samples[k].freedom * distinct / m * self.narrowest
+            shared = min(self.samples[k].freedom * self.narrowest, fewest) * distinct / m
             with np.errstate(all="ignore"):
                 w_errors.add(self.dw[k] - dw[k][:, columns])
                 b_errors.add(self.db[k] - db[k])

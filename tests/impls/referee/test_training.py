@@ -17,12 +17,13 @@ from impls.interface import OPTIMIZERS
 from impls.kernels import masks as kernel
 from impls.referee import Verdict, check, first_state, judge_forward, judge_gradients, judge_step
 from impls.referee.double_double import DoubleDouble, sqrt
+from impls.referee.judgement import learning_rate, reference_of
 from impls.referee.masks import kept
 from impls.referee.oracle import Oracle
 from impls.referee.structure import STATES, asked
 from impls.referee.update import Update
 from tests.impls.mutants import Sound
-from tests.impls.problems import trained_problems, training
+from tests.impls.problems import random_trained_problem, trained_problems, training
 from tests.impls.trained import ACCEPTED, Trained
 from tests.impls.training_mutants import BiasCorrectionInSinglePrecision, OneUnitKept
 
@@ -258,6 +259,15 @@ def test_a_correction_computed_in_float32_is_coarse() -> None:
     found = next(v for v in steps(BiasCorrectionInSinglePrecision, given, "float32") if not v.passed)
     assert found.fault == "coarse"
     assert found.message.startswith("coarser than float32: weights[")
+
+
+def test_a_sample_whose_units_are_saturated_but_for_one_is_no_reason_to_reject() -> None:
+    """Its error is a single number, and not as many as the layer has units; the last layer is one of tanh."""
+    given = random_trained_problem(4167)
+    race, state = Trained(given, "float32"), first_state(given, "float32")
+    rate = learning_rate(state.weights, reference_of(state))
+    race.step(rate)
+    assert judge_step(state, race.export(), rate).message == ""
 
 
 # What is reported
