@@ -119,7 +119,7 @@ def new_blocks(one: Any) -> tuple[int, int]:
     if type(one).__module__.startswith("impls.numba"):
         import numba
 
-        core: Any = numba.core  # type: ignore[attr-defined]
+        core: Any = numba.core
         runtime = core.runtime
         runtime._nrt_python.memsys_enable_stats()
     arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
