@@ -60,7 +60,7 @@ def _sentences(places: list[Place], lean: set[str], repaid: dict[str, float]) ->
     if behind:
         yield f"{_listed(f'{_name(place)} takes {factor(place.behind.mean)} as long' for place in behind)}."
     if "unknown" in of:
-        yield f"Not told apart from it by one process: {_listed(map(_name, of['unknown']))}."
+        yield f"Not told apart from it by so few processes: {_listed(map(_name, of['unknown']))}."
     if "dropped" in of:
         least = factor(min(place.behind.mean for place in of["dropped"]))
         others = f"{len(of['dropped'])} others" if len(of["dropped"]) > 1 else _name(of["dropped"][0])
@@ -142,13 +142,13 @@ def _repaid(rows: pd.DataFrame, places: list[Place], lean: set[str]) -> dict[str
 
 
 def _interval(place: Place) -> str:
-    if place.verdict in ("first", "dropped") or place.behind.pairs < 2:
+    if place.verdict in ("first", "unknown", "dropped"):
         return "-"
     return f"{factor(place.behind.low)} to {factor(place.behind.high)}"
 
 
 def _verdict(place: Place) -> str:
-    words = {"first": "fastest", "behind": "behind", "unknown": "one process", "dropped": "dropped"}
+    words = {"first": "fastest", "behind": "behind", "unknown": "not known", "dropped": "dropped"}
     return words.get(place.verdict) or f"tie, {_closeness(place)}"
 
 
@@ -162,7 +162,8 @@ def _calls(count: float, phase: str) -> str:
     if not math.isfinite(count):
         return "never"
     unit = "steps" if phase == "step" else "calls"
-    return f"{digits(math.ceil(count))} {unit}" if count > 0 else "at once"
+    whole = math.ceil(count)
+    return f"{whole if whole < 1000 else digits(whole)} {unit}" if whole > 0 else "at once"
 
 
 def _name(place: Place) -> str:

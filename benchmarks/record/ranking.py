@@ -35,8 +35,9 @@ class Place(NamedTuple):
     """An implementation's place in a ranking.
 
     `behind` is how many times as long as the first it takes, over so many pairs. `verdict`: "first"; "tie"
-    (the interval holds 1, or it is behind by less than `MATTERS`); "behind"; "unknown" (fewer than two
-    pairs); or "dropped" (hopeless, and not among the intervals that hold together).
+    (the interval holds 1, or it is behind by less than `MATTERS`); "behind"; "unknown" (fewer than
+    `FEWEST` pairs, which did not tell it apart); or "dropped" (hopeless, and not among the intervals that
+    hold together).
     """
 
     cell: Cell
@@ -131,9 +132,10 @@ def _hopeless(own: Times, first: Times) -> bool:
 
 
 def _verdict(behind: Speedup) -> Verdict:
-    if behind.pairs < 2:
-        return "unknown"
-    return "behind" if behind.low > 1 and behind.mean >= 1 + MATTERS else "tie"
+    if behind.pairs > 1 and behind.low > 1 and behind.mean >= 1 + MATTERS:
+        return "behind"
+    known = behind.pairs >= FEWEST or (behind.pairs > 1 and _within(behind))
+    return "tie" if known else "unknown"
 
 
 def _within(lead: Speedup) -> bool:

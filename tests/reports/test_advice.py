@@ -75,10 +75,17 @@ def test_an_interval_that_holds_one_is_a_tie_that_was_not_told_apart() -> None:
     assert "torch (not told apart) ties with it." in found.answer
 
 
-def test_one_process_tells_nobody_apart() -> None:
-    found = story({"jax": [1e-3], "torch": [1.5e-3]})
-    assert "Not told apart from it by one process: torch." in found.answer
+@pytest.mark.parametrize("times", [[1.5e-3], [1.5e-3, 0.9e-3], [1.5e-3, 0.9e-3, 1.2e-3]])
+def test_few_processes_that_tell_nobody_apart_make_no_tie(times: list[float]) -> None:
+    found = story({"jax": [1e-3] * len(times), "torch": times})
+    assert "Not told apart from it by so few processes: torch." in found.answer
+    assert table(found)["torch"]["verdict"] == "not known"
     assert table(found)["torch"]["interval"] == "-"
+
+
+def test_few_processes_that_agree_tell_who_is_behind() -> None:
+    found = story({"jax": [1e-3] * 3, "torch": [1.5e-3, 1.51e-3, 1.49e-3]})
+    assert "torch takes 1.50x as long." in found.answer
 
 
 def test_what_needs_nothing_beyond_numpy_may_be_the_fastest() -> None:
@@ -113,6 +120,12 @@ def test_what_each_costs_stands_in_the_table() -> None:
     ]
     assert [rows["torch"][head] for head in ("compile", "repaid after")] == ["≥ 1.50 s", "never"]
     assert "jax has repaid its start after 4,000 steps" in found.answer
+
+
+def test_a_start_that_few_steps_repay_is_a_whole_number_of_them() -> None:
+    start = {"construct_seconds": 0.0035, "compile_seconds": 0.003}
+    found = story({"jax": [1e-3] * 5, "numpy": [2e-3] * 5}, jax=start, numpy={"construct_seconds": 0.0})
+    assert table(found)["jax"]["repaid after"] == "4 steps"
 
 
 def test_what_was_not_tried_has_its_reason() -> None:
