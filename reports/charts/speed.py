@@ -135,6 +135,7 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
     return figure
 
 
+@settings()
 def interpreters_chart(panel: pd.DataFrame, under: Mapping[str, str], size: int, where: str) -> Figure:
     """One file under several interpreters, beside the other implementations: a bar each, the slowest first.
 
