@@ -219,6 +219,7 @@ def test_the_referee_shares_no_code_with_a_implementation() -> None:
         "oracle",
         "reference",
         "structure",
+        "tampering",
         "update",
         "verdict",
         "yardstick",
