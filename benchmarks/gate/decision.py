@@ -174,10 +174,14 @@ class Decision:
 
     @property
     def to_measure(self) -> dict[str, tuple[Measure, ...]]:
-        """The measures that need more pairs; none once a control has moved: that concludes nothing."""
-        if "moved" in self.controls.values():
+        """The measures that need more pairs; none once a control has moved: that concludes nothing.
+
+        What else has moved of a benchmark that is slower is looked for while another one is open, no longer.
+        """
+        left = {name: state.open for name, state in self.benchmarks.items() if state.open}
+        if "moved" in self.controls.values() or all(self.benchmarks[name].slower for name in left):
             return {}
-        return {name: state.open for name, state in self.benchmarks.items() if state.open}
+        return left
 
     @property
     def controls_settled(self) -> bool:

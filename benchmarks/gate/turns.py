@@ -34,9 +34,6 @@ from benchmarks.measure.threads import cpus
 from benchmarks.record import machine
 from benchmarks.record.pairs_file import Incident, Pair, Reading, Side
 
-CONTROL_TURNS = 30
-"""Turns on a control, which is the same work in every pair."""
-
 PADDING_BYTES = 4096
 """A process's environment is longer by up to so much: that moves its stack, and what shares a cache line."""
 
@@ -92,9 +89,7 @@ def measure(places: Sequence[Place], wanted: Wanted, schedules: dict[str, Schedu
             process.send(Run(cpus()[-1], wanted.controls, wanted.benchmarks))
         try:
             for name in (*wanted.controls, *wanted.benchmarks):
-                most = (
-                    CONTROL_TURNS if name in wanted.controls else FEW_TURNS if name in wanted.few else TURNS
-                )
+                most = FEW_TURNS if name in wanted.few else TURNS
                 reading, ends = _benchmark(name, processes, schedules, most)
                 lost = {side: end for side, end in ends.items() if end.status != "passed"}
                 if all(end.status == "skipped" for end in ends.values()):

@@ -13,6 +13,7 @@ from benchmarks.gate.decision import (
     FLAG,
     RULES,
     Decision,
+    Measure,
     MeasureState,
     Pair,
     Rule,
@@ -121,6 +122,15 @@ def test_a_control_that_moves_ends_the_gate_whatever_the_benchmarks_say() -> Non
     assert decision.controls_settled
     assert decision.to_measure == {}
     assert decision.benchmarks["b0"].outcome == "inconclusive"
+
+
+def test_a_slower_benchmark_is_measured_no_longer_than_the_others() -> None:
+    family: dict[str, dict[Measure, Rule]] = {"b0": dict(RULES), "b1": {"median": RULES["median"]}}
+    slow: dict[Measure, float] = {"median": slowdown(0.1), "processes": 0.0}
+    both: list[Pair] = [{"b0": slow, "b1": {"median": slowdown(0.035)}}] * 12
+    assert decide(both, family, ()).to_measure == {"b0": ("processes",), "b1": ("median",)}
+    settled: list[Pair] = [{"b0": slow, "b1": {"median": 0.0}}] * 12
+    assert decide(settled, family, ()).to_measure == {}
 
 
 def test_a_steady_control_is_still_watched() -> None:
