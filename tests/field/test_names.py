@@ -30,7 +30,7 @@ def test_the_command_works_where_a_module_of_that_name_is(place: str, race: Comm
 
 @pytest.mark.field
 @pytest.mark.parametrize("name", ["benchmarks", "json"])
-@pytest.mark.parametrize("command", ["list", "standings", "render", "history show", "train", "check"])
+@pytest.mark.parametrize("command", ["list", "standings", "render", "history add", "train", "check"])
 def test_every_command_works_there(
     name: str, command: str, gradrace: Command, raced: Path, tmp_path: Path
 ) -> None:
@@ -38,6 +38,7 @@ def test_every_command_works_there(
     rest = {
         "standings": (raced,),
         "render": (raced, "--out", "out"),
+        "history add": (raced,),
         "train": ("--impl", "numpy", "--steps", "5"),
         "check": ("numpy-inplace",),
     }.get(command, ())
