@@ -269,10 +269,11 @@ def test_an_implausible_cell_has_its_rate_and_no_speedup_and_never_wins() -> Non
     fast = cell("mine", 64, 0, (1e-9,), reason="too fast", flops=10**6)
     cells.append(dataclasses.replace(fast, status="implausible"))
     analysis = Analysis(record(cells))
-    rows = analysis.rows(analysis.panel(), "loops").set_index("implementation")
-    assert rows.loc["mine", "status"] == "implausible"
-    assert not np.isfinite(rows.loc["mine", "speedup"])
-    assert cell_words(rows.loc["mine"], absolute=False) == ("implausible", "1,000,000 GFLOP/s")
+    rows = analysis.rows(analysis.panel(), "loops")
+    mine = rows[rows["implementation"] == "mine"].iloc[0]
+    assert mine["status"] == "implausible"
+    assert not np.isfinite(mine["speedup"])
+    assert cell_words(mine, absolute=False) == ("implausible", "1,000,000 GFLOP/s")
     assert story(analysis, analysis.panel(), "loops").answer.startswith("numpy is 1,000x")
     over = analysis.rows(analysis.panel(), "mine")
     assert not np.isfinite(over["speedup"]).any() or set(over["baseline"]) != {"mine"}

@@ -13,7 +13,7 @@ import statistics
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gate.decision import RULES, decide
+from benchmarks.gate.decision import RULES, Measure, Rule, decide
 
 NAMES = tuple(f"b{k}" for k in range(12))
 MOST_PAIRS = 30
@@ -47,11 +47,11 @@ def families(shape: str, spread: float, shares: NDArray[np.float64], seed: int) 
     alarms = settled = 0
     lengths = []
     for _ in range(FAMILIES):
-        rows = [
+        rows: list[dict[str, dict[Measure, float]]] = [
             {name: {"median": d} for name, d in zip(NAMES, row, strict=True)}
             for row in (spread * noise(shape, rng) + shift).tolist()
         ]
-        gated = {name: {"median": RULES["median"]} for name in NAMES}
+        gated: dict[str, dict[Measure, Rule]] = {name: {"median": RULES["median"]} for name in NAMES}
         states = decide(rows, gated, ()).benchmarks.values()
         alarms += any(state.outcome == "slower" for state in states)
         settled += not any(state.open for state in states)

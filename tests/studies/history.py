@@ -131,7 +131,7 @@ def million(kind: str, db: str) -> None:
     found = [trends.trend(track) for track in tracks]
     say(f"  - their change points: {clock}")
     clock = Clock()
-    text = page.page(timeline, points, found, store.place)
+    text = page.page(timeline, points, found, trends.by_commit(found), store.place)
     say(f"  - their page drawn: {clock}; {len(text) / 2**20:.1f} MiB")
     say(f"  - from the database to the page: {whole}")
     for words, extra in (
