@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -37,8 +38,17 @@ def encoded(content: Any, form: str, schema: int) -> bytes:
     return f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode()
 
 
-def read(kind: type[T], path: Path, form: str, schema: int, again: str) -> T:
+def read(
+    kind: type[T],
+    path: Path,
+    form: str,
+    schema: int,
+    again: str,
+    renewed: Callable[[Any], Any] | None = None,
+) -> T:
     """The document of the format `form` at `path`, as the dataclass `kind`.
+
+    `renewed` turns the content of the schema before into that of this one, both as JSON.
 
     Raises RecordError with the place, what was expected, what was got and the remedy (`again` says how a new
     document is made), and OSError where there is no file.
@@ -56,6 +66,14 @@ def read(kind: type[T], path: Path, form: str, schema: int, again: str) -> T:
         ) from error
     if head.format != form:
         raise RecordError(f"{path}: expected a {form}, got the file of another tool; {again} to write one")
+    if renewed is not None and head.schema == schema - 1:
+        try:
+            return msgspec.convert(renewed(msgspec.json.decode(content)), type=kind)
+        except (msgspec.ValidationError, LookupError, TypeError, AttributeError) as error:
+            raise RecordError(
+                f"{path}: expected a whole {form} of schema {schema - 1}, got {error!r}; "
+                f"{again} to write a new one"
+            ) from error
     if head.schema != schema:
         newer = isinstance(head.schema, int) and head.schema > schema
         remedy = "update gradrace to read it" if newer else f"{again} to write a new one"

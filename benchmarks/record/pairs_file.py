@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -154,7 +154,7 @@ def write(pairs: Pairs, path: Path) -> None:
 
 def read(path: Path) -> Pairs:
     """The pairs at `path`; raises RecordError for what is no such file, OSError for what cannot be read."""
-    pairs = documents.read(Pairs, path, FORMAT, SCHEMA, again="run `gradrace gate run` again")
+    pairs = documents.read(Pairs, path, FORMAT, SCHEMA, "run `gradrace gate run` again", _renewed)
     names = [benchmark.name for benchmark in pairs.benchmarks]
     if len(set(names)) < len(names):
         raise RecordError(f"{path}: benchmarks: expected each once, got {', '.join(names)}")
@@ -175,6 +175,31 @@ def read(path: Path) -> Pairs:
                     f"got {len(reading.base)} of base and {len(reading.head)} of head"
                 )
     return pairs
+
+
+def _renewed(content: Any) -> Any:
+    """A file of schema 1, whose benchmarks were cells of this suite and had one rule, as one of today."""
+    terms = {"rules": {"median": content.pop("rule")}}
+
+    def name(cell: Mapping[str, Any]) -> str:
+        if cell["implementation"] == "control":
+            return f"control {cell['phase']}"
+        where = f"m={cell['batch_size']} {cell['workload']} {cell['dtype']}"
+        return f"{cell['implementation']} {cell['phase']} {where}"
+
+    content["benchmarks"] = [
+        {
+            "name": name(cell),
+            "params": cell,
+            "control": cell["implementation"] == "control",
+            "terms": terms,
+        }
+        for cell in content["benchmarks"]
+    ]
+    for incident in content["incidents"]:
+        if incident["status"] not in get_args(Lost):  # as "wrong", which is a failure here
+            incident["status"] = "failed"
+    return content
 
 
 def differences(reading: Reading, terms: Terms | None = None) -> dict[Measure, float]:

@@ -50,6 +50,34 @@ def test_what_is_written_is_read_back(written: Path) -> None:
     assert pairs_file.read(written) == example()
 
 
+def test_a_file_of_the_schema_before_is_read(written: Path) -> None:
+    cell = {"workload": "digits", "phase": "gradients", "batch_size": 16, "dtype": "float64"}
+    cells = [{"implementation": "numpy", **cell}, {"implementation": "control", **cell, "phase": "hash"}]
+    names = {NUMPY.name: "numpy gradients m=16 digits float64", HASH.name: "control hash"}
+    older = json.loads(written.read_text())
+    older |= {"schema": 1, "benchmarks": cells, "rule": {"minimum_effect": 0.03, "target": 0.06}}
+    for side in ("base", "head"):
+        older[side]["threads_in_force"] = {"blas": 1}
+    older["incidents"][0] |= {"benchmark": names[NUMPY.name], "status": "wrong"}
+    for each in older["pairs"]:
+        for reading in each["readings"]:
+            reading["benchmark"] = names[reading["benchmark"]]
+    written.write_text(json.dumps(older))
+    found = pairs_file.read(written)
+    assert [(b.name, b.control) for b in found.benchmarks] == [
+        (names["test_numpy"], False),
+        ("control hash", True),
+    ]
+    assert found.benchmarks[0].params == cells[0]
+    assert found.benchmarks[0].terms.rules == {"median": Rule(0.03, 0.06)}
+    assert found.incidents[0].status == "failed"
+    assert [len(pair.readings) for pair in found.pairs] == [2, 2]
+    del older["rule"]
+    written.write_text(json.dumps(older))
+    with pytest.raises(RecordError, match="expected a whole gradrace-pairs of schema 1"):
+        pairs_file.read(written)
+
+
 def test_a_half_written_file_is_refused(written: Path) -> None:
     text = written.read_text()
     for length in range(0, len(text) - 2, len(text) // 20):
