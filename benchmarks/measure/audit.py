@@ -37,6 +37,10 @@ ATTEMPTS = 3
 SERIES = 5
 """Rounds of such a series."""
 
+HELD = 10
+"""Rounds of a cell that are held against blocks, by a draw; before the others the state moves, and nothing is
+timed."""
+
 FEW = 2
 """Rounds of slow steps that are held against gradients."""
 
@@ -175,6 +179,9 @@ class Audit:
         self.drawn = {plan.rounds - 1}
         if draw.random() < DRAWN:
             self.drawn.add(draw.randrange(plan.rounds))
+        held = FEW if plan.slow and phase == "step" else HELD
+        self.held = frozenset(draw.sample(range(plan.rounds), min(held, plan.rounds)))
+        self._round_to_come = 0
         self.seconds = 0.0
         self.judged: list[int] = []
         self.leads: list[Lead] = []
@@ -190,12 +197,14 @@ class Audit:
     def lead(self) -> None:
         """Move the state; time what the round is held against."""
         start = time.perf_counter()
-        if self.phase != "step":
+        if self.phase == "step":
+            self._lead = self._gradients() if self._round_to_come in self.held else None
+        elif self._round_to_come in self.held:
             self._lead = self._moved()
-        elif not self.plan.slow or len(self.leads) < FEW:
-            self._lead = self._gradients()
         else:
+            self.subject.step()
             self._lead = None
+        self._round_to_come += 1
         self.seconds += time.perf_counter() - start
 
     def _gradients(self) -> Times:

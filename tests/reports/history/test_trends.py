@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from reports.history import trends
 from reports.history.runs import HistoryError
 from tests.reports.history.made import DAY, MACHINE, NUMBA, NUMPY, levels, opened, sha, stepping
+
+if TYPE_CHECKING:
+    from reports.history import trends
+else:
+    trends = pytest.importorskip("reports.history.trends", reason="an extra", exc_type=ImportError)
 
 
 def test_a_step_names_the_commit_where_it_began_and_what_changed_with_it(db: str) -> None:
