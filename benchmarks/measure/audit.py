@@ -60,6 +60,9 @@ OWED = 0.5
 LONGER = 3.0
 """And at most so many times as long."""
 
+TWICE = 1.25
+"""A round of twice the calls takes at least so many times as long; where each call is made it is 2."""
+
 PAUSE_SECONDS = 2e-3
 """How long what is at work after a call has time to show it."""
 
@@ -289,6 +292,8 @@ class Audit:
             raise AuditError(f"round {number + 1} of {self.plan.rounds}: {verdict.message}")
         self.judged.append(number)
         self._confirm(number, found, self._owed_again)
+        if number == self.plan.rounds - 1:
+            self._confirm(number, list(self._repeated()), self._repeated)
         # the idle threads of a pool may spin for a while, where there are several
         if number == self.plan.rounds - 1 and self.threads == 1:
             self._confirm(number, list(self._at_work()), self._at_work)
@@ -314,6 +319,20 @@ class Audit:
         if self.phase != "step":
             self._moved()
         return self._owed(self._round(), [])
+
+    def _repeated(self) -> Iterator[str]:
+        """Whether an implementation that is asked for a whole round at once makes each of its calls."""
+        if not hasattr(self.subject.implementation, "repeat"):
+            return
+        n = self.plan.iterations
+        once, twice = (clock.seconds_of(self.call, times) for times in (n, 2 * n))
+        for _ in range(3):
+            self._count()
+        if twice < TWICE * once:
+            yield (
+                f"{2 * n} calls take {twice / once:.2g} times as long as {n}: "
+                "is every call made of a round that is asked for at once?"
+            )
 
     def _at_work(self) -> Iterator[str]:
         """Whether something is at work after a call has returned, while nothing is asked for."""
