@@ -74,6 +74,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.field  # a minute
 def test_a_slowdown_is_traced_to_its_commit(root: Path) -> None:
     done = gradrace(root, "bisect", "--repo", str(root), "--here", "--good", "good", "benchmarks")
     assert done.code == 0, done.err
