@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,7 +34,7 @@ def bench(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, name: str, *options: str) -> None:
-    """Run every test: over all cores, and one more process, since many wait for others; alone what needs to be
+    """Run every test: over all cores and one process more, since many wait for others; alone what has to be
     pytest itself.
     """
     pytest = ("python", "-m", "pytest", *options)
