@@ -77,7 +77,7 @@ def training(choose: Choose, network: Network) -> Training:
         rho=choose((0.9, 0.0, 0.999)),
         b1=choose((0.9, 0.0, 0.99)),
         b2=choose((0.999, 0.0, 0.9, 0.99999)),
-        eps=choose((1e-8, 1e-3, 1.0, 1e-30)),
+        eps=choose((1e-8, 1e-3, 1.0, 1e-12)),
         weight_decay=choose((0.01, 0.0, 0.5)) if optimizer == "adamw" else 0.01,
     )
 
