@@ -14,6 +14,7 @@ from pathlib import Path
 import rich.console
 import threadpoolctl
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Column, Table
 
 import impls
@@ -125,12 +126,11 @@ def _owner(library: str) -> str:
 def main() -> None:
     """Print the sheet: a table of ideas, one of ways to compute, and one of what is in force."""
     console = rich.console.Console()
-    name = Column("name", no_wrap=True)
-    ideas = Table(name, "idea", "differs from", "available", title="Implementations")
+    ideas = Table(_names(), "idea", "differs from", "available", title="Implementations")
     ideas.add_column("lines of code", justify="right")
-    ways = Table(name, "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
+    ways = Table(_names(), "dtypes", "order of sums", "fast-math", "layout", title="How they compute")
     force = Table(
-        name,
+        _names(),
         "threads in force, asked for 1",
         "BLAS",
         title="What is in force",
@@ -157,4 +157,26 @@ def main() -> None:
                 threads = ", ".join(f"{pool} {count}" for pool, count in answer.threads.items())
                 force.add_row(each, threads, answer.blas, f"{answer.busy:.2f}")
     for table in (ideas, ways, force):
+        _show(console, table)
+
+
+def _names() -> Column:
+    """A column of names, which are not wrapped; a table holds the cells in its own."""
+    return Column("name", no_wrap=True)
+
+
+def _show(console: rich.console.Console, table: Table) -> None:
+    """Print a table where its words fit the terminal, else a paragraph for each of its rows."""
+    with console.capture() as printed:
         console.print(table)
+    if "…" not in printed.get():  # rich cuts what it cannot wrap
+        console.print(table)
+        return
+    console.print(f"\n{table.title}")
+    for name, *cells in zip(*(column.cells for column in table.columns), strict=True):
+        console.print(name)
+        for column, cell in zip(table.columns[1:], cells, strict=True):
+            if cell:
+                console.print(Padding(f"{column.header}: {cell}", (0, 0, 0, 2)))
+    if table.caption:
+        console.print(table.caption)

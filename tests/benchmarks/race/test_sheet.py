@@ -24,6 +24,23 @@ def test_list_has_every_implementation_and_every_fact(monkeypatch: pytest.Monkey
     assert "pip install -e '.[absent]'" in result.output
     for fact in ("that of loops", "its own", "C-contiguous matrices", "numpy-sample", "cores busy"):
         assert fact in result.output
+    rows = [re.split(r"\s*[│|]\s*", line) for line in result.output.splitlines()]
+    ideas = {row[1]: row[2] for row in rows if len(row) == 7 and row[5].isdigit()}
+    assert ideas["loops"] == "Python floats in lists, one connection at a time"
+    assert ideas["numpy"] == "vectorized over the batch: matrices of width m"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_has_every_fact_whole_beside_its_name(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "REGISTRY", {name: registry.REGISTRY[name] for name in ("loops", "numpy")})
+    monkeypatch.setattr(sheet, "in_force", lambda name: sheet.Lacking(f"{name} was not run"))
+    monkeypatch.setenv("COLUMNS", str(width))
+    output = CliRunner().invoke(commands, ["list"]).output
+    assert "…" not in output
+    if width == 40:
+        assert re.search(r"^numpy\n  idea: vectorized over the batch", output, re.MULTILINE)
 
 
 def test_what_is_in_force_is_one_thread_where_one_was_asked_for() -> None:
