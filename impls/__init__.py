@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         quantities,
         snapshot,
     )
-    from impls.registry import extras, keep_compiled, load, names
+    from impls.registry import keep_compiled, load, names
 
 __all__ = [
     "ACTIVATIONS",
@@ -58,7 +58,6 @@ __all__ = [
     "check",
     "cpu_seconds",
     "descendants",
-    "extras",
     "first_state",
     "held",
     "judge_forward",

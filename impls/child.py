@@ -127,7 +127,7 @@ class _Process:
             self._send(json.dumps(order, separators=(",", ":")).encode() + b"\n" + data)
             line = self._receive(deadline)
             answer = self._decoded(line)
-            content = self._receive(deadline, answer["bytes"]) if "bytes" in answer else b""
+            content = self._receive(deadline, answer["bytes"]) if answer.get("bytes") else b""
         except ChildError:
             self.close()
             raise

@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, cast
@@ -59,12 +58,6 @@ def names() -> tuple[str, ...]:
     Those of installed distributions (entry points of the group `ENTRY_POINTS`) come last.
     """
     return (*REGISTRY, *(name for name in _installed() if name not in REGISTRY))
-
-
-def extras(implementations: Iterable[str]) -> tuple[str, ...]:
-    """The extras of this project that install what these implementations need, sorted."""
-    needed = {REGISTRY[name].extra for name in implementations if name in REGISTRY}
-    return tuple(sorted(extra for extra in needed if extra is not None))
 
 
 def load(name: str) -> type[Implementation]:

@@ -253,7 +253,7 @@ def ranking(analysis: Analysis) -> None:
     stories = advice.stories(analysis)
     if not stories:
         raise ValueError("expected a record with a time in it, got one without")
-    terminal.tell(analysis, stories)
+    terminal.print_stories(analysis, stories)
 
 
 @main.command()

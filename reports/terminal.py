@@ -57,10 +57,10 @@ def _width(table: Table, out: Console) -> int:
 
 def show(analysis: Analysis, panel: Panel, baseline: str) -> None:
     """Print the story of a panel, and the record's warnings."""
-    tell(analysis, [trainings.story(analysis, panel, baseline)])
+    print_stories(analysis, [trainings.story(analysis, panel, baseline)])
 
 
-def tell(analysis: Analysis, stories: Sequence[text.Story]) -> None:
+def print_stories(analysis: Analysis, stories: Sequence[text.Story]) -> None:
     """Print the sentence, the table and the remarks of each, and the record's warnings."""
     out = console()
     for found in stories:

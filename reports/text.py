@@ -166,7 +166,8 @@ def warnings(record: Record) -> list[str]:
 
 def escape(text: str) -> str:
     """`text` for Markdown, shown as it is: no markup, no HTML, no new table cell."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@-])", r"\\\1", text).replace("\\-", "-")
+    marked = re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@-])", r"\\\1", text).replace("\\-", "-")
+    return " ".join(marked.splitlines())
 
 
 def markdown(record: Record, shown: Story, pictures: Sequence[tuple[str, str]] = ()) -> str:

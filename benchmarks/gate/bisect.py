@@ -36,7 +36,7 @@ Measure = Callable[[str], float]
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """The first bad commit, or several, where those before it cannot be told; the slowdown; pairs in all."""
+    """The first bad commit, or several, where those before it have no answer; the slowdown; pairs in all."""
 
     commits: tuple[str, ...]
     slowdown: float
@@ -100,7 +100,7 @@ def slowest(measure: Callable[[], Mapping[str, float]]) -> str:
 def search(commits: Sequence[str], measure: Measure, say: Callable[[str], None]) -> Found:
     """The first bad one of `commits`, which come after the good end in order, the bad end last.
 
-    A commit that cannot be measured, or told, is passed over for its neighbour.
+    A commit that cannot be measured or judged is passed over for its neighbour.
     """
     steps = 1 + max(1, math.ceil(math.log2(len(commits))))
     bar = steps / ERROR

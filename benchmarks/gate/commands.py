@@ -24,9 +24,9 @@ OUT = Path("reports/out/pairs.json")
 
 
 class _Command(click.Command):
-    """A command whose exit status is 3 for wrong usage, and 2 where it is stopped: that could not tell.
+    """A command whose exit status is 3 for wrong usage, and 2, no answer, where it is stopped.
 
-    click's own would be 2 and 1, which says "slower".
+    click's own would be 2 and 1, which means "slower".
     """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -40,7 +40,8 @@ class _Command(click.Command):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            raise NoAnswer("stopped; go on with --resume from the pairs that there are") from interrupt
+            kept = "; go on with --resume from the pairs that there are" if "resume" in ctx.params else ""
+            raise NoAnswer(f"stopped{kept}") from interrupt
 
 
 class _Step(_Command):
@@ -130,11 +131,15 @@ def _split(items: str | None) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def machine_errors() -> Iterator[None]:
-    """A block in which a machine that refuses is no answer."""
+    """A block in which a machine or a Git that refuses is no answer."""
+    from benchmarks.record.git import GitError
+
     try:
         yield
     except OSError as error:
         raise NoAnswer(f"expected to be able to write and to start processes, got: {error}") from error
+    except GitError as error:
+        raise NoAnswer(f"git: {error}") from error
 
 
 @click.group()
@@ -220,14 +225,14 @@ def bisect(good: str, bad: str, **suite: Any) -> None:
         found = bisection.search(between, lambda commit: pairs.pair(commit)[name], say)
     click.echo("\n".join(found.commits))
     if len(found.commits) > 1:
-        raise NoAnswer(f"one of these {len(found.commits)} commits: those before the last could not be told")
+        raise NoAnswer(f"one of these {len(found.commits)} commits: those before the last have no answer")
 
 
 @gate.command(cls=_Step, params=list(SUITE))
 @click.option("--good", required=True, metavar="REF", help="Commit to compare with.")
 @click.option("--budget", type=options.SECONDS, metavar="S", help="Seconds to measure for.  [default: 300]")
 def step(good: str, budget: float | None, **suite: Any) -> None:
-    """Tell `git bisect run` whether HEAD is slower than a commit.
+    """Report to `git bisect run` whether HEAD is slower than a commit.
 
     Exit status: 0 no slowdown, 1 slower, 125 could not tell, 128 asked for in a way that cannot be followed.
     """
@@ -242,8 +247,10 @@ def step(good: str, budget: float | None, **suite: Any) -> None:
     with tempfile.TemporaryDirectory() as folder, machine_errors():
         out = Path(folder) / "pairs.json"
         comparison = runner.Comparison(good, "HEAD", settings, None, out, resume=False, here=suite["here"])
-        decision = pairs_file.decision(runner.run(comparison, root, commits, say))
-    outcomes = [state.outcome for state in decision.benchmarks.values()]
+        record = runner.run(comparison, root, commits, say)
+    decision = pairs_file.decision(record)
+    deciding = [each.name for each in record.benchmarks if not each.terms.informational]
+    outcomes = [state.outcome for name, state in decision.benchmarks.items() if name in deciding]
     steady = all(state == "steady" for state in decision.controls.values())
     if not steady or ("inconclusive" in outcomes and "slower" not in outcomes):
         sys.exit(125)

@@ -51,8 +51,6 @@ COPIED_BYTES = 8 * 2**20
 
 SETTLE_SECONDS = 0.1
 TURN_SECONDS = 1e-3
-TRACE_SECONDS = 5e-3
-"""Memory is traced over as many calls as take so long untraced: what a list keeps of each of them adds up."""
 
 
 class Line:

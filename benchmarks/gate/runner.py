@@ -183,6 +183,14 @@ class Runner:
             now = {benchmark.name for benchmark in self.benchmarks} | self.left_out.keys()
             was = {benchmark.name for benchmark in record.benchmarks} | record.left_out.keys()
             _check_resumed(self.asked, "benchmarks", sorted(was), sorted(now))
+            terms = {benchmark.name: benchmark.terms for benchmark in self.benchmarks}
+            for benchmark in record.benchmarks:
+                what = f"what is asked of {benchmark.name}"
+                _check_resumed(self.asked, what, benchmark.terms, terms.get(benchmark.name, benchmark.terms))
+            of_sides: dict[Side, Commit] = {"base": record.base, "head": record.head}
+            for side, commit in of_sides.items():
+                versions = dict(self.found.versions[side])
+                _check_resumed(self.asked, f"versions of {side}", dict(commit.versions), versions)
             self.benchmarks, self.left_out = record.benchmarks, dict(record.left_out)
             self.incidents = list(record.incidents)
         elif self.asked.out.exists():
@@ -309,8 +317,8 @@ class Runner:
             dataclasses.replace(reading, benchmark=names.get(reading.benchmark, reading.benchmark))
             for reading in measured.pair.readings
         )
-        if not any(reading.benchmark not in CONTROLS for reading in readings):
-            return record and self.kept(record)
+        if record is None and not any(reading.benchmark not in CONTROLS for reading in readings):
+            return None
         pair = dataclasses.replace(measured.pair, readings=readings)
         return self.kept(record or self.begun(), pair)
 

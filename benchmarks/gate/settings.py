@@ -45,11 +45,11 @@ class Special(_Table, frozen=True):
     processes: Thresholds = Thresholds()
     first_call: Thresholds = Thresholds()
     memory: Thresholds = Thresholds()
-    without: tuple[Measure, ...] = ()
+    without: tuple[Measure, ...] | None = None
     at_most: str | None = None
-    speedup: float = 1.0
-    fail_on_improvement: bool = False
-    informational: bool = False
+    speedup: float | None = None
+    fail_on_improvement: bool | None = None
+    informational: bool | None = None
 
 
 class Settings(_Table, frozen=True):
@@ -69,6 +69,7 @@ class Settings(_Table, frozen=True):
         """What is asked of a benchmark: the last table that it matches counts, key by key."""
         rules = {**RULES, "median": self._rule("median", self.minimum_effect, self.target)}
         found: dict[str, Any] = {}
+        without: tuple[Measure, ...] = ()
         for special in self.benchmarks:
             if not _matches(special, benchmark):
                 continue
@@ -81,16 +82,14 @@ class Settings(_Table, frozen=True):
                     100 * was.minimum_effect if own.minimum_effect is None else own.minimum_effect,
                     100 * was.target if own.target is None else own.target,
                 )
-            rules = {measure: rule for measure, rule in rules.items() if measure not in special.without}
+            if special.without is not None:
+                without = special.without
             if special.at_most is not None:
                 found["at_most"] = seconds(special.at_most)
-            if special.speedup != 1.0:
-                found["speedup"] = special.speedup
-            found["fail_on_improvement"] = special.fail_on_improvement or found.get(
-                "fail_on_improvement", False
-            )
-            found["informational"] = special.informational or found.get("informational", False)
-        return Terms(rules=rules, **found)
+            for key in ("speedup", "fail_on_improvement", "informational"):
+                if (value := getattr(special, key)) is not None:
+                    found[key] = value
+        return Terms({measure: rule for measure, rule in rules.items() if measure not in without}, **found)
 
     @staticmethod
     def _rule(measure: str, minimum_effect: float, target: float) -> Rule:
@@ -146,9 +145,9 @@ def _check(special: Special) -> None:
     """Raises Refusal for a table of benchmarks that asks for what cannot be."""
     if special.match is None and special.group is None:
         raise Refusal("benchmarks: expected `match` or `group` in each, got neither")
-    if not 0 < special.speedup < math.inf:
+    if special.speedup is not None and not 0 < special.speedup < math.inf:
         raise Refusal(f"speedup: expected a positive number, got {special.speedup:g}")
-    if "median" in special.without:
+    if "median" in (special.without or ()):
         raise Refusal("without: expected others than the median, which is always judged")
     for name in ("tail", "processes"):
         target = getattr(special, name).target

@@ -1,6 +1,6 @@
 """A side of a pair: a fresh process of its commit, which runs the suite under the gate's orders.
 
-What it is ordered to do and what it answers is told by `benchmarks.gate.injected`, which runs there.
+`benchmarks.gate.injected`, which runs there, documents its orders and its answers.
 """
 
 from __future__ import annotations

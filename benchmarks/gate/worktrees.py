@@ -133,8 +133,15 @@ def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
     """The commits after `good` up to `bad`, in order, along first parents; raises Refusal where there are
     none.
     """
-    if git(root, "merge-base", good, bad) != good:
-        raise Refusal(f"--good: expected an ancestor of --bad, got {good[:10]}, which is none of {bad[:10]}")
+    try:
+        shared = git(root, "merge-base", good, bad)
+    except GitError:  # without words: they share none, or none that a shallow clone has
+        shared = ""
+    if shared != good:
+        raise Refusal(
+            f"--good: expected an ancestor of --bad, got {good[:10]}, which is none of {bad[:10]}; "
+            "fetch the whole history where the clone is shallow"
+        )
     found = git(root, "rev-list", "--reverse", "--first-parent", "--ancestry-path", f"{good}..{bad}").split()
     if not found:
         raise Refusal("--bad: expected a commit after --good, got the same one")

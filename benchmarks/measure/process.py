@@ -224,9 +224,7 @@ class Process(Child):
     """A fresh interpreter that runs `serve` with its parent.
 
     That is a function at the top of a module, or its name `module:function`, where only the fresh interpreter
-    is to load what it needs. The interpreter is `python` (default: this one), our packages are those in the
-    folder `root`, its working folder is `folder` (default: the present one); `variables` stand in its
-    environment beside those that limit the threads.
+    is to load what it needs. `variables` stand in its environment beside those that limit the threads.
     """
 
     def __init__(
@@ -235,16 +233,12 @@ class Process(Child):
         threads: int,
         *,
         variables: Mapping[str, str] | None = None,
-        python: Path | str = sys.executable,
-        root: Path = ROOT,
-        folder: Path | None = None,
     ) -> None:
         boot = "from benchmarks.measure import process; process.boot()"
         name = serve if isinstance(serve, str) else f"{serve.__module__}:{serve.__qualname__}"
         super().__init__(
-            lambda end: [str(python), "-P", "-u", "-c", boot, str(end), name],
-            lambda _: environment([root], threads) | dict(variables or {}),
-            folder,
+            lambda end: [sys.executable, "-P", "-u", "-c", boot, str(end), name],
+            lambda _: environment([ROOT], threads) | dict(variables or {}),
         )
 
 

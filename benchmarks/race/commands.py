@@ -216,7 +216,8 @@ def _run(ctx: click.Context, plan: Plan, record: Path, entries: list[Entry], qui
         with progress:
             running.run()
     except KeyboardInterrupt:
-        kept = f"the race so far is kept in {journal.of(record)}: go on with --resume"
+        kept = f"the race so far is kept in {journal.of(record)}"
+        kept += ": go on with --resume" if "resume" in ctx.params else ""
         words = kept if running.measurements else "nothing was measured yet"
         click.echo(f"interrupted; {words}", err=True)
         ctx.exit(130)

@@ -207,9 +207,8 @@ def differences(reading: Reading, terms: Terms | None = None) -> dict[Measure, f
 
     Where both sides are the same code d is as likely to be -x as x, which is all that the decision needs.
     The median is that over the turns, each turn of head against the turn of base beside it: the two are
-    milliseconds apart, and what other tenants of the machine do to both is no difference. (docs/gate.md has
-    the spread of this and of other statistics, on the same pairs.) The mean is that of the same turns:
-    whatever is slow now and then is in it.
+    milliseconds apart, and what other tenants of the machine do to both is no difference. The mean is that of
+    the same turns: whatever is slow now and then is in it.
     """
     terms = terms or Terms()
     base, head = reading.base, reading.head

@@ -14,7 +14,7 @@ from typing import Any
 MODULES = ("builtins", "time", "gc", "statistics", "numpy", "numpy.linalg", "threadpoolctl")
 """What the referee and the clock of a race stand on."""
 
-OWN = ("impls.referee", "benchmarks.measure", "benchmarks.race")
+OWN = ("impls.referee", "impls.processes", "benchmarks.measure", "benchmarks.race")
 
 Snapshot = dict[tuple[str, str], tuple[Any, ...]]
 
@@ -37,6 +37,10 @@ def changed(before: Snapshot) -> list[str]:
 
 
 def _watched() -> Iterator[tuple[tuple[str, str], Any]]:
+    package = sys.modules["impls"]
+    for name in package.__all__:  # looked up there by the race, and found by its __getattr__ unless replaced
+        if callable(value := getattr(package, name)):
+            yield ("impls", name), value
     for module, found in list(sys.modules.items()):
         if module in MODULES or module.startswith(OWN):
             for name, value in list(vars(found).items()):

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.gate.decision import SHARES
-
 # Only click is imported up here: --help must answer at once.
 if TYPE_CHECKING:
     from benchmarks.record.pairs_file import Pairs
-    from reports.gate.verdicts import Judgement, MeasureRow
+    from reports.gate.verdicts import Judgement
 
 SAME_COMMIT = (Path(".gradrace/same-commit.json"), Path(".gradrace/floors.json"))
 """Where the pairs of a commit with itself are looked for, unless they are named; earlier versions used the
@@ -98,6 +96,8 @@ def known_effects(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], st
 
 def grid(judgement: Judgement) -> list[list[str]]:
     """The table's rows, in words."""
+    from reports.gate.verdicts import figures
+
     rows = []
     for row in (*judgement.rows, *judgement.controls):
         shown = row.shown
@@ -105,16 +105,6 @@ def grid(judgement: Judgement) -> list[list[str]]:
         notes = "; ".join(note for note in ("informational" if row.informational else "", row.reason) if note)
         rows.append([row.name, row.verdict, shown.measure, *figures(shown), str(shown.pairs), effect, notes])
     return rows
-
-
-def figures(row: MeasureRow) -> tuple[str, str]:
-    """The value of a measure and its bounds, as far as they are known: ratios, or shares in percent."""
-    if row.measure in SHARES:
-        value = f"{100 * row.value:+.0f} %" if row.pairs else ""
-        known = row.low > -1 or row.high < 1
-        return value, f"{100 * row.low:+.0f} to {100 * row.high:+.0f} %" if known else ""
-    value = f"{row.value:.3f}" if row.pairs else ""
-    return value, f"{row.low:.3f} to {row.high:.3f}" if math.isfinite(row.high) else ""
 
 
 def _effect(share: float | None) -> str:
@@ -134,12 +124,11 @@ def text(judgement: Judgement) -> str:
 
 def markdown(judgement: Judgement, notes: list[str]) -> str:
     """The table for a job's page or a comment on a pull request."""
+    from reports.text import escape, markdown_table
 
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    table = [line(list(HEADINGS)), "|" + " --- |" * len(HEADINGS), *(line(row) for row in grid(judgement))]
-    return "\n".join([f"**{judgement.sentence}**", "", *table, "", *(f"{note}  " for note in notes)]) + "\n"
+    table = markdown_table(HEADINGS, grid(judgement))
+    lines = [f"**{escape(judgement.sentence)}**", "", *table, "", *(f"{escape(note)}  " for note in notes)]
+    return "\n".join(lines) + "\n"
 
 
 def remarks(pairs: Pairs) -> list[str]:

@@ -8,7 +8,7 @@ import math
 from typing import Any
 from xml.etree import ElementTree
 
-from reports.gate.verdicts import Judgement, VerdictRow
+from reports.gate.verdicts import Judgement, VerdictRow, figures
 
 
 def as_json(judgement: Judgement, notes: list[str]) -> bytes:
@@ -34,7 +34,8 @@ def as_junit(judgement: Judgement) -> bytes:
         case = ElementTree.SubElement(suite, "testcase", classname="gate", name=_valid(row.name))
         kind = _kind(row)
         if kind:
-            words = f"{row.verdict}: {row.shown.measure} {row.shown.value:.3f}; {row.reason}"
+            found = f"{row.verdict}: {row.shown.measure} {figures(row.shown)[0]}".rstrip()
+            words = f"{found}; {row.reason}" if row.reason else found
             ElementTree.SubElement(case, kind, message=_valid(words))
     for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(name, str(len(suite.findall(f"testcase/{kind}"))))

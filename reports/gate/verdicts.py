@@ -216,3 +216,13 @@ def conclude(
             f"could not tell: {', '.join(unknown) if unknown else 'every benchmark is informational here'}"
         )
     return NO_SLOWDOWN, f"no slowdown in {len(verdicts)} benchmarks"
+
+
+def figures(row: MeasureRow) -> tuple[str, str]:
+    """The value of a measure and its bounds, as far as they are known: ratios, or shares in percent."""
+    if row.measure in SHARES:
+        value = f"{100 * row.value:+.0f} %" if row.pairs else ""
+        known = row.low > -1 or row.high < 1
+        return value, f"{100 * row.low:+.0f} to {100 * row.high:+.0f} %" if known else ""
+    value = f"{row.value:.3f}" if row.pairs else ""
+    return value, f"{row.low:.3f} to {row.high:.3f}" if math.isfinite(row.high) else ""

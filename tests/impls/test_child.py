@@ -386,6 +386,30 @@ def test_a_program_in_any_language_is_a_subclass_with_a_command(tmp_path: Path) 
         Silent(problem())
 
 
+EMPTY = """
+import json, sys
+for line in sys.stdin.buffer:
+    order = json.loads(line)
+    sys.stdin.buffer.read(order.get("bytes", 0))
+    print(json.dumps({"id": order["id"], "error": "no such network", "bytes": 0}), flush=True)
+"""
+
+
+def test_an_answer_of_no_bytes_is_whole(tmp_path: Path) -> None:
+    class Empty(Child):
+        idea = fast_math = layout = "none"
+        differs_from = None
+        dtypes = ("float64",)
+        same_order = False
+
+        @staticmethod
+        def command() -> list[str]:
+            return [sys.executable, "-c", EMPTY]
+
+    with pytest.raises(ChildError, match="no such network"):
+        Empty(problem())
+
+
 def test_the_orders_are_those_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[bytes] = []
     send = _Process._send

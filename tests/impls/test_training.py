@@ -149,7 +149,7 @@ def test_gradients_are_of_the_current_step_and_do_not_advance_it(
     hold(law, implementation)
 
 
-def test_forward_knows_no_dropout(implementation: type[Implementation]) -> None:
+def test_forward_has_no_dropout(implementation: type[Implementation]) -> None:
     def law(implementation: type[Implementation], problem: Problem, dtype: str) -> None:
         race, plain = (
             implementation(problem, dtype),

@@ -1,5 +1,6 @@
 """Which commit it was: the search, on noise and on a repository."""
 
+import dataclasses
 import math
 import random
 from pathlib import Path
@@ -106,6 +107,8 @@ def test_what_cannot_be_searched_is_named(
 
 
 SLOWER = [math.log(1.1)] * 12
+SHOWN = dataclasses.replace(by_hand.TIMES, informational=True)
+"""What is asked of a benchmark that is shown, and decides nothing."""
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,8 @@ SLOWER = [math.log(1.1)] * 12
         (by_hand.made({}), 0),
         (by_hand.made({"numpy": SLOWER}), 1),
         (by_hand.made({"numpy": SLOWER, "loops": [0.0] * 3}), 1),
+        (by_hand.made({"numpy": SLOWER}, terms=SHOWN), 0),
+        (by_hand.made({"numpy": [0.0] * 3}, terms=SHOWN), 0),
         (by_hand.made({"numpy": [0.0] * 3}), 125),
         (by_hand.control_moved(by_hand.made({"numpy": SLOWER}), 1.5), 125),
         (NoAnswer("it cannot be built"), 125),
@@ -121,7 +126,19 @@ SLOWER = [math.log(1.1)] * 12
         (KeyError("a mistake of ours"), 128),
         (KeyboardInterrupt(), 130),
     ],
-    ids=["same", "slower", "enough", "open", "moved", "none", "refused", "mistaken", "stopped"],
+    ids=[
+        "same",
+        "slower",
+        "enough",
+        "shown",
+        "shown and open",
+        "open",
+        "moved",
+        "none",
+        "refused",
+        "mistaken",
+        "stopped",
+    ],
 )
 def test_git_bisect_run_is_answered_by_0_1_and_125_and_stopped_by_more(
     root: Path, monkeypatch: pytest.MonkeyPatch, measured: Pairs | BaseException, code: int
@@ -134,3 +151,13 @@ def test_git_bisect_run_is_answered_by_0_1_and_125_and_stopped_by_more(
     monkeypatch.setattr(runner, "run", run)
     done = CliRunner().invoke(gate, ["step", "--repo", str(root), "--good", "good"])
     assert done.exit_code == code, done.output
+
+
+def test_an_end_that_shares_no_history_is_refused_in_words(root: Path) -> None:
+    git(root, "checkout", "--quiet", "--orphan", "elsewhere")
+    commit(root, {})
+    done = gradrace(root, "bisect", "--repo", str(root), "--here", "--good", "good", "--bad", "elsewhere")
+    assert done.code == 3, done.err
+    assert "expected an ancestor of --bad" in done.err
+    assert "shallow" in done.err
+    assert "Traceback" not in done.err

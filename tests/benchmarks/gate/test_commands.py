@@ -51,6 +51,32 @@ def test_pairs_of_fresh_processes_are_measured_in_turns(root: Path) -> None:
         assert found[WORK[1]].keys() == {"median", "mean", "tail", "processes", "first call", "memory"}
 
 
+LOST_LATER = """
+import pathlib
+import pytest
+
+STARTS = pathlib.Path({starts!r})
+
+
+def test_work(benchmark):
+    with STARTS.open("a") as file:
+        file.write("x")
+    if len(STARTS.read_text()) > {most}:
+        pytest.fail("later")
+    benchmark(sum, range(100))
+"""
+
+
+def test_controls_settle_when_the_last_benchmark_is_lost(root: Path, tmp_path: Path) -> None:
+    # one start of the survey, and one of each side a pair
+    suite = LOST_LATER.format(starts=str(tmp_path / "starts"), most=5)
+    commit(root, {"benchmarks/test_thing.py": suite})
+    record = measured(root, "--base", "main", "--budget", "20")
+    assert [incident.reason for incident in record.incidents]
+    assert len(record.pairs) > 3
+    assert all(reading.benchmark.startswith("control") for reading in record.pairs[-1].readings)
+
+
 KINDS = """
 import asyncio
 import pytest
@@ -320,7 +346,10 @@ def test_a_killed_gate_keeps_its_pairs_and_goes_on_from_them(root: Path, tmp_pat
     assert len(record.pairs) == 4
     assert record.pairs[: len(kept.pairs)] == kept.pairs
     assert len(git(root, "worktree", "list").splitlines()) == 1
-    # Another head is another comparison.
+    # Other thresholds are another comparison, as is another head.
+    done = run(root, *asked, "--resume", "--target", "30")
+    assert done.code == 3
+    assert "--resume: what is asked of" in done.err
     commit(root, {"src/thing.py": TWICE})
     done = run(root, *asked, "--resume")
     assert done.code == 3

@@ -57,6 +57,22 @@ def test_what_is_asked_of_a_group_holds_for_its_benchmarks_beside_what_their_nam
     assert found.at_most == 0.02
 
 
+def test_a_later_table_takes_back_what_an_earlier_one_asks() -> None:
+    later = """
+[[tool.gradrace.gate.benchmarks]]
+match = "*"
+informational = false
+speedup = 1.0
+fail-on-improvement = false
+without = []
+"""
+    found = parse(TABLE + later, "pyproject.toml").terms(
+        Benchmark("tests/bench/test_x.py::test_parse", "slow")
+    )
+    assert (found.informational, found.speedup, found.fail_on_improvement) == (False, 1.0, False)
+    assert found.rules.keys() == RULES.keys()
+
+
 def test_without_settings_the_defaults_hold() -> None:
     assert parse("", "pyproject.toml") == Settings()
     assert Settings().terms(Benchmark("any")) == Terms()

@@ -166,7 +166,8 @@ def test_a_process_knows_its_environment(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "__init__.py").write_text("raise ImportError('the wrong one')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with Process(describe, threads=1, variables={"GRADRACE_TEST": "yes"}, folder=tmp_path) as process:
+    monkeypatch.chdir(tmp_path)
+    with Process(describe, threads=1, variables={"GRADRACE_TEST": "yes"}) as process:
         answer = process.receive(Answer, 60.0)
     assert isinstance(answer, Echoed)
     found = json.loads(answer.text)

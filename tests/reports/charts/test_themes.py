@@ -29,16 +29,22 @@ def test_ink_is_light_the_page_dark_and_the_grid_near_the_page() -> None:
     assert PAGE < lightness(turned(GRID)) < 0.25
 
 
-@pytest.mark.parametrize("name", ["loops", "numpy", "numba", "numba-blocked", "jax", "torch"])
+def hue_and_saturation(colour: str) -> tuple[float, float]:
+    hue, _, saturation = colorsys.rgb_to_hls(*(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)))
+    return hue, saturation
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba", "numba-blocked", "jax", "torch"])
 def test_the_colour_of_an_implementation_keeps_its_hue_and_is_legible(name: str) -> None:
     colour = look(name).colour
-    assert lightness(turned(colour)) > 0.5
-    hues = [
-        colorsys.rgb_to_hls(*(int(c[k : k + 2], 16) / 255 for k in (1, 3, 5)))[0]
-        for c in (colour, turned(colour))
-        if lightness(c) < 0.9
-    ]
-    assert max(hues) - min(hues) < 0.03 or name == "loops"
+    assert 0.5 < lightness(turned(colour)) < 0.9
+    assert hue_and_saturation(turned(colour))[0] == pytest.approx(hue_and_saturation(colour)[0], abs=0.03)
+    assert hue_and_saturation(turned(colour))[1] > 0.2
+
+
+def test_the_grey_of_loops_stays_grey_and_is_legible() -> None:
+    assert hue_and_saturation(turned(look("loops").colour))[1] < 0.05
+    assert lightness(turned(look("loops").colour)) > 0.4
 
 
 def test_nothing_but_colours_changes() -> None:
