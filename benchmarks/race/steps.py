@@ -132,7 +132,7 @@ def _measure(
         if number == beside:
             for _ in range(subject.steps):
                 stepped.step(rate)
-            _same(trained, stepped.export(), f"{where}, after {subject.steps} steps")
+            _check_same(trained, stepped.export(), f"{where}, after {subject.steps} steps")
         last = number == plan.rounds - 1
         if last or (number == drawn and problem.training.optimizer == "gradient_descent"):
             found = subject.judge_last_step(trained, and_another=last)
@@ -168,14 +168,14 @@ def _check_train(
     trained.train(CHECKED_STEPS, rate)
     for _ in range(CHECKED_STEPS):
         stepped.step(rate)
-    _same(trained.export(), stepped.export(), f"{cell.implementation}, after train({CHECKED_STEPS})")
+    _check_same(trained.export(), stepped.export(), f"{cell.implementation}, after train({CHECKED_STEPS})")
 
 
-def _same(trained: impls.Result, stepped: impls.Result, where: str) -> None:
+def _check_same(trained: impls.Result, stepped: impls.Result, where: str) -> None:
     """Raise CellError where what `train` left is not bit for bit what as many steps left."""
-    for (what, one), (_, other) in zip(impls.quantities(trained), impls.quantities(stepped), strict=True):
-        if not np.array_equal(one, other, equal_nan=True):  # where both explode, the rate is to blame
-            raise CellError("wrong", f"{where}: {what}: expected what as many calls of step leave")
+    verdict = impls.judge_train(trained, stepped)
+    if not verdict.passed:
+        raise CellError("wrong", f"{where}: {verdict.message}")
 
 
 def _loss(problem: impls.Problem, trained: impls.Result) -> float:

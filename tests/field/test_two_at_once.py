@@ -35,7 +35,7 @@ def test_a_second_race_for_the_same_record_is_refused_at_once(second: str, tmp_p
     record = tmp_path / "record.json"
     command = (*GRADRACE, *second.split(), "--quiet", *SMALL, "--record", "record.json")
     with started(
-        *command[:2], *command[-6:], "--quiet", "--budget", "9", "--impl", "numpy,slow.py:Slow", cwd=tmp_path
+        *command[:2], *command[-6:], "--quiet", "--budget", "9", "--impl", "slow.py:Slow", cwd=tmp_path
     ) as first:
         wait_for(record)
         ended = run(*command, "--impl", "numpy", cwd=tmp_path, status=2)

@@ -151,7 +151,7 @@ def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:
     measurement = run(name, TINY).measurement
     assert measurement.status == "wrong"
     assert "after train(3): " in measurement.reason
-    assert "expected what as many calls of step leave" in measurement.reason
+    assert "as so many steps leave it" in measurement.reason
 
 
 @pytest.mark.parametrize(
