@@ -164,6 +164,12 @@ IMPLEMENTATIONS_OPTION = listed(
 THREADS_OPTION = click.Option(
     ["--threads"], type=COUNT, default=1, metavar="N", help="Threads and CPUs of every implementation."
 )
+THREADS_LIST_OPTION = listed(
+    "--threads",
+    item=COUNT,
+    help="Threads and CPUs of every implementation; each process has one number.",
+    show_default="1",
+)
 TRAINING = (
     listed(
         "--optimizers",
@@ -209,14 +215,13 @@ RACE = (
     listed("--workloads", "--workload", item=WORKLOAD, help="Workloads.", show_default="digits"),
     _batch_sizes(BATCH_SIZES),
     _DTYPES,
-    THREADS_OPTION,
     click.Option(["--network"], metavar="WIDTHS", help="A network like 784-128-10, on random data."),
     _ACTIVATION,
     _LOSS,
     *TRAINING,
     _SEED,
 )
-"""What a race can be asked for, by a command or by pytest: the arguments of `settings`."""
+"""What a race can be asked for, by a command or by pytest: the arguments of `settings`, but for threads."""
 
 ADVISE = (
     click.Argument(["network"]),
@@ -268,22 +273,19 @@ class Settings:
     workloads: tuple[str, ...]
     batch_sizes: tuple[int, ...]
     dtypes: tuple[str, ...]
-    threads: int
+    threads: tuple[int, ...]
     seed: int
 
     def cells(self, phases: Sequence[str], seed: int) -> list[Cell]:
         """Every cell, the cheap ones first; the implementations of each in an order drawn with `seed`."""
         found = []
-        for workload in self.workloads:
-            for dtype in self.dtypes:
-                for batch_size in self.batch_sizes:
-                    for phase in phases:
-                        names = list(self.implementations)
-                        key = f"{seed} {workload} {dtype} {batch_size} {phase}"
-                        random.Random(key).shuffle(names)  # noqa: S311 - an order, no secret
-                        found += [
-                            Cell(workload, phase, batch_size, dtype, self.threads, name) for name in names
-                        ]
+        for threads, workload, dtype, batch_size, phase in itertools.product(
+            self.threads, self.workloads, self.dtypes, self.batch_sizes, phases
+        ):
+            names = list(self.implementations)
+            key = f"{seed} {workload} {dtype} {batch_size} {phase}"
+            random.Random(key).shuffle(names)  # noqa: S311 - an order, no secret
+            found += [Cell(workload, phase, batch_size, dtype, threads, name) for name in names]
         return found
 
 
@@ -292,7 +294,7 @@ def settings(
     workloads: Sequence[str] = (),
     batch_sizes: Sequence[int] = (),
     dtypes: Sequence[str] = (),
-    threads: int = 1,
+    threads: Sequence[int] = (),
     network: str | None = None,
     activation: str | None = None,
     loss: str | None = None,
@@ -324,7 +326,7 @@ def settings(
         workloads=tuple(known),
         batch_sizes=tuple(sorted(batch_sizes or BATCH_SIZES)),
         dtypes=tuple(dtypes) or ("float64",),
-        threads=threads,
+        threads=tuple(sorted(threads)) or (1,),
         seed=secrets.randbelow(2**31) if seed is None else seed,
     )
     return chosen, known

@@ -53,7 +53,7 @@ PHASES: pytest.StashKey[Sequence[str]] = pytest.StashKey()
 RECORD: pytest.StashKey[Path] = pytest.StashKey()
 OUTCOME: pytest.StashKey[str] = pytest.StashKey()
 
-OPTIONS = (*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION)
+OPTIONS = (*options.RACE, options.THREADS_OPTION, options.PHASES_OPTION, options.RECORD_OPTION)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -97,8 +97,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         asked = _asked(config)
         config.stash[RECORD], config.stash[PHASES] = asked.pop("record"), asked.pop("phases") or ALL_PHASES
-        allowed = limit_threads(asked["threads"]) if timing else ()
-        settings, workloads = options.settings(**asked)
+        threads = asked.pop("threads")
+        allowed = limit_threads(threads) if timing else ()
+        settings, workloads = options.settings(threads=(threads,), **asked)
         if timing:
             from benchmarks.race import journal
 
@@ -113,13 +114,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.stash[SETTINGS] = settings
     config.stash[REPLAY] = Replay()
-    config.stash[SESSION] = Session(workloads, settings.threads, allowed)
+    config.stash[SESSION] = Session(workloads, threads, allowed)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """What is needed to race the same way again."""
     settings = config.stash[SETTINGS]
-    return f"race: seed {settings.seed}, threads {settings.threads}, CPUs {cpus()}"
+    return f"race: seed {settings.seed}, threads {settings.threads[0]}, CPUs {cpus()}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

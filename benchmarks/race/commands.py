@@ -29,7 +29,15 @@ MISSING = 4
 """Exit status where what was asked for by name was not measured."""
 
 
-@click.command(params=[*options.RACE, options.PYTHON_OPTION, options.PHASES_OPTION, options.RECORD_OPTION])
+@click.command(
+    params=[
+        *options.RACE,
+        options.THREADS_LIST_OPTION,
+        options.PYTHON_OPTION,
+        options.PHASES_OPTION,
+        options.RECORD_OPTION,
+    ]
+)
 @click.option(
     "--baseline",
     type=options.IMPLEMENTATION,
@@ -97,7 +105,7 @@ def race(
             assert isinstance(entry, journal.Opened)
             asked["seed"] = entry.settings.get("seed") if asked["seed"] is None else asked["seed"]
         settings, workloads = options.settings(**asked)
-        check_threads(settings.threads)
+        check_threads(max(settings.threads))
         over = _baseline(baseline, settings.implementations)
         plan = Plan(
             settings=settings,
@@ -120,6 +128,7 @@ def race(
         batch_size=asked["batch_sizes"],
         dtype=asked["dtypes"],
         phase=phases,
+        threads=asked["threads"],
     )
     _end(ctx, [*running.missing(asked["implementations"]), *unreached])
 
@@ -152,15 +161,16 @@ def advise(
     from benchmarks.race import advice, journal, questions, report
     from benchmarks.race.conductor import Plan
 
+    check_threads(asked["threads"])
     settings, workloads = options.settings(
         **{
             **asked,
+            "threads": (asked["threads"],),
             "implementations": asked["implementations"] or advice.contenders(asked["threads"]),
             "network": network,
             "batch_sizes": asked["batch_sizes"] or options.ADVISED_BATCH_SIZES,
         }
     )
-    check_threads(settings.threads)
     seconds = budget or advice.seconds(workload.network for workload in workloads.values())
     with journal.sole(record):
         plan = Plan(

@@ -146,13 +146,22 @@ class Race:
                 place.unlink(missing_ok=True)
 
     def _turns(self) -> Iterator[list[Cell]]:
-        """The cells of one process after the other, until none is wanted or the budget is spent."""
+        """The cells of one process after the other, until none is wanted or the budget is spent.
+
+        A process has one number of threads: the numbers take turns, and each is asked for on its own.
+        """
         plan = self.plan
         while True:
-            cells = plan.settings.cells(plan.phases, plan.settings.seed + len(self.processes))
             left = self.left - self.costs.get(STARTUP, 0.0)
-            wanted = stopping.next_cells(cells, self.found, plan.question, left)
-            if not wanted:
+            if self.measurements and left <= 0:
+                return
+            cells = plan.settings.cells(plan.phases, plan.settings.seed + len(self.processes))
+            taken = {threads: self._found_on(threads) for threads in plan.settings.threads}
+            for threads in sorted(taken, key=lambda threads: taken[threads].processes):
+                of_them = [cell for cell in cells if cell.threads == threads]
+                if wanted := stopping.next_cells(of_them, taken[threads], plan.question, left):
+                    break
+            else:
                 return
             yield wanted
 
@@ -162,7 +171,7 @@ class Race:
         `compiled` is the folder where JAX finds what it compiled in earlier processes: unlike numba and
         PyTorch it keeps nothing without being given a folder.
         """
-        plan, first = self.plan, not self.processes
+        plan, first, threads = self.plan, not self.processes, cells[0].threads
         seed = plan.settings.seed + len(self.processes)
         began = time.monotonic()
         self._note(journal.Started(seed, datetime.datetime.now(datetime.UTC).isoformat()))
@@ -173,10 +182,8 @@ class Race:
         variables = {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         at: Cell | None = None
         try:
-            with Process(messages.WORKER, plan.settings.threads, variables=variables) as process:
-                self._order(
-                    process, messages.Begin(plan.workloads, plan.settings.threads, probe), AROUND_SECONDS
-                )
+            with Process(messages.WORKER, threads, variables=variables) as process:
+                self._order(process, messages.Begin(plan.workloads, threads, probe), AROUND_SECONDS)
                 self.costs[STARTUP] = time.monotonic() - began
                 for done, at in enumerate(cells):
                     if self.measurements and self.left <= 0:
@@ -277,6 +284,10 @@ class Race:
     def found(self) -> stopping.Found:
         """What the race has found so far."""
         return stopping.Found(self.measurements, self.facts, self.costs)
+
+    def _found_on(self, threads: int) -> stopping.Found:
+        """What the processes of so many threads have found."""
+        return self.found._replace(measurements=[m for m in self.measurements if m.threads == threads])
 
     def verdict(self) -> str:
         """How well the answer is known, and what is not."""

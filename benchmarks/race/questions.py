@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmarks.race.stopping import Found, lost
 from benchmarks.record.cells import Cell
-from benchmarks.record.race_file import Measurement
 from benchmarks.record.ranking import FEWEST, MATTERS, groups, light, ranking, rankings, undecided
 from benchmarks.record.statistics import baseline, speedups, times
 
@@ -32,7 +31,7 @@ class Speedups:
         """
         measurements, _, costs = found
         measured = list(dict.fromkeys(m.cell for m in measurements if m.status == "measured"))
-        if _processes(measurements) < FEWEST:
+        if found.processes < FEWEST:
             cells = sorted(left, key=lambda cell: costs.get(cell, 0.0))
         else:
             gone, known = lost(measurements), speedups(measurements, self.over)
@@ -96,7 +95,7 @@ class Ranking:
 
     def wanted(self, left: Sequence[Cell], found: Found) -> list[set[Cell]]:
         """At first every contender, then those of undecided pairs, each with its partner."""
-        timed, few = times(found.measurements), _processes(found.measurements) < FEWEST
+        timed, few = times(found.measurements), found.processes < FEWEST
         lean, cells = light(found.facts), []
         for group in groups(left):
             known = {cell: timed[cell] for cell in group if cell in timed}
@@ -139,7 +138,3 @@ class Ranking:
                 for ahead, after in pairs
             ),
         ]
-
-
-def _processes(measurements: Sequence[Measurement]) -> int:
-    return 1 + max(m.process for m in measurements)

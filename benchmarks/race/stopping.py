@@ -19,6 +19,11 @@ class Found(NamedTuple):
     facts: Mapping[str, race_file.Facts] = {}
     costs: Mapping[Cell, float] = {}
 
+    @property
+    def processes(self) -> int:
+        """How many processes measured something."""
+        return len({m.process for m in self.measurements})
+
 
 class Question(Protocol):
     """What is asked of a race."""

@@ -12,7 +12,15 @@ import pytest
 import impls
 from benchmarks import options
 
-COMMAND = click.Command("test", params=[*options.RACE, options.PHASES_OPTION, options.RECORD_OPTION])
+COMMAND = click.Command(
+    "test",
+    params=[
+        *options.RACE,
+        options.THREADS_LIST_OPTION,
+        options.PHASES_OPTION,
+        options.RECORD_OPTION,
+    ],
+)
 
 
 def given(*arguments: str) -> dict[str, Any]:
@@ -43,7 +51,7 @@ def test_what_is_not_asked_for_has_a_default() -> None:
     settings, workloads = options.settings(**asked)
     assert {"loops", "numpy", "numba"} <= set(settings.implementations)
     assert (settings.workloads, settings.batch_sizes) == (("digits",), (1, 4, 16, 64, 256, 1024))
-    assert (settings.dtypes, settings.threads) == (("float64",), 1)
+    assert (settings.dtypes, settings.threads) == (("float64",), (1,))
     assert list(workloads) == ["digits"]
     assert options.settings(**asked)[0].seed != settings.seed
 
@@ -81,7 +89,7 @@ def test_the_path_of_a_target_may_have_commas(tmp_path: Path) -> None:
         (["--workload", "digit"], "got 'digit'; did you mean 'digits'?"),
         *(
             (["--threads", value], "not in the range|not a valid integer")
-            for value in ("0", "-1", "1.5", "x", "")
+            for value in ("0", "-1", "1.5", "x", "1,x")
         ),
         *((["--seed", value], "not in the range|not a valid integer") for value in ("-1", "1.5", "x", "")),
         *((["--batch-sizes", value], "not in the range|not a valid integer") for value in ("0", "1,x")),
@@ -179,7 +187,7 @@ SETTINGS = options.Settings(
     workloads=("digits", "xor"),
     batch_sizes=(1, 4, 16),
     dtypes=("float64", "float32"),
-    threads=1,
+    threads=(1, 2),
     seed=0,
 )
 
@@ -187,7 +195,7 @@ SETTINGS = options.Settings(
 def test_every_cell_is_measured_once_whatever_the_seed() -> None:
     one, other = (SETTINGS.cells(("step", "forward"), seed) for seed in (1, 2))
     assert set(one) == set(other)
-    assert len(one) == len(set(one)) == 2 * 3 * 2 * 3 * 2
+    assert len(one) == len(set(one)) == 2 * 3 * 2 * 3 * 2 * 2
 
 
 def test_equal_seeds_shuffle_alike_and_others_do_not() -> None:
@@ -202,7 +210,7 @@ def test_the_implementations_of_a_cell_stand_together_and_in_orders_that_differ(
         assert len({dataclasses.replace(cell, implementation="") for cell in group}) == 1
     assert len({tuple(cell.implementation for cell in group) for group in groups}) > 1
     # All phases of a batch size one after the other: its implementations are constructed once.
-    sizes = [(cell.workload, cell.dtype, cell.batch_size) for cell in cells]
+    sizes = [(cell.threads, cell.workload, cell.dtype, cell.batch_size) for cell in cells]
     assert len([k for k, size in enumerate(sizes) if k == 0 or size != sizes[k - 1]]) == len(set(sizes))
 
 

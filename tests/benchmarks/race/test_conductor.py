@@ -54,12 +54,14 @@ class Player:
         self.fate: dict[tuple[str, int], Any] = {}
         self.processes: list[list[Cell]] = []
         self.probes: list[float | None] = []
+        self.threads: list[int] = []
         self.busy = False
         self.kill_after: int | None = None
         self.random = random.Random(0)
         monkeypatch.setattr("benchmarks.race.conductor.Process", self.start)
 
     def start(self, serve: str, threads: int, variables: Any) -> Played:
+        self.threads.append(threads)
         return Played(self)
 
     def seconds(self, cell: Cell) -> float:
@@ -162,6 +164,46 @@ def test_a_race_of_steady_times_takes_the_fewest_processes(player: Player, tmp_p
     assert len(record.processes) == 5
     assert len(record.measurements) == 5 * 6
     assert list(tmp_path.iterdir()) == [tmp_path / "record.json"]
+
+
+def test_a_process_has_one_number_of_threads_and_the_numbers_take_turns(
+    player: Player, tmp_path: Path
+) -> None:
+    two = dataclasses.replace(SETTINGS, threads=(1, 2))
+    record = run(tmp_path / "record.json", plan(settings=two))
+    assert player.threads == [1, 2] * 5
+    for threads, cells_of_it in zip(player.threads, player.processes, strict=True):
+        assert {cell.threads for cell in cells_of_it} == {threads}
+    assert len(record.measurements) == 2 * 5 * 6
+
+
+def test_time_is_spent_on_the_threads_that_need_it(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Player,
+        "seconds",
+        lambda self, cell: 1.0 if cell.threads == 1 else self.random.lognormvariate(0.0, 0.05),
+    )
+    two = dataclasses.replace(SETTINGS, threads=(1, 2))
+    run(tmp_path / "record.json", plan(settings=two))
+    assert player.threads.count(1) == 5
+    assert player.threads.count(2) > 5
+
+
+def test_a_budget_that_is_spent_ends_a_race_before_another_number_of_threads(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(step=0.5)
+    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: next(ticks))
+    running = Race(
+        plan(budget=5.0, settings=dataclasses.replace(SETTINGS, threads=(1, 2))),
+        tmp_path / "record.json",
+        silent,
+    )
+    running.run()
+    assert player.threads == [1]
+    assert running.unreached(threads=(1, 2)) == ["threads 2: not reached within the budget of 5 s"]
 
 
 def test_a_race_goes_on_until_every_speedup_is_narrow(player: Player, tmp_path: Path) -> None:
