@@ -132,11 +132,17 @@ def judge_trainings(
 
 
 def trained(implementation: type[Implementation], problem: Problem, dtype: str) -> list[referee.Verdict]:
-    """The verdicts on gradients, a step at each of RATES, and a forward pass, up to the first that fails."""
+    """The verdicts on gradients, a step at each of RATES, and a forward pass, up to the first that fails, or
+    to where a training has diverged so far that the squares of its gradients leave the dtype.
+    """
     race, state = implementation(problem, dtype), referee.first_state(problem, dtype)
     verdicts = [referee.judge_gradients(state, race.export())]
+    most_of_gradient = float(np.sqrt(np.finfo(dtype).max))
     for most in RATES:
-        rate = min(most, learning_rate(state.weights, reference_of(state)))
+        exact = reference_of(state)
+        if max(np.abs(q.hi).max() for q in (*exact.dw, *exact.db)) > most_of_gradient:
+            return verdicts
+        rate = min(most, learning_rate(state.weights, exact))
         race.step(rate)
         result = race.export()
         verdicts.append(referee.judge_step(state, result, rate))
