@@ -10,8 +10,8 @@ import pandas as pd
 
 from benchmarks.record.cells import Cell
 from benchmarks.record.ranking import HOPELESS, MATTERS, Place, groups, light, ranking
-from reports.analysis import Analysis, Panel, of_panel
-from reports.style import MEANINGS, digits, duration, factor, plain, size
+from reports.analysis import Analysis, of_panel, panel_of
+from reports.style import MEANINGS, cores, digits, duration, factor, plain, size
 from reports.tables.break_even import break_even, courses
 from reports.text import Story
 
@@ -32,12 +32,11 @@ def stories(analysis: Analysis) -> list[Story]:
 
 def _story(analysis: Analysis, places: list[Place], lean: set[str]) -> Story:
     cell = places[0].cell
-    panel = of_panel(analysis.cells, Panel(cell.workload, cell.phase, cell.dtype, cell.threads))
+    panel = of_panel(analysis.cells, panel_of(cell))
     rows = panel[panel["batch_size"] == cell.batch_size]
     repaid = _repaid(rows, places, lean)
-    threads = f"{cell.threads} thread{'s' * (cell.threads > 1)}"
-    cells = f"{plain(cell.workload, 100)}, {plain(cell.phase)}, {plain(cell.dtype)}, {threads}"
-    where = f"{cells}, m = {cell.batch_size}"
+    cells = f"{plain(cell.workload, 100)}, {plain(cell.phase)}, {plain(cell.dtype)}"
+    where = f"{cells}, {cores(cell.threads, cell.ranks)}, m = {cell.batch_size}"
     return Story(
         f"{where}: {' '.join(_sentences(places, lean, repaid))}",
         HEAD,

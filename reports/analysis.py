@@ -33,7 +33,7 @@ from reports.style import LOOKS
 
 Floats = NDArray[np.float64]
 
-PANEL = ["workload", "phase", "dtype", "threads"]
+PANEL = ["workload", "phase", "dtype", "threads", "ranks"]
 CELL = [*PANEL, "batch_size", "implementation"]
 
 SEVERITY = (
@@ -55,11 +55,12 @@ FIGURES = [
 
 COLUMNS = (
     dict.fromkeys(CELL, "object")
-    | dict.fromkeys(["threads", "batch_size"], "int64")
+    | dict.fromkeys(["threads", "ranks", "batch_size"], "int64")
     | dict.fromkeys(["status", "reason"], "object")
     | dict.fromkeys(["seconds", "low", "high"], "float64")
     | {"spread": "object", "processes": "int64", "rounds": "int64"}
-    | {"baseline": "object", "baseline_dtype": "object", "baseline_threads": "int64"}
+    | {"baseline": "object", "baseline_dtype": "object"}
+    | dict.fromkeys(["baseline_threads", "baseline_ranks"], "int64")
     | dict.fromkeys(["speedup", "speedup_low", "speedup_high"], "float64")
     | {"pairs": "int64", "basis": "object"}
     | dict.fromkeys(FIGURES, "float64")
@@ -77,6 +78,7 @@ class Panel(NamedTuple):
     phase: str
     dtype: str
     threads: int
+    ranks: int = 1
 
 
 class Roof(NamedTuple):
@@ -104,7 +106,7 @@ class Analysis:
     """Every table that reports show of one record.
 
     `cells` and `speedups` have a row a cell, in the same order: by workload, phase, dtype, threads,
-    implementation (the ladder first), batch size.
+    ranks, implementation (the ladder first), batch size.
     """
 
     def __init__(self, record: Record) -> None:
@@ -122,14 +124,20 @@ class Analysis:
 
     @functools.cached_property
     def panels(self) -> list[Panel]:
-        """Every panel: those of the record's first workload first; gradients; float64; the fewest threads."""
+        """Every panel: the record's first workload first; gradients; float64; fewest threads and ranks."""
         workloads = list(self.record.workloads)
 
-        def preference(panel: Panel) -> tuple[int, int, bool, int]:
+        def preference(panel: Panel) -> tuple[int, int, bool, int, int]:
             phase = PHASES.index(panel.phase) if panel.phase in PHASES else len(PHASES)
-            return workloads.index(panel.workload), phase, panel.dtype != "float64", panel.threads
+            return (
+                workloads.index(panel.workload),
+                phase,
+                panel.dtype != "float64",
+                panel.threads,
+                panel.ranks,
+            )
 
-        return sorted(dict.fromkeys(map(_panel, self.record.measurements)), key=preference)
+        return sorted(dict.fromkeys(map(panel_of, self.record.measurements)), key=preference)
 
     def panel(self, **wanted: str | int | None) -> Panel:
         """The first panel of those with what is `wanted`; raises UnknownChoice where there is none."""
@@ -174,7 +182,7 @@ class Analysis:
         place = {name: k for k, name in enumerate(self.implementations)}
 
         def order(cell: Cell) -> tuple[Panel, int, int]:
-            return _panel(cell), place[cell.implementation], cell.batch_size
+            return panel_of(cell), place[cell.implementation], cell.batch_size
 
         return {cell: found[cell] for cell in sorted(found, key=order)}
 
@@ -233,19 +241,20 @@ class Analysis:
         one pair, the rounds, fastest to median, at their widest. `pairs` counts them. `basis` is "paired";
         "unpaired" (no process ran both: a ratio of means, whose interval adds the two in quadrature);
         "projected" (one of the two is a prediction: no interval); or "" (no speedup). `baseline`,
-        `baseline_dtype` and `baseline_threads` are what was asked for, or the fallback baseline of a panel in
-        which that was not measured.
+        `baseline_dtype`, `baseline_threads` and `baseline_ranks` are what was asked for, or the fallback
+        baseline of a panel in which that was not measured.
         """
         rows: list[tuple[Any, ...]] = []
         for cell in self.measurements:
-            below = self._baseline(_panel(cell), over)
+            below = self._baseline(panel_of(cell), over)
             base = dataclasses.replace(below, batch_size=cell.batch_size)
-            rows.append((below.implementation, below.dtype, below.threads, *self._speedup(base, cell)))
+            on = below.implementation, below.dtype, below.threads, below.ranks
+            rows.append((*on, *self._speedup(base, cell)))
         return pd.concat([self.cells, _frame(rows, SPEEDUPS)], axis=1)[list(COLUMNS)]
 
     def _baseline_of(self, panel: Panel, over: str) -> Cell:
         """A panel's baseline, as a cell of no batch size."""
-        asked = Cell(panel.workload, panel.phase, 0, panel.dtype, panel.threads, over)
+        asked = Cell(panel.workload, panel.phase, 0, panel.dtype, panel.threads, over, panel.ranks)
         found = baseline(asked, self.lines, over)
         sizes = {cell.batch_size for cell in self.measurements}
         predicted = any(dataclasses.replace(asked, batch_size=size) in self._seconds for size in sizes)
@@ -283,7 +292,7 @@ class Analysis:
         rows = []
         for own, timed in self.times.items():
             facts = self.record.implementations.get(own.implementation)
-            if _panel(own) != panel or facts is None or facts.differs_from is None:
+            if panel_of(own) != panel or facts is None or facts.differs_from is None:
                 continue
             below = self.times.get(dataclasses.replace(own, implementation=facts.differs_from), {})
             if below.keys() & timed.keys():
@@ -300,7 +309,7 @@ class Analysis:
         """
         slopes = {}
         for line, points in self.lines.items():
-            if _panel(line) == panel and len(points) >= 4:
+            if panel_of(line) == panel and len(points) >= 4:
                 ordered = sorted(points.items())
                 half = (len(ordered) + 1) // 2
                 slopes[line.implementation] = _slope(ordered[:half]), _slope(ordered[-half:])
@@ -314,7 +323,7 @@ class Analysis:
         """
         found: dict[int, dict[str, dict[int, Times]]] = {}
         for line, points in self.lines.items():
-            if _panel(line)[1:] == panel[1:]:
+            if panel_of(line)[1:] == panel[1:]:
                 for size, timed in points.items():
                     here = found.setdefault(size, {}).setdefault(line.implementation, {})
                     here[self.connections(line.workload)] = timed
@@ -328,11 +337,13 @@ class Analysis:
         """The weights of a workload's network."""
         return sum(a * b for a, b in itertools.pairwise(self.record.workloads[workload].widths))
 
-    def roof(self, dtype: str, threads: int) -> Roof | None:
+    def roof(self, dtype: str, threads: int, ranks: int = 1) -> Roof | None:
         """The ceiling for so many threads: the highest of the processes that measured it, or None.
 
-        What disturbs a process makes it lower, never higher.
+        What disturbs a process makes it lower, never higher. Several ranks have none on record.
         """
+        if ranks > 1:
+            return None
         raced = {one.process for one in self.record.measurements if one.threads == threads}
         highest: dict[str, float] = {}
         for k in raced:
@@ -354,7 +365,7 @@ class Analysis:
         found = {
             cell.implementation: total(self.measurements[cell], steps)
             for cell in self.measurements
-            if _panel(cell) == panel and all(m.status == "measured" for m in self.measurements[cell])
+            if panel_of(cell) == panel and all(m.status == "measured" for m in self.measurements[cell])
         }
         return dict(sorted(found.items(), key=lambda pair: -pair[1].mean))
 
@@ -362,14 +373,15 @@ class Analysis:
         """For each implementation whose training is on record: seconds since the start, and the loss then."""
         found: dict[str, tuple[Floats, Floats]] = {}
         for one in self.record.measurements:
-            if _panel(one) == panel and one.losses and len(one.losses) == len(one.seconds):
+            if panel_of(one) == panel and one.losses and len(one.losses) == len(one.seconds):
                 spent = np.cumsum(np.array(one.seconds) * one.iterations)
                 found.setdefault(one.implementation, (spent, np.array(one.losses)))
         return found
 
 
-def _panel(of: Cell | Measurement) -> Panel:
-    return Panel(of.workload, of.phase, of.dtype, of.threads)
+def panel_of(of: Cell | Measurement) -> Panel:
+    """The panel that shows a cell."""
+    return Panel(of.workload, of.phase, of.dtype, of.threads, of.ranks)
 
 
 def _worst(found: Iterable[Measurement]) -> tuple[str, str]:

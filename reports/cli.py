@@ -71,6 +71,7 @@ baseline_option = click.option(
 def panel_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that choose the panel of a record that is shown."""
     for option in (
+        click.option("--ranks", type=int, show_default="the fewest", help="Ranks to show."),
         click.option("--threads", type=int, show_default="the fewest", help="Threads to show."),
         click.option("--dtype", show_default="float64", help="Dtype to show."),
         click.option("--phase", show_default="gradients", help="Phase to show."),

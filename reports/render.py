@@ -33,7 +33,7 @@ TRAINED = ("headline", "train")
 def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[Path]:
     """Draw `panel` over `baseline` into `out`, with summary.md; the files written, pictures first.
 
-    Of the other workloads, the speedup is drawn for the same phase, dtype and threads.
+    Of the other workloads, the speedup is drawn for the same phase, dtype, threads and ranks.
     """
     written: list[Path] = []
     pictures = []
@@ -84,10 +84,11 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
         at = f"{describe(steps if len(steps) else rows, shape)}, m = {sizes[-1]}"
         yield "Break-even", "break-even", training.break_even_chart(field, at)
     if rows["flops"].notna().any():
-        roof = analysis.roof(panel.dtype, panel.threads)
+        roof = analysis.roof(panel.dtype, panel.threads, panel.ranks)
         yield "Roofline", "roofline", machine.roofline_chart(rows, roof, shape)
     alike = (table["workload"] == panel.workload) & (table["phase"] == panel.phase)
-    alike &= (table["threads"] == panel.threads) & (table["batch_size"] == sizes[-1])
+    alike &= (table["threads"] == panel.threads) & (table["ranks"] == panel.ranks)
+    alike &= table["batch_size"] == sizes[-1]
     if table.loc[alike, "error_ulp"].notna().any():
         words = f"{plain(panel.workload)} {shape}, {plain(panel.phase)}, m = {sizes[-1]}"
         yield "Accuracy against speed", "accuracy", machine.accuracy_chart(table[alike], words)

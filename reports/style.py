@@ -74,6 +74,13 @@ def darker(colour: str, share: float = 0.3) -> str:
 PARALLEL = ("numba-parallel",)
 """Implementations whose one idea is several threads: charts of one thread leave them out."""
 
+
+def cores(threads: int, ranks: int) -> str:
+    """What computes, in words: "2 threads", "1 thread on each of 2 ranks"."""
+    words = f"{threads} thread" + ("" if threads == 1 else "s")
+    return words if ranks == 1 else f"{words} on each of {ranks} ranks"
+
+
 MARKS = {
     "skipped": "skipped",
     "unsupported": "n/s",

@@ -14,7 +14,7 @@ from benchmarks.record.race_file import Record
 from benchmarks.record.statistics import Total
 from reports.analysis import Analysis, Panel
 from reports.charts.words import cell_words, describe, whiskers
-from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
+from reports.style import MARKS, MEANINGS, cores, digits, duration, factor, plain
 from reports.tables.crossovers import notable_crossovers
 
 
@@ -46,10 +46,10 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
 def fallback(rows: pd.DataFrame, baseline: str) -> list[str]:
     """Which baseline the speedups of a panel are over, where it is not the one that was asked for."""
     first = rows.iloc[0]
-    over = (first["baseline"], first["baseline_dtype"], first["baseline_threads"])
-    if over == (baseline, first["dtype"], first["threads"]):
+    over, dtype, *on = (first[f"baseline{key}"] for key in ("", "_dtype", "_threads", "_ranks"))
+    if (over, dtype, *on) == (baseline, *(first[key] for key in ("dtype", "threads", "ranks"))):
         return []
-    name = f"{plain(over[0])} ({plain(over[1])}, threads: {over[2]})"
+    name = f"{plain(over)} ({plain(dtype)}, {cores(*on)})"
     return [f"{plain(baseline)} was not measured here: speedups are over the fallback baseline, {name}."]
 
 

@@ -18,7 +18,7 @@ was faster than the machine can be, `failed` raised or crashed, `timed out` hung
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What one measurement is of."""
+    """What one measurement is of: so many `ranks`, processes that share the batch, of `threads` each."""
 
     workload: str
     phase: str
@@ -26,3 +26,4 @@ class Cell:
     dtype: str
     threads: int
     implementation: str
+    ranks: int = 1

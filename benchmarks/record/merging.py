@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.record import race_file
 
 RUN_SETTINGS = (
-    *("seed", "seeds", "baseline", "target", "until", "budget", "threads"),
+    *("seed", "seeds", "baseline", "target", "until", "budget", "threads", "ranks"),
     *("implementations", "batch_sizes", "workloads", "phases", "dtypes"),
 )
 """Settings in which races may differ and still be one: what was raced, not how."""

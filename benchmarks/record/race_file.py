@@ -115,6 +115,11 @@ class Measurement:
 
     `judged` are the numbers of the rounds, from 0, whose last call left the results that the referee judged.
 
+    `ranks` is how many processes share the batch, each with `threads` threads; records of before it are of
+    one. Of several, `alone_seconds` is the fastest round of the same call without communication, the rest
+    of `fastest` being its share; and `allreduces` has what sums over the ranks took in the same process:
+    bytes, and the median of the seconds of one.
+
     `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
     moves. `peak_bytes` is the most that a call had allocated beyond what stood before it, and
     `construct_peak_bytes` that of the construction beyond the problem, each measured in a process of its own;
@@ -152,11 +157,14 @@ class Measurement:
     losses: tuple[float, ...] = ()
     accuracies: tuple[float, ...] = ()
     judged: tuple[int, ...] = ()
+    ranks: int = 1
+    alone_seconds: Positive | None = None
+    allreduces: tuple[tuple[int, Positive], ...] = ()
 
     @property
     def cell(self) -> Cell:
         """The cell that was measured."""
-        return Cell(self.workload, self.phase, self.batch_size, self.dtype, self.threads, self.implementation)
+        return Cell(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Cell)})
 
     @property
     def fastest(self) -> float:

@@ -153,8 +153,9 @@ def speedup(base: Times, own: Times, confidence: float = CONFIDENCE) -> Speedup:
 def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
     """The cell that `cell` is compared with: of the implementation `over`, or the fallback baseline.
 
-    That is the implementation `over` in another dtype or on other threads, else the first implementation, of
-    the cells `among` which there are those of the same workload, phase and batch size; without any, `cell`.
+    That is the implementation `over` in another dtype, on other threads or ranks, else the first
+    implementation, of the cells `among` which there are those of the same workload, phase and batch size;
+    without any, `cell`.
     """
     same = [
         c
@@ -163,7 +164,10 @@ def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
     ]
     return min(
         same,
-        key=lambda c: (c.implementation != over, c.dtype != cell.dtype, c.threads != cell.threads, c.threads),
+        key=lambda c: (
+            *(c.implementation != over, c.dtype != cell.dtype),
+            *(c.threads != cell.threads, c.ranks != cell.ranks, c.threads, c.ranks),
+        ),
         default=cell,
     )
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
+from reports.style import MARKS, MEANINGS, cores, digits, duration, factor, plain
 
 
 def describe(panel: pd.DataFrame, shape: str = "") -> str:
-    """The panel in words: workload, shape, phase, dtype, threads."""
+    """The panel in words: workload, shape, phase, dtype, threads, ranks."""
     if panel.empty:
         return "nothing was raced"
     first = panel.iloc[0]
-    threads = f"{first['threads']} thread" + ("" if first["threads"] == 1 else "s")
     workload = f"{plain(first['workload'])} {shape}".strip()
-    return f"{workload}, {plain(first['phase'])}, {plain(first['dtype'])}, {threads}"
+    on = cores(first["threads"], first["ranks"])
+    return f"{workload}, {plain(first['phase'])}, {plain(first['dtype'])}, {on}"
 
 
 def whiskers(panel: pd.DataFrame) -> str:

@@ -24,7 +24,9 @@ class Series:
     """The kind of file, "race" or "pairs": those that take turns do not take the same time."""
     workload: str
     shape: str
-    """The network behind the name, where the file has it: a workload that is defined anew is a new series."""
+    """The network behind the name, where the file has it: a workload that is defined anew is a new series.
+    So is one on another number of ranks, which stands at its end.
+    """
     phase: str
     implementation: str
     batch_size: int

@@ -93,6 +93,8 @@ def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterat
         shape = f"{'-'.join(map(str, w.widths))} {','.join(w.activations)} {w.loss} {w.data}"
         if w.training != race_file.Training():
             shape += f" {w.training}"
+        if m.ranks > 1:
+            shape += f", on {m.ranks} ranks"
         series = Series(
             "race", m.workload, shape, m.phase, m.implementation, m.batch_size, m.dtype, m.threads
         )

@@ -11,7 +11,7 @@ import numpy as np
 from reports.analysis import PANEL, Analysis, Panel
 from reports.charts.words import describe, whiskers
 from reports.page.markup import distinct, shown
-from reports.style import MARKS, PARALLEL, look
+from reports.style import MARKS, PARALLEL, cores, look
 from reports.text import story
 
 SHAPES = {
@@ -64,6 +64,7 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
                 "phase": shown(one.phase),
                 "dtype": shown(one.dtype),
                 "threads": int(one.threads),
+                "ranks": int(one.ranks),
                 "start": int(rows.index[0]),
                 "stop": int(rows.index[-1]) + 1,
                 "words": describe(rows, analysis.shape(one.workload)),
@@ -131,9 +132,9 @@ def _headline(analysis: Analysis, panel: Panel) -> str | None:
 
 def _fallback(analysis: Analysis, panel: Panel, baseline: str) -> str | None:
     used = analysis.rows(panel, baseline).iloc[0]
-    dtype, threads = used["baseline_dtype"], used["baseline_threads"]
-    own = dtype == panel.dtype and threads == panel.threads
-    return None if own else f"{shown(baseline)} in {shown(dtype)}, threads: {threads}"
+    dtype, *on = (used[f"baseline_{key}"] for key in ("dtype", "threads", "ranks"))
+    own = (dtype, *on) == (panel.dtype, panel.threads, panel.ranks)
+    return None if own else f"{shown(baseline)} in {shown(dtype)}, {cores(*on)}"
 
 
 def _short(values: Iterable[float]) -> list[float | None]:

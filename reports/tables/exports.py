@@ -42,7 +42,9 @@ def action(table: pd.DataFrame) -> bytes:
             "name": " ".join(
                 [
                     *(str(row[key]) for key in ("implementation", "workload", "phase", "dtype")),
-                    f"threads={row['threads']} m={row['batch_size']}",
+                    f"threads={row['threads']}",
+                    *([f"ranks={row['ranks']}"] if row["ranks"] > 1 else []),
+                    f"m={row['batch_size']}",
                 ]
             ),
             "unit": "s",

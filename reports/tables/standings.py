@@ -65,17 +65,18 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
             continue
         best = rows[on].iloc[0]
         cell = Cell(**best[CELL])
-        top = analysis.roof(cell.dtype, cell.threads)
+        top = analysis.roof(cell.dtype, cell.threads, cell.ranks)
         rival, lead = "", UNKNOWN
         if not on.all():
             rival = str(rows[~on].iloc[0]["implementation"])
             beaten = dataclasses.replace(cell, implementation=rival)
             ahead = speedup(analysis.times[beaten], analysis.times[cell])
             lead = Interval(*ahead[:3]) if ahead.pairs else UNKNOWN
-        threads = f" threads={cell.threads}" if cell.threads > 1 else ""
+        several = (("threads", cell.threads), ("ranks", cell.ranks))
+        on = "".join(f" {name}={count}" for name, count in several if count > 1)
         found.append(
             Standing(
-                f"{cell.workload} {cell.phase} {cell.dtype} m={cell.batch_size}{threads}",
+                f"{cell.workload} {cell.phase} {cell.dtype} m={cell.batch_size}{on}",
                 cell.implementation,
                 float(best["seconds"]),
                 float(best["speedup"]),

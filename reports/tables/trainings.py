@@ -21,7 +21,7 @@ from benchmarks.record.statistics import (
     time_of,
 )
 from reports import text
-from reports.analysis import Analysis, Panel
+from reports.analysis import Analysis, Panel, panel_of
 from reports.charts.words import cell_words, describe
 from reports.style import digits, duration, factor, plain
 from reports.text import Story
@@ -74,7 +74,7 @@ def steps(analysis: Analysis, panel: Panel) -> list[Step]:
         as_plain = _in_plain(known[each.workload])
         plain_one = next((name for name, other in known.items() if other == as_plain), "")
         for cell, own in analysis.times.items():
-            if Panel(cell.workload, cell.phase, cell.dtype, cell.threads) != each:
+            if panel_of(cell) != each:
                 continue
             gradients = analysis.times.get(dataclasses.replace(cell, phase="gradients"), {})
             below = analysis.times.get(dataclasses.replace(cell, workload=plain_one), {})
@@ -205,7 +205,7 @@ def reached(analysis: Analysis, panel: Panel) -> list[Reached]:
         cells = {
             cell: measured
             for cell, measured in analysis.measurements.items()
-            if Panel(cell.workload, cell.phase, cell.dtype, cell.threads) == each and cell in analysis.times
+            if panel_of(cell) == each and cell in analysis.times
         }
         of_training = _steps_to(share, whole, cells, [process.seed for process in processes])
         for cell, measured in cells.items():

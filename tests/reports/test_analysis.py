@@ -107,6 +107,21 @@ def test_without_the_baseline_in_float32_or_two_threads_another_of_its_times_is_
     assert double["speedup"] == pytest.approx(16.0)
 
 
+def test_ranks_have_a_panel_of_their_own_and_the_fallback_baseline_is_of_one() -> None:
+    made = record(
+        [
+            cell("loops", 1, seconds=(8.0,)),
+            cell("numpy-mpi", 1, seconds=(2.0,)),
+            cell("numpy-mpi", 1, seconds=(1.0,), ranks=2),
+        ]
+    )
+    assert [panel.ranks for panel in Analysis(made).panels] == [1, 2]
+    found = one(made, "numpy-mpi", ranks=2)
+    assert (found["baseline"], found["baseline_ranks"], found["basis"]) == ("loops", 1, "paired")
+    assert found["speedup"] == pytest.approx(8.0)
+    assert Analysis(made).roof("float64", 1, ranks=2) is None
+
+
 @pytest.mark.parametrize("status", ["wrong", "failed", "timed out"])
 def test_a_fault_in_one_process_is_not_averaged_away(status: str) -> None:
     made = record(

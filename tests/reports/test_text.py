@@ -62,6 +62,6 @@ def test_the_fallback_baseline_is_named() -> None:
     found = text.story(analysis, analysis.panel(), "loops")
     assert found.answer.startswith("numba is 4.00x as fast as numpy at m = 1")
     assert found.remarks[0] == (
-        "loops was not measured here: speedups are over the fallback baseline, numpy (float32, threads: 1)."
+        "loops was not measured here: speedups are over the fallback baseline, numpy (float32, 1 thread)."
     )
     assert text.story(analysis, analysis.panel(), "numpy").remarks[0].startswith("numpy: time of one call")

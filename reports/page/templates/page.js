@@ -339,7 +339,7 @@
     selects[label] = select;
     return element("label", {}, label, select);
   };
-  const KEYS = ["workload", "phase", "dtype", "threads"];
+  const KEYS = ["workload", "phase", "dtype", "threads", "ranks"];
   const options = KEYS.map((key) => [...new Set(panels.map((panel) => panel[key]))]);
   const sizes = [...new Set(cells.m)].sort((a, b) => a - b);
   const everySize = sizes.length > 1 ? ["all", ...sizes] : sizes;
@@ -406,11 +406,11 @@
   }).join(",")).join("\r\n");
   // Every cell with all digits; of another table what it shows.
   const tidy = () => {
-    const { workload, phase, dtype, threads } = panels[state.panel];
-    const head = ["workload", "phase", "dtype", "threads", "implementation", "batch_size", "status", "seconds", "low", "high", "processes",
+    const { workload, phase, dtype, threads, ranks } = panels[state.panel];
+    const head = ["workload", "phase", "dtype", "threads", "ranks", "implementation", "batch_size", "status", "seconds", "low", "high", "processes",
       "baseline", "speedup", "speedup_low", "speedup_high", "pairs", "gflops", "compile_seconds", "error_of_bound", "error_ulp"];
     const base = implementations[state.baseline].label;
-    return [head, ...rowsShown().map((row) => [workload, phase, dtype, threads, row.implementation, row.m, row.status,
+    return [head, ...rowsShown().map((row) => [workload, phase, dtype, threads, ranks, row.implementation, row.m, row.status,
       row.seconds, row.low, row.high, row.processes, base, row.speedup?.value, row.speedup?.low, row.speedup?.high, row.speedup?.pairs,
       row.rate, row.compile, row.bound, row.ulp])];
   };

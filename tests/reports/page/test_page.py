@@ -188,7 +188,7 @@ def test_the_fallback_baseline_is_named() -> None:
     loops = packed["speedups"][[each["label"] for each in packed["implementations"]].index("loops")]
     by_dtype = {p["dtype"]: k for k, p in enumerate(packed["panels"])}
     assert loops["fallbacks"][by_dtype["float64"]] is None
-    assert loops["fallbacks"][by_dtype["float32"]] == "loops in float64, threads: 1"
+    assert loops["fallbacks"][by_dtype["float32"]] == "loops in float64, 1 thread"
 
 
 def test_only_a_headline_brings_its_answer() -> None:
