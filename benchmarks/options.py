@@ -266,7 +266,7 @@ RECORD_OPTION = record_option(RECORD)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class RaceSettings:
     """A checked request, as the record has it: which implementations are measured in which cells."""
 
     implementations: tuple[str, ...]
@@ -302,7 +302,7 @@ def settings(
     l2: Sequence[float] = (),
     dropout: Sequence[float] = (),
     seed: int | None = None,
-) -> tuple[Settings, dict[str, Workload]]:
+) -> tuple[RaceSettings, dict[str, Workload]]:
     """What was asked for, with every default filled in, and the workloads by name.
 
     Raises click.UsageError, ValueError or TypeError for options that do not go together, and for a network
@@ -321,7 +321,7 @@ def settings(
         activation, loss = activation or "sigmoid", loss or "mean_squared_error"
         known = {f"{network} {activation} {loss}": ad_hoc(network, activation, loss)}
     known = trainings(known, optimizers, l2, dropout)
-    chosen = Settings(
+    chosen = RaceSettings(
         implementations=tuple(implementations) or impls.names(),
         workloads=tuple(known),
         batch_sizes=tuple(sorted(batch_sizes or BATCH_SIZES)),

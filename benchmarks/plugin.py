@@ -46,7 +46,7 @@ PLANNED = {
     ),
 }
 
-SETTINGS: pytest.StashKey[options.Settings] = pytest.StashKey()
+SETTINGS: pytest.StashKey[options.RaceSettings] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 REPLAY: pytest.StashKey[Replay] = pytest.StashKey()
 PHASES: pytest.StashKey[Sequence[str]] = pytest.StashKey()

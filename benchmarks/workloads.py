@@ -40,11 +40,13 @@ class Workload:
         """The learning rate of its training."""
         return learning_rate(self.training, self.learning_rate)
 
-    def described(self) -> race_file.Workload:
+    def described(self) -> race_file.RecordedWorkload:
         """As a record has it."""
         network = self.network
-        training = race_file.Training(**dataclasses.asdict(self.training))
-        return race_file.Workload(network.widths, network.activations, network.loss, self.data, training)
+        training = race_file.RecordedTraining(**dataclasses.asdict(self.training))
+        return race_file.RecordedWorkload(
+            network.widths, network.activations, network.loss, self.data, training
+        )
 
 
 def learning_rate(training: Training, plain: float) -> float:
@@ -54,7 +56,7 @@ def learning_rate(training: Training, plain: float) -> float:
     return plain * (1 if training.optimizer == "gradient_descent" else ADAPTIVE)
 
 
-def measured_on(described: race_file.Workload) -> Workload:
+def measured_on(described: race_file.RecordedWorkload) -> Workload:
     """The workload that a record describes; its learning rate is for no training."""
     network = Network(described.widths, described.activations, described.loss)
     training = Training(**dataclasses.asdict(described.training))

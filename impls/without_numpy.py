@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 
-class Array:
+class ListArray:
     """A vector as a list of floats, or a matrix as a list of rows."""
 
     dtype = "float64"
@@ -23,27 +23,27 @@ class Array:
         return (len(self.values), len(self.values[0])) if is_matrix else (len(self.values),)
 
     @property
-    def T(self) -> Array:  # noqa: N802 - NumPy's name
+    def T(self) -> ListArray:  # noqa: N802 - NumPy's name
         """The matrix transposed."""
-        return Array(list(map(list, zip(*self.values))))  # noqa: B905 - Python 3.9 has no strict
+        return ListArray(list(map(list, zip(*self.values))))  # noqa: B905 - Python 3.9 has no strict
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, index: Any) -> Array:
+    def __getitem__(self, index: Any) -> ListArray:
         """`[:, 0]` of a matrix, `[:, None]` and slices of a vector."""
         if isinstance(index, slice):
-            return Array(self.values[index])
+            return ListArray(self.values[index])
         if index == (slice(None), None):
-            return Array([[value] for value in self.values])
+            return ListArray([[value] for value in self.values])
         if index == (slice(None), 0):
-            return Array([row[0] for row in self.values])
+            return ListArray([row[0] for row in self.values])
         raise _missing(f"array[{index}]")
 
-    def reshape(self, shape: tuple[int, int]) -> Array:
+    def reshape(self, shape: tuple[int, int]) -> ListArray:
         """The matrix of a vector, row by row."""
         columns = shape[1]
-        return Array([self.values[k : k + columns] for k in range(0, len(self.values), columns)])
+        return ListArray([self.values[k : k + columns] for k in range(0, len(self.values), columns)])
 
     def tolist(self) -> list[Any]:
         """A copy, as lists."""
@@ -57,16 +57,16 @@ class Array:
         return flat.tobytes()
 
 
-def array(values: list[Any], *dtype: Any, **options: Any) -> Array:
+def array(values: list[Any], *dtype: Any, **options: Any) -> ListArray:
     """The array of a list of floats, or of a list of such lists."""
     if dtype or options:
         raise _missing("array with a dtype or an order")
-    return Array(list(values))
+    return ListArray(list(values))
 
 
-def frombuffer(data: bytes) -> Array:
+def frombuffer(data: bytes) -> ListArray:
     """The vector of these bytes."""
-    return Array(list(arrays.array("d", data)))
+    return ListArray(list(arrays.array("d", data)))
 
 
 class _None:
@@ -78,7 +78,7 @@ def install() -> ModuleType:
     module = sys.modules["numpy"] = sys.modules[__name__]
     sys.modules["numpy.typing"] = ModuleType("numpy.typing")
     vars(sys.modules["numpy.typing"]).update(ArrayLike=Any, NDArray=list)
-    vars(module).update(float64=float, integer=_None, floating=_None, ndarray=Array)
+    vars(module).update(float64=float, integer=_None, floating=_None, ndarray=ListArray)
     return module
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.record.cells import Cell
-from benchmarks.record.ranking import HOPELESS, MATTERS, Place, groups, light, ranking
+from benchmarks.record.ranking import HOPELESS, MATTERS, Rank, groups, light, ranking
 from reports.analysis import Analysis, of_panel, panel_of
 from reports.style import MEANINGS, cores, digits, duration, factor, plain, size
 from reports.tables.break_even import break_even, courses
@@ -30,7 +30,7 @@ def stories(analysis: Analysis) -> list[Story]:
     return [_story(analysis, places, lean) for places in found]
 
 
-def _story(analysis: Analysis, places: list[Place], lean: set[str]) -> Story:
+def _story(analysis: Analysis, places: list[Rank], lean: set[str]) -> Story:
     cell = places[0].cell
     panel = of_panel(analysis.cells, panel_of(cell))
     rows = panel[panel["batch_size"] == cell.batch_size]
@@ -45,10 +45,10 @@ def _story(analysis: Analysis, places: list[Place], lean: set[str]) -> Story:
     )
 
 
-def _sentences(places: list[Place], lean: set[str], repaid: dict[str, float]) -> Iterable[str]:
+def _sentences(places: list[Rank], lean: set[str], repaid: dict[str, float]) -> Iterable[str]:
     first = places[0]
     alone = next((place for place in places if place.cell.implementation in lean), None)
-    of: dict[str, list[Place]] = {}
+    of: dict[str, list[Rank]] = {}
     for place in places:
         of.setdefault(place.verdict, []).append(place)
     yield f"{_name(first)} is fastest: {duration(first.seconds.mean)}."
@@ -70,7 +70,7 @@ def _sentences(places: list[Place], lean: set[str], repaid: dict[str, float]) ->
         yield f"The fastest that needs nothing beyond NumPy is {_name(alone)}{_worth(first, alone, repaid)}."
 
 
-def _worth(first: Place, alone: Place, repaid: dict[str, float]) -> str:
+def _worth(first: Rank, alone: Rank, repaid: dict[str, float]) -> str:
     """What the fastest is worth over `alone`, the fastest that needs nothing beyond NumPy."""
     if alone.verdict == "tie":
         return ", which ties"
@@ -85,7 +85,7 @@ def _worth(first: Place, alone: Place, repaid: dict[str, float]) -> str:
     return f", which takes {factor(alone.behind.mean)} as long{pays}"
 
 
-def _row(analysis: Analysis, rows: pd.DataFrame, place: Place, repaid: dict[str, float]) -> list[str]:
+def _row(analysis: Analysis, rows: pd.DataFrame, place: Rank, repaid: dict[str, float]) -> list[str]:
     name = place.cell.implementation
     row = rows[rows["implementation"] == name].iloc[0]
     facts = analysis.record.implementations.get(name)
@@ -106,7 +106,7 @@ def _row(analysis: Analysis, rows: pd.DataFrame, place: Place, repaid: dict[str,
     ]
 
 
-def _remarks(rows: pd.DataFrame, places: list[Place], repaid: dict[str, float]) -> Iterable[str]:
+def _remarks(rows: pd.DataFrame, places: list[Rank], repaid: dict[str, float]) -> Iterable[str]:
     yield (
         "times as long: over the fastest, paired within a process; intervals: 95 % for all pairs of "
         f"contenders together; a tie: the interval holds 1, or the lead is below {MATTERS:.0%}."
@@ -130,7 +130,7 @@ def _remarks(rows: pd.DataFrame, places: list[Place], repaid: dict[str, float]) 
             yield f"Not tried ({meaning}): {', '.join(map(plain, names))}: {plain(str(reason), 200)}."
 
 
-def _repaid(rows: pd.DataFrame, places: list[Place], lean: set[str]) -> dict[str, float]:
+def _repaid(rows: pd.DataFrame, places: list[Rank], lean: set[str]) -> dict[str, float]:
     """After how many calls each implementation is ahead of the fastest that needs nothing beyond NumPy."""
     cell: Cell = places[0].cell
     found = {course.implementation: course for course in courses(rows, cell.batch_size)}
@@ -140,18 +140,18 @@ def _repaid(rows: pd.DataFrame, places: list[Place], lean: set[str]) -> dict[str
     return {name: break_even(course, found[alone]) for name, course in found.items() if name != alone}
 
 
-def _interval(place: Place) -> str:
+def _interval(place: Rank) -> str:
     if place.verdict in ("first", "unknown", "dropped"):
         return "-"
     return f"{factor(place.behind.low)} to {factor(place.behind.high)}"
 
 
-def _verdict(place: Place) -> str:
+def _verdict(place: Rank) -> str:
     words = {"first": "fastest", "behind": "behind", "unknown": "not known", "dropped": "dropped"}
     return words.get(place.verdict) or f"tie, {_closeness(place)}"
 
 
-def _closeness(place: Place) -> str:
+def _closeness(place: Rank) -> str:
     if place.closer:
         return f"closer than {MATTERS:.0%}"
     return "not told apart" if place.behind.low <= 1 else f"{place.behind.mean - 1:.1%} behind"
@@ -165,7 +165,7 @@ def _calls(count: float, phase: str) -> str:
     return f"{whole if whole < 1000 else digits(whole)} {unit}" if whole > 0 else "at once"
 
 
-def _name(place: Place) -> str:
+def _name(place: Rank) -> str:
     return plain(place.cell.implementation)
 
 

@@ -19,7 +19,7 @@ from benchmarks.record.race_file import Measurement, Record
 from benchmarks.record.statistics import (
     UNKNOWN,
     Interval,
-    Times,
+    TimingByProcess,
     Total,
     arithmetic,
     baseline,
@@ -187,7 +187,7 @@ class Analysis:
         return {cell: found[cell] for cell in sorted(found, key=order)}
 
     @functools.cached_property
-    def times(self) -> dict[Cell, Times]:
+    def times(self) -> dict[Cell, TimingByProcess]:
         """The timings that count, by process, of every cell that was measured and in no process at fault."""
         timed = times(self.record.measurements)
         return {
@@ -195,9 +195,9 @@ class Analysis:
         }
 
     @functools.cached_property
-    def lines(self) -> dict[Cell, dict[int, Times]]:
+    def lines(self) -> dict[Cell, dict[int, TimingByProcess]]:
         """The `times` of every line of a chart, a cell of no batch size: by batch size."""
-        found: dict[Cell, dict[int, Times]] = {}
+        found: dict[Cell, dict[int, TimingByProcess]] = {}
         for cell, timed in self.times.items():
             found.setdefault(dataclasses.replace(cell, batch_size=0), {})[cell.batch_size] = timed
         return found
@@ -321,7 +321,7 @@ class Analysis:
         The batch size, and for each implementation measured in three workloads of different size or more, the
         exponent.
         """
-        found: dict[int, dict[str, dict[int, Times]]] = {}
+        found: dict[int, dict[str, dict[int, TimingByProcess]]] = {}
         for line, points in self.lines.items():
             if panel_of(line)[1:] == panel[1:]:
                 for size, timed in points.items():
@@ -406,7 +406,7 @@ def _frame(rows: list[Any], columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({name: COLUMNS[name] for name in columns})
 
 
-def _slope(points: Iterable[tuple[int, Times]]) -> Interval:
+def _slope(points: Iterable[tuple[int, TimingByProcess]]) -> Interval:
     """The exponent of time over the numbers before it, fitted in each process that has most points.
 
     Others are left out: over fewer points it is another quantity, as time is no power of the number.

@@ -1,5 +1,5 @@
 """The import rules: impls <- benchmarks <- reports, an implementation its own library only, nothing heavy up
-front.
+front; and one name for one thing.
 """
 
 from __future__ import annotations
@@ -165,6 +165,32 @@ def test_an_implementation_imports_the_contract_its_library_and_what_it_stands_o
         parts = name.split(".")
         if parts[0] == "impls" and len(parts) > 1:
             assert parts[1] in allowed, f"{path} imports {name}"
+
+
+def meanings(path: Path) -> Iterator[tuple[str, str]]:
+    """Every class in a file and every alias of a type at its top: the name, and what it stands for."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield node.name, f"the class at {path.relative_to(ROOT)}:{node.lineno}"
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if re.fullmatch(r"_*[A-Z]+[a-z]\w*", name):
+                yield name, ast.unparse(node.value)
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """Implementations aside, which write the same layer down in their own ways, to be read side by side."""
+    written_again = {*implementations(), *files("impls/kernels")}
+    checked = [*(path for package in OURS for path in files(package)), *ROOT.glob("*.py")]
+    found: dict[str, set[str]] = {}
+    for path in checked:
+        for name, meaning in () if path in written_again else meanings(path):
+            found.setdefault(name, set()).add(meaning)
+    assert {"Implementation", "SideOrder", "Reals"} <= found.keys()
+    twice = {name: sorted(those) for name, those in found.items() if len(those) > 1}
+    assert not twice, twice
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from benchmarks.gate import worktrees
 from benchmarks.gate.errors import Refusal
-from benchmarks.gate.settings import PLACE, Settings, of_commit, of_file
+from benchmarks.gate.settings import PLACE, GateSettings, of_commit, of_file
 from benchmarks.record.pairs_file import Benchmark, Side
 
 
@@ -43,7 +43,7 @@ def commits(root: Path, *, base: str, head: str, out: Path, option: str = "--bas
 
 def settings(
     root: Path, commits: Mapping[Side, str], given: Given, config: Path | None, say: Callable[[str], None]
-) -> Settings:
+) -> GateSettings:
     """The settings in force: the command line's before those of `config`, or of base, so that no head can
     lower its own bar; of head where base has none at all. Raises Refusal for what is wrong in any of them.
     """
@@ -51,7 +51,7 @@ def settings(
         found = of_file(config)
     else:
         found, heads = of_commit(root, commits["base"]), of_commit(root, commits["head"])
-        if found == Settings():
+        if found == GateSettings():
             found = heads
         elif heads != found:
             say(f"{PLACE}: base's settings are in force; head's, which differ, are once it is base")

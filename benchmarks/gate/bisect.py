@@ -30,12 +30,12 @@ MOST_PAIRS = 60
 """Where a commit is given up: it is neither, or too noisy."""
 
 Answer = Literal["good", "bad", "unknown"]
-Measure = Callable[[str], float]
+MeasurePair = Callable[[str], float]
 """d of one more pair of the good end and a commit; raises NoAnswer where that cannot be measured."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class FirstBad:
     """The first bad commit, or several, where those before it have no answer; the slowdown; pairs in all."""
 
     commits: tuple[str, ...]
@@ -44,7 +44,7 @@ class Found:
 
 
 @dataclasses.dataclass
-class Step:
+class CommitEvidence:
     """The evidence on one commit, around the middle between the ends."""
 
     middle: float
@@ -64,7 +64,7 @@ class Step:
 
 def answer(measure: Callable[[], float], middle: float, bar: float) -> tuple[Answer, int]:
     """Whether a commit is good or bad, and the pairs that it took."""
-    step = Step(middle, bar)
+    step = CommitEvidence(middle, bar)
     for pairs in range(1, MOST_PAIRS + 1):
         found = step.add(measure())
         if found != "unknown":
@@ -97,7 +97,7 @@ def slowest(measure: Callable[[], Mapping[str, float]]) -> str:
     return max(first, key=lambda name: statistics.median(pair[name] for pair in pairs))
 
 
-def search(commits: Sequence[str], measure: Measure, say: Callable[[str], None]) -> Found:
+def search(commits: Sequence[str], measure: MeasurePair, say: Callable[[str], None]) -> FirstBad:
     """The first bad one of `commits`, which come after the good end in order, the bad end last.
 
     A commit that cannot be measured or judged is passed over for its neighbour.
@@ -124,4 +124,4 @@ def search(commits: Sequence[str], measure: Measure, say: Callable[[str], None])
             good = k
         else:
             unknown[k] = "neither is shown"
-    return Found(tuple(commits[good + 1 : bad + 1]), centre, pairs)
+    return FirstBad(tuple(commits[good + 1 : bad + 1]), centre, pairs)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OUT = Path("reports/out/pairs.json")
 
 
-class _Command(click.Command):
+class _GateCommand(click.Command):
     """A command whose exit status is 3 for wrong usage, and 2, no answer, where it is stopped.
 
     click's own would be 2 and 1, which means "slower".
@@ -44,7 +44,7 @@ class _Command(click.Command):
             raise NoAnswer(f"stopped{kept}") from interrupt
 
 
-class _Step(_Command):
+class _Step(_GateCommand):
     """A command for `git bisect run`, to which 125 is "cannot tell", and which 128 stops."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -147,7 +147,7 @@ def gate() -> None:
     """Compare two commits in pairs of processes."""
 
 
-@gate.command(cls=_Command, params=list(SUITE))
+@gate.command(cls=_GateCommand, params=list(SUITE))
 @click.option("--base", required=True, metavar="REF", help="Branch, tag or commit to compare with.")
 @click.option(
     "--head", default="HEAD", metavar="REF", show_default=True, help="Branch, tag or commit to judge."
@@ -190,13 +190,13 @@ def run(
     commits = asked.commits(root, base=base, head=head, out=out)
     named = given(suite, minimum_effect=minimum_effect, target=target, budget=budget)
     settings = asked.settings(root, commits, named, suite["config"], say)
-    comparison = runner.Comparison(base, head, settings, fixed, out, resume, suite["here"])
+    comparison = runner.GateRequest(base, head, settings, fixed, out, resume, suite["here"])
     with machine_errors():
         runner.run(comparison, root, commits, say)
     click.echo(out)
 
 
-@gate.command(cls=_Command, params=list(SUITE))
+@gate.command(cls=_GateCommand, params=list(SUITE))
 @click.option("--good", required=True, metavar="REF", help="Commit at which it was fast.")
 @click.option("--bad", default="HEAD", metavar="REF", show_default=True, help="Commit at which it is slow.")
 def bisect(good: str, bad: str, **suite: Any) -> None:
@@ -246,7 +246,7 @@ def step(good: str, budget: float | None, **suite: Any) -> None:
     settings = asked.settings(root, commits, given(suite, budget=budget), suite["config"], say)
     with tempfile.TemporaryDirectory() as folder, machine_errors():
         out = Path(folder) / "pairs.json"
-        comparison = runner.Comparison(good, "HEAD", settings, None, out, resume=False, here=suite["here"])
+        comparison = runner.GateRequest(good, "HEAD", settings, None, out, resume=False, here=suite["here"])
         record = runner.run(comparison, root, commits, say)
     decision = pairs_file.decision(record)
     deciding = [each.name for each in record.benchmarks if not each.terms.informational]

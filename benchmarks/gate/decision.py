@@ -222,11 +222,12 @@ class _Evidence:
 
 
 Key = tuple[str, Measure]
-Pair = Mapping[str, Mapping[Measure, float]]
+Differences = Mapping[str, Mapping[Measure, float]]
+"""d of what a pair measured, by benchmark and measure."""
 
 
 def decide(
-    pairs: Sequence[Pair], gated: Mapping[str, Mapping[Measure, Rule]], controls: Collection[str]
+    pairs: Sequence[Differences], gated: Mapping[str, Mapping[Measure, Rule]], controls: Collection[str]
 ) -> Decision:
     """What the pairs show: `pairs[i]` holds d of everything that pair i measured, by benchmark and measure.
 

@@ -4,7 +4,7 @@ A process of a pair is pytest in somebody else's project, with this module loade
 own. It answers JSON lines, each with the `type` of the message, on the socket that `GRADRACE_GATE` names:
 
     collects the suite                     ->  Collected: its benchmarks, and what cannot be collected
-    Run: which benchmarks, in which order  ->  Reached, as soon as one calls its `benchmark` fixture
+    RunSuite: these, in this order         ->  Reached, as soon as one calls its `benchmark` fixture
     TakeTurn, Settle, Trace                ->  Timed, Timed, Traced
     Leave                                  ->  Finished: the test goes on to its end
     no more lines                              the process ends
@@ -40,7 +40,7 @@ try:
 except ImportError:
     BenchmarkFixture, FixtureAlreadyUsed = object, RuntimeError  # type: ignore[assignment, misc]
 
-Timed = Callable[[int], tuple[float, Any]]
+TimeCalls = Callable[[int], tuple[float, Any]]
 """Makes so many calls; returns the seconds of them all, and the result of the last."""
 
 CONTROLS = ("control interpreter", "control hash", "control memory")
@@ -89,7 +89,7 @@ class Statistics(dict[str, Any]):
             raise AttributeError(name) from None
 
 
-class Turns(BenchmarkFixture):
+class OrderedTurns(BenchmarkFixture):
     """The `benchmark` fixture: what a test hands to it is called in the turns that the gate orders."""
 
     def __init__(self, name: str, group: str, gate: Gate) -> None:
@@ -229,7 +229,7 @@ class Gate:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=next(following))
             status, reason = self.ends[name]
             self.line.send("Finished", benchmark=name, status=status, reason=reason)
-        self.line.send("Ended", foreign=foreign())
+        self.line.send("SuiteEnded", foreign=foreign())
         self.line.receive()
         return True
 
@@ -257,14 +257,14 @@ class Gate:
         self.serve(name, timed, None)
         self.line.send("Finished", benchmark=name, status="passed", reason="")
 
-    def turns(self, fixture: Turns, timed: Timed, rounds: int | None) -> Any:
+    def turns(self, fixture: OrderedTurns, timed: TimeCalls, rounds: int | None) -> Any:
         """Take the turns of a test's benchmark; returns what its first call returned."""
         result, seconds = self.serve(fixture.name, timed, rounds)
         self.ends[fixture.name] = ("passed", "")
         fixture.stats = summary(seconds)
         return result
 
-    def serve(self, name: str, timed: Timed, rounds: int | None) -> tuple[Any, list[float]]:
+    def serve(self, name: str, timed: TimeCalls, rounds: int | None) -> tuple[Any, list[float]]:
         """Take turns until there are no more, on one CPU; returns the first result, and seconds by turn."""
         allowed = affinity({self.cpu})
         gc.collect()
@@ -299,12 +299,12 @@ class Fixture:
         self._gate = gate
 
     @pytest.fixture
-    def benchmark(self, request: pytest.FixtureRequest) -> Turns:
+    def benchmark(self, request: pytest.FixtureRequest) -> OrderedTurns:
         """What pytest-benchmark's fixture is, in turns with another process."""
-        return Turns(request.node.nodeid, group(request.node), self._gate)
+        return OrderedTurns(request.node.nodeid, group(request.node), self._gate)
 
 
-def settled(timed: Timed) -> float:
+def settled(timed: TimeCalls) -> float:
     """The best seconds of one call, once the times have stopped falling: the warm-up."""
     calls, best, steady = 1, math.inf, 0
     deadline = time.perf_counter() + SETTLE_SECONDS
@@ -317,7 +317,7 @@ def settled(timed: Timed) -> float:
     return max(best, 1e-9)
 
 
-def traced(timed: Timed, calls: int) -> int:
+def traced(timed: TimeCalls, calls: int) -> int:
     """The most bytes that so many calls held beyond what stood before, by Python's own allocators."""
     gc.collect()
     tracemalloc.start()

@@ -63,7 +63,7 @@ class Cost:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class GatePlan:
     """The benchmarks that are watched, the cheap ones first, and those that are too slow; seconds to pass."""
 
     watched: tuple[str, ...]
@@ -72,7 +72,7 @@ class Plan:
     seconds: float
 
     @classmethod
-    def of(cls, costs: Mapping[str, Cost], starting: float, budget: float) -> Plan:
+    def of(cls, costs: Mapping[str, Cost], starting: float, budget: float) -> GatePlan:
         """The plan within so many seconds, where starting a pair takes `starting`; it has one at least."""
         pair, whole = starting, PAIRS_TO_PASS * starting
         watched: list[str] = []

@@ -19,8 +19,8 @@ from benchmarks.gate.environments import Install
 from benchmarks.gate.errors import NoAnswer, Refusal
 from benchmarks.gate.injected import CONTROLS
 from benchmarks.gate.planning import Schedule
-from benchmarks.gate.settings import Settings
-from benchmarks.gate.sides import PLUGIN, SIDES, Collected, Place
+from benchmarks.gate.settings import GateSettings
+from benchmarks.gate.sides import PLUGIN, SIDES, Collected, SideEnvironment
 from benchmarks.gate.suites import Suites, node_id
 from benchmarks.gate.turns import Wanted
 from benchmarks.record import machine, pairs_file
@@ -34,12 +34,12 @@ ONCE_A_PROCESS: frozenset[Measure] = frozenset({"processes", "first call", "memo
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class GateRequest:
     """What to compare, in which way, and for how long: within a budget of seconds, or so many pairs."""
 
     base: str
     head: str
-    settings: Settings
+    settings: GateSettings
     pairs: int | None
     out: Path
     resume: bool
@@ -56,7 +56,7 @@ class Comparison:
         }
 
 
-def run(asked: Comparison, root: Path, commits: Mapping[Side, str], say: Say) -> Pairs:
+def run(asked: GateRequest, root: Path, commits: Mapping[Side, str], say: Say) -> Pairs:
     """The pairs that are asked for, in the repository at `root`; `asked.out` is written after every pair.
 
     Raises Refusal where that cannot be followed, and NoAnswer where no pair can be measured.
@@ -71,8 +71,8 @@ def run(asked: Comparison, root: Path, commits: Mapping[Side, str], say: Say) ->
 
 @contextlib.contextmanager
 def prepared(
-    root: Path, commits: Mapping[Side, str], asked: Settings, here: bool, say: Say
-) -> Iterator[list[Place]]:
+    root: Path, commits: Mapping[Side, str], asked: GateSettings, here: bool, say: Say
+) -> Iterator[list[SideEnvironment]]:
     """Both sides, ready to run: worktrees, environments, and our plugin in a folder of its own."""
     folder = worktrees.state(root)
     with worktrees.lock(folder, root), worktrees.worktrees(root, folder, commits) as found:
@@ -86,7 +86,7 @@ def prepared(
         plugin.mkdir()
         shutil.copy(Path(__file__).with_name("injected.py"), plugin / f"{PLUGIN}.py")
         yield [
-            Place(
+            SideEnvironment(
                 side,
                 pythons[side],
                 found[side],
@@ -99,7 +99,9 @@ def prepared(
         ]
 
 
-def find(root: Path, commits: Mapping[Side, str], places: Sequence[Place], asked: Settings) -> Suites:
+def find(
+    root: Path, commits: Mapping[Side, str], places: Sequence[SideEnvironment], asked: GateSettings
+) -> Suites:
     """What there is to compare; raises NoAnswer where that is nothing, or a suite cannot be collected."""
     own = turns.collect(places)
     files = worktrees.differing(root, commits, suites.paths(own.values(), asked))
@@ -115,7 +117,7 @@ class Against:
     """Pairs of a good commit and any other one, on the same benchmarks, by the files of the bad end."""
 
     def __init__(
-        self, places: Sequence[Place], bad: str, benchmarks: Sequence[str], files: Sequence[str]
+        self, places: Sequence[SideEnvironment], bad: str, benchmarks: Sequence[str], files: Sequence[str]
     ) -> None:
         self.places = places
         self.bad = bad
@@ -141,7 +143,7 @@ class Against:
 
 @contextlib.contextmanager
 def against(
-    root: Path, commits: Mapping[Side, str], asked: Settings, here: bool, say: Say
+    root: Path, commits: Mapping[Side, str], asked: GateSettings, here: bool, say: Say
 ) -> Iterator[Against]:
     """Pairs against base (the good end), with the environment and the benchmarks of head (the bad end)."""
     with prepared(root, commits, asked, here, say) as places:
@@ -157,7 +159,12 @@ class Runner:
     """Fills a pairs file."""
 
     def __init__(
-        self, asked: Comparison, commits: Mapping[Side, str], places: Sequence[Place], found: Suites, say: Say
+        self,
+        asked: GateRequest,
+        commits: Mapping[Side, str],
+        places: Sequence[SideEnvironment],
+        found: Suites,
+        say: Say,
     ) -> None:
         self.asked = asked
         self.commits = commits
@@ -227,7 +234,7 @@ class Runner:
             name: dataclasses.replace(cost, test=2 * cost.test) if self.found.files else cost
             for name, cost in costs.items()
         }
-        plan = planning.Plan.of(doubled, starting, budget)
+        plan = planning.GatePlan.of(doubled, starting, budget)
         self.order = (*plan.watched, *plan.too_slow)
         ahead = f"{self.asked.pairs} pairs" if self.asked.pairs else f"{self.asked.settings.budget:g} s"
         self.say(
@@ -372,7 +379,7 @@ class Runner:
         )
 
 
-def _resumed(asked: Comparison, commits: Mapping[Side, str]) -> Pairs | None:
+def _resumed(asked: GateRequest, commits: Mapping[Side, str]) -> Pairs | None:
     """The pairs to go on from, None where there are none yet."""
     try:
         record = pairs_file.read(asked.out)
@@ -387,7 +394,7 @@ def _resumed(asked: Comparison, commits: Mapping[Side, str]) -> Pairs | None:
     return record
 
 
-def _check_resumed(asked: Comparison, what: str, was: object, now: object) -> None:
+def _check_resumed(asked: GateRequest, what: str, was: object, now: object) -> None:
     """Raises Refusal unless the pairs in the file and those to come are alike in this."""
     if was != now:
         raise Refusal(f"--resume: {what}: {asked.out} has {was}, got {now}; write to another file with --out")

@@ -52,7 +52,7 @@ class Special(_Table, frozen=True):
     informational: bool | None = None
 
 
-class Settings(_Table, frozen=True):
+class GateSettings(_Table, frozen=True):
     """What is in force unless the command line has something else."""
 
     arguments: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def seconds(text: str) -> float:
     return found
 
 
-def parse(content: str, place: str) -> Settings:
+def parse(content: str, place: str) -> GateSettings:
     """The settings in the text of a pyproject.toml; raises Refusal for what is none."""
     try:
         tables: Mapping[str, Any] = tomllib.loads(content)
@@ -124,7 +124,7 @@ def parse(content: str, place: str) -> Settings:
         raise Refusal(f"{place}: expected TOML, got: {error}") from error
     asked = tables.get("tool", {}).get("gradrace", {}).get("gate", {})
     try:
-        found = msgspec.convert(asked, Settings)
+        found = msgspec.convert(asked, GateSettings)
     except msgspec.ValidationError as error:
         raise Refusal(f"{place}: {PLACE}: {error}") from error
     try:
@@ -155,7 +155,7 @@ def _check(special: Special) -> None:
             raise Refusal(f"{name}: expected less than 100 %, got a target of {target:g}")
 
 
-def of_commit(root: Path, commit: str) -> Settings:
+def of_commit(root: Path, commit: str) -> GateSettings:
     """The settings of a commit: those of no pyproject.toml are all defaults."""
     try:
         content = git(root, "show", f"{commit}:pyproject.toml")
@@ -164,7 +164,7 @@ def of_commit(root: Path, commit: str) -> Settings:
     return parse(content, f"pyproject.toml of {commit[:10]}")
 
 
-def of_file(path: Path) -> Settings:
+def of_file(path: Path) -> GateSettings:
     """The settings in a file; raises Refusal where it cannot be read."""
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from benchmarks.gate.errors import NoAnswer
-from benchmarks.measure.process import Child, Message, ProcessError, Silent, environment
+from benchmarks.measure.process import ChildProcess, Message, ProcessError, Silent, environment
 from benchmarks.record.pairs_file import Incident, Side
 
 SIDES: tuple[Side, Side] = ("base", "head")
@@ -29,11 +29,11 @@ ANSWER_SECONDS = 120.0
 """A test that takes longer to come to its benchmark, a turn, or a test's end hangs."""
 
 
-class Order(Message):
+class SideOrder(Message):
     """What a process is to do."""
 
 
-class Run(Order):
+class RunSuite(SideOrder):
     """Run these controls, and then these benchmarks in this order, their turns on this CPU."""
 
     cpu: int
@@ -41,31 +41,31 @@ class Run(Order):
     benchmarks: tuple[str, ...]
 
 
-class Settle(Order):
+class Settle(SideOrder):
     """Warm the benchmark up; answered by `Timed`."""
 
 
-class TakeTurn(Order):
+class TakeTurn(SideOrder):
     """Take a turn of so many calls; answered by `Timed`."""
 
     calls: int
 
 
-class Trace(Order):
+class Trace(SideOrder):
     """Trace the memory of so many calls; answered by `Traced`."""
 
     calls: int
 
 
-class Leave(Order):
+class Leave(SideOrder):
     """Let the test go on to its end; answered by `Finished`."""
 
 
-class Answer(Message):
+class SideAnswer(Message):
     """What has been done."""
 
 
-class Found(Message):
+class FoundBenchmark(Message):
     """A benchmark that is there."""
 
     name: str
@@ -74,37 +74,37 @@ class Found(Message):
     file: str
 
 
-class Collected(Answer):
+class Collected(SideAnswer):
     """A suite: its benchmarks, those that cannot be timed (and why), and what could not be collected (and
     why); the versions of all that is installed.
     """
 
-    benchmarks: tuple[Found, ...]
+    benchmarks: tuple[FoundBenchmark, ...]
     left_out: dict[str, str]
     broken: dict[str, str]
     versions: dict[str, str]
 
 
-class Reached(Answer):
+class Reached(SideAnswer):
     """A test has called its benchmark, which bears so many rounds at most (None: any number)."""
 
     benchmark: str
     rounds: int | None
 
 
-class Timed(Answer):
+class Timed(SideAnswer):
     """Seconds of one call."""
 
     seconds: float
 
 
-class Traced(Answer):
+class Traced(SideAnswer):
     """The most bytes that the calls held at a time."""
 
     bytes: int
 
 
-class Finished(Answer):
+class Finished(SideAnswer):
     """A test has ended."""
 
     benchmark: str
@@ -112,16 +112,16 @@ class Finished(Answer):
     reason: str
 
 
-class Ended(Answer):
+class SuiteEnded(SideAnswer):
     """All benchmarks are done; `foreign` are files that do not belong to the side, and were loaded."""
 
     foreign: tuple[str, ...]
 
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=SideAnswer)
 
 
-class Lost(Exception):
+class LostBenchmark(Exception):
     """A process that ended or fell silent in the middle of a benchmark, which is lost, and so is the pair."""
 
     def __init__(self, incident: Incident) -> None:
@@ -139,7 +139,7 @@ class Left(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class SideEnvironment:
     """A side: the worktree of its commit, the Python that runs it, and the arguments of its pytest.
 
     `path` are folders that come first on the path of that Python, `elsewhere` those that it must load nothing
@@ -162,7 +162,7 @@ class SideProcess:
     no answer (NoAnswer).
     """
 
-    def __init__(self, place: Place, hash_seed: int, padding: int) -> None:
+    def __init__(self, place: SideEnvironment, hash_seed: int, padding: int) -> None:
         self.place = place
         self.busy_with: str | None = None
         self._inside = False  # a benchmark that takes orders
@@ -181,7 +181,7 @@ class SideProcess:
                 "NUMBA_CACHE_DIR": str(self.cache),
             }
 
-        self.process = Child(lambda _: command, variables, place.worktree)
+        self.process = ChildProcess(lambda _: command, variables, place.worktree)
 
     def __enter__(self) -> SideProcess:
         return self
@@ -194,7 +194,7 @@ class SideProcess:
         """The suite, as soon as it is known."""
         return self.receive(Collected, COLLECT_SECONDS)
 
-    def send(self, order: Order) -> None:
+    def send(self, order: SideOrder) -> None:
         """Send an order, without waiting for its answer."""
         with self._failures():
             self.process.send(order)
@@ -202,7 +202,7 @@ class SideProcess:
     def receive(self, kind: type[A], seconds: float = ANSWER_SECONDS) -> A:
         """The next answer, of a kind that the last order allows; raises Left where the test has ended."""
         with self._failures():
-            answer = self.process.receive(Answer, seconds)
+            answer = self.process.receive(SideAnswer, seconds)
         self._inside = isinstance(answer, Reached) or (self._inside and not isinstance(answer, Finished))
         if isinstance(answer, kind):
             return answer
@@ -228,7 +228,7 @@ class SideProcess:
         self.send(Leave())
         return self.receive(Finished)
 
-    def time(self, order: Order) -> float:
+    def time(self, order: SideOrder) -> float:
         """Seconds of one call, by an order to time it."""
         self.send(order)
         return self.receive(Timed).seconds
@@ -247,4 +247,4 @@ class SideProcess:
                 ) from error
             reason = f"{how}: {printed.splitlines()[-1]}" if printed else how
             status: Literal["timed out", "failed"] = "timed out" if isinstance(error, Silent) else "failed"
-            raise Lost(Incident(self.busy_with, side, status, reason)) from error
+            raise LostBenchmark(Incident(self.busy_with, side, status, reason)) from error

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 
 from benchmarks.gate.errors import NoAnswer
-from benchmarks.gate.settings import Settings
-from benchmarks.gate.sides import SIDES, Collected, Found
+from benchmarks.gate.settings import GateSettings
+from benchmarks.gate.sides import SIDES, Collected, FoundBenchmark
 from benchmarks.record.pairs_file import Benchmark, Incident, Side
 
 _MARK = " (base's file)"
@@ -46,7 +46,7 @@ def compared(
     own: Mapping[Side, Collected],
     crossed: Mapping[Side, Mapping[Side, Collected]],
     files: tuple[str, ...],
-    settings: Settings,
+    settings: GateSettings,
 ) -> Suites:
     """What there is to compare; raises NoAnswer where that is nothing.
 
@@ -101,7 +101,7 @@ def compared(
     return Suites(tuple(benchmarks), files, left_out, tuple(lost), tuple(notes), new, versions)
 
 
-def _missing(side: Side, each: Found, collected: Mapping[Side, Collected] | None) -> str:
+def _missing(side: Side, each: FoundBenchmark, collected: Mapping[Side, Collected] | None) -> str:
     """Why a benchmark is not there on a side, with files that were laid into its worktree; "" where it is."""
     if collected is None:
         return "the suite cannot be collected"
@@ -110,7 +110,7 @@ def _missing(side: Side, each: Found, collected: Mapping[Side, Collected] | None
     return collected[side].broken.get(each.file, "no such test")
 
 
-def _benchmark(each: Found, settings: Settings, suite: Side | str) -> Benchmark:
+def _benchmark(each: FoundBenchmark, settings: GateSettings, suite: Side | str) -> Benchmark:
     name = each.name + (_MARK if suite == "base" else "")
     plain = Benchmark(name, each.group, each.params, suite)  # type: ignore[arg-type]
     return dataclasses.replace(plain, terms=settings.terms(plain))
@@ -126,7 +126,7 @@ def _differs(own: str, files: Iterable[str], watched: Collection[str]) -> bool:
     return False
 
 
-def paths(suites: Iterable[Collected], settings: Settings) -> set[str]:
+def paths(suites: Iterable[Collected], settings: GateSettings) -> set[str]:
     """The files of benchmarks and their conftest.py, and what the settings name besides."""
     found = set(settings.suite)
     for suite in suites:

@@ -18,14 +18,14 @@ from benchmarks.gate.planning import FEW_TURNS, LEAST_TURNS, SIDE_SECONDS, TURNS
 from benchmarks.gate.sides import (
     SIDES,
     Collected,
-    Ended,
     Finished,
     Left,
-    Lost,
-    Place,
-    Run,
+    LostBenchmark,
+    RunSuite,
     Settle,
+    SideEnvironment,
     SideProcess,
+    SuiteEnded,
     TakeTurn,
     Trace,
     Traced,
@@ -48,7 +48,7 @@ class Wanted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class MeasuredPair:
     """A pair, and why it has no reading of some benchmarks: lost on a side, or skipped by both."""
 
     pair: Pair
@@ -56,14 +56,16 @@ class Measured:
     skipped: Mapping[str, str]
 
 
-def collect(places: Iterable[Place]) -> dict[Side, Collected]:
+def collect(places: Iterable[SideEnvironment]) -> dict[Side, Collected]:
     """The suite of each side, both collected at once; raises NoAnswer where one cannot be."""
     with contextlib.ExitStack() as running:
         processes = [running.enter_context(SideProcess(place, 0, 0)) for place in places]
         return {process.place.side: process.collected() for process in processes}
 
 
-def measure(places: Sequence[Place], wanted: Wanted, schedules: dict[str, Schedule]) -> Measured:
+def measure(
+    places: Sequence[SideEnvironment], wanted: Wanted, schedules: dict[str, Schedule]
+) -> MeasuredPair:
     """Measure what is wanted in a fresh pair.
 
     `schedules` gets those of what was never measured before. Raises NoAnswer where a side cannot run at all,
@@ -86,7 +88,7 @@ def measure(places: Sequence[Place], wanted: Wanted, schedules: dict[str, Schedu
         for process in processes.values():
             process.collected()
         for process in processes.values():
-            process.send(Run(cpus()[-1], wanted.controls, wanted.benchmarks))
+            process.send(RunSuite(cpus()[-1], wanted.controls, wanted.benchmarks))
         try:
             for name in (*wanted.controls, *wanted.benchmarks):
                 most = FEW_TURNS if name in wanted.few else TURNS
@@ -103,7 +105,7 @@ def measure(places: Sequence[Place], wanted: Wanted, schedules: dict[str, Schedu
                     readings.append(reading)
             for process in processes.values():
                 _check_source(process)
-        except Lost as error:
+        except LostBenchmark as error:
             incidents.append(error.incident)
     pair = Pair(
         started=started.isoformat(timespec="seconds"),
@@ -116,13 +118,13 @@ def measure(places: Sequence[Place], wanted: Wanted, schedules: dict[str, Schedu
         load_average=load,
         readings=tuple(readings),
     )
-    return Measured(pair, tuple(incidents), skipped)
+    return MeasuredPair(pair, tuple(incidents), skipped)
 
 
 def _check_source(process: SideProcess) -> None:
     """Raises NoAnswer for a side that has loaded code of the other, or of the tree that it is from."""
     process.busy_with = None
-    foreign = process.receive(Ended).foreign
+    foreign = process.receive(SuiteEnded).foreign
     if foreign:
         raise NoAnswer(
             f"{process.place.side} runs {', '.join(foreign)}, expected code of its own worktree, "
@@ -195,20 +197,20 @@ def _rounds(
     return Reading(name, 1, tuple(seconds["base"]), tuple(seconds["head"]), calls)
 
 
-def survey(place: Place, benchmarks: Sequence[str]) -> dict[str, Cost]:
+def survey(place: SideEnvironment, benchmarks: Sequence[str]) -> dict[str, Cost]:
     """What each benchmark costs on one side; those that fail there are left to the first pair, and cost 0."""
     costs: dict[str, Cost] = {}
     while left := [name for name in benchmarks if name not in costs]:
         with SideProcess(place, 0, 0) as process:
             process.collected()
-            process.send(Run(cpus()[-1], (), tuple(left)))
+            process.send(RunSuite(cpus()[-1], (), tuple(left)))
             for name in left:
                 costs[name] = Cost(0.0, 0.0)
                 try:
                     costs[name] = _cost(process, name)
                 except Left:
                     continue
-                except Lost:
+                except LostBenchmark:
                     break
     return costs
 

@@ -172,7 +172,7 @@ class Audit:
     `lead` has to be called before each round, and `after` with the seconds of a call in it.
     """
 
-    def __init__(self, subject: Subject, cell: Cell, plan: clock.Plan, draw: random.Random) -> None:
+    def __init__(self, subject: Subject, cell: Cell, plan: clock.RoundPlan, draw: random.Random) -> None:
         self.subject = subject
         self.phase = phase = cell.phase
         self.threads = cell.threads

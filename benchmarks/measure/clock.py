@@ -35,7 +35,7 @@ _FALLEN = 0.98
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class RoundPlan:
     """So many rounds of so many calls."""
 
     rounds: int
@@ -101,7 +101,7 @@ def settle(call: Callable[[], Any]) -> float:
             return best
 
 
-def plan(call_seconds: float, at_once: bool = False) -> Plan:
+def plan(call_seconds: float, at_once: bool = False) -> RoundPlan:
     """The rounds and iterations of a method whose warm call takes so many seconds.
 
     `at_once` is whether its implementation is asked for the calls of a round at once. Around a round, to move
@@ -110,7 +110,7 @@ def plan(call_seconds: float, at_once: bool = False) -> Plan:
     iterations = max(1, math.ceil((AT_ONCE_SECONDS if at_once else ROUND_SECONDS) / call_seconds))
     fewest, most = ROUNDS
     rounds = round(CELL_SECONDS / (call_seconds * (iterations + max(2, iterations / 4))))
-    return Plan(min(max(rounds, fewest), most), iterations)
+    return RoundPlan(min(max(rounds, fewest), most), iterations)
 
 
 def predict(measured: Mapping[int, float], batch_size: int) -> float | None:

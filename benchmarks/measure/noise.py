@@ -83,7 +83,7 @@ class Moments:
         return took
 
     def rounds(
-        self, call: Callable[[], Any], plan: clock.Plan, lead: Callable[[], Any] = lambda: None
+        self, call: Callable[[], Any], plan: clock.RoundPlan, lead: Callable[[], Any] = lambda: None
     ) -> Iterator[Round]:
         """The rounds of a plan; each begins in an undisturbed moment, as far as the wait budget allows.
 

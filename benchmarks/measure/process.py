@@ -104,7 +104,7 @@ class Parent:
             os._exit(ORPHANED)
 
 
-class Child:
+class ChildProcess:
     """A process that speaks messages as JSON lines on a socket, whose number the command or a variable has.
 
     `command` and `variables` are given that number, and return the arguments and the environment; it runs in
@@ -220,7 +220,7 @@ class Child:
         return f"; it printed: {text}" if text else ""
 
 
-class Process(Child):
+class PythonProcess(ChildProcess):
     """A fresh interpreter that runs `serve` with its parent.
 
     That is a function at the top of a module, or its name `module:function`, where only the fresh interpreter
@@ -250,7 +250,7 @@ def ask(
     threads: int = 1,
 ) -> M:
     """The answer of a fresh process to its one order; raises ProcessError."""
-    with Process(serve, threads) as process:
+    with PythonProcess(serve, threads) as process:
         process.send(order)
         return process.receive(family, timeout)
 

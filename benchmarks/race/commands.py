@@ -15,8 +15,8 @@ from benchmarks import options
 
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
-    from benchmarks.race.conductor import Plan, Race
-    from benchmarks.race.journal import Entry
+    from benchmarks.race.conductor import Race, RacePlan
+    from benchmarks.race.journal import JournalEntry
     from benchmarks.record.race_file import Measurement
 
 HEADLINE = "reports/out/headline/record.json"
@@ -92,7 +92,7 @@ def race(
     """
     from benchmarks.measure.threads import check_threads
     from benchmarks.race import journal, questions, report
-    from benchmarks.race.conductor import Plan
+    from benchmarks.race.conductor import RacePlan
 
     if until == "ranking" and baseline is not None:
         raise click.UsageError(
@@ -107,7 +107,7 @@ def race(
         settings, workloads = options.settings(**asked)
         check_threads(max(settings.threads))
         over = _baseline(baseline, settings.implementations)
-        plan = Plan(
+        plan = RacePlan(
             settings=settings,
             workloads={name: workload.described() for name, workload in workloads.items()},
             phases=phases or options.phases(workloads),
@@ -159,7 +159,7 @@ def advise(
     """
     from benchmarks.measure.threads import check_threads
     from benchmarks.race import advice, journal, questions, report
-    from benchmarks.race.conductor import Plan
+    from benchmarks.race.conductor import RacePlan
 
     check_threads(asked["threads"])
     settings, workloads = options.settings(
@@ -173,7 +173,7 @@ def advise(
     )
     seconds = budget or advice.seconds(workload.network for workload in workloads.values())
     with journal.sole(record):
-        plan = Plan(
+        plan = RacePlan(
             settings=settings,
             workloads={name: workload.described() for name, workload in workloads.items()},
             phases=("step",),
@@ -213,7 +213,7 @@ def _baseline(asked: str | None, names: tuple[str, ...]) -> str:
     return asked
 
 
-def _run(ctx: click.Context, plan: Plan, record: Path, entries: list[Entry], quiet: bool) -> Race:
+def _run(ctx: click.Context, plan: RacePlan, record: Path, entries: list[JournalEntry], quiet: bool) -> Race:
     """Race, from the entries of an earlier one on, until the record is at its path."""
     from benchmarks.race import journal
     from benchmarks.race.conductor import Race, RaceError
@@ -236,7 +236,7 @@ def _run(ctx: click.Context, plan: Plan, record: Path, entries: list[Entry], qui
     return running
 
 
-def _earlier(path: Path) -> list[Entry]:
+def _earlier(path: Path) -> list[JournalEntry]:
     """The entries of the race to go on with: those of its journal, or of a record, finished or not."""
     from benchmarks.race import journal
     from benchmarks.record import race_file

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import impls
-from benchmarks.measure.process import END_SECONDS, Process, ProcessError, Silent
-from benchmarks.options import Settings
+from benchmarks.measure.process import END_SECONDS, ProcessError, PythonProcess, Silent
+from benchmarks.options import RaceSettings
 from benchmarks.race import journal, messages, stopping, survey
-from benchmarks.race.journal import Entry, Journal
-from benchmarks.race.messages import Answer
-from benchmarks.race.progress import Standing
+from benchmarks.race.journal import Journal, JournalEntry
+from benchmarks.race.messages import WorkerAnswer
+from benchmarks.race.progress import RaceProgress
 from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Cell, Status
 from benchmarks.record.merging import check_source, must_agree
@@ -45,7 +45,7 @@ class RaceError(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class RacePlan:
     """What is raced, what is asked of it, and what it may cost.
 
     `budget` is the seconds of the race, `timeout` those of a cell, `survey` those beyond the budget in which
@@ -53,8 +53,8 @@ class Plan:
     top of the budget: later ones find it in caches, as do later races.
     """
 
-    settings: Settings
-    workloads: Mapping[str, race_file.Workload]
+    settings: RaceSettings
+    workloads: Mapping[str, race_file.RecordedWorkload]
     phases: tuple[str, ...]
     question: stopping.Question
     budget: float
@@ -81,7 +81,7 @@ class Race:
     `shown` is called between cells.
     """
 
-    def __init__(self, plan: Plan, path: Path, shown: Callable[[Standing], None]) -> None:
+    def __init__(self, plan: RacePlan, path: Path, shown: Callable[[RaceProgress], None]) -> None:
         self.plan = plan
         self.path = path
         self.shown = shown
@@ -113,7 +113,7 @@ class Race:
         """What is left of the budget, in seconds."""
         return self.plan.budget - self.seconds + (self.compiled if self.plan.compiling else 0.0)
 
-    def resume(self, entries: Iterable[Entry]) -> None:
+    def resume(self, entries: Iterable[JournalEntry]) -> None:
         """Go on from the entries of the same race; raises ValueError with both values where it is another."""
         for entry in entries:
             self._apply(entry)
@@ -182,7 +182,7 @@ class Race:
         variables = {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         at: Cell | None = None
         try:
-            with Process(messages.WORKER, threads, variables=variables) as process:
+            with PythonProcess(messages.WORKER, threads, variables=variables) as process:
                 self._order(process, messages.Begin(plan.workloads, threads, probe), AROUND_SECONDS)
                 self.costs[STARTUP] = time.monotonic() - began
                 for done, at in enumerate(cells):
@@ -190,7 +190,7 @@ class Race:
                         break
                     self._show(done, len(cells))
                     ordered = time.monotonic()
-                    self._order(process, messages.Measure(at, at in affordable), plan.timeout)
+                    self._order(process, messages.MeasureCell(at, at in affordable), plan.timeout)
                     # The first process may compile what the next ones find in caches.
                     once = self.measurements[-1].compile_seconds or 0.0 if first else 0.0
                     self.costs[at] = max(0.0, time.monotonic() - ordered - once)
@@ -207,12 +207,12 @@ class Race:
         self._show(measured, len(cells), took=self.processes[-1].seconds)
 
     def _show(self, done: int, cells: int, took: float = 0.0) -> None:
-        self.shown(Standing(len(self.processes), done, cells, self.state, max(0.0, self.left), took))
+        self.shown(RaceProgress(len(self.processes), done, cells, self.state, max(0.0, self.left), took))
 
-    def _order(self, process: Process, order: messages.Order, timeout: float) -> None:
+    def _order(self, process: PythonProcess, order: messages.WorkerOrder, timeout: float) -> None:
         """Give the order, await its answer for `timeout` seconds and note it; raises ProcessError."""
         process.send(order)
-        self._note(process.receive(Answer, timeout))
+        self._note(process.receive(WorkerAnswer, timeout))
 
     def _lose(self, at: Cell | None, error: ProcessError) -> None:
         """The cell in flight is lost, it alone: the others go on in the next process."""
@@ -227,13 +227,13 @@ class Race:
         if not self.measurements or self.deaths == DEATHS:
             raise RaceError(f"a process of the race failed outside any cell: {error}") from error
 
-    def _note(self, entry: Entry | Answer) -> None:
+    def _note(self, entry: JournalEntry | WorkerAnswer) -> None:
         """Take what happened into account, and keep it."""
-        assert isinstance(entry, Entry)
+        assert isinstance(entry, JournalEntry)
         self._apply(entry)
         self._keep(entry)
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: JournalEntry) -> None:
         """Write it to the journal; a disk that is full costs nothing but what could be kept."""
         assert self._journal is not None
         try:
@@ -241,7 +241,7 @@ class Race:
         except OSError as error:
             self.trouble = f"the race so far could not be kept: {error}"
 
-    def _apply(self, entry: Entry) -> None:
+    def _apply(self, entry: JournalEntry) -> None:
         match entry:
             case journal.Opened(_, settings, described):
                 must_agree("settings", settings, self.plan.described(), free=stopping.FREE)
@@ -281,11 +281,11 @@ class Race:
                 self.measurements[k] = dataclasses.replace(self.measurements[k], **found)
 
     @property
-    def found(self) -> stopping.Found:
+    def found(self) -> stopping.Gathered:
         """What the race has found so far."""
-        return stopping.Found(self.measurements, self.facts, self.costs)
+        return stopping.Gathered(self.measurements, self.facts, self.costs)
 
-    def _found_on(self, threads: int) -> stopping.Found:
+    def _found_on(self, threads: int) -> stopping.Gathered:
         """What the processes of so many threads have found."""
         return self.found._replace(measurements=[m for m in self.measurements if m.threads == threads])
 

@@ -38,7 +38,7 @@ class Started(Message):
     started: str
 
 
-Entry = Opened | Started | Begun | Measured | Ended
+JournalEntry = Opened | Started | Begun | Measured | Ended
 
 
 def of(path: Path) -> Path:
@@ -57,7 +57,7 @@ class Journal:
         """Whether it has no entry yet."""
         return not self._file.tell()
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: JournalEntry) -> None:
         """Put the entry on the disk, whole or not at all; raises OSError where it cannot be."""
         size, line = self._file.tell(), msgspec.json.encode(entry) + b"\n"
         try:
@@ -74,14 +74,14 @@ class Journal:
         self._file.close()
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[JournalEntry]:
     """The entries at `path`; a line cut short at its end is removed. Raises RecordError."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         os.truncate(path, len(whole))
-    decoder = msgspec.json.Decoder(Entry)
-    entries: list[Entry] = []
+    decoder = msgspec.json.Decoder(JournalEntry)
+    entries: list[JournalEntry] = []
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
             entries.append(decoder.decode(line))
@@ -94,7 +94,7 @@ def read(path: Path) -> list[Entry]:
     return entries
 
 
-def entries_of(record: Record) -> Iterator[Entry]:
+def entries_of(record: Record) -> Iterator[JournalEntry]:
     """A record as the entries of the race that it came from."""
     yield Opened(FORMAT, record.settings, record.machine)
     facts = dict(record.implementations)

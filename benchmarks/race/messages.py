@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.measure.process import Message
 from benchmarks.record.cells import Cell
-from benchmarks.record.race_file import Facts, Measurement, Process, Workload
+from benchmarks.record.race_file import Facts, Measurement, Process, RecordedWorkload
 
 WORKER = "benchmarks.race.worker:serve"
 """Whom the orders of a race go to; by its name, since the conductor loads nothing that computes."""
@@ -42,38 +42,38 @@ class Experiment:
         return Cell(self.workload, self.phase, self.batch_size, self.dtype, self.threads, name)
 
 
-class Order(Message):
+class WorkerOrder(Message):
     """What a process is to do next; it does nothing between its answer and the next order."""
 
 
-class Begin(Order):
+class Begin(WorkerOrder):
     """Limit the threads, and say what runs here; `probe` is the probe's time in earlier processes."""
 
-    workloads: Mapping[str, Workload]
+    workloads: Mapping[str, RecordedWorkload]
     threads: int
     probe: float | None
 
 
-class Measure(Order):
+class MeasureCell(WorkerOrder):
     """Measure one cell; one that is `affordable` is not too slow, as an earlier process measured it."""
 
     cell: Cell
     affordable: bool = False
 
 
-class Peak(Order):
+class Peak(WorkerOrder):
     """Measure the peak memory of one cell's implementation, in a process that has done nothing else."""
 
     cell: Cell
 
 
-class Construct(Order):
+class Construct(WorkerOrder):
     """Time the construction of one cell's implementation, in a process that has done nothing else."""
 
     cell: Cell
 
 
-class End(Order):
+class End(WorkerOrder):
     """Say what was in force, and what the machine could do."""
 
     seed: int
@@ -86,25 +86,25 @@ class Train(Message):
     experiment: Experiment
 
 
-class Answer(Message):
+class WorkerAnswer(Message):
     """What an order came to."""
 
 
-class Begun(Answer):
+class Begun(WorkerAnswer):
     """The machine and the versions that the process found."""
 
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
 
 
-class Measured(Answer):
+class Measured(WorkerAnswer):
     """A cell's measurement, with the facts of its implementation where they are new."""
 
     measurement: Measurement
     facts: Facts | None = None
 
 
-class Peaked(Answer):
+class Peaked(WorkerAnswer):
     """Bytes beyond what stood before; `least` is what any implementation needs beside the problem."""
 
     construct: int
@@ -112,20 +112,20 @@ class Peaked(Answer):
     least: int
 
 
-class Constructed(Answer):
+class Constructed(WorkerAnswer):
     """Seconds of a construction, and of the compilation within it."""
 
     seconds: float
     compile_seconds: float
 
 
-class Lost(Answer):
+class LostCell(WorkerAnswer):
     """A cell that cannot be measured, and why."""
 
     reason: str
 
 
-class Ended(Answer):
+class Ended(WorkerAnswer):
     """The process, at its end."""
 
     process: Process

@@ -11,7 +11,7 @@ from rich.table import Column
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class RaceProgress:
     """Where a race stands: so many `cells` of the process of that number are done.
 
     `state` says how well the speedups are known; `left` is what remains of the budget, `took` what the
@@ -55,7 +55,7 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def __call__(self, now: Standing) -> None:
+    def __call__(self, now: RaceProgress) -> None:
         """Show where the race stands."""
         if self.console.is_terminal:
             self._bar.update(

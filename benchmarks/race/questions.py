@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.race.stopping import Found, lost
+from benchmarks.race.stopping import Gathered, lost
 from benchmarks.record.cells import Cell
 from benchmarks.record.ranking import FEWEST, MATTERS, groups, light, ranking, rankings, undecided
 from benchmarks.record.statistics import baseline, speedups, times
@@ -24,7 +24,7 @@ class Speedups:
         """The baseline and the target."""
         return {"baseline": self.over, "target": self.target}
 
-    def wanted(self, left: Sequence[Cell], found: Found) -> list[set[Cell]]:
+    def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
         """At first everything, the cheapest first; then what is too wide, or rests on too few pairs.
 
         Every cell comes with its baseline; one whose baseline was lost can become no narrower.
@@ -48,11 +48,11 @@ class Speedups:
             cells = [*never, *sorted(wide, key=lambda cell: -known[cell].half_width)]
         return [{cell, baseline(cell, [*measured, cell], self.over)} for cell in cells]
 
-    def surveyed(self, found: Found) -> list[Cell]:
+    def surveyed(self, found: Gathered) -> list[Cell]:
         """All of them."""
         return list(dict.fromkeys(m.cell for m in found.measurements if m.seconds))
 
-    def state(self, found: Found) -> str:
+    def state(self, found: Gathered) -> str:
         """How many are known, and the widest."""
         quoted = speedups(found.measurements, self.over)
         known = {cell: each.half_width for cell, each in quoted.items() if each.half_width < math.inf}
@@ -63,7 +63,7 @@ class Speedups:
         widest = f"the widest ±{known[cell]:.1%}, {cell.implementation} at m = {cell.batch_size}"
         return f"{within} of {len(quoted)} speedups within ±{self.target:.0%}, {widest}"
 
-    def verdict(self, found: Found) -> list[str]:
+    def verdict(self, found: Gathered) -> list[str]:
         """How many are known, and which are not."""
         quoted = speedups(found.measurements, self.over)
         wide = {cell: each for cell, each in quoted.items() if self.target < each.half_width < math.inf}
@@ -93,7 +93,7 @@ class Ranking:
         """That it is a ranking."""
         return {"until": "ranking"}
 
-    def wanted(self, left: Sequence[Cell], found: Found) -> list[set[Cell]]:
+    def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
         """At first every contender, then those of undecided pairs, each with its partner."""
         timed, few = times(found.measurements), found.processes < FEWEST
         lean, cells = light(found.facts), []
@@ -107,7 +107,7 @@ class Ranking:
                 cells += [set(pair) for pair in undecided(known, lean)]
         return cells
 
-    def surveyed(self, found: Found) -> list[Cell]:
+    def surveyed(self, found: Gathered) -> list[Cell]:
         """The contenders: in each ranking the first, the fastest of NumPy alone, then the others in order."""
         lean, cells = light(found.facts), []
         for places in rankings(found.measurements, lean):
@@ -116,7 +116,7 @@ class Ranking:
             cells += contenders
         return list(dict.fromkeys(cells))
 
-    def state(self, found: Found) -> str:
+    def state(self, found: Gathered) -> str:
         """Who is ahead by now."""
         ahead = [
             f"{places[0].cell.implementation} at m = {places[0].cell.batch_size}"
@@ -124,7 +124,7 @@ class Ranking:
         ]
         return f"ahead: {', '.join(ahead)}" if ahead else "no ranking yet"
 
-    def verdict(self, found: Found) -> list[str]:
+    def verdict(self, found: Gathered) -> list[str]:
         """How many rankings are known, and which pairs are not told apart."""
         timed, lean = times(found.measurements), light(found.facts)
         still = [undecided({cell: timed[cell] for cell in group}, lean) for group in groups(timed)]

@@ -24,17 +24,17 @@ MEASURED_SECONDS = 0.2
 TIMEOUT_SECONDS = 300.0
 
 
-class Run(Message):
+class Inspect(Message):
     """The order to run the implementation of that name for a moment, on one thread."""
 
     name: str
 
 
-class Answer(Message):
+class Inspected(Message):
     """What was found, or not."""
 
 
-class InForce(Answer):
+class InForce(Inspected):
     """What was found in a process that ran an implementation alone, asked for one thread.
 
     `threads` is the size of each pool of threads, as the libraries report it; `busy` is CPU time by elapsed
@@ -47,7 +47,7 @@ class InForce(Answer):
     blas: str
 
 
-class Lacking(Answer):
+class Lacking(Inspected):
     """Why nothing was found."""
 
     reason: str
@@ -56,7 +56,7 @@ class Lacking(Answer):
 def in_force(name: str) -> InForce | Lacking:
     """What is in force for the implementation `name`, measured in a process of its own."""
     try:
-        answer = ask(serve, Run(name), Answer, TIMEOUT_SECONDS)
+        answer = ask(serve, Inspect(name), Inspected, TIMEOUT_SECONDS)
     except ProcessError as error:
         return Lacking(str(error))
     assert isinstance(answer, InForce | Lacking)
@@ -65,7 +65,7 @@ def in_force(name: str) -> InForce | Lacking:
 
 def serve(parent: Parent) -> None:
     """Answer the one order."""
-    order = parent.receive(Run)
+    order = parent.receive(Inspect)
     assert order is not None
     try:
         parent.send(_measure(order.name))

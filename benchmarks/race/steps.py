@@ -46,14 +46,14 @@ def serve(parent: Parent) -> None:
         parent.send(run(order.name, order.experiment))
 
 
-def rounds(steps: int, call_seconds: float, budget: float) -> clock.Plan:
+def rounds(steps: int, call_seconds: float, budget: float) -> clock.RoundPlan:
     """All the steps, where they fit the budget in seconds; else as many as fill one process's share of it."""
     if steps * call_seconds <= budget:
         number = max(k for k in range(1, ROUNDS + 1) if steps % k == 0)
-        return clock.Plan(number, steps // number)
+        return clock.RoundPlan(number, steps // number)
     iterations = max(1, round(clock.CELL_SECONDS / call_seconds))
     number = round(budget / PROCESSES / (call_seconds * iterations))
-    return clock.Plan(min(max(number, clock.ROUNDS[0]), ROUNDS), iterations)
+    return clock.RoundPlan(min(max(number, clock.ROUNDS[0]), ROUNDS), iterations)
 
 
 def run(name: str, experiment: Experiment) -> messages.Trained:

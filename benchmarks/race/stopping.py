@@ -12,7 +12,7 @@ FREE = ("baseline", "budget", "target", "until")
 """Settings in which a race may differ from the one that it goes on from: those that say when it ends."""
 
 
-class Found(NamedTuple):
+class Gathered(NamedTuple):
     """What a race has found so far: measurements, the facts of implementations, and the seconds of a cell."""
 
     measurements: Sequence[race_file.Measurement]
@@ -31,19 +31,19 @@ class Question(Protocol):
     def described(self) -> dict[str, Any]:
         """As the record has it among its settings."""
 
-    def wanted(self, left: Sequence[Cell], found: Found) -> list[set[Cell]]:
+    def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
         """The cells, of those that are `left`, that the answer still lacks: the most urgent first.
 
         Each comes with those that it has to share a process with. There are measurements.
         """
 
-    def surveyed(self, found: Found) -> list[Cell]:
+    def surveyed(self, found: Gathered) -> list[Cell]:
         """The timed cells whose memory and compilation belong to the answer, the most urgent first."""
 
-    def state(self, found: Found) -> str:
+    def state(self, found: Gathered) -> str:
         """How well the answer is known by now, in a line."""
 
-    def verdict(self, found: Found) -> list[str]:
+    def verdict(self, found: Gathered) -> list[str]:
         """How well the answer is known at the end, in a line, and what is not, in the others."""
 
 
@@ -58,7 +58,7 @@ def lost(measurements: Iterable[race_file.Measurement]) -> set[Cell]:
     return faults | {m.cell for m in measurements if m.status == "skipped"} - timed
 
 
-def next_cells(cells: Sequence[Cell], found: Found, question: Question, budget: float) -> list[Cell]:
+def next_cells(cells: Sequence[Cell], found: Gathered, question: Question, budget: float) -> list[Cell]:
     """What the next process shall race: nothing once the answer is known or the budget is spent.
 
     At first everything; then what the question wants, as far as `budget` seconds go at the costs of the

@@ -9,16 +9,16 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.measure.process import Process, ProcessError
+from benchmarks.measure.process import ProcessError, PythonProcess
 from benchmarks.race import messages
 from benchmarks.record.cells import Cell
-from benchmarks.record.race_file import Workload
+from benchmarks.record.race_file import RecordedWorkload
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
 """Where compilers keep what they compiled."""
 
 
-def of(cell: Cell, workload: Workload, timeout: float) -> dict[str, Any]:
+def of(cell: Cell, workload: RecordedWorkload, timeout: float) -> dict[str, Any]:
     """Fields of a `Measurement`, as far as they can be had: of what fails the race has the reason."""
     found: dict[str, Any] = {}
     try:
@@ -45,13 +45,13 @@ def of(cell: Cell, workload: Workload, timeout: float) -> dict[str, Any]:
 
 def _ask(
     order: messages.Peak | messages.Construct,
-    workload: Workload,
+    workload: RecordedWorkload,
     timeout: float,
     variables: Mapping[str, str],
-) -> messages.Answer:
+) -> messages.WorkerAnswer:
     cell = order.cell
-    with Process(messages.WORKER, cell.threads, variables=variables) as process:
+    with PythonProcess(messages.WORKER, cell.threads, variables=variables) as process:
         process.send(messages.Begin({cell.workload: workload}, cell.threads, None))
         process.send(order)
-        process.receive(messages.Answer, timeout)
-        return process.receive(messages.Answer, timeout)
+        process.receive(messages.WorkerAnswer, timeout)
+        return process.receive(messages.WorkerAnswer, timeout)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import workloads
-from benchmarks.measure.process import Process, ProcessError
+from benchmarks.measure.process import ProcessError, PythonProcess
 from benchmarks.race import headline
 from benchmarks.race.messages import Experiment, Train, Trained
 from benchmarks.record import race_file
@@ -45,7 +45,7 @@ def findings(names: Sequence[str], experiments: Sequence[Experiment]) -> Iterato
 
 def _answers(orders: Sequence[Train]) -> Iterator[Trained]:
     """What a fresh process answers to one order after the other, until it has answered all or has ended."""
-    with Process(headline.SERVE, orders[0].experiment.threads) as process:
+    with PythonProcess(headline.SERVE, orders[0].experiment.threads) as process:
         for order in tuple(orders):
             started = datetime.datetime.now(datetime.UTC)
             try:

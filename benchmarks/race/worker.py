@@ -11,23 +11,23 @@ from benchmarks.measure.process import Parent
 from benchmarks.measure.session import CellError, Session, guard, load
 from benchmarks.measure.threads import limit_threads
 from benchmarks.race import messages
-from benchmarks.race.messages import Order
+from benchmarks.race.messages import WorkerOrder
 from benchmarks.record import machine
 from benchmarks.record.cells import Cell
 
 
 def serve(parent: Parent) -> None:
     """Answer one order after the other, until there are no more."""
-    begin = parent.receive(Order)
+    begin = parent.receive(WorkerOrder)
     if not isinstance(begin, messages.Begin):
         return
     allowed = limit_threads(begin.threads)
     known = {name: workloads.measured_on(described) for name, described in begin.workloads.items()}
     session = Session(known, begin.threads, allowed, begin.probe)
     parent.send(messages.Begun(machine.machine(), machine.versions()))
-    while order := parent.receive(Order):
+    while order := parent.receive(WorkerOrder):
         match order:
-            case messages.Measure(cell, affordable):
+            case messages.MeasureCell(cell, affordable):
                 if affordable:
                     session.affordable.add(cell)
                 parent.send(_measured(session, cell))
@@ -47,15 +47,15 @@ def _measured(session: Session, cell: Cell) -> messages.Measured:
 
 
 def _alone(
-    what: Callable[[Cell, workloads.Workload], messages.Answer],
+    what: Callable[[Cell, workloads.Workload], messages.WorkerAnswer],
     cell: Cell,
     known: Mapping[str, workloads.Workload],
-) -> messages.Answer:
+) -> messages.WorkerAnswer:
     try:
         with guard(cell):
             return what(cell, known[cell.workload])
     except CellError as error:
-        return messages.Lost(error.reason)
+        return messages.LostCell(error.reason)
 
 
 def peak(cell: Cell, workload: workloads.Workload) -> messages.Peaked:

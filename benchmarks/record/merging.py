@@ -42,7 +42,7 @@ def merge(records: Sequence[race_file.Record]) -> race_file.Record:
     first = records[0]
     processes: list[race_file.Process] = []
     measurements: list[race_file.Measurement] = []
-    workloads: dict[str, race_file.Workload] = {}
+    workloads: dict[str, race_file.RecordedWorkload] = {}
     facts: dict[str, race_file.Facts] = {}
     settings = dict(first.settings)
     for record in records:

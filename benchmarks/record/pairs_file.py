@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from benchmarks.gate.decision import RULES, Decision, Measure, Rule, decide
+from benchmarks.gate.decision import RULES, Decision, Differences, Measure, Rule, decide
 from benchmarks.record import documents, files
 from benchmarks.record.documents import Positive, RecordError
 
@@ -29,10 +29,7 @@ Lost = Literal["failed", "skipped", "timed out", "vanished", "too slow"]
 `vanished` is not in head's suite any more, `skipped` skipped itself, `too slow` does not fit into the budget.
 """
 
-Turns = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
-
-Differences = Mapping[str, Mapping[Measure, float]]
-"""d of what a pair measured, by benchmark and measure."""
+TurnSeconds = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 
 SLOW_TURN = 1.5
 """A turn is slow that takes so many times as long as the median turn of its process."""
@@ -106,8 +103,8 @@ class Reading:
 
     benchmark: str
     iterations: int
-    base: Turns
-    head: Turns
+    base: TurnSeconds
+    head: TurnSeconds
     first_calls: tuple[Positive, Positive] | None = None
     peaks: tuple[int, int] | None = None
 

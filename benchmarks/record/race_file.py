@@ -20,7 +20,7 @@ SCHEMA = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class RecordedTraining:
     """How the parameters are updated, as `impls.Training` has it; records of before it are of the default."""
 
     optimizer: str = "gradient_descent"
@@ -42,14 +42,14 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
-class Workload:
+class RecordedWorkload:
     """A named network, where its data comes from, and how it is trained."""
 
     widths: tuple[int, ...]
     activations: tuple[str, ...]
     loss: str
     data: str
-    training: Training = Training()
+    training: RecordedTraining = RecordedTraining()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Record:
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     settings: Mapping[str, Any]
-    workloads: Mapping[str, Workload]
+    workloads: Mapping[str, RecordedWorkload]
     implementations: Mapping[str, Facts]
     processes: tuple[Process, ...]
     measurements: tuple[Measurement, ...]

@@ -14,7 +14,15 @@ from typing import Literal, NamedTuple
 
 from benchmarks.record.cells import Cell
 from benchmarks.record.race_file import Facts, Measurement
-from benchmarks.record.statistics import CONFIDENCE, Interval, Speedup, Times, speedup, time_of, times
+from benchmarks.record.statistics import (
+    CONFIDENCE,
+    Interval,
+    Speedup,
+    TimingByProcess,
+    speedup,
+    time_of,
+    times,
+)
 
 MATTERS = 0.03
 """A lead below this share is a tie."""
@@ -28,10 +36,10 @@ FEWEST = 5
 """Processes, and pairs of a cell, before an interval is believed: looking early, and stopping when it
 happens to be narrow, would make narrow intervals of luck."""
 
-Verdict = Literal["first", "tie", "behind", "unknown", "dropped"]
+RankVerdict = Literal["first", "tie", "behind", "unknown", "dropped"]
 
 
-class Place(NamedTuple):
+class Rank(NamedTuple):
     """An implementation's place in a ranking.
 
     `behind` is how many times as long as the first it takes, over so many pairs. `verdict`: "first"; "tie"
@@ -43,7 +51,7 @@ class Place(NamedTuple):
     cell: Cell
     seconds: Interval
     behind: Speedup
-    verdict: Verdict
+    verdict: RankVerdict
 
     @property
     def closer(self) -> bool:
@@ -64,13 +72,13 @@ def light(facts: Mapping[str, Facts]) -> set[str]:
     return {name for name, each in facts.items() if set(each.versions) == {"numpy"}}
 
 
-def rankings(measurements: Sequence[Measurement], light: Container[str] = ()) -> list[list[Place]]:
+def rankings(measurements: Sequence[Measurement], light: Container[str] = ()) -> list[list[Rank]]:
     """The ranking of every group of cells that were timed; `light` need nothing beyond NumPy."""
     timed = times(measurements)
     return [ranking({cell: timed[cell] for cell in group}, light) for group in groups(timed)]
 
 
-def ranking(timed: Mapping[Cell, Times], light: Container[str] = ()) -> list[Place]:
+def ranking(timed: Mapping[Cell, TimingByProcess], light: Container[str] = ()) -> list[Rank]:
     """The places of one group's cells, the first one first, the contenders before the dropped."""
     if not timed:
         return []
@@ -82,16 +90,16 @@ def ranking(timed: Mapping[Cell, Times], light: Container[str] = ()) -> list[Pla
     found = []
     for cell in sorted(order, key=lambda cell: cell not in contenders):
         behind = speedup(timed[cell], timed[first], confidence)
-        verdict: Verdict = "dropped"
+        verdict: RankVerdict = "dropped"
         if cell == first:
             behind, verdict = Speedup(1.0, 1.0, 1.0, len(timed[cell])), "first"
         elif cell in contenders:
             verdict = _verdict(behind)
-        found.append(Place(cell, seconds[cell], behind, verdict))
+        found.append(Rank(cell, seconds[cell], behind, verdict))
     return found
 
 
-def _order(timed: Mapping[Cell, Times], first: Cell) -> tuple[Cell, list[Cell]]:
+def _order(timed: Mapping[Cell, TimingByProcess], first: Cell) -> tuple[Cell, list[Cell]]:
     """The first and all in their order, by ratios within processes; `first` has the least mean.
 
     Some may have run in processes that were slower than those of others: means are not enough.
@@ -105,7 +113,7 @@ def _order(timed: Mapping[Cell, Times], first: Cell) -> tuple[Cell, list[Cell]]:
     return first, sorted(timed, key=lambda cell: (ratios[cell], cell != first))
 
 
-def undecided(timed: Mapping[Cell, Times], light: Container[str] = ()) -> list[tuple[Cell, Cell]]:
+def undecided(timed: Mapping[Cell, TimingByProcess], light: Container[str] = ()) -> list[tuple[Cell, Cell]]:
     """The pairs of one group of which it is not known yet who is ahead, nor that it is a tie.
 
     Of those that make the ranking: neighbours, and each with the first. The closest to the first come first.
@@ -126,12 +134,12 @@ def _confidence(contenders: int) -> float:
     return 1 - (1 - CONFIDENCE) / max(contenders * (contenders - 1) // 2, 1)
 
 
-def _hopeless(own: Times, first: Times) -> bool:
+def _hopeless(own: TimingByProcess, first: TimingByProcess) -> bool:
     shared = own.keys() & first.keys()
     return bool(shared) and all(own[k].fastest > HOPELESS * first[k].fastest for k in shared)
 
 
-def _verdict(behind: Speedup) -> Verdict:
+def _verdict(behind: Speedup) -> RankVerdict:
     if behind.pairs > 1 and behind.low > 1 and behind.mean >= 1 + MATTERS:
         return "behind"
     known = behind.pairs >= FEWEST or (behind.pairs > 1 and _within(behind))

@@ -86,7 +86,7 @@ class Timing(NamedTuple):
     median: float
 
 
-Times = Mapping[int, Timing]
+TimingByProcess = Mapping[int, Timing]
 """The timings of one cell, by process."""
 
 
@@ -114,7 +114,7 @@ def times(measurements: Sequence[Measurement]) -> dict[Cell, dict[int, Timing]]:
     return found
 
 
-def time_of(timed: Times) -> Interval:
+def time_of(timed: TimingByProcess) -> Interval:
     """The mean of the processes' fastest rounds; of one process, low and high are its fastest and median."""
     found = interval(each.fastest for each in timed.values())
     return Interval(found.mean, *next(iter(timed.values()))) if len(timed) == 1 else found
@@ -138,7 +138,7 @@ class Speedup(NamedTuple):
         return Interval(*self[:3]).half_width if self.pairs > 1 else math.inf
 
 
-def speedup(base: Times, own: Times, confidence: float = CONFIDENCE) -> Speedup:
+def speedup(base: TimingByProcess, own: TimingByProcess, confidence: float = CONFIDENCE) -> Speedup:
     """How many times as fast as `base` the cell is whose times are `own`."""
     pairs = [(base[process], mine) for process, mine in own.items() if process in base]
     if not pairs:

@@ -31,7 +31,7 @@ from impls.referee import honesty, structure, tampering
 Class = type[Implementation]
 Reals = NDArray[np.float64]
 
-Status = Literal["passed", "failed", "not supported"]
+FindingStatus = Literal["passed", "failed", "not supported"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Finding:
     law: str
     dtype: str
     case: str
-    status: Status
+    status: FindingStatus
     reason: str = ""
 
 

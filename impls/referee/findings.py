@@ -11,9 +11,9 @@ from rich.table import Table
 
 from impls.interface import DTYPES, Implementation
 from impls.referee import conformance
-from impls.referee.conformance import Finding, Status
+from impls.referee.conformance import Finding, FindingStatus
 
-STATUSES: tuple[Status, ...] = ("passed", "failed", "not supported")
+STATUSES: tuple[FindingStatus, ...] = ("passed", "failed", "not supported")
 
 
 def show(target: str, implementation: type[Implementation], console: Console) -> bool:
@@ -47,7 +47,7 @@ def _table(target: str, findings: list[Finding]) -> Table:
     return table
 
 
-def _print_reasons(console: Console, status: Status, findings: list[Finding]) -> None:
+def _print_reasons(console: Console, status: FindingStatus, findings: list[Finding]) -> None:
     """Print the reasons of all findings of one status, each once, with the first case that it holds for."""
     cases: dict[str, list[str]] = {}
     for f in findings:

@@ -50,7 +50,7 @@ OWED = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class Series:
+class RoundSeconds:
     """CPU seconds of each round: of calls right after a step has changed the state (`gradients`, `forward`)
     and of the same calls `again`, of an export right after a call and of another, of a call (`busy`) and of a
     pause right after it (`idle`); and of one call of so many as are `repeated` at once, where it offers that.
@@ -68,9 +68,9 @@ class Series:
     repeated: list[float]
 
 
-def measure(race: Implementation) -> Series:
+def measure(race: Implementation) -> RoundSeconds:
     """The times of ROUNDS rounds, those that a law compares one after the other."""
-    found = Series(*([] for _ in dataclasses.fields(Series)))
+    found = RoundSeconds(*([] for _ in dataclasses.fields(RoundSeconds)))
     for _ in range(ROUNDS):
         found.step.append(_seconds(lambda: race.step(RATE)))
         found.gradients.append(_seconds(race.gradients))
@@ -100,7 +100,7 @@ def _ratio(numerator: list[float], denominator: list[float]) -> float:
     return float(np.median(np.divide(numerator, np.maximum(denominator, 1e-9))))
 
 
-def offences(found: Series) -> Iterator[tuple[str, str]]:
+def offences(found: RoundSeconds) -> Iterator[tuple[str, str]]:
     """The laws that a series breaks, by name, and how."""
     for name, first, second in (
         ("gradients", found.gradients, found.again),

@@ -51,7 +51,7 @@ def spread(wanted: ArrayLike, gap: float, least: float, most: float) -> NDArray[
     return placed
 
 
-class End(NamedTuple):
+class LineEnd(NamedTuple):
     """The end of an implementation's line: words to write beside its name, and where it is in the data."""
 
     implementation: str
@@ -60,7 +60,7 @@ class End(NamedTuple):
     y: float
 
 
-def name_lines(axes: Axes, ends: Sequence[End]) -> None:
+def name_lines(axes: Axes, ends: Sequence[LineEnd]) -> None:
     """Write each line's name and words at the right of the axes, which make room, level with its end."""
     figure = figure_of(axes)
     looks = [look(end.implementation) for end in ends]

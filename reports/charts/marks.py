@@ -11,18 +11,18 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from reports.charts.canvas import FAINT, INK
-from reports.charts.labels import End, name_above
+from reports.charts.labels import LineEnd, name_above
 from reports.style import UNITS, look, short_duration
 
 Floats = NDArray[np.float64]
 
 
-def curve(axes: Axes, name: str, x: Floats, y: Floats, words: str = "", every: int = 1) -> End:
+def curve(axes: Axes, name: str, x: Floats, y: Floats, words: str = "", every: int = 1) -> LineEnd:
     """Draw the line of an implementation, a marker at every so many points; its end, to be named."""
     colour, marker, dash = look(name)
     style: dict[str, Any] = {"ms": 5.5, "mec": "white", "mew": 0.5, "markevery": every}
     axes.plot(x, y, color=colour, lw=1.6, ls=dash, marker=marker, zorder=3, **style)
-    return End(name, words, float(x[-1]), float(y[-1]))
+    return LineEnd(name, words, float(x[-1]), float(y[-1]))
 
 
 def line(
@@ -34,7 +34,7 @@ def line(
     high: Floats,
     guessed: NDArray[np.bool_],
     words: str = "",
-) -> End:
+) -> LineEnd:
     """Draw a line with whiskers, its predicted points hollow and the way to them dotted; its end."""
     colour, marker, _ = look(name)
     solid = ~guessed
@@ -46,7 +46,7 @@ def line(
     held = solid & np.isfinite(low) & np.isfinite(high)
     arms = [np.maximum(y - low, 0)[held], np.maximum(high - y, 0)[held]]
     axes.errorbar(x[held], y[held], arms, color=colour, ls="", elinewidth=1.0, capsize=2.5, zorder=3)
-    return End(name, words, float(x[-1]), float(y[-1]))
+    return LineEnd(name, words, float(x[-1]), float(y[-1]))
 
 
 def ring(axes: Axes, places: Sequence[tuple[float, float, str]]) -> None:

@@ -37,7 +37,7 @@ class Unreadable(click.ClickException):
     exit_code = 2
 
 
-class _Command(click.Command):
+class _VerdictCommand(click.Command):
     """A command whose exit status is 3 for wrong usage, and 2 where it is stopped: that could not tell.
 
     click's own would be 2 and 1, which says "slower".
@@ -156,7 +156,7 @@ def gate() -> None:
     """Compare two commits in pairs of processes."""
 
 
-@gate.command(cls=_Command)
+@gate.command(cls=_VerdictCommand)
 @click.argument("pairs", type=click.Path(path_type=Path))
 @click.option(
     "--same-commit",

@@ -13,6 +13,7 @@ from benchmarks.gate.decision import (
     SHARES,
     BenchmarkState,
     ControlState,
+    Differences,
     Measure,
     Rule,
     interval,
@@ -20,7 +21,7 @@ from benchmarks.gate.decision import (
 from benchmarks.record import pairs_file
 from benchmarks.record.pairs_file import Benchmark, Pairs
 
-Verdict = Literal["faster", "same", "slower", "inconclusive", "incomparable"]
+GateVerdict = Literal["faster", "same", "slower", "inconclusive", "incomparable"]
 
 NO_SLOWDOWN, SLOWDOWN, COULD_NOT_TELL = 0, 1, 2
 
@@ -35,7 +36,7 @@ class MeasureRow:
     """
 
     measure: Measure
-    outcome: Verdict | ControlState
+    outcome: GateVerdict | ControlState
     pairs: int
     value: float
     low: float
@@ -52,7 +53,7 @@ class VerdictRow:
     """
 
     name: str
-    verdict: Verdict | ControlState
+    verdict: GateVerdict | ControlState
     measures: tuple[MeasureRow, ...]
     detectable: float | None = None
     informational: bool = False
@@ -94,7 +95,7 @@ def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
         if benchmark.control:
             continue
         name, state, terms = benchmark.name, decision.benchmarks[benchmark.name], benchmark.terms
-        verdict: Verdict = state.outcome
+        verdict: GateVerdict = state.outcome
         reason = ""
         if name in lost:
             verdict = "incomparable"
@@ -136,7 +137,7 @@ def _open(state: BenchmarkState) -> str:
 
 
 def _measures(
-    state: BenchmarkState, series: Sequence[pairs_file.Differences], benchmark: Benchmark
+    state: BenchmarkState, series: Sequence[Differences], benchmark: Benchmark
 ) -> tuple[MeasureRow, ...]:
     """The measures of a benchmark: those that moved, then those that are open, then the others."""
     rules = {"limit": Rule(), **benchmark.terms.rules}
@@ -150,12 +151,12 @@ def _measures(
     return tuple(rows)
 
 
-def _column(series: Sequence[pairs_file.Differences], name: str, measure: Measure) -> list[float]:
+def _column(series: Sequence[Differences], name: str, measure: Measure) -> list[float]:
     return [pair[name][measure] for pair in series if measure in pair.get(name, {})]
 
 
 def _row(
-    measure: Measure, outcome: Verdict | ControlState, column: Sequence[float], rule: Rule
+    measure: Measure, outcome: GateVerdict | ControlState, column: Sequence[float], rule: Rule
 ) -> MeasureRow:
     """Pairs, centre and bounds of the differences that there are."""
     shares = measure in SHARES
@@ -187,7 +188,7 @@ def two_kinds(pairs: Pairs, benchmark: Benchmark) -> str:
 
 
 def conclude(
-    verdicts: Mapping[str, Verdict],
+    verdicts: Mapping[str, GateVerdict],
     controls: Mapping[str, ControlState],
     improved: Collection[str] = (),
 ) -> tuple[int, str]:

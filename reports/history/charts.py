@@ -9,7 +9,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from reports.charts.canvas import FAINT, INK, canvas, settings
-from reports.history.trends import Point, Trend
+from reports.history.trends import TimelineCommit, Trend
 from reports.style import darker, duration, look, plain
 
 COMMITS_NAMED = 8
@@ -18,7 +18,7 @@ LEAST_HEIGHT = 0.05
 
 
 @settings()
-def trend_chart(trend: Trend, points: Sequence[Point]) -> Figure:
+def trend_chart(trend: Trend, points: Sequence[TimelineCommit]) -> Figure:
     """Time of one call against the commits of the timeline, each step marked with its commit and its size."""
     track = trend.track
     first = track.series

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from reports.charts.canvas import drawn
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
-from reports.history.trends import Point, Steps, Timeline, Trend, changed_versions
+from reports.history.trends import Steps, Timeline, TimelineCommit, Trend, changed_versions
 from reports.page import markup
 
 MOST_CHARTS = 12
@@ -24,7 +24,7 @@ STEPS_OF_A_COMMIT = 12
 
 def page(
     timeline: Timeline,
-    points: Sequence[Point],
+    points: Sequence[TimelineCommit],
     trends: Sequence[Trend],
     steps_of: Sequence[Steps],
     place: str,
@@ -63,5 +63,5 @@ def svg(figure: Figure) -> Markup:
     return Markup(text[text.index("<svg") :])  # noqa: S704
 
 
-def _versions(points: Sequence[Point], steps: Steps) -> str:
+def _versions(points: Sequence[TimelineCommit], steps: Steps) -> str:
     return "; ".join(changed_versions(points[steps.last], points[steps.began]))

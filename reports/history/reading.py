@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reports.history.runs import HistoryError, Series
 from reports.history.schema import documents, machines, measurements, runs, series
 from reports.history.store import Store
-from reports.history.trends import Point, Timeline, Track
+from reports.history.trends import Timeline, TimelineCommit, Track
 
 ROWS_AT_ONCE = 100_000
 
@@ -57,7 +57,9 @@ def choose(store: Store, machine: str | None, branch: str | None) -> Timeline:
     )
 
 
-def tracks(store: Store, timeline: Timeline, wanted: Mapping[str, Any]) -> tuple[list[Point], list[Track]]:
+def tracks(
+    store: Store, timeline: Timeline, wanted: Mapping[str, Any]
+) -> tuple[list[TimelineCommit], list[Track]]:
     """The commits of `timeline`, oldest first, and along them every series whose fields are as `wanted`."""
     in_timeline = sa.and_(runs.c.machine_id == timeline.machine_id, runs.c.branch == timeline.branch)
     of_runs = sa.select(runs.c.id, runs.c.commit, runs.c.subject, runs.c.dated, runs.c.versions).where(
@@ -86,12 +88,12 @@ def tracks(store: Store, timeline: Timeline, wanted: Mapping[str, Any]) -> tuple
     )
 
 
-def _points(rows: Sequence[Any]) -> tuple[list[Point], NDArray[np.intp]]:
+def _points(rows: Sequence[Any]) -> tuple[list[TimelineCommit], NDArray[np.intp]]:
     """The commits in the order of their dates, and by the number of a run the place of its commit."""
     first: dict[str, Any] = {}
     for row in sorted(rows, key=lambda row: (row.dated, row.id)):
         first.setdefault(row.commit, row)
-    points = [Point(row.commit, row.subject, row.dated, row.versions) for row in first.values()]
+    points = [TimelineCommit(row.commit, row.subject, row.dated, row.versions) for row in first.values()]
     order = {sha: k for k, sha in enumerate(first)}
     place = np.zeros(max((row.id for row in rows), default=0) + 1, dtype=np.intp)
     for row in rows:

@@ -91,7 +91,7 @@ def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterat
             continue
         w = record.workloads[m.workload]
         shape = f"{'-'.join(map(str, w.widths))} {','.join(w.activations)} {w.loss} {w.data}"
-        if w.training != race_file.Training():
+        if w.training != race_file.RecordedTraining():
             shape += f" {w.training}"
         if m.ranks > 1:
             shape += f", on {m.ranks} ranks"

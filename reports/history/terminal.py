@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.history.reading import Listed
-from reports.history.trends import Point, Step, Steps, Timeline, Trend, changed_versions
+from reports.history.trends import LevelChange, Steps, Timeline, TimelineCommit, Trend, changed_versions
 from reports.style import duration, plain
 
 PLAIN_WIDTH = 200
@@ -83,7 +83,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def trends(
-    timeline: Timeline, points: Sequence[Point], found: Sequence[Trend], steps_of: Sequence[Steps]
+    timeline: Timeline, points: Sequence[TimelineCommit], found: Sequence[Trend], steps_of: Sequence[Steps]
 ) -> None:
     """Every series in a line, and below them the steps by commit."""
     head = ("series", "commits", "time now", "noise", "last step")
@@ -120,7 +120,7 @@ def trends(
 
 
 def trends_as_json(
-    timeline: Timeline, points: Sequence[Point], found: Sequence[Trend], steps_of: Sequence[Steps]
+    timeline: Timeline, points: Sequence[TimelineCommit], found: Sequence[Trend], steps_of: Sequence[Steps]
 ) -> None:
     """The same as JSON, for programs; times in seconds, commits by their SHA-1."""
     document = {
@@ -164,5 +164,5 @@ def trends_as_json(
     print(json.dumps(document, indent=1))
 
 
-def _words(step: Step, points: Sequence[Point]) -> str:
+def _words(step: LevelChange, points: Sequence[TimelineCommit]) -> str:
     return f"{step.change:+.1%} at {points[step.began].sha[:10]}"

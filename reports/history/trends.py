@@ -33,7 +33,7 @@ class Timeline:
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
+class TimelineCommit:
     """A commit of a timeline, in its place."""
 
     sha: str
@@ -57,7 +57,7 @@ class Track:
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class LevelChange:
     """A lasting change of one series: first seen at `began`; `last` is the commit measured before it."""
 
     track: Track
@@ -89,7 +89,7 @@ class Trend:
     """One series: its track, its steps, and its levels as (first and last commit, seconds)."""
 
     track: Track
-    steps: tuple[Step, ...]
+    steps: tuple[LevelChange, ...]
     levels: tuple[tuple[int, int, float], ...]
     noise: float
 
@@ -102,7 +102,9 @@ def trend(track: Track) -> Trend:
     return Trend(
         track,
         tuple(
-            Step(track, int(track.at[k]), int(track.at[k - 1]), float(seconds[j]), float(seconds[j + 1]))
+            LevelChange(
+                track, int(track.at[k]), int(track.at[k - 1]), float(seconds[j]), float(seconds[j + 1])
+            )
             for j, k in enumerate(at)
         ),
         tuple(
@@ -122,8 +124,8 @@ class Steps:
     """
 
     began: int
-    shared: tuple[Step, ...]
-    own: tuple[Step, ...]
+    shared: tuple[LevelChange, ...]
+    own: tuple[LevelChange, ...]
     measured: int
 
     @property
@@ -139,14 +141,14 @@ class Steps:
 
 def by_commit(trends: Sequence[Trend]) -> list[Steps]:
     """All steps by the commit where they began, the newest first."""
-    found: dict[int, list[Step]] = {}
+    found: dict[int, list[LevelChange]] = {}
     for one in trends:
         for step in one.steps:
             found.setdefault(step.began, []).append(step)
     return [_apart(began, steps, trends) for began, steps in sorted(found.items(), reverse=True)]
 
 
-def _apart(began: int, steps: Sequence[Step], trends: Sequence[Trend]) -> Steps:
+def _apart(began: int, steps: Sequence[LevelChange], trends: Sequence[Trend]) -> Steps:
     there = [one.track for one in trends if one.track.at[0] < began and began in one.track.at]
     middle = float(np.median([np.log1p(step.change) for step in steps]))
     alike = [step for step in steps if abs(np.log1p(step.change) - middle) <= ALIKE]
@@ -165,7 +167,7 @@ def _apart(began: int, steps: Sequence[Step], trends: Sequence[Trend]) -> Steps:
     return Steps(began, tuple(shared), tuple(own), len(there))
 
 
-def changed_versions(before: Point, after: Point) -> list[str]:
+def changed_versions(before: TimelineCommit, after: TimelineCommit) -> list[str]:
     """What else is new at `after`: `numpy 2.3 -> 2.4`."""
     old, new = before.versions, after.versions
     return [

@@ -52,22 +52,22 @@ def break_even(one: Course, other: Course) -> float:
     return 0.0 if one.start < other.start and one.each == other.each else math.inf
 
 
-class Lead(NamedTuple):
+class Leader(NamedTuple):
     """From so many steps on, this implementation is the first to have done them."""
 
     steps: float
     implementation: str
 
 
-def leads(field: list[Course]) -> list[Lead]:
+def leads(field: list[Course]) -> list[Leader]:
     """Who has done n steps first, as n grows from 1."""
     if not field:
         return []
     now = min(field, key=lambda course: course.start + course.each)
-    found = [Lead(1.0, now.implementation)]
+    found = [Leader(1.0, now.implementation)]
     while True:
         ahead = [(break_even(course, now), course) for course in field if course.each < now.each]
         if not ahead:
             return found
         steps, now = min(ahead, key=lambda pair: (pair[0], pair[1].each))
-        found.append(Lead(steps, now.implementation))
+        found.append(Leader(steps, now.implementation))

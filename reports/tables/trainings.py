@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from benchmarks.record.cells import Cell
-from benchmarks.record.race_file import Measurement, Record, Training, Workload
+from benchmarks.record.race_file import Measurement, Record, RecordedTraining, RecordedWorkload
 from benchmarks.record.statistics import (
     UNKNOWN,
     Interval,
     Speedup,
-    Times,
+    TimingByProcess,
     arithmetic,
     interval,
     speedup,
@@ -45,12 +45,12 @@ def alike(analysis: Analysis, panel: Panel) -> list[Panel]:
     return [other for other in others if other in known]
 
 
-def _in_plain(workload: Workload) -> Workload:
+def _in_plain(workload: RecordedWorkload) -> RecordedWorkload:
     """The same network and data in plain gradient descent."""
-    return dataclasses.replace(workload, training=Training())
+    return dataclasses.replace(workload, training=RecordedTraining())
 
 
-class Step(NamedTuple):
+class StepCost(NamedTuple):
     """What a step costs an implementation in one training at one batch size.
 
     `beyond` is the seconds of a step less those of its gradients, `over_gradients` their ratio, both within a
@@ -66,7 +66,7 @@ class Step(NamedTuple):
     over_plain: Speedup | None
 
 
-def steps(analysis: Analysis, panel: Panel) -> list[Step]:
+def steps(analysis: Analysis, panel: Panel) -> list[StepCost]:
     """The steps of every training of the panel's dtype and threads, by batch size and implementation."""
     known = analysis.record.workloads
     found = []
@@ -79,7 +79,7 @@ def steps(analysis: Analysis, panel: Panel) -> list[Step]:
             gradients = analysis.times.get(dataclasses.replace(cell, phase="gradients"), {})
             below = analysis.times.get(dataclasses.replace(cell, workload=plain_one), {})
             found.append(
-                Step(
+                StepCost(
                     cell.workload,
                     cell.implementation,
                     cell.batch_size,
@@ -92,7 +92,7 @@ def steps(analysis: Analysis, panel: Panel) -> list[Step]:
     return sorted(found, key=lambda step: step.batch_size)
 
 
-def _difference(own: Times, other: Times) -> Interval:
+def _difference(own: TimingByProcess, other: TimingByProcess) -> Interval:
     """The mean of what the one takes more than the other, in seconds, within each process."""
     both = own.keys() & other.keys()
     if not both:
@@ -100,7 +100,7 @@ def _difference(own: Times, other: Times) -> Interval:
     return arithmetic([own[process].fastest - other[process].fastest for process in sorted(both)])
 
 
-def steps_grid(analysis: Analysis, found: Iterable[Step]) -> tuple[list[str], list[list[str]]]:
+def steps_grid(analysis: Analysis, found: Iterable[StepCost]) -> tuple[list[str], list[list[str]]]:
     """Steps in words: the heads, and a row for each training, implementation and batch size."""
     found = list(found)
     names = labels(analysis.record, dict.fromkeys(step.workload for step in found))
@@ -176,7 +176,7 @@ def factors_grid(analysis: Analysis, panel: Panel, over: str) -> tuple[list[str]
     return head, rows
 
 
-class Reached(NamedTuple):
+class TimeToTarget(NamedTuple):
     """What a training takes an implementation to read so many held-out digits.
 
     `steps` are the training's own, the same for every implementation; `step` is the seconds of one, `seconds`
@@ -196,7 +196,7 @@ class Reached(NamedTuple):
     accuracy: Interval
 
 
-def reached(analysis: Analysis, panel: Panel) -> list[Reached]:
+def reached(analysis: Analysis, panel: Panel) -> list[TimeToTarget]:
     """The trainings of the panel's dtype and threads; the soonest first, those that did not reach it last."""
     settings, processes = analysis.record.settings, analysis.record.processes
     share, whole = float(settings["accuracy"]), int(settings["steps"])
@@ -214,7 +214,7 @@ def reached(analysis: Analysis, panel: Panel) -> list[Reached]:
             every = bool(taken) and len(taken) == len(fastest)
             ends = [one for one in measured if len(one.seconds) * one.iterations >= whole]
             found.append(
-                Reached(
+                TimeToTarget(
                     cell.workload,
                     cell.implementation,
                     cell.batch_size,
@@ -257,7 +257,7 @@ def percent(analysis: Analysis) -> str:
     return f"{100 * analysis.record.settings['accuracy']:.4g} %"
 
 
-def reached_grid(analysis: Analysis, found: Iterable[Reached]) -> tuple[list[str], list[list[str]]]:
+def reached_grid(analysis: Analysis, found: Iterable[TimeToTarget]) -> tuple[list[str], list[list[str]]]:
     """What was reached, in words: the heads, and a row for each training and implementation."""
     found = list(found)
     names = labels(analysis.record, dict.fromkeys(one.workload for one in found))

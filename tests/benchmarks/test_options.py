@@ -182,7 +182,7 @@ def test_checking_a_place_leaves_nothing_there(tmp_path: Path) -> None:
     assert list((tmp_path / "new").iterdir()) == []
 
 
-SETTINGS = options.Settings(
+SETTINGS = options.RaceSettings(
     implementations=("loops", "numpy", "numpy-sample"),
     workloads=("digits", "xor"),
     batch_sizes=(1, 4, 16),

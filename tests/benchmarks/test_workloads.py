@@ -133,7 +133,7 @@ def test_a_record_describes_the_training() -> None:
     workload = dataclasses.replace(workloads.named("digits"), training=training)
     found = workloads.measured_on(workload.described())
     assert (found.network, found.data, found.training) == (workload.network, "digits", training)
-    assert dataclasses.asdict(race_file.Training()) == dataclasses.asdict(impls.Training())
+    assert dataclasses.asdict(race_file.RecordedTraining()) == dataclasses.asdict(impls.Training())
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from tests.field import trial
-from tests.field.trial import GRADRACE, ROOT, SMALL, Ended, run
+from tests.field.trial import GRADRACE, ROOT, SMALL, EndedCommand, run
 
-Command = Callable[..., Ended]
+Command = Callable[..., EndedCommand]
 
 
 @pytest.fixture
 def gradrace(tmp_path: Path) -> Command:
     """`gradrace`, from the test's own folder."""
 
-    def command(*arguments: str | Path, **how: Any) -> Ended:
+    def command(*arguments: str | Path, **how: Any) -> EndedCommand:
         return run(*GRADRACE, *arguments, **{"cwd": tmp_path, **how})
 
     return command
@@ -31,7 +31,7 @@ def gradrace(tmp_path: Path) -> Command:
 def race(gradrace: Command, tmp_path: Path) -> Command:
     """The smallest race, of numpy unless others are named, whose record is `record.json`."""
 
-    def command(*arguments: str | Path, **how: Any) -> Ended:
+    def command(*arguments: str | Path, **how: Any) -> EndedCommand:
         asked = ("race", "--quiet", *SMALL, "--record", "record.json")
         if "--impl" in arguments:
             return trial.race(*GRADRACE, *asked, *arguments, **{"cwd": tmp_path, **how})

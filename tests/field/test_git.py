@@ -13,7 +13,7 @@ import pytest
 
 from tests.field.conftest import Command
 from tests.field.test_names import git, settings
-from tests.field.trial import SMALL, Ended, run, statuses
+from tests.field.trial import SMALL, EndedCommand, run, statuses
 
 ASKED = ("race", *SMALL, "--quiet", "--impl", "numpy", "--record", "r.json")
 
@@ -28,7 +28,7 @@ def repository(checkout: Path) -> Path:
     return checkout
 
 
-def race(checkout: Path, cwd: Path, prefix: tuple[str, ...] = (), **how: Any) -> Ended:
+def race(checkout: Path, cwd: Path, prefix: tuple[str, ...] = (), **how: Any) -> EndedCommand:
     """A race by the command of that checkout."""
     ended = run(*prefix, sys.executable, checkout / "gradrace.py", *ASKED, cwd=cwd, status=0, **how)
     assert statuses(cwd / "r.json") == {"numpy": {"measured"}}

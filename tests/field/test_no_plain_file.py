@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.conftest import Command
-from tests.field.trial import GRADRACE, SMALL, Ended, run, statuses
+from tests.field.trial import GRADRACE, SMALL, EndedCommand, run, statuses
 
 NAMESPACE = ("unshare", "--mount", "sh", "-euc")
 """A private mount namespace, and a script in it: what is mounted there is gone with it."""
@@ -117,7 +117,7 @@ def test_a_file_that_is_mounted_by_itself_is_written_in_place(
     assert (tmp_path / "inside.json").read_text() == ""
 
 
-def full(tmp_path: Path, size: str, *command: str | Path) -> Ended:
+def full(tmp_path: Path, size: str, *command: str | Path) -> EndedCommand:
     """A command whose folder `disk` has no more than `size`."""
     (tmp_path / "disk").mkdir()
     script = f'mount -t tmpfs -o size={size} none disk; "$@"; s=$?; ls -la disk; exit $s'

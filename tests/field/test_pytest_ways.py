@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.field.trial import ROOT, Ended, run, statuses
+from tests.field.trial import ROOT, EndedCommand, run, statuses
 
 
 def pytest_race(
     tmp_path: Path, *asked: str, status: int | None = 0, cwd: Path = ROOT, within: float = 120
-) -> Ended:
+) -> EndedCommand:
     """`pytest --benchmark-only`, of numpy in the smallest cell, gradients alone."""
     small = ("--impl=numpy", "--workload=xor", "--batch-sizes=1", "--no-report", "-k", "gradients")
     places = (f"--record={tmp_path / 'r.json'}", f"--benchmark-storage=file://{tmp_path / 'saved'}")

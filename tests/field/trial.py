@@ -33,7 +33,7 @@ NOTHING: Mapping[str, str] = {}
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
+class EndedCommand:
     """How a command ended, and what it printed."""
 
     status: int
@@ -54,7 +54,7 @@ def run(
     within: float = 120,
     status: int | None = None,
     clean: bool = True,
-) -> Ended:
+) -> EndedCommand:
     """How `command` ended; fails where a law of every trial is broken.
 
     It ends by itself (`within` seconds, generous), shows no traceback (`clean`), leaves nothing running, and
@@ -62,14 +62,14 @@ def run(
     """
     with started(*command, cwd=cwd, env=env, unset=unset) as process:
         out, err = process.communicate(timeout=within)
-    ended = Ended(process.returncode, out, err)
+    ended = EndedCommand(process.returncode, out, err)
     assert not clean or "Traceback (most recent call last)" not in ended.text, ended.text
     assert not clean or "INTERNALERROR" not in ended.text, ended.text
     assert status is None or ended.status == status, ended
     return ended
 
 
-def race(*command: str | Path, status: int | None = None, **how: Any) -> Ended:
+def race(*command: str | Path, status: int | None = None, **how: Any) -> EndedCommand:
     """How a race ended that reached each of its cells, whatever else runs here."""
     for budget in BUDGETS:
         ended = run(*command, "--budget", str(budget), **how)

@@ -563,7 +563,7 @@ class LossClipped(Sound):
 # Mistakes of the export
 
 
-class Changed(Sound):
+class ChangedResult(Sound):
     def change(self, result: Result) -> Result:
         raise NotImplementedError
 
@@ -571,51 +571,51 @@ class Changed(Sound):
         return self.change(super().export())
 
 
-class NaNInGradient(Changed):
+class NaNInGradient(ChangedResult):
     def change(self, result: Result) -> Result:
         result.dw[-1][0, 0] = np.nan
         return result
 
 
-class InfinityInBias(Changed):
+class InfinityInBias(ChangedResult):
     def change(self, result: Result) -> Result:
         result.db[0][-1, 0] = np.inf
         return result
 
 
-class NaNLoss(Changed):
+class NaNLoss(ChangedResult):
     def change(self, result: Result) -> Result:
         return dataclasses.replace(result, loss=float("nan"))
 
 
-class WrongShape(Changed):
+class WrongShape(ChangedResult):
     def change(self, result: Result) -> Result:
         return dataclasses.replace(
             result, dw=tuple(dw.T if dw.shape[0] != dw.shape[1] else dw[:, :-1] for dw in result.dw)
         )
 
 
-class FlatBias(Changed):
+class FlatBias(ChangedResult):
     def change(self, result: Result) -> Result:
         return dataclasses.replace(result, db=tuple(db[:, 0] for db in result.db))
 
 
-class WrongDtype(Changed):
+class WrongDtype(ChangedResult):
     def change(self, result: Result) -> Result:
         return dataclasses.replace(result, dw=tuple(dw.astype("f4") for dw in result.dw))
 
 
-class MissingLayer(Changed):
+class MissingLayer(ChangedResult):
     def change(self, result: Result) -> Result:
         return dataclasses.replace(result, dw=result.dw[1:], db=result.db[1:])
 
 
-class LayersReversed(Changed):
+class LayersReversed(ChangedResult):
     def change(self, result: Result) -> Result:
         return dataclasses.replace(result, db=result.db[::-1])
 
 
-class OutputTransposed(Changed):
+class OutputTransposed(ChangedResult):
     def change(self, result: Result) -> Result:
         return dataclasses.replace(result, output=result.output.T.copy())
 
@@ -629,7 +629,7 @@ class LiveViews(Sound):
     dtypes = ("float64",)
 
 
-ABSTRACT = (Sound, Changed)
+ABSTRACT = (Sound, ChangedResult)
 
 
 def _all(root: type[Sound]) -> Iterator[type[Sound]]:

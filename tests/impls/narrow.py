@@ -27,7 +27,7 @@ def rounded(array: Array, bits: int) -> Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class NarrowedPart:
     """Which product (z, dw, db or da) of which layer, and what in it has so many bits: its left operand, its
     right one, both, or its running sum.
     """
@@ -41,21 +41,21 @@ class Place:
         return f"{self.product}[{self.layer}], {self.part}, {self.bits} bits"
 
 
-def places(network: Network) -> Iterator[Place]:
+def places(network: Network) -> Iterator[NarrowedPart]:
     """Every place of a network."""
     for bits in BITS:
         for k in range(network.layers):
             for product in ("z", "dw", "da") if k else ("z", "dw"):
                 for part in ("left", "right", "both", "sum"):
-                    yield Place(product, k, part, bits)
-            yield Place("db", k, "sum", bits)
+                    yield NarrowedPart(product, k, part, bits)
+            yield NarrowedPart("db", k, "sum", bits)
 
 
 class Narrow(Sound):
     """`Sound`, but at one place."""
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
-    place: Place
+    place: NarrowedPart
     changed = False
     """Whether any number was rounded: some have no more than 8 bits to begin with."""
 
@@ -93,7 +93,7 @@ class Narrow(Sound):
         return self.product("da", k, self.w[k].T, dz)
 
 
-def narrow(place: Place) -> type[Narrow]:
+def narrow(place: NarrowedPart) -> type[Narrow]:
     """The implementation that is narrow at `place`."""
     return type(f"Narrow({place})", (Narrow,), {"place": place})
 

@@ -372,7 +372,7 @@ def test_the_interpreter_is_named_by_the_class() -> None:
 
 
 def test_a_program_in_any_language_is_a_subclass_with_a_command(tmp_path: Path) -> None:
-    class Silent(Child):
+    class RunsFalse(Child):
         idea = fast_math = layout = "none"
         differs_from = None
         dtypes = ("float64",)
@@ -383,7 +383,7 @@ def test_a_program_in_any_language_is_a_subclass_with_a_command(tmp_path: Path) 
             return [shutil.which("false") or "false"]
 
     with pytest.raises(ChildError, match="exited with status 1"):
-        Silent(problem())
+        RunsFalse(problem())
 
 
 EMPTY = """

@@ -15,7 +15,7 @@ from tests.impls.mutants import Sound
 Array: TypeAlias = Any  # of the implementation's dtype
 
 
-class Trained(Sound):
+class SoundTraining(Sound):
     """No mistake: optimizers, L2 and dropout, one method for each thing that can go wrong."""
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
@@ -167,14 +167,14 @@ class Trained(Sound):
         )
 
 
-class DividesByTheShareKept(Trained):
+class DividesByTheShareKept(SoundTraining):
     def drop(self, k: int, a: Array) -> Array:
         if k == self.L - 1 or not self.rates[k]:
             return a
         return np.where(self.kept(k, a.shape), a / self.number(1 - self.rates[k]), a.dtype.type(0))
 
 
-class ScaleInTheSlope(Trained):
+class ScaleInTheSlope(SoundTraining):
     """Backward the mask selects, and g' is scaled."""
 
     def drop_backward(self, k: int, da: Array) -> Array:
@@ -184,14 +184,14 @@ class ScaleInTheSlope(Trained):
         return da * (self.slope(self.network.activations[k], self.zs[k], self.a[k]) * self.scale(k))
 
 
-class AveragesByDifferences(Trained):
+class AveragesByDifferences(SoundTraining):
     """m + (1 - b) (g - m), as torch.lerp has it."""
 
     def mean(self, b: float, old: Array, new: Array) -> Array:
         return old + self.number(1 - b) * (new - old)
 
 
-class CorrectionsInTheRate(Trained):
+class CorrectionsInTheRate(SoundTraining):
     """lr sqrt(c2) / c1 m / (sqrt(v) + eps sqrt(c2)): three numbers a step."""
 
     def adam(self, j: int, g: Array, rate: Array) -> Array:
@@ -201,7 +201,7 @@ class CorrectionsInTheRate(Trained):
         return of_step * self.m1[j] / (np.sqrt(self.v[j]) + self.number(self.training.eps * np.sqrt(c2)))
 
 
-class Reciprocals(Trained):
+class Reciprocals(SoundTraining):
     """1 / (sqrt(v) + eps) first, and then times m."""
 
     def adam(self, j: int, g: Array, rate: Array) -> Array:
@@ -211,7 +211,7 @@ class Reciprocals(Trained):
         return rate * (self.m1[j] * self.number(1 / c1) * (1 / root))
 
 
-class PowersByProducts(Trained):
+class PowersByProducts(SoundTraining):
     """b^t = b^(t-1) b, carried along in float64."""
 
     def correction(self, b: float) -> float:
@@ -221,7 +221,7 @@ class PowersByProducts(Trained):
         return 1 - power
 
 
-class ShrinksWeightsFirst(Trained):
+class ShrinksWeightsFirst(SoundTraining):
     """(1 - rate weight_decay) w, as torch.optim.AdamW has it, and (1 - rate l2) w in plain descent."""
 
     def decayed(self, j: int, p: Array, rate: Array) -> Array:
@@ -234,7 +234,7 @@ class ShrinksWeightsFirst(Trained):
         return d if self.training.optimizer == "gradient_descent" else super().gradient(j, p, d)
 
 
-class WiderRegisters(Trained):
+class WiderRegisters(SoundTraining):
     """The update in float64, and rounded once at its end."""
 
     def update(self, learning_rate: float) -> None:
@@ -250,7 +250,7 @@ class WiderRegisters(Trained):
 
 
 ACCEPTED = (
-    Trained,
+    SoundTraining,
     DividesByTheShareKept,
     ScaleInTheSlope,
     AveragesByDifferences,

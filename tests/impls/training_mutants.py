@@ -1,5 +1,5 @@
-"""Wrong ways to train, which differ from the right one (`Trained`) in one place each: in dropout, in L2, in
-an optimizer, in its state, in an export. The referee has to see each of them.
+"""Wrong ways to train, which differ from the right one (`SoundTraining`) in one place each: in dropout, in
+L2, in an optimizer, in its state, in an export. The referee has to see each of them.
 """
 
 from __future__ import annotations
@@ -11,53 +11,53 @@ import numpy as np
 
 from impls.interface import Problem, Result, Training
 from impls.kernels import masks
-from tests.impls.trained import Array, Trained
+from tests.impls.trained import Array, SoundTraining
 
 # Mistakes of dropout
 
 
-class MaskOfTheLastStep(Trained):
+class MaskOfTheLastStep(SoundTraining):
     def key(self, k: int) -> Any:
         return masks.key(self.training.seed, max(self.t - 1, 0), k)
 
 
-class MaskOfTheNextStep(Trained):
+class MaskOfTheNextStep(SoundTraining):
     """The steps counted from 1."""
 
     def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.t + 1, k)
 
 
-class MaskOfTheFirstStep(Trained):
+class MaskOfTheFirstStep(SoundTraining):
     def key(self, k: int) -> Any:
         return masks.key(self.training.seed, 0, k)
 
 
-class MaskOfTheBatch(Trained):
+class MaskOfTheBatch(SoundTraining):
     """The same in every epoch."""
 
     def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.batch, k)
 
 
-class MaskOfAnotherLayer(Trained):
+class MaskOfAnotherLayer(SoundTraining):
     """The layers counted from 1."""
 
     def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.t, k + 1)
 
 
-class MaskOfTheFirstLayerForAll(Trained):
+class MaskOfTheFirstLayerForAll(SoundTraining):
     def key(self, k: int) -> Any:
         return masks.key(self.training.seed, self.t, 0)
 
 
-class SeedIgnored(Trained):
+class SeedIgnored(SoundTraining):
     def key(self, k: int) -> Any:
         return masks.key(0, self.t, k)
 
 
-class MaskDrawnAnewByEveryCall(Trained):
+class MaskDrawnAnewByEveryCall(SoundTraining):
     """`gradients` moves on to another mask."""
 
     drawn = 0
@@ -70,14 +70,14 @@ class MaskDrawnAnewByEveryCall(Trained):
         return masks.key(self.training.seed, max(self.drawn - 1, 0), k)
 
 
-class IndexTransposed(Trained):
+class IndexTransposed(SoundTraining):
     """Sample by sample."""
 
     def index(self, shape: tuple[int, int]) -> Array:
         return np.ascontiguousarray(super().index(shape[::-1]).T)
 
 
-class IndexOfTheWholeData(Trained):
+class IndexOfTheWholeData(SoundTraining):
     """Samples counted over all batches."""
 
     def index(self, shape: tuple[int, int]) -> Array:
@@ -86,18 +86,18 @@ class IndexOfTheWholeData(Trained):
         return rows + np.uint32(self.batch * self.m) + np.arange(m, dtype=np.uint32)
 
 
-class InnerHashLeftOut(Trained):
+class InnerHashLeftOut(SoundTraining):
     def hashed(self, k: int, shape: tuple[int, int]) -> Array:
         return self.hash(self.index(shape) ^ np.uint32(self.key(k)))
 
 
-class LastShiftLeftOut(Trained):
+class LastShiftLeftOut(SoundTraining):
     def hash(self, x: Array) -> Array:
         x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
         return (x ^ (x >> 15)) * np.uint32(0x846CA68B)
 
 
-class SignedShift(Trained):
+class SignedShift(SoundTraining):
     """32-bit integers with a sign, whose shift to the right drags it along."""
 
     def hash(self, x: Array) -> Array:
@@ -107,33 +107,33 @@ class SignedShift(Trained):
         return (s ^ (s >> 16)).astype(np.uint32)
 
 
-class KeepsWhatIsToBeDropped(Trained):
+class KeepsWhatIsToBeDropped(SoundTraining):
     def kept(self, k: int, shape: tuple[int, int]) -> Array:
         return ~super().kept(k, shape)
 
 
-class KeepsTheShareDropped(Trained):
+class KeepsTheShareDropped(SoundTraining):
     """`dropout` taken for the share that is kept."""
 
     def kept(self, k: int, shape: tuple[int, int]) -> Array:
         return self.hashed(k, shape) >= np.uint32(masks.threshold(1 - self.rates[k]))
 
 
-class RatesReversed(Trained):
+class RatesReversed(SoundTraining):
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         super().__init__(problem, dtype, threads)
         self.rates = self.rates[::-1]
         self.gradients()
 
 
-class FirstRateForAll(Trained):
+class FirstRateForAll(SoundTraining):
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         super().__init__(problem, dtype, threads)
         self.rates = self.rates[:1] * len(self.rates)
         self.gradients()
 
 
-class OneUnitKept(Trained):
+class OneUnitKept(SoundTraining):
     """A single number of a mask is wrong."""
 
     def kept(self, k: int, shape: tuple[int, int]) -> Array:
@@ -142,46 +142,46 @@ class OneUnitKept(Trained):
         return kept
 
 
-class WholeUnitsDropped(Trained):
+class WholeUnitsDropped(SoundTraining):
     """One decision for all samples of a unit."""
 
     def kept(self, k: int, shape: tuple[int, int]) -> Array:
         return np.broadcast_to(super().kept(k, shape)[:, :1], shape)
 
 
-class MaskNotScaled(Trained):
+class MaskNotScaled(SoundTraining):
     def scale(self, k: int) -> Array:
         return self.number(1.0)
 
 
-class MaskScaledByTheShareDropped(Trained):
+class MaskScaledByTheShareDropped(SoundTraining):
     def scale(self, k: int) -> Array:
         return self.number(1 / self.rates[k])
 
 
-class MaskNotAppliedBackward(Trained):
+class MaskNotAppliedBackward(SoundTraining):
     def drop_backward(self, k: int, da: Array) -> Array:
         return da
 
 
-class MaskNotScaledBackward(Trained):
+class MaskNotScaledBackward(SoundTraining):
     def drop_backward(self, k: int, da: Array) -> Array:
         return np.where(self.kept(k, da.shape), da, da.dtype.type(0)) if self.rates[k] else da
 
 
-class MaskScaledBackwardOnly(Trained):
+class MaskScaledBackwardOnly(SoundTraining):
     """The scale without the mask."""
 
     def drop_backward(self, k: int, da: Array) -> Array:
         return da * self.scale(k)
 
 
-class MaskInForward(Trained):
+class MaskInForward(SoundTraining):
     def forward(self) -> None:
         self.propagate(dropout=True)
 
 
-class ScaledInForward(Trained):
+class ScaledInForward(SoundTraining):
     """As in the first paper: not scaled in training, but in use."""
 
     def scale(self, k: int) -> Array:
@@ -197,28 +197,28 @@ class ScaledInForward(Trained):
             a = self.a[k] * self.number(1 - self.rates[k]) if k < self.L - 1 else self.a[k]
 
 
-class InputsDroppedToo(Trained):
+class InputsDroppedToo(SoundTraining):
     def z(self, k: int, x: Array) -> Array:
         if k == 0 and any(self.rates):
             x = np.where(self.hashed(9, x.shape) >= 2**30, x, x.dtype.type(0))
         return super().z(k, x)
 
 
-class OutputsDroppedToo(Trained):
+class OutputsDroppedToo(SoundTraining):
     def propagate(self, dropout: bool) -> None:
         super().propagate(dropout)
         if dropout and any(self.rates):
             self.a[-1] = np.where(self.hashed(self.L, self.a[-1].shape) >= 2**31, self.a[-1], self.number(0))
 
 
-class SlopeOfWhatWasDropped(Trained):
+class SlopeOfWhatWasDropped(SoundTraining):
     """g' from the scaled activations."""
 
     def dz(self, k: int, da: Array) -> Array:
         return da * self.slope(self.network.activations[k], self.zs[k], self.drop(k, self.a[k]))
 
 
-class DropoutOfTheGradientsInput(Trained):
+class DropoutOfTheGradientsInput(SoundTraining):
     """dw from activations that were not dropped."""
 
     def layer_dw(self, k: int, dz: Array) -> Array:
@@ -229,41 +229,41 @@ class DropoutOfTheGradientsInput(Trained):
 # Mistakes of L2
 
 
-class L2OnBiases(Trained):
+class L2OnBiases(SoundTraining):
     def gradient(self, j: int, p: Array, d: Array) -> Array:
         return d + self.number(self.training.l2) * p
 
 
-class L2Ignored(Trained):
+class L2Ignored(SoundTraining):
     def gradient(self, j: int, p: Array, d: Array) -> Array:
         return d
 
 
-class L2Doubled(Trained):
+class L2Doubled(SoundTraining):
     """The derivative of l2 w^2."""
 
     def gradient(self, j: int, p: Array, d: Array) -> Array:
         return d + self.number(2 * self.training.l2) * p if self.is_weight(j) else d
 
 
-class L2Averaged(Trained):
+class L2Averaged(SoundTraining):
     """Divided by m, as gradients are."""
 
     def gradient(self, j: int, p: Array, d: Array) -> Array:
         return d + self.number(self.training.l2 / self.m) * p if self.is_weight(j) else d
 
 
-class L2OfTheFirstLayerOnly(Trained):
+class L2OfTheFirstLayerOnly(SoundTraining):
     def gradient(self, j: int, p: Array, d: Array) -> Array:
         return super().gradient(j, p, d) if j == 0 else d
 
 
-class L1(Trained):
+class L1(SoundTraining):
     def gradient(self, j: int, p: Array, d: Array) -> Array:
         return d + self.number(self.training.l2) * np.sign(p) if self.is_weight(j) else d
 
 
-class L2Decoupled(Trained):
+class L2Decoupled(SoundTraining):
     """Taken from the weights beside the optimizer, as adamw does with its decay."""
 
     def gradient(self, j: int, p: Array, d: Array) -> Array:
@@ -276,14 +276,14 @@ class L2Decoupled(Trained):
         return decayed - rate * l2 * p if self.is_weight(j) and not plain else decayed
 
 
-class L2InTheGradients(Trained):
+class L2InTheGradients(SoundTraining):
     """dw has it, and so the step has it twice."""
 
     def layer_dw(self, k: int, dz: Array) -> Array:
         return super().layer_dw(k, dz) + self.number(self.training.l2) * self.w[k]
 
 
-class L2InTheLoss(Trained):
+class L2InTheLoss(SoundTraining):
     def loss(self) -> float:
         squares = sum(float((w.astype(float) ** 2).sum()) for w in self.w)
         return super().loss() + self.training.l2 / 2 * squares
@@ -292,21 +292,21 @@ class L2InTheLoss(Trained):
 # Mistakes of optimizers
 
 
-class TrainingIgnored(Trained):
+class TrainingIgnored(SoundTraining):
     """Plain descent, whatever was asked for."""
 
     def moved(self, j: int, p: Array, d: Array, rate: Array) -> Array:
         return p - rate * d
 
 
-class ConstantsIgnored(Trained):
+class ConstantsIgnored(SoundTraining):
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         super().__init__(problem, dtype, threads)
         given = problem.training
         self.training = Training(given.optimizer, given.l2, given.dropout, given.seed)
 
 
-class RateInTheVelocity(Trained):
+class RateInTheVelocity(SoundTraining):
     """v = mu v + rate g."""
 
     def momentum(self, j: int, g: Array, rate: Array) -> Array:
@@ -314,7 +314,7 @@ class RateInTheVelocity(Trained):
         return self.v[j]
 
 
-class VelocityOfTheOtherSign(Trained):
+class VelocityOfTheOtherSign(SoundTraining):
     """v = mu v - rate g, as others define it."""
 
     def momentum(self, j: int, g: Array, rate: Array) -> Array:
@@ -322,7 +322,7 @@ class VelocityOfTheOtherSign(Trained):
         return -self.v[j]
 
 
-class Dampened(Trained):
+class Dampened(SoundTraining):
     """v = mu v + (1 - mu) g."""
 
     def momentum(self, j: int, g: Array, rate: Array) -> Array:
@@ -330,37 +330,37 @@ class Dampened(Trained):
         return rate * self.v[j]
 
 
-class MomentumOfTheOldVelocity(Trained):
+class MomentumOfTheOldVelocity(SoundTraining):
     def momentum(self, j: int, g: Array, rate: Array) -> Array:
         old = self.v[j]
         super().momentum(j, g, rate)
         return rate * (g + old)
 
 
-class VelocityNeverDecays(Trained):
+class VelocityNeverDecays(SoundTraining):
     def momentum(self, j: int, g: Array, rate: Array) -> Array:
         self.v[j] = self.v[j] + g
         return rate * self.v[j]
 
 
-class NesterovAsMomentum(Trained):
+class NesterovAsMomentum(SoundTraining):
     def nesterov(self, j: int, g: Array, rate: Array) -> Array:
         return self.momentum(j, g, rate)
 
 
-class MomentumAsNesterov(Trained):
+class MomentumAsNesterov(SoundTraining):
     def momentum(self, j: int, g: Array, rate: Array) -> Array:
         return self.nesterov(j, g, rate)
 
 
-class NesterovOfTheOldVelocity(Trained):
+class NesterovOfTheOldVelocity(SoundTraining):
     def nesterov(self, j: int, g: Array, rate: Array) -> Array:
         mu, old = self.number(self.training.mu), self.v[j]
         self.v[j] = mu * old + g
         return rate * (g + mu * old)
 
 
-class NesterovTwice(Trained):
+class NesterovTwice(SoundTraining):
     """g + mu (g + mu v)."""
 
     def nesterov(self, j: int, g: Array, rate: Array) -> Array:
@@ -369,13 +369,13 @@ class NesterovTwice(Trained):
         return rate * (g + mu * (g + mu * self.v[j]))
 
 
-class RmspropWithoutTheRoot(Trained):
+class RmspropWithoutTheRoot(SoundTraining):
     def rmsprop(self, j: int, g: Array, rate: Array) -> Array:
         super().rmsprop(j, g, rate)
         return rate * g / (self.v[j] + self.number(self.training.eps))
 
 
-class RmspropSums(Trained):
+class RmspropSums(SoundTraining):
     """v = rho v + g^2, not an average."""
 
     def rmsprop(self, j: int, g: Array, rate: Array) -> Array:
@@ -383,7 +383,7 @@ class RmspropSums(Trained):
         return rate * g / (np.sqrt(self.v[j]) + self.number(self.training.eps))
 
 
-class RmspropOfTheOldAverage(Trained):
+class RmspropOfTheOldAverage(SoundTraining):
     """Where there is one."""
 
     def rmsprop(self, j: int, g: Array, rate: Array) -> Array:
@@ -392,13 +392,13 @@ class RmspropOfTheOldAverage(Trained):
         return change if not self.t else rate * g / (np.sqrt(old) + self.number(self.training.eps))
 
 
-class RmspropEpsilonInsideTheRoot(Trained):
+class RmspropEpsilonInsideTheRoot(SoundTraining):
     def rmsprop(self, j: int, g: Array, rate: Array) -> Array:
         super().rmsprop(j, g, rate)
         return rate * g / np.sqrt(self.v[j] + self.number(self.training.eps))
 
 
-class RmspropOfMagnitudes(Trained):
+class RmspropOfMagnitudes(SoundTraining):
     """v averages |g|."""
 
     def rmsprop(self, j: int, g: Array, rate: Array) -> Array:
@@ -406,7 +406,7 @@ class RmspropOfMagnitudes(Trained):
         return rate * g / (self.v[j] + self.number(self.training.eps))
 
 
-class Adam(Trained):
+class Adam(SoundTraining):
     """adam by the parts that its mutants change."""
 
     def corrections(self) -> tuple[float, float]:
@@ -487,7 +487,7 @@ class EpsilonLeftOut(Adam):
         return np.maximum(np.sqrt(v), eps)
 
 
-class EpsilonHat(Trained):
+class EpsilonHat(SoundTraining):
     """sqrt(c2) is taken out of the sum, and eps stays as it is: Kingma and Ba's faster form."""
 
     def adam(self, j: int, g: Array, rate: Array) -> Array:
@@ -502,7 +502,7 @@ class AdamWithoutTheRoot(Adam):
         return v + eps
 
 
-class AdamByTheGradient(Trained):
+class AdamByTheGradient(SoundTraining):
     """The first moment is kept, and not used."""
 
     def adam(self, j: int, g: Array, rate: Array) -> Array:
@@ -511,19 +511,19 @@ class AdamByTheGradient(Trained):
         return rate * g / (np.sqrt(v) + self.number(self.training.eps))
 
 
-class BetasSwapped(Trained):
+class BetasSwapped(SoundTraining):
     def moments(self, j: int, g: Array) -> None:
         self.m1[j] = self.mean(self.training.b2, self.m1[j], g)
         self.v[j] = self.mean(self.training.b1, self.v[j], g * g)
 
 
-class SecondMomentOfTheFirst(Trained):
+class SecondMomentOfTheFirst(SoundTraining):
     def moments(self, j: int, g: Array) -> None:
         super().moments(j, g)
         self.v[j] = self.mean(self.training.b2, self.v[j], self.m1[j] * self.m1[j])
 
 
-class SecondMomentCentred(Trained):
+class SecondMomentCentred(SoundTraining):
     """Of g - m, as AdaBelief has it."""
 
     def moments(self, j: int, g: Array) -> None:
@@ -532,7 +532,7 @@ class SecondMomentCentred(Trained):
         self.v[j] = self.mean(self.training.b2, old, (g - self.m1[j]) ** 2)
 
 
-class LargestSecondMoment(Trained):
+class LargestSecondMoment(SoundTraining):
     """It never shrinks, as AMSGrad has it."""
 
     def moments(self, j: int, g: Array) -> None:
@@ -541,7 +541,7 @@ class LargestSecondMoment(Trained):
         self.v[j] = np.maximum(old, self.v[j])
 
 
-class LazyWhereNothingCame(Trained):
+class LazyWhereNothingCame(SoundTraining):
     """Elements of a gradient of 0 are left as they are, moments and all."""
 
     def adam(self, j: int, g: Array, rate: Array) -> Array:
@@ -551,7 +551,7 @@ class LazyWhereNothingCame(Trained):
         return np.where(g == 0, g.dtype.type(0), change)
 
 
-class WeightsOfTheAverageInSinglePrecision(Trained):
+class WeightsOfTheAverageInSinglePrecision(SoundTraining):
     """1 - float32(b): 500 roundings off where b is 0.999."""
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
@@ -561,18 +561,18 @@ class WeightsOfTheAverageInSinglePrecision(Trained):
         return beta * old + (self.number(1) - beta) * new
 
 
-class HalfPrecisionMoments(Trained):
+class HalfPrecisionMoments(SoundTraining):
     def moments(self, j: int, g: Array) -> None:
         super().moments(j, g)
         self.m1[j] = self.m1[j].astype("f2").astype(g.dtype)
 
 
-class HalfPrecisionChange(Trained):
+class HalfPrecisionChange(SoundTraining):
     def adam(self, j: int, g: Array, rate: Array) -> Array:
         return super().adam(j, g, rate).astype("f2").astype(g.dtype)
 
 
-class SinglePrecisionUpdate(Trained):
+class SinglePrecisionUpdate(SoundTraining):
     dtypes: ClassVar[tuple[str, ...]] = ("float64",)
 
     def moved(self, j: int, p: Array, d: Array, rate: Array) -> Array:
@@ -588,7 +588,7 @@ class RootByTwelveBits(Adam):
         return np.ldexp(np.rint(np.ldexp(fraction, 12)), exponent - 12).astype(v.dtype) + eps
 
 
-class DecayCoupled(Trained):
+class DecayCoupled(SoundTraining):
     """In the gradient, as L2 is."""
 
     def gradient(self, j: int, p: Array, d: Array) -> Array:
@@ -599,28 +599,28 @@ class DecayCoupled(Trained):
         return p
 
 
-class DecayLeftOut(Trained):
+class DecayLeftOut(SoundTraining):
     def decayed(self, j: int, p: Array, rate: Array) -> Array:
         return p
 
 
-class DecayWithoutTheRate(Trained):
+class DecayWithoutTheRate(SoundTraining):
     def decayed(self, j: int, p: Array, rate: Array) -> Array:
         return super().decayed(j, p, self.number(1))
 
 
-class DecayOnBiases(Trained):
+class DecayOnBiases(SoundTraining):
     def decayed(self, j: int, p: Array, rate: Array) -> Array:
         return super().decayed(0, p, rate)
 
 
-class DecayOfTheNewWeights(Trained):
+class DecayOfTheNewWeights(SoundTraining):
     def moved(self, j: int, p: Array, d: Array, rate: Array) -> Array:
         new = p - getattr(self, self.training.optimizer)(j, self.gradient(j, p, d), rate)
         return self.decayed(j, new, rate)
 
 
-class DecayOfPlainAdamToo(Trained):
+class DecayOfPlainAdamToo(SoundTraining):
     def decayed(self, j: int, p: Array, rate: Array) -> Array:
         plain = self.training.optimizer == "adam" and self.is_weight(j)
         return p - rate * self.number(0.01) * p if plain else super().decayed(j, p, rate)
@@ -629,7 +629,7 @@ class DecayOfPlainAdamToo(Trained):
 # Mistakes of state
 
 
-class StateNotReset(Trained):
+class StateNotReset(SoundTraining):
     """The arrays belong to the class: another construction goes on where the last one ended."""
 
     shared: ClassVar[dict[Any, Any]] = {}
@@ -640,7 +640,7 @@ class StateNotReset(Trained):
         self.m1, self.v = self.shared.setdefault(key, (self.m1, self.v))
 
 
-class StateStartsAtANumber(Trained):
+class StateStartsAtANumber(SoundTraining):
     """Not at 0: lest anything be divided by it."""
 
     def start(self) -> None:
@@ -648,14 +648,14 @@ class StateStartsAtANumber(Trained):
         self.v = [v + self.number(1e-8) for v in self.v]
 
 
-class StateForgottenEachEpoch(Trained):
+class StateForgottenEachEpoch(SoundTraining):
     def next_batch(self) -> None:
         super().next_batch()
         if self.batch == 0:
             self.start()
 
 
-class StateMovedByGradients(Trained):
+class StateMovedByGradients(SoundTraining):
     """`gradients` takes part in the averages."""
 
     def gradients(self) -> None:
@@ -664,7 +664,7 @@ class StateMovedByGradients(Trained):
             self.v = [v * v.dtype.type(0.999) for v in self.v]
 
 
-class CountsGradients(Trained):
+class CountsGradients(SoundTraining):
     def gradients(self) -> None:
         super().gradients()
         self.calls = getattr(self, "calls", 0) + 1
@@ -674,7 +674,7 @@ class CountsGradients(Trained):
         return (*state[:-1], self.calls - 1) if state else state
 
 
-class TrainCountsOneStep(Trained):
+class TrainCountsOneStep(SoundTraining):
     """However many it makes."""
 
     def train(self, steps: int, learning_rate: float) -> None:
@@ -683,7 +683,7 @@ class TrainCountsOneStep(Trained):
         self.t = before + min(steps, 1)
 
 
-class GradientOfTheStepBefore(Trained):
+class GradientOfTheStepBefore(SoundTraining):
     def update(self, learning_rate: float) -> None:
         own = self.dw, self.db
         self.dw, self.db = getattr(self, "last", own)
@@ -694,7 +694,7 @@ class GradientOfTheStepBefore(Trained):
 # Mistakes of the export
 
 
-class Changed(Trained):
+class ChangedState(SoundTraining):
     def change(self, state: tuple[Any, ...]) -> Any:
         raise NotImplementedError
 
@@ -703,36 +703,36 @@ class Changed(Trained):
         return dataclasses.replace(result, state=self.change(result.state))
 
 
-class StateNotExported(Changed):
+class StateNotExported(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return ()
 
 
-class StateOfPlainDescent(Changed):
+class StateOfPlainDescent(ChangedState):
     """t, where nothing was asked for."""
 
     def change(self, state: tuple[Any, ...]) -> Any:
         return state or (self.t,)
 
 
-class StateAsAList(Changed):
+class StateAsAList(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return list(state)
 
 
-class StateOfZeros(Changed):
+class StateOfZeros(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return (*(array * 0 for array in state[:-1]), *state[-1:])
 
 
-class StateReversed(Changed):
+class StateReversed(ChangedState):
     """m and v, weights and biases the other way round."""
 
     def change(self, state: tuple[Any, ...]) -> Any:
         return (*state[-2::-1], *state[-1:])
 
 
-class StateLayerByLayer(Changed):
+class StateLayerByLayer(ChangedState):
     """Weights and biases by turns."""
 
     def change(self, state: tuple[Any, ...]) -> Any:
@@ -741,39 +741,39 @@ class StateLayerByLayer(Changed):
         return (*arrays, *state[-1:])
 
 
-class StateWithANaN(Changed):
+class StateWithANaN(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         for array in state[:-1]:
             array[0, 0] = np.nan
         return state
 
 
-class StateInSinglePrecision(Changed):
+class StateInSinglePrecision(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return (*(array.astype("f4") for array in state[:-1]), *state[-1:])
 
 
-class StateOfOtherShapes(Changed):
+class StateOfOtherShapes(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return (*(array.ravel() for array in state[:-1]), *state[-1:])
 
 
-class CountMissing(Changed):
+class CountMissing(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return state[:-1]
 
 
-class CountOfTheNextStep(Changed):
+class CountOfTheNextStep(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return (*state[:-1], state[-1] + 1) if state else state
 
 
-class CountAsAFloat(Changed):
+class CountAsAFloat(ChangedState):
     def change(self, state: tuple[Any, ...]) -> Any:
         return (*state[:-1], float(state[-1])) if state else state
 
 
-class StateOfLiveViews(Changed):
+class StateOfLiveViews(ChangedState):
     """Its own arrays instead of copies."""
 
     dtypes: ClassVar[tuple[str, ...]] = ("float64",)
@@ -786,11 +786,11 @@ class StateOfLiveViews(Changed):
         return rate * g / (np.sqrt(self.v[j]) + self.number(self.training.eps))
 
 
-ABSTRACT = (Adam, Changed)
+ABSTRACT = (Adam, ChangedState)
 
 
-def _all(root: type[Trained]) -> list[type[Trained]]:
+def _all(root: type[SoundTraining]) -> list[type[SoundTraining]]:
     return [cls for sub in root.__subclasses__() for cls in (sub, *_all(sub)) if cls.__module__ == __name__]
 
 
-MUTANTS = tuple(cls for cls in _all(Trained) if cls not in ABSTRACT)
+MUTANTS = tuple(cls for cls in _all(SoundTraining) if cls not in ABSTRACT)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.race_file import Facts, Measurement, Process, Record, Workload
+from benchmarks.record.race_file import Facts, Measurement, Process, Record, RecordedWorkload
 from reports.analysis import Analysis
 
 LADDER = (
@@ -105,7 +105,7 @@ def record(
         "versions": {"python": "3.11", "numpy": "2.4"},
         "settings": {"threads": 1},
         "workloads": {
-            name: Workload((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error", "digits")
+            name: RecordedWorkload((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error", "digits")
             for name in workloads
         },
         "implementations": {name: facts(name) for name in names},

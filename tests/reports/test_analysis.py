@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.record.race_file import Process, Record, Workload
+from benchmarks.record.race_file import Process, Record, RecordedWorkload
 from reports.analysis import CELL, Analysis, Panel, UnknownChoice
 from reports.charts.words import cell_words
 from reports.text import story
@@ -218,7 +218,9 @@ def test_growth_is_not_averaged_with_that_over_fewer_sizes() -> None:
 
 def test_growth_with_width_needs_three_networks() -> None:
     widths = {"a": (10, 10), "b": (20, 20), "c": (40, 40)}
-    shapes = {name: Workload(w, ("relu",), "mean_squared_error", "random") for name, w in widths.items()}
+    shapes = {
+        name: RecordedWorkload(w, ("relu",), "mean_squared_error", "random") for name, w in widths.items()
+    }
     cells = [cell("loops", 4, 0, (float(w[0] ** 2),), workload=name) for name, w in widths.items()]
     made = record(cells, workloads=tuple(widths))
     made = dataclasses.replace(made, workloads=shapes)

@@ -185,7 +185,7 @@ def test_trainings_are_printed_side_by_side(path: Path, tmp_path: Path) -> None:
     message = refused("trainings", path)
     assert "expected a record with steps in it, got none; race with --phases gradients,step" in message
     made = race(LADDER[:4], (1, 64), 2, workloads=("digits", "digits+adam"), phases=("gradients", "step"))
-    adam = dataclasses.replace(made.workloads["digits"], training=race_file.Training("adam"))
+    adam = dataclasses.replace(made.workloads["digits"], training=race_file.RecordedTraining("adam"))
     workloads = {"digits": made.workloads["digits"], "digits+adam": adam}
     race_file.write(dataclasses.replace(made, workloads=workloads), tmp_path / "trainings.json")
     found = run("trainings", tmp_path / "trainings.json")

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gate.decision import MOST_PAIRS, RULES, Decision, decide
-from benchmarks.record.pairs_file import Differences, Reading, differences
+from benchmarks.gate.decision import MOST_PAIRS, RULES, Decision, Differences, decide
+from benchmarks.record.pairs_file import Reading, differences
 
 NAMES = tuple(f"b{k}" for k in range(12))
 TURNS = 80
@@ -28,7 +28,7 @@ Generator = np.random.Generator
 
 
 @dataclasses.dataclass
-class Process:
+class ProcessReadings:
     """What one process measures of one benchmark."""
 
     turns: Turns
@@ -36,18 +36,18 @@ class Process:
     peak: int
 
 
-Kind = Callable[[Process, Generator], None]
+Kind = Callable[[ProcessReadings, Generator], None]
 """Changes what head's process measures."""
 
 
-def nothing(process: Process, rng: Generator) -> None:
+def nothing(process: ProcessReadings, rng: Generator) -> None:
     """No change."""
 
 
 def every(share: float) -> Kind:
     """Every call takes longer by a share."""
 
-    def change(process: Process, rng: Generator) -> None:
+    def change(process: ProcessReadings, rng: Generator) -> None:
         process.turns *= 1 + share
 
     return change
@@ -56,7 +56,7 @@ def every(share: float) -> Kind:
 def every_nth(n: int, factor: float) -> Kind:
     """Every n-th call takes so many times as long."""
 
-    def change(process: Process, rng: Generator) -> None:
+    def change(process: ProcessReadings, rng: Generator) -> None:
         process.turns[rng.integers(n) :: n] *= factor
 
     return change
@@ -65,7 +65,7 @@ def every_nth(n: int, factor: float) -> Kind:
 def one_process_in(n: int, factor: float) -> Kind:
     """One process in n takes so many times as long."""
 
-    def change(process: Process, rng: Generator) -> None:
+    def change(process: ProcessReadings, rng: Generator) -> None:
         if rng.random() < 1 / n:
             process.turns *= factor
 
@@ -75,7 +75,7 @@ def one_process_in(n: int, factor: float) -> Kind:
 def first_call(factor: float) -> Kind:
     """The first call takes so many times as long."""
 
-    def change(process: Process, rng: Generator) -> None:
+    def change(process: ProcessReadings, rng: Generator) -> None:
         process.first *= factor
 
     return change
@@ -84,7 +84,7 @@ def first_call(factor: float) -> Kind:
 def memory(factor: float) -> Kind:
     """The peak of memory is so many times as large."""
 
-    def change(process: Process, rng: Generator) -> None:
+    def change(process: ProcessReadings, rng: Generator) -> None:
         process.peak = round(factor * process.peak)
 
     return change
@@ -107,12 +107,12 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def process(rng: Generator, turns: int) -> Process:
+def process(rng: Generator, turns: int) -> ProcessReadings:
     """An unchanged process."""
     seconds = CALL_SECONDS * np.exp(rng.normal(0, 0.01) + rng.normal(0, 0.02, turns))
     disturbed = rng.random(turns) < 0.01
     seconds[disturbed] *= rng.uniform(2, 6, disturbed.sum())
-    return Process(
+    return ProcessReadings(
         seconds, CALL_SECONDS * math.exp(rng.normal(0.5, 0.2)), 100_000 + int(rng.integers(3)) * 64
     )
 
@@ -142,7 +142,7 @@ def gate(kind: Kind, rng: Generator) -> tuple[Decision, int]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tally:
+class KindTally:
     """So many gates: how many named the changed benchmark and no other, how many passed, and their pairs."""
 
     gates: int
@@ -153,7 +153,7 @@ class Tally:
     pairs: float
 
 
-def tally(kind: Kind, gates: int, seed: int) -> Tally:
+def tally(kind: Kind, gates: int, seed: int) -> KindTally:
     """What so many gates say of a kind of slowdown."""
     named = alarms = passed = 0
     measures: dict[str, int] = {}
@@ -167,7 +167,7 @@ def tally(kind: Kind, gates: int, seed: int) -> Tally:
         for measure in decision.benchmarks[NAMES[0]].slower:
             measures[measure] = measures.get(measure, 0) + 1
         lengths.append(pairs)
-    return Tally(gates, named, alarms, passed, measures, statistics.median(lengths))
+    return KindTally(gates, named, alarms, passed, measures, statistics.median(lengths))
 
 
 def main() -> None:

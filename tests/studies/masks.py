@@ -30,11 +30,11 @@ PLAIN = 16
 SECONDS = 3.0
 """For all calls of a size, together."""
 
-Pair = tuple[Callable[[], Any], Callable[[], Any]]
+MaskPair = tuple[Callable[[], Any], Callable[[], Any]]
 """Draw what activations are multiplied by: with the hash, with a library's own generator."""
 
 
-def ways(m: int) -> dict[str, Pair]:
+def ways(m: int) -> dict[str, MaskPair]:
     """Library -> its two ways to a mask (N, m)."""
     hashes = lowbias32(np.arange(N * m, dtype=np.uint32)).reshape(N, m)
     least, here = threshold(DROPOUT), key(0, 0, 0)
@@ -47,7 +47,7 @@ def ways(m: int) -> dict[str, Pair]:
     }
 
 
-def python(hashes: list[int], here: int, least: int) -> Pair:
+def python(hashes: list[int], here: int, least: int) -> MaskPair:
     factor = scale(DROPOUT)
     return (
         lambda: [factor if lowbias32(i ^ here) >= least else 0.0 for i in hashes],
@@ -55,7 +55,7 @@ def python(hashes: list[int], here: int, least: int) -> Pair:
     )
 
 
-def numpy(m: int) -> Pair:
+def numpy(m: int) -> MaskPair:
     factor = np.float32(scale(DROPOUT))
     dropout = Dropout(DROPOUT, N, m, 0, 0, DTYPE)
     generator = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def numpy(m: int) -> Pair:
     )
 
 
-def compiled(hashes: Any, here: int, least: int) -> Pair:
+def compiled(hashes: Any, here: int, least: int) -> MaskPair:
     factor = scale(DROPOUT)
     mask = np.zeros(hashes.size, DTYPE)
 
@@ -80,7 +80,7 @@ def compiled(hashes: Any, here: int, least: int) -> Pair:
     )
 
 
-def in_jax(hashes: Any, here: int) -> Pair:
+def in_jax(hashes: Any, here: int) -> MaskPair:
     factor = np.float32(scale(DROPOUT))
     device = jax_jit.start_with(1)
     with jax.enable_x64(True), jax.default_device(device):
@@ -91,7 +91,7 @@ def in_jax(hashes: Any, here: int) -> Pair:
     return lambda: hashed(step).block_until_ready(), lambda: drawn(seed).block_until_ready()
 
 
-def in_torch(hashes: Any, here: int) -> Pair:
+def in_torch(hashes: Any, here: int) -> MaskPair:
     torch.set_num_threads(1)
     table = torch.from_numpy(hashes.view(np.int32))
     step, mask = torch_eager.signed(here), torch.empty(hashes.shape, dtype=torch.float32)

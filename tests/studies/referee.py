@@ -61,7 +61,7 @@ console = Console(width=None if sys.stdout.isatty() else 140)
 
 
 @dataclasses.dataclass
-class Tally:
+class ProblemTally:
     """One implementation's problems in one dtype."""
 
     shares: list[float] = dataclasses.field(default_factory=list)
@@ -83,16 +83,16 @@ def available(names: tuple[str, ...]) -> dict[str, type[Implementation]]:
 
 def judge(
     implementations: dict[str, type[Implementation]], problems: int, start: int
-) -> dict[tuple[str, str], Tally]:
+) -> dict[tuple[str, str], ProblemTally]:
     """Each implementation on its share of the seeds `start`, `start` + 1, ...; dtypes by turns."""
-    tallies: dict[tuple[str, str], Tally] = {}
+    tallies: dict[tuple[str, str], ProblemTally] = {}
     with Progress(console=console, transient=True) as progress:
         for seed in progress.track(range(start, start + problems), description="judging"):
             problem, dtype = random_problem(seed), DTYPES[seed % len(DTYPES)]
             for name, implementation in implementations.items():
                 if dtype not in implementation.dtypes or seed // len(DTYPES) % STRIDE.get(name, 1):
                     continue
-                tally = tallies.setdefault((name, dtype), Tally())
+                tally = tallies.setdefault((name, dtype), ProblemTally())
                 try:
                     verdict = referee.check(implementation(problem, dtype), problem, dtype)
                 except Unsupported:
@@ -107,9 +107,9 @@ def judge(
 
 def judge_trainings(
     implementations: dict[str, type[Implementation]], problems: int, start: int
-) -> dict[tuple[str, str], Tally]:
+) -> dict[tuple[str, str], ProblemTally]:
     """The seeds `start`, `start` + 1, ... with a random training each, one implementation after the other."""
-    tallies: dict[tuple[str, str], Tally] = {}
+    tallies: dict[tuple[str, str], ProblemTally] = {}
     names = list(implementations)
     with Progress(console=console, transient=True) as progress:
         for seed in progress.track(range(start, start + problems), description="judging trainings"):
@@ -118,7 +118,7 @@ def judge_trainings(
                 continue
             implementation = implementations[name]
             dtype = implementation.dtypes[turn // TURNS.get(name, 1) % len(implementation.dtypes)]
-            tally = tallies.setdefault((name, dtype), Tally())
+            tally = tallies.setdefault((name, dtype), ProblemTally())
             try:
                 verdicts = trained(implementation, random_trained_problem(seed), dtype)
             except Unsupported:
@@ -294,7 +294,7 @@ def _time(call: Callable[[], Any]) -> None:
         clock.seconds_of(call, plan.iterations)
 
 
-def table(tallies: dict[tuple[str, str], Tally]) -> Table:
+def table(tallies: dict[tuple[str, str], ProblemTally]) -> Table:
     """Problems, rejections and the share of the bound that errors took."""
     shown = Table("name", "dtype", title="Random problems before the referee")
     for heading in ("problems", "not supported", "rejected", "largest share", "median share"):
@@ -308,7 +308,7 @@ def table(tallies: dict[tuple[str, str], Tally]) -> Table:
     return shown
 
 
-def show(tallies: dict[tuple[str, str], Tally], problems: int) -> bool:
+def show(tallies: dict[tuple[str, str], ProblemTally], problems: int) -> bool:
     """Whether any was rejected; prints the table, how many, and how tight the bound is."""
     console.print(table(tallies))
     rejected = [message for tally in tallies.values() for message in tally.rejected]

@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.gate.decision import Decision, decide
+from benchmarks.gate.decision import Decision, Differences, decide
 from benchmarks.record import pairs_file
-from benchmarks.record.pairs_file import Differences, Pairs
+from benchmarks.record.pairs_file import Pairs
 from reports.gate.detectable import GATE_PAIRS, redrawn, slowed
 from reports.gate.verdicts import COULD_NOT_TELL, SLOWDOWN, conclude
 from tests.studies import rivals
@@ -88,7 +88,9 @@ def gate(
     return _tally(verdicts)
 
 
-def rival(recording: Recording, rule: rivals.Rule, slowdown: Slowdown, gates: int, seed: int) -> GateTally:
+def rival(
+    recording: Recording, rule: rivals.RivalRule, slowdown: Slowdown, gates: int, seed: int
+) -> GateTally:
     """Replay so many gates by a rival's rule: base's processes of some pairs against head's of others."""
     rng = random.Random(seed)
     verdicts = []
@@ -104,7 +106,7 @@ def whole(runs: Sequence[Recording], hurt: Collection[str]) -> GateTally:
     return _tally([_judged(run, run.differences, hurt) for run in runs])
 
 
-def whole_rival(runs: Sequence[Recording], rule: rivals.Rule, hurt: Collection[str]) -> GateTally:
+def whole_rival(runs: Sequence[Recording], rule: rivals.RivalRule, hurt: Collection[str]) -> GateTally:
     """A rival's verdicts by the first pairs of gates that were really run, each long enough for it."""
     return _tally([_rivalled(run, rule, range(2 * RIVAL_PROCESSES), {}, hurt) for run in runs])
 
@@ -141,7 +143,7 @@ def _judged(recording: Recording, rows: Sequence[Differences], hurt: Collection[
 
 def _rivalled(
     recording: Recording,
-    rule: rivals.Rule,
+    rule: rivals.RivalRule,
     chosen: Sequence[int],
     shares: Mapping[str, float],
     hurt: Collection[str],

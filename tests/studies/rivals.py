@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rounds = NDArray[np.float64]
-Rule = Callable[[Sequence[Rounds], Sequence[Rounds]], bool]
+RivalRule = Callable[[Sequence[Rounds], Sequence[Rounds]], bool]
 """Rounds of base's processes and of head's, of one benchmark: whether it is slower."""
 
 PERCENT = 5
@@ -23,7 +23,7 @@ LOW_PERCENT = 3
 """A threshold to see slowdowns of PERCENT by: of those just as large as a threshold it sees one in two."""
 
 
-def pytest_benchmark(field: str, percent: int) -> Rule:
+def pytest_benchmark(field: str, percent: int) -> RivalRule:
     """`pytest --benchmark-compare-fail=FIELD:PERCENT%`, decided by pytest-benchmark's own code."""
     from pytest_benchmark import utils
 
@@ -58,7 +58,7 @@ def welch(base: Sequence[Rounds], head: Sequence[Rounds]) -> bool:
     return bool(stats.ttest_ind(head[0], base[0], equal_var=False, alternative="greater").pvalue < 0.05)
 
 
-def rules() -> Mapping[str, Rule]:
+def rules() -> Mapping[str, RivalRule]:
     """Every rival, by name."""
     fails = (("min", LOW_PERCENT), ("min", PERCENT), ("median", PERCENT), ("mean", PERCENT))
     return {

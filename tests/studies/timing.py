@@ -26,8 +26,8 @@ from scipy import stats
 from benchmarks import options
 from benchmarks.measure import clock
 from benchmarks.measure.process import ROOT
-from benchmarks.race.conductor import Plan, Race
-from benchmarks.race.progress import Progress, Standing
+from benchmarks.race.conductor import Race, RacePlan
+from benchmarks.race.progress import Progress, RaceProgress
 from benchmarks.race.questions import Speedups
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
@@ -54,35 +54,35 @@ class Share:
         return f"{self.held} of {self.of} = {self.held / self.of:.1%} (95 %: {low:.1%} to {high:.1%})"
 
 
-Found = tuple[str, int, Interval]
+TimeRatio = tuple[str, int, Interval]
 """An implementation, a batch size, and the implementation's time in units of another's."""
 
 
 Say = Callable[[str], None]
 
 
-def silent(_: Standing) -> None:
+def silent(_: RaceProgress) -> None:
     """No display."""
 
 
 def race(
     names: Sequence[str],
     batch_sizes: Sequence[int],
-    shown: Callable[[Standing], None] = silent,
+    shown: Callable[[RaceProgress], None] = silent,
     target: float = TARGET,
 ) -> Race:
     """A race of these implementations, of all where there are none, that has ended."""
     settings, known = options.settings(implementations=names, batch_sizes=batch_sizes)
     described = {name: workload.described() for name, workload in known.items()}
     question = Speedups(settings.implementations[0], target)
-    plan = Plan(settings, described, ("gradients",), question, BUDGET, TIMEOUT, "a study")
+    plan = RacePlan(settings, described, ("gradients",), question, BUDGET, TIMEOUT, "a study")
     with tempfile.TemporaryDirectory() as folder:
         running = Race(plan, Path(folder) / "record.json", shown)
         running.run()
     return running
 
 
-def race_all(number: int, names: Sequence[str], batch_sizes: Sequence[int], say: Say) -> Iterator[Found]:
+def race_all(number: int, names: Sequence[str], batch_sizes: Sequence[int], say: Say) -> Iterator[TimeRatio]:
     """Every cell of so many races of the study's implementations, in units of the first of them."""
     targets = [f"{MODULE}:{name}" for name in names]
     for k in range(number):
@@ -114,7 +114,7 @@ def displayed(number: int, batch_sizes: Sequence[int], say: Say) -> Interval:
     return interval(ratios)
 
 
-def judge(found: Sequence[Found], truth: Callable[[str], float]) -> tuple[Share, float]:
+def judge(found: Sequence[TimeRatio], truth: Callable[[str], float]) -> tuple[Share, float]:
     """How many intervals hold the truth, and the median distance of their means from it."""
     held = sum(each.low <= truth(name) <= each.high for name, _, each in found)
     off = [abs(each.mean / truth(name) - 1) for name, _, each in found]

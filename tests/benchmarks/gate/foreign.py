@@ -68,7 +68,7 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Done:
+class GateOutcome:
     code: int
     out: str
     err: str
@@ -93,11 +93,11 @@ def begun(command: list[str], root: Path) -> subprocess.Popen[str]:
     )
 
 
-def run(root: Path, *arguments: str) -> Done:
+def run(root: Path, *arguments: str) -> GateOutcome:
     return ended([*GATE, "--repo", str(root), "--here", *arguments], root)
 
 
-def ended(command: list[str], root: Path) -> Done:
+def ended(command: list[str], root: Path) -> GateOutcome:
     process = begun(command, root)
     out, err = process.communicate()
-    return Done(process.returncode, out, err)
+    return GateOutcome(process.returncode, out, err)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.gate import runner
-from benchmarks.gate.bisect import Found, search
+from benchmarks.gate.bisect import FirstBad, search
 from benchmarks.gate.commands import gate
 from benchmarks.gate.errors import NoAnswer, Refusal
 from benchmarks.record.pairs_file import Pairs
@@ -22,7 +22,7 @@ COMMITS = tuple(f"commit {k}" for k in range(16))
 
 def found(
     guilty: int, share: float, seed: int, spread: float = 0.02, broken: frozenset[str] = frozenset()
-) -> Found:
+) -> FirstBad:
     rng = random.Random(seed)
 
     def measure(name: str) -> float:
@@ -60,7 +60,7 @@ def test_ends_that_do_not_differ_have_nothing_to_search_for() -> None:
         found(16, 0.1, 0)
 
 
-def gradrace(root: Path, *arguments: str) -> foreign.Done:
+def gradrace(root: Path, *arguments: str) -> foreign.GateOutcome:
     return foreign.ended([*foreign.GATE[:-1], *arguments], root)
 
 

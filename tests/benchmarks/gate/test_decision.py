@@ -13,9 +13,9 @@ from benchmarks.gate.decision import (
     FLAG,
     RULES,
     Decision,
+    Differences,
     Measure,
     MeasureState,
-    Pair,
     Rule,
     Scale,
     decide,
@@ -24,7 +24,7 @@ from benchmarks.gate.decision import (
 
 RULE = RULES["median"]
 NAMES = tuple(f"b{k}" for k in range(12))
-Row = dict[str, float]
+PairRow = dict[str, float]
 
 
 def slowdown(share: float) -> float:
@@ -32,10 +32,10 @@ def slowdown(share: float) -> float:
 
 
 def medians(
-    pairs: Sequence[Row], gated: Sequence[str] = NAMES, controls: Sequence[str] = (), rule: Rule = RULE
+    pairs: Sequence[PairRow], gated: Sequence[str] = NAMES, controls: Sequence[str] = (), rule: Rule = RULE
 ) -> Decision:
     """The decision where the median is all that is judged."""
-    found: list[Pair] = [{name: {"median": d} for name, d in pair.items()} for pair in pairs]
+    found: list[Differences] = [{name: {"median": d} for name, d in pair.items()} for pair in pairs]
     return decide(found, {name: {"median": rule} for name in gated}, controls)
 
 
@@ -127,9 +127,9 @@ def test_a_control_that_moves_ends_the_gate_whatever_the_benchmarks_say() -> Non
 def test_a_slower_benchmark_is_measured_no_longer_than_the_others() -> None:
     family: dict[str, dict[Measure, Rule]] = {"b0": dict(RULES), "b1": {"median": RULES["median"]}}
     slow: dict[Measure, float] = {"median": slowdown(0.1), "processes": 0.0}
-    both: list[Pair] = [{"b0": slow, "b1": {"median": slowdown(0.035)}}] * 12
+    both: list[Differences] = [{"b0": slow, "b1": {"median": slowdown(0.035)}}] * 12
     assert decide(both, family, ()).to_measure == {"b0": ("processes",), "b1": ("median",)}
-    settled: list[Pair] = [{"b0": slow, "b1": {"median": 0.0}}] * 12
+    settled: list[Differences] = [{"b0": slow, "b1": {"median": 0.0}}] * 12
     assert decide(settled, family, ()).to_measure == {}
 
 

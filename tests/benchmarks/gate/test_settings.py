@@ -8,7 +8,7 @@ from benchmarks.gate import asked
 from benchmarks.gate.asked import Given
 from benchmarks.gate.decision import RULES, Rule
 from benchmarks.gate.errors import Refusal
-from benchmarks.gate.settings import Settings, parse, seconds
+from benchmarks.gate.settings import GateSettings, parse, seconds
 from benchmarks.record.pairs_file import Benchmark, Terms
 from tests.benchmarks.gate import foreign
 
@@ -74,8 +74,8 @@ without = []
 
 
 def test_without_settings_the_defaults_hold() -> None:
-    assert parse("", "pyproject.toml") == Settings()
-    assert Settings().terms(Benchmark("any")) == Terms()
+    assert parse("", "pyproject.toml") == GateSettings()
+    assert GateSettings().terms(Benchmark("any")) == Terms()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_command_line_comes_before_the_settings_and_options_go_with_their_pa
     table = '[tool.gradrace.gate]\narguments = ["benchmarks"]\nbudget = 7\n'
     base = foreign.commit(root, {"pyproject.toml": table})
 
-    def found(*arguments: str, budget: float | None = None) -> Settings:
+    def found(*arguments: str, budget: float | None = None) -> GateSettings:
         given = Given(arguments=arguments, budget=budget)
         return asked.settings(root, {"base": base, "head": base}, given, None, lambda _: None)
 

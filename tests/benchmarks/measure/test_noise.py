@@ -65,7 +65,7 @@ def never(cpu: int, now: float) -> bool:
 
 
 def rounds(moments: Moments, machine: Machine, count: int, seconds: float) -> list[Round]:
-    return list(moments.rounds(lambda: machine.run(seconds), clock.Plan(count, 1)))
+    return list(moments.rounds(lambda: machine.run(seconds), clock.RoundPlan(count, 1)))
 
 
 def test_an_undisturbed_machine_is_not_waited_for(machine: Build) -> None:
@@ -126,7 +126,7 @@ def test_rounds_that_a_disturbance_began_or_ended_in_are_known(machine: Build) -
 
 def test_a_round_holds_the_seconds_of_one_call(machine: Build) -> None:
     made = machine(never)
-    (taken,) = Moments(SLOWER, PROBE).rounds(lambda: made.run(0.01), clock.Plan(1, 7))
+    (taken,) = Moments(SLOWER, PROBE).rounds(lambda: made.run(0.01), clock.RoundPlan(1, 7))
     assert (taken.seconds, taken.probe) == pytest.approx((0.01, PROBE))
     assert made.now == pytest.approx(7 * 0.01 + 2 * PROBE)
 
@@ -134,7 +134,7 @@ def test_a_round_holds_the_seconds_of_one_call(machine: Build) -> None:
 def test_no_garbage_is_collected_between_rounds(machine: Build) -> None:
     machine(never)
     seen = []
-    list(Moments(SLOWER, PROBE).rounds(lambda: seen.append(gc.isenabled()), clock.Plan(3, 1)))
+    list(Moments(SLOWER, PROBE).rounds(lambda: seen.append(gc.isenabled()), clock.RoundPlan(3, 1)))
     assert seen == [False] * 3
     assert gc.isenabled()
 

@@ -16,42 +16,42 @@ from typing import Any
 
 import pytest
 
-from benchmarks.measure.process import ORPHANED, Message, Parent, Process, ProcessError, Silent
+from benchmarks.measure.process import ORPHANED, Message, Parent, ProcessError, PythonProcess, Silent
 
 
-class Order(Message):
+class Ask(Message):
     """What these tests ask."""
 
 
-class Echo(Order):
+class Echo(Ask):
     text: str
 
 
-class Do(Order):
+class Do(Ask):
     what: str
 
 
-class Answer(Message):
+class Reply(Message):
     """What they are answered."""
 
 
-class Echoed(Answer):
+class Echoed(Reply):
     text: str
     numbers: tuple[float, ...] = ()
 
 
-class Done(Answer):
+class Did(Reply):
     what: str
     pid: int = 0
 
 
 def serve(parent: Parent) -> None:
-    while order := parent.receive(Order):
+    while order := parent.receive(Ask):
         match order:
             case Echo(text):
                 parent.send(Echoed(text, (0.1, 1e-300)))
             case Do(what):
-                parent.send(Done(what, DEEDS[what]() or 0))
+                parent.send(Did(what, DEEDS[what]() or 0))
 
 
 def described() -> dict[str, Any]:
@@ -122,9 +122,9 @@ DEEDS: dict[str, Callable[[], Any]] = {
 }
 
 
-def ask(process: Process, order: Order) -> Answer:
+def ask(process: PythonProcess, order: Ask) -> Reply:
     process.send(order)
-    return process.receive(Answer, 60.0)
+    return process.receive(Reply, 60.0)
 
 
 def exists(pid: int) -> bool:
@@ -144,21 +144,21 @@ def gone(pid: int) -> bool:
 
 def test_messages_come_whole_and_in_order() -> None:
     texts = ["", "x" * 1_000_000, "a line\nand another, \N{GREEK SMALL LETTER ALPHA}"]
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         for text in texts:
             process.send(Echo(text))
         for text in texts:
-            assert process.receive(Answer, 60.0) == Echoed(text, (0.1, 1e-300))
+            assert process.receive(Reply, 60.0) == Echoed(text, (0.1, 1e-300))
         process.close(grace=60.0)
 
 
 def test_two_processes_take_orders_at_once() -> None:
-    with Process(serve, threads=1) as one, Process(serve, threads=1) as other:
+    with PythonProcess(serve, threads=1) as one, PythonProcess(serve, threads=1) as other:
         for k in range(3):
             one.send(Echo(f"one {k}"))
             other.send(Echo(f"other {k}"))
-            assert other.receive(Answer, 60.0) == Echoed(f"other {k}", (0.1, 1e-300))
-            assert one.receive(Answer, 60.0) == Echoed(f"one {k}", (0.1, 1e-300))
+            assert other.receive(Reply, 60.0) == Echoed(f"other {k}", (0.1, 1e-300))
+            assert one.receive(Reply, 60.0) == Echoed(f"one {k}", (0.1, 1e-300))
 
 
 def test_a_process_knows_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,8 +167,8 @@ def test_a_process_knows_its_environment(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "benchmarks" / "__init__.py").write_text("raise ImportError('the wrong one')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with Process(describe, threads=1, variables={"GRADRACE_TEST": "yes"}) as process:
-        answer = process.receive(Answer, 60.0)
+    with PythonProcess(describe, threads=1, variables={"GRADRACE_TEST": "yes"}) as process:
+        answer = process.receive(Reply, 60.0)
     assert isinstance(answer, Echoed)
     found = json.loads(answer.text)
     assert set(found["threads"]) == {1}
@@ -194,7 +194,7 @@ def test_a_process_knows_its_environment(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_process_that_ends_instead_of_answering_is_an_error_with_how_it_ended(
     deed: str, words: str
 ) -> None:
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         with pytest.raises(ProcessError, match=words) as caught:
             ask(process, Do(deed))
         assert not isinstance(caught.value, Silent)
@@ -204,39 +204,39 @@ def test_a_process_that_ends_instead_of_answering_is_an_error_with_how_it_ended(
 
 
 def test_what_a_process_printed_for_earlier_orders_is_not_quoted() -> None:
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         ask(process, Do("words"))
         with pytest.raises(ProcessError, match=r"it printed: no more$"):
             ask(process, Do("sys.exit(words)"))
 
 
 def test_silence_is_an_error_of_its_own() -> None:
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         ask(process, Echo("ready"))
         process.send(Do("spin"))
         with pytest.raises(Silent, match=r"no answer within 0\.2 s"):
-            process.receive(Answer, 0.2)
+            process.receive(Reply, 0.2)
 
 
 def test_a_process_that_closes_its_connection_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.measure.process.END_SECONDS", 0.1)
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         process.send(Do("close"))
         with pytest.raises(ProcessError, match="closed its connection and went on"):
-            process.receive(Answer, 60.0)
+            process.receive(Reply, 60.0)
 
 
 def test_an_answer_of_another_kind_is_an_error() -> None:
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         process.send(Echo("x"))
         with pytest.raises(ProcessError, match="expected Order as JSON, got"):
-            process.receive(Order, 60.0)
+            process.receive(Ask, 60.0)
 
 
 def test_what_a_process_started_ends_with_it() -> None:
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         answer = ask(process, Do("fork"))
-        assert isinstance(answer, Done)
+        assert isinstance(answer, Did)
         assert exists(answer.pid)
     assert gone(answer.pid)
 
@@ -268,12 +268,12 @@ def test_a_process_ends_with_its_parent(deed: str) -> None:
 
 def talk(parent: Parent) -> None:
     while True:
-        parent.send(Done("talking"))
+        parent.send(Did("talking"))
 
 
 def test_a_process_whose_parent_hung_up_ends_at_its_next_message() -> None:
-    process = Process(talk, threads=1)
-    process.receive(Answer, 60.0)
+    process = PythonProcess(talk, threads=1)
+    process.receive(Reply, 60.0)
     process._socket.shutdown(2)
     assert process._popen.wait(60) == ORPHANED
     process.close()
@@ -284,10 +284,10 @@ def test_where_a_system_cannot_wait_for_an_end_the_same_holds(
     deed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.measure.process._end_of", lambda pid: None)
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         process.send(Do(deed))
         if deed == "return":
-            assert process.receive(Answer, 60.0) == Done("return")
+            assert process.receive(Reply, 60.0) == Did("return")
         else:
             with pytest.raises(Silent if deed == "spin" else ProcessError):
-                process.receive(Answer, 60.0 if deed == "SIGKILL" else 3.0)
+                process.receive(Reply, 60.0 if deed == "SIGKILL" else 3.0)

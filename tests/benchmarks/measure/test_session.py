@@ -91,19 +91,19 @@ def test_what_the_probe_compiled_counts_as_compiled() -> None:
     assert found.construct_seconds > 2.0
 
 
-class Raises:
+class RaisesInConstructor:
     """An implementation in name only."""
 
     def __init__(self, problem: Any, dtype: str = "float64", threads: int = 1) -> None:
         raise ZeroDivisionError("no such luck")
 
 
-class Leaves(Raises):
+class Leaves(RaisesInConstructor):
     def __init__(self, problem: Any, dtype: str = "float64", threads: int = 1) -> None:
         sys.exit(0)
 
 
-class Declines(Raises):
+class Declines(RaisesInConstructor):
     def __init__(self, problem: Any, dtype: str = "float64", threads: int = 1) -> None:
         raise impls.Unsupported("not today")
 
@@ -111,7 +111,7 @@ class Declines(Raises):
 @pytest.mark.parametrize(
     ("implementation", "status", "reason"),
     [
-        (Raises, "failed", "numpy: ZeroDivisionError: no such luck"),
+        (RaisesInConstructor, "failed", "numpy: ZeroDivisionError: no such luck"),
         (Declines, "unsupported", "not today"),
         (Leaves, "failed", "numpy: SystemExit: 0"),
     ],
@@ -207,7 +207,7 @@ def test_a_problem_beyond_a_dtype_is_refused_before_a_implementation_sees_it(
     problem = race.problem("xor", 1)
     beyond = dataclasses.replace(problem, weights=(problem.weights[0] * 1e39, *problem.weights[1:]))
     monkeypatch.setattr(race, "problem", lambda *_: beyond)
-    monkeypatch.setattr(race, "load", lambda name: Raises)
+    monkeypatch.setattr(race, "load", lambda name: RaisesInConstructor)
     with pytest.raises(session.CellError, match=r"weights\[0\]: expected numbers within float32") as caught:
         race.prepared(cell(dtype="float32"))
     assert caught.value.status == "unsupported"

@@ -15,9 +15,9 @@ import pytest
 from benchmarks import options
 from benchmarks.measure.process import ProcessError, Silent
 from benchmarks.race import journal, messages
-from benchmarks.race.conductor import Plan, Race, RaceError
+from benchmarks.race.conductor import Race, RaceError, RacePlan
 from benchmarks.race.journal import Journal
-from benchmarks.race.progress import Standing
+from benchmarks.race.progress import RaceProgress
 from benchmarks.race.questions import Ranking, Speedups
 from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
@@ -29,8 +29,8 @@ SETTINGS, _ = options.settings(implementations=("loops", "numpy", "numba"), batc
 FACTS = race_file.Facts("an idea", None, ("float64",), True, "none", "lists")
 
 
-def plan(**changes: Any) -> Plan:
-    whole = Plan(
+def plan(**changes: Any) -> RacePlan:
+    whole = RacePlan(
         SETTINGS,
         {"digits": WORKLOADS["digits"].described()},
         ("gradients",),
@@ -74,7 +74,7 @@ class Played:
 
     def __init__(self, player: Player) -> None:
         self.player = player
-        self.orders: list[messages.Order] = []
+        self.orders: list[messages.WorkerOrder] = []
 
     def __enter__(self) -> Played:
         return self
@@ -85,24 +85,24 @@ class Played:
     def close(self, grace: float) -> None:
         assert not self.orders
 
-    def send(self, order: messages.Order) -> None:
+    def send(self, order: messages.WorkerOrder) -> None:
         assert not self.orders, "an order before the answer to the last one"
         self.orders.append(order)
         self.player.busy = True
 
-    def receive(self, family: type[messages.Answer], timeout: float) -> messages.Answer:
+    def receive(self, family: type[messages.WorkerAnswer], timeout: float) -> messages.WorkerAnswer:
         answer = self.answer(self.orders.pop())
         self.player.busy = False
         return answer
 
-    def answer(self, order: messages.Order) -> messages.Answer:
+    def answer(self, order: messages.WorkerOrder) -> messages.WorkerAnswer:
         player = self.player
         match order:
             case messages.Begin(probe=probe):
                 player.probes.append(probe)
                 player.processes.append([])
                 return messages.Begun(machine.machine(), {"python": "3"})
-            case messages.Measure(cell):
+            case messages.MeasureCell(cell):
                 player.processes[-1].append(cell)
                 return self.measured(cell)
             case messages.End(seed):
@@ -131,11 +131,11 @@ def player(monkeypatch: pytest.MonkeyPatch) -> Player:
     return Player(monkeypatch)
 
 
-def silent(_: Standing) -> None:
+def silent(_: RaceProgress) -> None:
     pass
 
 
-def run(path: Path, given: Plan | None = None, resume: bool = False) -> race_file.Record:
+def run(path: Path, given: RacePlan | None = None, resume: bool = False) -> race_file.Record:
     running = Race(given or plan(), path, silent)
     if resume:
         running.resume(journal.read(journal.of(path)))
@@ -332,7 +332,7 @@ def test_the_conductor_does_nothing_while_a_cell_is_measured(
         at_work.append("journal")
         appending(self, entry)
 
-    def show(now: Standing) -> None:
+    def show(now: RaceProgress) -> None:
         assert not player.busy
         at_work.append("display")
 
@@ -376,11 +376,11 @@ def test_a_lost_cell_costs_that_cell_alone(
 
 @pytest.mark.parametrize("order", [messages.Begin, messages.End])
 def test_processes_that_die_outside_any_cell_end_the_race_with_their_words(
-    order: type[messages.Order], player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: type[messages.WorkerOrder], player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering = Played.answer
 
-    def dies(self: Played, given: messages.Order) -> messages.Answer:
+    def dies(self: Played, given: messages.WorkerOrder) -> messages.WorkerAnswer:
         if isinstance(given, order):
             raise ProcessError("the process exited with status 4: no such thing")
         return answering(self, given)

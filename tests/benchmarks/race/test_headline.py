@@ -142,7 +142,7 @@ def test_every_training_is_a_workload_of_the_record() -> None:
     made = headline.record(found, [TINY, adam], ("numpy",), "a test")
     assert [m.workload for m in made.measurements] == ["xor", "xor+adam"]
     assert [m.process for m in made.measurements] == [0, 1]
-    assert made.workloads["xor+adam"].training == race_file.Training("adam")
+    assert made.workloads["xor+adam"].training == race_file.RecordedTraining("adam")
     assert found[0].measurement.losses != found[1].measurement.losses
 
 

@@ -8,12 +8,12 @@ import threading
 import pytest
 import rich.console
 
-from benchmarks.race.progress import Progress, Standing
+from benchmarks.race.progress import Progress, RaceProgress
 
 STANDINGS = [
-    Standing(process=1, done=0, cells=2, state="no speedup yet", left=9.0, took=0.0),
-    Standing(process=1, done=1, cells=2, state="no speedup yet", left=8.0, took=0.0),
-    Standing(process=1, done=2, cells=2, state="1 speedup", left=7.0, took=2.04),
+    RaceProgress(process=1, done=0, cells=2, state="no speedup yet", left=9.0, took=0.0),
+    RaceProgress(process=1, done=1, cells=2, state="no speedup yet", left=8.0, took=0.0),
+    RaceProgress(process=1, done=2, cells=2, state="1 speedup", left=7.0, took=2.04),
 ]
 
 

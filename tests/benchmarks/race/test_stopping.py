@@ -6,7 +6,7 @@ import dataclasses
 
 from benchmarks.race import stopping
 from benchmarks.race.questions import Ranking, Speedups
-from benchmarks.race.stopping import Found
+from benchmarks.race.stopping import Gathered
 from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
@@ -28,7 +28,7 @@ def next_cells(
     budget: float,
     question: stopping.Question = Speedups("loops", 0.05),  # noqa: B008 - it is frozen
 ) -> list[Cell]:
-    return stopping.next_cells(cells, Found(measurements, {}, costs), question, budget)
+    return stopping.next_cells(cells, Gathered(measurements, {}, costs), question, budget)
 
 
 def test_first_everything_then_what_is_wide_then_nothing() -> None:

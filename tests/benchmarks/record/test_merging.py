@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.record import merging, race_file
 
-WORKLOAD = race_file.Workload((2, 1), ("sigmoid",), "mean_squared_error", "xor")
+WORKLOAD = race_file.RecordedWorkload((2, 1), ("sigmoid",), "mean_squared_error", "xor")
 FACTS = race_file.Facts("an idea", None, ("float64",), True, "none", "lists")
 
 

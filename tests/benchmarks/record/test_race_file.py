@@ -34,12 +34,12 @@ def test_records_of_earlier_versions_are_read(name: str) -> None:
     assert {m.status for m in found.measurements} >= {"measured"}
     assert all(math.isfinite(m.fastest) for m in found.measurements if m.status == "measured")
     # They were raced before there was any other training.
-    assert {w.training for w in found.workloads.values()} == {race_file.Training()}
+    assert {w.training for w in found.workloads.values()} == {race_file.RecordedTraining()}
 
 
 @pytest.mark.parametrize("dropout", [0.5, (0.5, 0.0)])
 def test_a_training_is_read_back(tmp_path: Path, dropout: Any) -> None:
-    training = race_file.Training("adam", l2=0.001, dropout=dropout)
+    training = race_file.RecordedTraining("adam", l2=0.001, dropout=dropout)
     made = race(processes=1, sizes=(1,))
     workload = dataclasses.replace(made.workloads["digits"], training=training)
     race_file.write(dataclasses.replace(made, workloads={"digits": workload}), tmp_path / "record.json")

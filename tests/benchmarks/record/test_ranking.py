@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from benchmarks.record.cells import Cell
 from benchmarks.record.race_file import Facts
 from benchmarks.record.ranking import FEWEST, HOPELESS, MATTERS, groups, light, ranking, undecided
-from benchmarks.record.statistics import Times, Timing
+from benchmarks.record.statistics import Timing, TimingByProcess
 
 
 def cell(name: str, m: int = 1) -> Cell:
     return Cell("digits", "step", m, "float64", 1, name)
 
 
-def timed(seconds: dict[str, list[float]]) -> dict[Cell, Times]:
+def timed(seconds: dict[str, list[float]]) -> dict[Cell, TimingByProcess]:
     """The times of each implementation in process 0, 1 and so on."""
     return {
         cell(name): {k: Timing(value, value) for k, value in enumerate(each)}
@@ -118,7 +118,9 @@ def test_a_ranking_depends_on_no_order_and_on_no_unit(values: list[list[float]],
             assert one.behind == pytest.approx(other.behind, nan_ok=True)
 
 
-def race(truth: dict[str, float], spread: float, rng: random.Random, most: int = 12) -> dict[Cell, Times]:
+def race(
+    truth: dict[str, float], spread: float, rng: random.Random, most: int = 12
+) -> dict[Cell, TimingByProcess]:
     """The times of a race that looks after every process and ends when the ranking is known."""
     seconds: dict[str, list[float]] = {name: [] for name in truth}
     for process in itertools.count(1):

@@ -17,7 +17,7 @@ from impls.numpy_batch import NumpyBatch
 from impls.referee import conformance
 from impls.referee.conformance import Finding
 from tests.impls.mutants import MUTANTS, Sound
-from tests.impls.trained import Trained
+from tests.impls.trained import SoundTraining
 
 ARGUMENTS = "wrong arguments are refused"
 
@@ -166,7 +166,7 @@ class HasNoCompileTime(NumpyBatch):
         self.compile_seconds = float("nan")
 
 
-class Raises(NumpyBatch):
+class RaisesInStep(NumpyBatch):
     def step(self, learning_rate: float) -> None:
         raise KeyError("momentum")
 
@@ -220,7 +220,11 @@ def test_loops_pass_and_do_not_claim_float32() -> None:
             "for dtype='float16', threads=1, got an object",
         ),
         (HasNoCompileTime, "compile time is reported", "expected seconds of 0 and up, got nan"),
-        (Raises, "every activation and cost", r"it raised KeyError: 'momentum' \(line \d+ of .*conformance"),
+        (
+            RaisesInStep,
+            "every activation and cost",
+            r"it raised KeyError: 'momentum' \(line \d+ of .*conformance",
+        ),
         (ReturnsNothing, "every activation and cost", "export: expected a Result, got NoneType"),
     ],
 )
@@ -235,7 +239,7 @@ def test_a_broken_law_is_named_with_its_reason(
 
 def test_the_right_implementations_of_the_mutants_pass() -> None:
     assert {finding.law for finding in failures(Sound)} == OTHERWISE
-    assert {finding.law for finding in failures(Trained)} == {ARGUMENTS}
+    assert {finding.law for finding in failures(SoundTraining)} == {ARGUMENTS}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)

@@ -26,11 +26,11 @@ def test_an_honest_implementation_is_not_accused(name: str) -> None:
             assert honesty.broken(implementation, network, dtype) == {}
 
 
-def series(**changed: list[float]) -> honesty.Series:
+def series(**changed: list[float]) -> honesty.RoundSeconds:
     """Nine rounds of an honest implementation, but for what is changed."""
-    honest = {field.name: [0.01] * 9 for field in dataclasses.fields(honesty.Series)}
+    honest = {field.name: [0.01] * 9 for field in dataclasses.fields(honesty.RoundSeconds)}
     honest |= {"step": [0.012] * 9, "export": [0.0002] * 9, "export_again": [0.0001] * 9, "idle": [1e-5] * 9}
-    return honesty.Series(**(honest | changed))
+    return honesty.RoundSeconds(**(honest | changed))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.impls.mutants import Sound
 from tests.impls.narrow import (
     LayerOfZeros,
     LogarithmOfTwoCutShort,
-    Place,
+    NarrowedPart,
     SinglePass,
     narrow,
     places,
@@ -49,7 +49,7 @@ def test_units_at_the_kink_of_relu_hide_no_narrower_arithmetic() -> None:
     """Of so many pre-activations some are within their rounding of 0, where either derivative is right."""
     given = problem("mnist-shape", 2048)
     assert check(Sound(given, "float32"), given, "float32").passed
-    for place in (Place("dw", 0, "both", 11), Place("da", 1, "right", 11)):
+    for place in (NarrowedPart("dw", 0, "both", 11), NarrowedPart("da", 1, "right", 11)):
         assert check(narrow(place)(given, "float32"), given, "float32").fault == "coarse", str(place)
 
 

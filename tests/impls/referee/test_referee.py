@@ -41,14 +41,14 @@ def test_a_right_implementation_passes_with_errors_of_a_few_ulp(problem: Problem
 
 
 def test_a_wrong_implementation_gets_the_error_its_place_and_the_bound(problem: Problem) -> None:
-    class Off(Sound):
+    class OffInOnePlace(Sound):
         def layer_dw(self, k: int, dz: Any) -> Any:
             dw = super().layer_dw(k, dz)
             if k == 1:
                 dw[1, 2] += 0.25
             return dw
 
-    found = verdict(Off, problem)
+    found = verdict(OffInOnePlace, problem)
     assert not found.passed
     assert found.error_of_bound > 1e6
     for part in ("dw[1] at [1, 2]", "the error 0.25", "times its bound", "expected", "got"):
@@ -110,11 +110,11 @@ def test_a_number_that_is_no_float_is_no_loss(problem: Problem) -> None:
 
 
 def test_who_claims_the_order_of_loops_is_held_to_its_bits(problem: Problem) -> None:
-    class Claims(Sound):
+    class ClaimsOrder(Sound):
         same_order = True
 
     assert verdict(Sound, problem).passed
-    found = verdict(Claims, problem)
+    found = verdict(ClaimsOrder, problem)
     assert not found.passed
     assert "the very bits of loops, whose order of sums the implementation claims" in found.message
     loops = registry.load("loops")
@@ -135,13 +135,13 @@ def test_a_nearly_right_gradient_is_distinguished_from_a_right_one(problem: Prob
     """How strict it is: float64 to some 10^-13, float32 to some 10^-5."""
     for dtype, off in (("float64", 1e-13), ("float32", 1e-4)):
 
-        class Off(Sound):
+        class OffByFactor(Sound):
             factor = 1 + off
 
             def average(self, total: Any) -> Any:
                 return super().average(total) * total.dtype.type(self.factor)
 
-        assert not verdict(Off, problem, dtype).passed
+        assert not verdict(OffByFactor, problem, dtype).passed
 
 
 @pytest.mark.parametrize("name", ["weights", "biases", "X", "Y"])

@@ -24,7 +24,7 @@ from impls.referee.structure import STATES, asked
 from impls.referee.update import Update
 from tests.impls.mutants import Sound
 from tests.impls.problems import random_trained_problem, trained_problems, training
-from tests.impls.trained import ACCEPTED, Trained
+from tests.impls.trained import ACCEPTED, SoundTraining
 from tests.impls.training_mutants import BiasCorrectionInSinglePrecision, OneUnitKept
 
 NETWORK = Network((4, 6, 5, 3), ("tanh", "sigmoid", "softmax"), "softmax_cross_entropy")
@@ -40,7 +40,7 @@ def problem(given: Training, network: Network = NETWORK) -> Problem:
     return Problem.random(network, 14, 7, seed=3, training=given)
 
 
-def steps(implementation: type[Trained], given: Problem, dtype: str) -> list[Verdict]:
+def steps(implementation: type[SoundTraining], given: Problem, dtype: str) -> list[Verdict]:
     """The verdicts on gradients, a step for each of RATES, and a forward pass at the end."""
     race, state = implementation(given, dtype), first_state(given, dtype)
     found = [judge_gradients(state, race.export())]
@@ -85,7 +85,7 @@ def test_the_scale_is_a_number_of_the_dtype() -> None:
 
 def test_a_single_wrong_number_of_a_mask_is_found() -> None:
     given = problem(Training(dropout=0.5))
-    for dtype in Trained.dtypes:
+    for dtype in SoundTraining.dtypes:
         assert not steps(OneUnitKept, given, dtype)[0].passed
 
 
@@ -193,10 +193,10 @@ def test_adam_without_memory_and_with_a_tiny_epsilon_is_signed_descent() -> None
 # The bound
 
 
-@pytest.mark.parametrize("dtype", Trained.dtypes)
+@pytest.mark.parametrize("dtype", SoundTraining.dtypes)
 @pytest.mark.parametrize("implementation", ACCEPTED, ids=lambda accepted: accepted.__name__)
 def test_the_bound_holds_for_any_training_and_right_formula(
-    implementation: type[Trained], dtype: str
+    implementation: type[SoundTraining], dtype: str
 ) -> None:
     @hypothesis.given(trained_problems())
     def holds(given: Problem) -> None:
@@ -227,7 +227,7 @@ def test_gradients_whose_squares_underflow_are_no_reason_to_reject(optimizer: st
             tiny = dataclasses.replace(
                 given, X=given.X * size, Y=given.Y * size, biases=tuple(b * size for b in given.biases)
             )
-            for verdict in steps(Trained, tiny, "float32"):
+            for verdict in steps(SoundTraining, tiny, "float32"):
                 assert verdict.passed, (size, eps, verdict.message)
 
 
@@ -264,7 +264,7 @@ def test_a_correction_computed_in_float32_is_coarse() -> None:
 def test_a_sample_whose_units_are_saturated_but_for_one_is_no_reason_to_reject() -> None:
     """Its error is a single number, and not as many as the layer has units; the last layer is one of tanh."""
     given = random_trained_problem(4167)
-    race, state = Trained(given, "float32"), first_state(given, "float32")
+    race, state = SoundTraining(given, "float32"), first_state(given, "float32")
     rate = learning_rate(state.weights, reference_of(state))
     race.step(rate)
     assert judge_step(state, race.export(), rate).message == ""
@@ -308,7 +308,7 @@ def test_a_class_that_returns_no_state_is_right_for_plain_descent() -> None:
 
 def test_the_structure_of_a_state_is_judged_before_its_values() -> None:
     given = problem(Training("momentum"))
-    state = Trained(given).export().state
+    state = SoundTraining(given).export().state
     cases: tuple[tuple[Any, str], ...] = (
         (list(state), "state: expected a tuple of 6 arrays, v of all weights"),
         (state[:-1], "state: expected 6 arrays, v of all weights and then of all biases, and t, got 6 items"),
@@ -321,7 +321,7 @@ def test_the_structure_of_a_state_is_judged_before_its_values() -> None:
         ((state[0] + 1e-9, *state[1:]), "state[0] at [0, 0], in gradients: the error 1e-09"),
     )
     for changed, message in cases:
-        result = dataclasses.replace(Trained(given).export(), state=changed)
+        result = dataclasses.replace(SoundTraining(given).export(), state=changed)
         found = judge_gradients(first_state(given, "float64"), result)
         assert not found.passed
         assert found.message.startswith(message), found.message
@@ -329,7 +329,7 @@ def test_the_structure_of_a_state_is_judged_before_its_values() -> None:
 
 def test_an_infinite_state_is_wrong_also_where_an_output_saturates() -> None:
     given = Problem.random(NETWORK, 14, 7, scale=1000.0, training=Training("momentum"))
-    result = Trained(given).export()
+    result = SoundTraining(given).export()
     assert (result.output == 0).any()
     result.state[0][0, 0] = np.inf
     found = judge_gradients(first_state(given, "float64"), result)
@@ -339,7 +339,7 @@ def test_an_infinite_state_is_wrong_also_where_an_output_saturates() -> None:
 
 def test_a_wrong_array_of_the_state_is_named() -> None:
     given = problem(Training("adam"))
-    race, state = Trained(given), first_state(given, "float64")
+    race, state = SoundTraining(given), first_state(given, "float64")
     race.step(0.1)
     result = race.export()
     result.state[11][1, 0] *= 1.5
@@ -347,7 +347,7 @@ def test_a_wrong_array_of_the_state_is_named() -> None:
     assert found.message.startswith("state[11], v of biases[2], at [1, 0], in a step: the error ")
 
 
-@pytest.mark.parametrize("dtype", Trained.dtypes)
+@pytest.mark.parametrize("dtype", SoundTraining.dtypes)
 def test_an_epsilon_below_the_normal_numbers_is_refused(dtype: str) -> None:
     eps = float(np.finfo(dtype).smallest_normal) / 2
     with pytest.raises(ValueError, match=f"eps: expected .* where the normal numbers of {dtype} begin, got"):
@@ -364,9 +364,9 @@ def test_a_training_is_shown_with_what_is_no_default_of_its_optimizer() -> None:
 
 
 def test_who_claims_the_order_of_loops_trains_with_its_bits() -> None:
-    class Claims(Trained):
+    class ClaimsTrainingOrder(SoundTraining):
         same_order = True
 
     given = problem(Training("adam", dropout=0.5, l2=0.01))
-    assert "the very bits of loops" in check(Claims(given), given, "float64").message
+    assert "the very bits of loops" in check(ClaimsTrainingOrder(given), given, "float64").message
     assert check(load("loops")(given), given, "float64").passed

@@ -24,7 +24,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from benchmarks.record.race_file import Record, Training
+from benchmarks.record.race_file import Record, RecordedTraining
 from reports import render, style
 from reports.analysis import Analysis, Roof
 from reports.charts import heat, labels, machine, speed, training
@@ -127,7 +127,11 @@ def test_any_length_of_time_is_legible(scale: float) -> None:
 
 
 OPTIMIZERS = ("gradient_descent", "momentum", "nesterov", "rmsprop", "adam", "adamw")
-TRAININGS = (*map(Training, OPTIMIZERS), Training(l2=0.001), Training("adam", 0.001, 0.5))
+TRAININGS = (
+    *map(RecordedTraining, OPTIMIZERS),
+    RecordedTraining(l2=0.001),
+    RecordedTraining("adam", 0.001, 0.5),
+)
 
 
 def in_trainings(made: Record) -> Record:

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from benchmarks.gate.decision import RULES, decide
+from benchmarks.gate.decision import RULES, Differences, decide
 from benchmarks.record import pairs_file
-from benchmarks.record.pairs_file import Differences, Pairs
+from benchmarks.record.pairs_file import Pairs
 from reports.gate.detectable import BLOCK, detectable, redrawn
 from tests.reports.gate import pairs as by_hand
 

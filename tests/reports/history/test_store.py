@@ -290,7 +290,7 @@ def test_what_cannot_be_written_is_not_made_ready(db: str) -> None:
 
 def test_a_training_is_a_series_of_its_own() -> None:
     plain = race()
-    digits = dataclasses.replace(plain.workloads["digits"], training=race_file.Training("adam"))
+    digits = dataclasses.replace(plain.workloads["digits"], training=race_file.RecordedTraining("adam"))
     trained = dataclasses.replace(plain, workloads={"digits": digits})
     of_plain, of_adam = (
         {sample.series for sample in runs_of(each, {}, None, None)[0].samples} for each in (plain, trained)

@@ -66,8 +66,8 @@ def test_a_step_that_one_implementation_does_not_share_is_no_machines(untouched:
 
 
 def test_a_kernel_that_older_runs_did_not_name_is_none_that_changed() -> None:
-    def point(versions: dict[str, str]) -> trends.Point:
-        return trends.Point(sha(0), "", DAY, versions)
+    def point(versions: dict[str, str]) -> trends.TimelineCommit:
+        return trends.TimelineCommit(sha(0), "", DAY, versions)
 
     older, old, new = point({}), point({"kernel": "6.1"}), point({"kernel": "6.2", "numpy": "2.4"})
     assert trends.changed_versions(older, new) == ["numpy absent -> 2.4"]

@@ -7,13 +7,13 @@ import math
 
 import pytest
 
-from benchmarks.record.race_file import Measurement, Process, Record, Training, Workload
+from benchmarks.record.race_file import Measurement, Process, Record, RecordedTraining, RecordedWorkload
 from reports.analysis import Analysis
 from reports.tables import trainings
 from tests.reports.records import cell, record
 
-PLAIN = Workload((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error", "digits")
-ADAM = dataclasses.replace(PLAIN, training=Training("adam"))
+PLAIN = RecordedWorkload((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error", "digits")
+ADAM = dataclasses.replace(PLAIN, training=RecordedTraining("adam"))
 KNOWN = {"digits": PLAIN, "digits+adam": ADAM}
 
 
@@ -52,7 +52,7 @@ def trained(*, reached: tuple[int, ...] = (3, 4, 5), whole: tuple[str, ...] = ("
     return record(found, processes=processes, settings={"steps": 60, "accuracy": 0.95})
 
 
-def of(made: Record) -> tuple[Analysis, list[trainings.Reached]]:
+def of(made: Record) -> tuple[Analysis, list[trainings.TimeToTarget]]:
     analysis = Analysis(made)
     return analysis, trainings.reached(analysis, analysis.panel())
 
