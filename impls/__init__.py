@@ -21,7 +21,14 @@ if TYPE_CHECKING:
         Unavailable,
         Unsupported,
     )
-    from impls.processes import cpu_seconds, descendants
+    from impls.processes import (
+        THREAD_VARIABLES,
+        cpu_seconds,
+        descendants,
+        end_of,
+        how_it_ended,
+        printed,
+    )
     from impls.referee import (
         State,
         Verdict,
@@ -44,6 +51,7 @@ __all__ = [
     "DTYPES",
     "LOSSES",
     "OPTIMIZERS",
+    "THREAD_VARIABLES",
     "Child",
     "Implementation",
     "Network",
@@ -58,8 +66,10 @@ __all__ = [
     "check",
     "cpu_seconds",
     "descendants",
+    "end_of",
     "first_state",
     "held",
+    "how_it_ended",
     "judge_forward",
     "judge_gradients",
     "judge_step",
@@ -69,16 +79,17 @@ __all__ = [
     "lines_of_code",
     "load",
     "names",
+    "printed",
     "quantities",
     "snapshot",
 ]
 
 # Imported where it is first asked for: help needs no NumPy, and an implementation no referee.
 _PLACES = (
+    "impls.processes",
     "impls.interface",
     "impls.registry",
     "impls.facts",
-    "impls.processes",
     "impls.child",
     "impls.referee",
 )

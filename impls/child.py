@@ -31,17 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.interface import OPTIMIZERS, Implementation, Problem, Result, Unavailable, Unsupported
+from impls.processes import THREAD_VARIABLES, end_of, how_it_ended, printed
 
 PROTOCOL = 1
 
 START_SECONDS = 120.0
 """How long a program may take to load what it needs, until it answers its first order."""
-
-PRINTED = 2000
-"""Bytes that are quoted of what a program printed, its last ones."""
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Set for a process where the environment has no others: its libraries are out of our reach."""
 
 INSTALL = {"pypy3": "install it: apt-get install pypy3"}
 """What brings an interpreter."""
@@ -85,6 +80,7 @@ class _Process:
         self.busy = False
         self._id = 0
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        # set where the environment has no others: its libraries are out of our reach
         limits = dict.fromkeys(THREAD_VARIABLES, str(max(1, threads)))
         self._popen = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _LAUNCH, *command],
@@ -99,9 +95,7 @@ class _Process:
         assert self._popen.stdout is not None
         self._orders, self._answers = self._popen.stdin, self._popen.stdout.fileno()
         self._unread, self._printed_before = bytearray(), 0
-        self._end: int | None = None
-        with contextlib.suppress(AttributeError, OSError):  # a system without such descriptors
-            self._end = os.pidfd_open(self._popen.pid)
+        self._end = end_of(self._popen.pid)
         self._poll = select.poll()
         for descriptor in filter(None, (self._answers, self._end)):
             self._poll.register(descriptor, select.POLLIN)
@@ -191,22 +185,11 @@ class _Process:
         return answer
 
     def _how_it_ended(self) -> str:
-        try:
-            status = self._popen.wait(5.0)
-        except subprocess.TimeoutExpired:
-            return f"the process closed its output and went on{self._printed()}"
-        if status >= 0:
-            return f"the process exited with status {status} instead of answering{self._printed()}"
-        name = signal.Signals(-status).name
-        hint = {"SIGKILL": " (out of memory, as a rule)", "SIGSEGV": " (a fault in compiled code)"}
-        return f"the process was ended by {name}{hint.get(name, '')}{self._printed()}"
+        return how_it_ended(self._popen) + self._printed()
 
     def _printed(self) -> str:
         """What it printed since the last order."""
-        file = self._output.fileno()
-        begin = max(self._printed_before, os.fstat(file).st_size - PRINTED)
-        text = os.pread(file, PRINTED, begin).decode(errors="replace").strip()
-        return f"; it printed: {text}" if text else ""
+        return printed(self._output, self._printed_before)
 
 
 def _end(popen: subprocess.Popen[bytes], output: IO[bytes], end: int | None) -> None:

@@ -1,11 +1,28 @@
-"""The processes that this one started, for whatever has to count their work as its own."""
+"""The processes that this one started: the work that they do, how they end, and what they printed."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import IO, Any
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+"""Read once, when the library behind each is loaded: they must be set before NumPy is imported."""
+
+PRINTED = 2000
+"""Bytes that are quoted of what a process printed, its last ones."""
 
 _CPU_CLOCK_OF_A_PROCESS = 2
 """CPUCLOCK_SCHED of Linux's include/linux/posix-timers.h, where its clocks of processes are numbered."""
@@ -32,3 +49,30 @@ def cpu_seconds() -> float:
         with contextlib.suppress(OSError):  # the process has ended since
             total += time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_A_PROCESS)
     return total
+
+
+def end_of(pid: int) -> int | None:
+    """A descriptor that is readable once the process has ended; None where there is no such thing."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    return None
+
+
+def how_it_ended(process: subprocess.Popen[Any], seconds: float = 5.0) -> str:
+    """What became of a process that closed its connection instead of answering, which takes a moment."""
+    try:
+        status = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return "the process closed its connection and went on"
+    if status >= 0:
+        return f"the process exited with status {status} instead of answering"
+    name = signal.Signals(-status).name
+    hint = {"SIGKILL": " (out of memory, as a rule)", "SIGSEGV": " (a fault in compiled code)"}
+    return f"the process was ended by {name}{hint.get(name, '')}"
+
+
+def printed(output: IO[bytes], since: int) -> str:
+    """The last of what a process has printed into a file after so many bytes, to append to a message."""
+    begin = max(since, os.fstat(output.fileno()).st_size - PRINTED)
+    text = os.pread(output.fileno(), PRINTED, begin).decode(errors="replace").strip()
+    return f"; it printed: {text}" if text else ""

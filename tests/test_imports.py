@@ -30,9 +30,11 @@ MAY_IMPORT = {
 NO_IMPLEMENTATION = {
     "__init__",
     "__main__",
+    "child",
     "cli",
     "facts",
     "interface",
+    "processes",
     "registry",
     "serve",
     "without_numpy",

@@ -8,7 +8,7 @@
         while order := parent.receive(Order):
             parent.send(Timed(...))
 
-    with Process(serve, threads=1) as process:
+    with PythonProcess(serve, threads=1) as process:
         process.send(Time(100))
         answer = process.receive(Answer, timeout=60.0)
 
@@ -43,7 +43,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from benchmarks.measure.threads import THREAD_VARIABLES
+from impls import THREAD_VARIABLES, end_of, how_it_ended, printed
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,9 +55,6 @@ END_SECONDS = 5.0
 
 POLL_SECONDS = 0.5
 """How often the end of a process is looked for where the system cannot wait for it beside a message."""
-
-PRINTED = 2000
-"""Bytes that are quoted of what a process printed, its last ones."""
 
 KEPT = {"PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"}
 """Of Python's own variables those that say where things are; the others change what runs, or how fast."""
@@ -131,7 +128,7 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._end = _end_of(self._popen.pid)
+        self._end = end_of(self._popen.pid)
         self._unread = b""
         self._answered = self._ordered = 0  # where the output stood at the last answer, before the last order
 
@@ -203,21 +200,11 @@ class ChildProcess:
         return self._popen.returncode is not None
 
     def _how_it_ended(self) -> str:
-        if not self._has_ended(END_SECONDS):
-            return f"the process closed its connection and went on{self._printed()}"
-        status = self._popen.wait()
-        if status >= 0:
-            return f"the process exited with status {status} instead of answering{self._printed()}"
-        name = signal.Signals(-status).name
-        hint = {"SIGKILL": " (out of memory, as a rule)", "SIGSEGV": " (a fault in compiled code)"}
-        return f"the process was ended by {name}{hint.get(name, '')}{self._printed()}"
+        return how_it_ended(self._popen, END_SECONDS) + self._printed()
 
     def _printed(self) -> str:
         """What it printed since the last order: what an earlier one made it print is not this one's."""
-        file = self._output.fileno()
-        begin = max(self._ordered, os.fstat(file).st_size - PRINTED)
-        text = os.pread(file, PRINTED, begin).decode(errors="replace").strip()
-        return f"; it printed: {text}" if text else ""
+        return printed(self._output, self._ordered)
 
 
 class PythonProcess(ChildProcess):
@@ -276,13 +263,6 @@ def environment(first: Sequence[Path], threads: int) -> dict[str, str]:
     }
     path = os.pathsep.join(filter(None, [*map(str, first), os.environ.get("PYTHONPATH", "")]))
     return inherited | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": path}
-
-
-def _end_of(pid: int) -> int | None:
-    """A descriptor that is readable once the process has ended; None where there is no such thing."""
-    with contextlib.suppress(AttributeError, OSError):
-        return os.pidfd_open(pid)
-    return None
 
 
 @functools.cache

@@ -10,16 +10,6 @@ from pathlib import Path
 
 import impls
 
-# Read once, when the library behind each is loaded: they must be set before NumPy is imported.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-
 
 def cpus() -> tuple[int, ...]:
     """The CPUs that this process may run on."""
@@ -48,7 +38,7 @@ def limit_threads(threads: int) -> tuple[int, ...]:
     with contextlib.suppress(AttributeError, OSError):
         # The first CPU serves most interrupts: take the last ones.
         os.sched_setaffinity(0, allowed[-threads:])
-    for variable in THREAD_VARIABLES:
+    for variable in impls.THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     if "numpy" in sys.modules:
         # Too late for the variables of those libraries that are loaded already.

@@ -336,7 +336,7 @@ def program(path: Path, source: str) -> str:
         ("print('{\"id\": 5}')", "expected an answer to order 1"),
         ("print('[]')", "expected an answer to order 1"),
         ("", "exited with status 0 instead of answering"),
-        ("import os, time; os.close(1); time.sleep(600)", "closed its output and went on"),
+        ("import os, time; os.close(1); time.sleep(600)", "closed its connection and went on"),
     ],
 )
 def test_what_is_no_interpreter_is_one_clear_line(tmp_path: Path, source: str, words: str) -> None:

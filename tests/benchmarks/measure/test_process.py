@@ -229,7 +229,7 @@ def test_a_process_that_closes_its_connection_is_not_waited_for(monkeypatch: pyt
 def test_an_answer_of_another_kind_is_an_error() -> None:
     with PythonProcess(serve, threads=1) as process:
         process.send(Echo("x"))
-        with pytest.raises(ProcessError, match="expected Order as JSON, got"):
+        with pytest.raises(ProcessError, match="expected Ask as JSON, got"):
             process.receive(Ask, 60.0)
 
 
@@ -246,9 +246,9 @@ def test_a_process_ends_with_its_parent(deed: str) -> None:
     """The parent is killed, whatever the process is busy with: nothing of it runs after that."""
     code = (
         "import os, sys, time\n"
-        "from benchmarks.measure.process import Process\n"
-        "from tests.benchmarks.measure.test_process import Do, Echo, serve, Answer\n"
-        "process = Process(serve, threads=1)\n"
+        "from benchmarks.measure.process import PythonProcess\n"
+        "from tests.benchmarks.measure.test_process import Do, Echo, serve, Reply\n"
+        "process = PythonProcess(serve, threads=1)\n"
         "process.send(Echo('ready'))\n"
         "process.receive(Answer, 60.0)\n"
         f"process.send(Do({deed!r}))\n"
@@ -283,7 +283,7 @@ def test_a_process_whose_parent_hung_up_ends_at_its_next_message() -> None:
 def test_where_a_system_cannot_wait_for_an_end_the_same_holds(
     deed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.measure.process._end_of", lambda pid: None)
+    monkeypatch.setattr("benchmarks.measure.process.end_of", lambda pid: None)
     with PythonProcess(serve, threads=1) as process:
         process.send(Do(deed))
         if deed == "return":

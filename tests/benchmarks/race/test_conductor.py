@@ -58,7 +58,7 @@ class Player:
         self.busy = False
         self.kill_after: int | None = None
         self.random = random.Random(0)
-        monkeypatch.setattr("benchmarks.race.conductor.Process", self.start)
+        monkeypatch.setattr("benchmarks.race.conductor.PythonProcess", self.start)
 
     def start(self, serve: str, threads: int, variables: Any) -> Played:
         self.threads.append(threads)
