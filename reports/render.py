@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from benchmarks.record import files
 from reports import text
 from reports.analysis import Analysis, Panel, of_panel
-from reports.charts import heat, machine, speed, training
+from reports.charts import heat, machine, scaling, speed, training
 from reports.charts.canvas import picture
 from reports.charts.scales import factor_axis, seconds_axis
 from reports.charts.words import describe, whiskers
@@ -22,6 +22,7 @@ from reports.tables import trainings
 from reports.tables.break_even import courses
 from reports.tables.crossovers import three_sizes
 from reports.tables.interpreters import interpreters
+from reports.tables.scaling import Kind, scalings
 
 ARTICLE_STEPS, ARTICLE_SECONDS = 100_000, 9 * 3600.0
 """What the article that this project began with reports of its loops."""
@@ -100,6 +101,19 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
     width = {name: slope for name, slope in slopes.items() if name in known}
     if batch or width:
         yield "Growth", "growth", machine.growth_chart(batch, width, where, f"m = {size}")
+    yield from _of_workers(analysis, panel)
+
+
+def _of_workers(analysis: Analysis, panel: Panel) -> Iterator[tuple[str, str, Figure]]:
+    """What more threads buy, where cells were measured on one and on several."""
+    where = f"{plain(panel.workload)} {analysis.shape(panel.workload)}, {panel.phase}, {panel.dtype}"
+    titles: dict[Kind, str] = {
+        "strong": "The same batch on more threads",
+        "weak": "More work for more threads",
+    }
+    for kind, title in titles.items():
+        if found := scalings(analysis, panel, kind):
+            yield title, f"{kind}-threads", scaling.scaling_chart(found, "threads", where)
 
 
 def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple[str, str, Figure]]:

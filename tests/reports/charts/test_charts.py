@@ -27,14 +27,16 @@ from matplotlib.transforms import Bbox
 from benchmarks.record.race_file import Record, RecordedTraining
 from reports import render, style
 from reports.analysis import Analysis, Roof
-from reports.charts import heat, labels, machine, speed, training
+from reports.charts import heat, labels, machine, scaling, speed, training
 from reports.charts.canvas import canvas, settings
 from reports.charts.scales import logarithmic, seconds_axis
 from reports.tables import compare
 from reports.tables.crossovers import notable_crossovers
+from reports.tables.scaling import Kind, scalings
 from tests.reports.records import LADDER, SIZES, cell, race, record, rows
 
 TWELVE = tuple(2**k for k in range(12))
+KINDS: tuple[Kind, ...] = ("strong", "weak")
 STATUSES = ("skipped", "unsupported", "unavailable", "wrong", "implausible", "failed", "timed out")
 
 
@@ -235,6 +237,44 @@ def test_an_implementation_of_several_threads_is_not_drawn_at_one() -> None:
         for _, _, figure in every_figure(made):
             words = " ".join(words for words, _ in drawn_texts(figure))
             assert ("numba-parallel" in words) == drawn_there
+
+
+def on_threads(made: Record, threads: int) -> Record:
+    """The record raced once more on so many threads, in processes of its own, at 0.8 of the ideal."""
+    count = len(made.processes)
+    again = [
+        dataclasses.replace(
+            one,
+            threads=threads,
+            process=one.process + count,
+            seconds=tuple(value / (0.8 * threads) for value in one.seconds),
+        )
+        for one in made.measurements
+    ]
+    both = (*made.measurements, *again)
+    return dataclasses.replace(made, measurements=both, processes=made.processes * 2)
+
+
+@pytest.mark.parametrize("count", [1, 5, 14])
+@pytest.mark.parametrize("sizes", [(16, 32), TWELVE], ids=["two sizes", "twelve"])
+def test_threads_beside_one_thread_are_legible(count: int, sizes: tuple[int, ...]) -> None:
+    made = race(LADDER[-count:], sizes=sizes, processes=2)
+    analysis = Analysis(on_threads(made, 2))
+    for kind in KINDS:
+        figure = scaling.scaling_chart(scalings(analysis, analysis.panel(), kind), "threads", "somewhere")
+        legible(figure)
+        leaders_end_before_names(figure)
+
+
+def test_a_race_on_several_threads_has_their_pictures() -> None:
+    names = {name for _, name, _ in every_figure(on_threads(race(sizes=(16, 32), processes=2), 2))}
+    assert {"strong-threads", "weak-threads"} <= names
+
+
+def test_a_race_on_one_thread_has_no_picture_of_threads() -> None:
+    assert not [
+        name for _, name, _ in every_figure(race(sizes=(16, 32), processes=2)) if name.endswith("-threads")
+    ]
 
 
 def test_whiskers_are_the_interval() -> None:
