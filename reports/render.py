@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,7 +24,7 @@ from reports.tables import trainings
 from reports.tables.break_even import courses
 from reports.tables.crossovers import three_sizes
 from reports.tables.interpreters import interpreters
-from reports.tables.scaling import Kind, scalings
+from reports.tables.scaling import Kind, Workers, scalings
 
 ARTICLE_STEPS, ARTICLE_SECONDS = 100_000, 9 * 3600.0
 """What the article that this project began with reports of its loops."""
@@ -105,15 +107,12 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
 
 
 def _of_workers(analysis: Analysis, panel: Panel) -> Iterator[tuple[str, str, Figure]]:
-    """What more threads buy, where cells were measured on one and on several."""
+    """What more threads or ranks buy, where cells were measured on one and on several."""
     where = f"{plain(panel.workload)} {analysis.shape(panel.workload)}, {panel.phase}, {panel.dtype}"
-    titles: dict[Kind, str] = {
-        "strong": "The same batch on more threads",
-        "weak": "More work for more threads",
-    }
-    for kind, title in titles.items():
-        if found := scalings(analysis, panel, kind):
-            yield title, f"{kind}-threads", scaling.scaling_chart(found, "threads", where)
+    for along, kind in itertools.product(get_args(Workers), get_args(Kind)):
+        if found := scalings(analysis, panel, kind, along):
+            title = f"{kind.capitalize()} scaling over {along}"
+            yield title, f"{kind}-{along}", scaling.scaling_chart(found, along, where)
 
 
 def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple[str, str, Figure]]:

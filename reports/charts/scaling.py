@@ -9,11 +9,11 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from reports.charts.canvas import FAINT, INK, canvas, columns, nothing, settings
-from reports.charts.labels import End, name_lines
+from reports.charts.labels import LineEnd, name_lines
 from reports.charts.marks import line
 from reports.charts.scales import batch_axis, seconds_axis
 from reports.style import look
-from reports.tables.scaling import Scaled, stand_ins
+from reports.tables.scaling import Scaled, Workers, stand_ins
 
 TITLES = {
     "strong": "How much faster the same batch is on more {0}",
@@ -24,7 +24,7 @@ MOST = 2
 
 
 @settings()
-def scaling_chart(rows: Sequence[Scaled], along: str, where: str) -> Figure:
+def scaling_chart(rows: Sequence[Scaled], along: Workers, where: str) -> Figure:
     """Time on the most workers, then the speedup over one worker, a column a number of workers; each against
     the batch size, with the ideal as a dashed line.
 
@@ -54,7 +54,7 @@ def scaling_chart(rows: Sequence[Scaled], along: str, where: str) -> Figure:
         mean, low, high = np.array([one.seconds for one in own]).T
         line(sides[0], name, x, mean, low, high, np.zeros(len(x), dtype=bool))
         sides[0].plot(x, [one.alone.mean for one in own], color=look(name).colour, lw=1.0, ls=":")
-    ends: list[End] = []
+    ends: list[LineEnd] = []
     for side, count in zip(sides[1:], counts, strict=True):
         here = [one for one in rows if one.workers == count]
         side.set_title(f"{count} {along} over one")

@@ -7,15 +7,17 @@ Weak scaling keeps the batch of each worker: the ideal is the time that one take
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from benchmarks.record.cells import Cell
-from benchmarks.record.statistics import Interval, Speedup, Times, speedup, time_of
+from benchmarks.record.statistics import Interval, Speedup, TimingByProcess, speedup, time_of
 from reports.analysis import Analysis, Panel
 from reports.style import PARALLEL
 
 Kind = Literal["strong", "weak"]
+Workers = Literal["threads", "ranks"]
 
 
 class Scaled(NamedTuple):
@@ -24,7 +26,8 @@ class Scaled(NamedTuple):
     `seconds` is a call's time on all `workers`, and `alone` that on one. `speedup` is how many times as fast
     they are at the same work (strong), or how many times as much they do in the time of one (weak). `over` is
     the implementation that ran on one worker. `batch_size` counts the samples of the whole batch (strong), or
-    of each worker (weak).
+    of each worker (weak). `communication` is the share of the time that ranks communicate in, where the
+    record has it: the time beyond that of the same call without communication.
     """
 
     kind: Kind
@@ -35,6 +38,7 @@ class Scaled(NamedTuple):
     seconds: Interval
     alone: Interval
     speedup: Speedup
+    communication: float | None = None
 
     @property
     def efficiency(self) -> float:
@@ -42,16 +46,18 @@ class Scaled(NamedTuple):
         return self.speedup.mean / self.workers
 
 
-def scalings(analysis: Analysis, panel: Panel, kind: Kind, along: str = "threads") -> list[Scaled]:
+def scalings(analysis: Analysis, panel: Panel, kind: Kind, along: Workers = "threads") -> list[Scaled]:
     """Every cell like those of `panel` that was measured on several workers, and on one.
 
-    `along` is the field of a cell that counts the workers. What exists for several threads alone
-    (`numba-parallel`) is held against the implementation that it stands on, where one worker ran that.
+    `along` is the field of a cell that counts the workers; of the other kind there is one. What exists for
+    several threads alone (`numba-parallel`) is held against the implementation that it stands on, where one
+    worker ran that.
     """
     found = []
     for cell, timed in analysis.times.items():
         workers = getattr(cell, along)
         same = (cell.workload, cell.phase, cell.dtype) == (panel.workload, panel.phase, panel.dtype)
+        same = same and cell.threads * cell.ranks == workers
         if not same or workers < 2 or (kind == "weak" and cell.batch_size % workers):
             continue
         size = cell.batch_size // workers if kind == "weak" else cell.batch_size
@@ -64,11 +70,22 @@ def scalings(analysis: Analysis, panel: Panel, kind: Kind, along: str = "threads
             mean, low, high = (workers * value for value in faster[:3])
             faster = Speedup(mean, low, high, faster.pairs)
         ends = time_of(timed), time_of(base)
-        found.append(Scaled(kind, cell.implementation, below, workers, size, *ends, faster))
+        share = _communication(analysis, cell)
+        found.append(Scaled(kind, cell.implementation, below, workers, size, *ends, faster, share))
     return found
 
 
-def _alone(analysis: Analysis, alone: Cell) -> tuple[str, Times | None]:
+def _communication(analysis: Analysis, cell: Cell) -> float | None:
+    """The median over processes of the share of a call's time that its communication adds."""
+    shares = [
+        max(0.0, 1 - one.alone_seconds / one.fastest)
+        for one in analysis.measurements[cell]
+        if one.alone_seconds is not None and one.seconds
+    ]
+    return statistics.median(shares) if shares else None
+
+
+def _alone(analysis: Analysis, alone: Cell) -> tuple[str, TimingByProcess | None]:
     """Who ran on one worker in its place, and its times."""
     facts = analysis.record.implementations.get(alone.implementation)
     names = [alone.implementation]

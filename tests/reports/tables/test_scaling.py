@@ -8,7 +8,7 @@ from hypothesis import given
 
 from benchmarks.record.race_file import Facts, Measurement, Record
 from reports.analysis import Analysis
-from reports.tables.scaling import scalings, stand_ins
+from reports.tables.scaling import Workers, scalings, stand_ins
 from tests.reports.records import cell, facts, record
 
 
@@ -40,6 +40,31 @@ def test_weak_scaling_is_the_same_time_for_so_many_times_the_work(
     assert (found.workers, found.batch_size) == (workers, 16)
     assert found.speedup.mean == pytest.approx(workers / slower)
     assert found.efficiency == pytest.approx(1 / slower)
+
+
+@pytest.mark.parametrize("along", ["threads", "ranks"])
+def test_threads_and_ranks_scale_each_on_their_own(along: Workers) -> None:
+    times = {(1, 1): 4e-3, (2, 1): 3e-3, (1, 2): 2e-3, (2, 2): 1e-3}
+    made = analysed(
+        *(
+            dataclasses.replace(cell("jax", 64, 0, (seconds,)), threads=threads, ranks=ranks)
+            for (threads, ranks), seconds in times.items()
+        )
+    )
+    (found,) = scalings(made, made.panel(), "strong", along)
+    assert found.speedup.mean == pytest.approx({"threads": 4 / 3, "ranks": 2.0}[along])
+
+
+def test_the_share_of_communication_is_what_the_call_takes_beyond_the_same_call_without() -> None:
+    both = [
+        dataclasses.replace(cell("jax", 64, k, (seconds,)), ranks=2, alone_seconds=alone)
+        for k, (seconds, alone) in enumerate([(2e-3, 1.5e-3), (1e-3, 0.9e-3), (1e-3, 1.2e-3)])
+    ]
+    made = analysed(cell("jax", 64, 3, (2e-3,)), *both)
+    (found,) = scalings(made, made.panel(), "strong", "ranks")
+    assert found.communication == pytest.approx(0.1)
+    plain = analysed(cell("jax", 64, 3, (2e-3,)), dataclasses.replace(both[0], alone_seconds=None))
+    assert scalings(plain, plain.panel(), "strong", "ranks")[0].communication is None
 
 
 def test_the_interval_over_processes_holds_the_mean() -> None:
