@@ -24,7 +24,7 @@ from reports.tables import trainings
 from reports.tables.break_even import courses
 from reports.tables.crossovers import three_sizes
 from reports.tables.interpreters import interpreters
-from reports.tables.scaling import Kind, Workers, scalings
+from reports.tables.scaling import ScalingKind, Workers, scalings
 
 ARTICLE_STEPS, ARTICLE_SECONDS = 100_000, 9 * 3600.0
 """What the article that this project began with reports of its loops."""
@@ -109,7 +109,7 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
 def _of_workers(analysis: Analysis, panel: Panel) -> Iterator[tuple[str, str, Figure]]:
     """What more threads or ranks buy, where cells were measured on one and on several."""
     where = f"{plain(panel.workload)} {analysis.shape(panel.workload)}, {panel.phase}, {panel.dtype}"
-    for along, kind in itertools.product(get_args(Workers), get_args(Kind)):
+    for along, kind in itertools.product(get_args(Workers), get_args(ScalingKind)):
         if found := scalings(analysis, panel, kind, along):
             title = f"{kind.capitalize()} scaling over {along}"
             yield title, f"{kind}-{along}", scaling.scaling_chart(found, along, where)

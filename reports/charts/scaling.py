@@ -13,7 +13,7 @@ from reports.charts.labels import LineEnd, name_lines
 from reports.charts.marks import line
 from reports.charts.scales import batch_axis, seconds_axis
 from reports.style import look
-from reports.tables.scaling import Scaled, Workers, stand_ins
+from reports.tables.scaling import ScaledCell, Workers, stand_ins
 
 TITLES = {
     "strong": "How much faster the same batch is on more {0}",
@@ -24,7 +24,7 @@ MOST = 2
 
 
 @settings()
-def scaling_chart(rows: Sequence[Scaled], along: Workers, where: str) -> Figure:
+def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Figure:
     """Time on the most workers, then the speedup over one worker, a column a number of workers; each against
     the batch size, with the ideal as a dashed line.
 

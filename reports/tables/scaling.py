@@ -16,11 +16,11 @@ from benchmarks.record.statistics import Interval, Speedup, TimingByProcess, spe
 from reports.analysis import Analysis, Panel
 from reports.style import PARALLEL
 
-Kind = Literal["strong", "weak"]
+ScalingKind = Literal["strong", "weak"]
 Workers = Literal["threads", "ranks"]
 
 
-class Scaled(NamedTuple):
+class ScaledCell(NamedTuple):
     """A cell on several workers beside one worker.
 
     `seconds` is a call's time on all `workers`, and `alone` that on one. `speedup` is how many times as fast
@@ -30,7 +30,7 @@ class Scaled(NamedTuple):
     record has it: the time beyond that of the same call without communication.
     """
 
-    kind: Kind
+    kind: ScalingKind
     implementation: str
     over: str
     workers: int
@@ -46,7 +46,9 @@ class Scaled(NamedTuple):
         return self.speedup.mean / self.workers
 
 
-def scalings(analysis: Analysis, panel: Panel, kind: Kind, along: Workers = "threads") -> list[Scaled]:
+def scalings(
+    analysis: Analysis, panel: Panel, kind: ScalingKind, along: Workers = "threads"
+) -> list[ScaledCell]:
     """Every cell like those of `panel` that was measured on several workers, and on one.
 
     `along` is the field of a cell that counts the workers; of the other kind there is one. What exists for
@@ -71,7 +73,7 @@ def scalings(analysis: Analysis, panel: Panel, kind: Kind, along: Workers = "thr
             faster = Speedup(mean, low, high, faster.pairs)
         ends = time_of(timed), time_of(base)
         share = _communication(analysis, cell)
-        found.append(Scaled(kind, cell.implementation, below, workers, size, *ends, faster, share))
+        found.append(ScaledCell(kind, cell.implementation, below, workers, size, *ends, faster, share))
     return found
 
 
@@ -97,7 +99,7 @@ def _alone(analysis: Analysis, alone: Cell) -> tuple[str, TimingByProcess | None
     return alone.implementation, None
 
 
-def stand_ins(found: Iterable[Scaled]) -> list[str]:
+def stand_ins(found: Iterable[ScaledCell]) -> list[str]:
     """Which implementations are held against another one, in words."""
     pairs = dict.fromkeys((one.implementation, one.over) for one in found)
     return [f"{own} over {over}" for own, over in pairs if own != over]

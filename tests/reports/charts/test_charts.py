@@ -32,11 +32,11 @@ from reports.charts.canvas import canvas, settings
 from reports.charts.scales import logarithmic, seconds_axis
 from reports.tables import compare
 from reports.tables.crossovers import notable_crossovers
-from reports.tables.scaling import Kind, scalings
+from reports.tables.scaling import ScalingKind, scalings
 from tests.reports.records import LADDER, SIZES, cell, race, record, rows
 
 TWELVE = tuple(2**k for k in range(12))
-KINDS: tuple[Kind, ...] = ("strong", "weak")
+KINDS: tuple[ScalingKind, ...] = ("strong", "weak")
 STATUSES = ("skipped", "unsupported", "unavailable", "wrong", "implausible", "failed", "timed out")
 
 
