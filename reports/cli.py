@@ -210,10 +210,11 @@ def standings(analysis: Analysis, baseline: str | None) -> None:
     over = analysis.baseline(baseline)
     out = terminal.console()
     terminal.print_table(out, *standing.grid(standing.standings(analysis, over)))
-    out.print(
-        f"{over} takes {standing.per_iteration(analysis, over):.3g} iterations of a plain Python loop "
-        "for each connection and sample"
-    )
+    iterations = standing.per_iteration(analysis, over)
+    if iterations is not None:
+        out.print(
+            f"{over} takes {iterations:.3g} iterations of a plain Python loop for each connection and sample"
+        )
 
 
 @main.command("trainings")

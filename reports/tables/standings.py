@@ -73,10 +73,10 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
             ahead = speedup(analysis.times[beaten], analysis.times[cell])
             lead = Interval(*ahead[:3]) if ahead.pairs else UNKNOWN
         several = (("threads", cell.threads), ("ranks", cell.ranks))
-        on = "".join(f" {name}={count}" for name, count in several if count > 1)
+        where = "".join(f" {name}={count}" for name, count in several if count > 1)
         found.append(
             Standing(
-                f"{cell.workload} {cell.phase} {cell.dtype} m={cell.batch_size}{on}",
+                f"{cell.workload} {cell.phase} {cell.dtype} m={cell.batch_size}{where}",
                 cell.implementation,
                 float(best["seconds"]),
                 float(best["speedup"]),
@@ -90,11 +90,11 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
     return found
 
 
-def per_iteration(analysis: Analysis, name: str) -> float:
+def per_iteration(analysis: Analysis, name: str) -> float | None:
     """What gradients cost an implementation for each connection and sample, in iterations of a plain loop.
 
     At the largest batch that was timed; the iteration (`t += i * 0.5`) is that of the processes'
-    calibration. NaN where the record holds no such time.
+    calibration. None where the record holds no such time.
     """
     table = analysis.cells
     timed = table[
@@ -103,7 +103,7 @@ def per_iteration(analysis: Analysis, name: str) -> float:
     calibrations = [process.calibration for process in analysis.record.processes]
     iterations = [found["interpreter"] for found in calibrations if "interpreter" in found]
     if timed.empty or not iterations:
-        return math.nan
+        return None
     largest = timed.sort_values("batch_size").iloc[-1]
     products = analysis.connections(largest["workload"]) * largest["batch_size"]
     return float(largest["seconds"] / products / statistics.median(iterations))

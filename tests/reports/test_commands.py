@@ -208,6 +208,22 @@ def test_warnings_of_the_race_are_shown(tmp_path: Path) -> None:
     assert "the machine was busy \\| \\<b\\>" in (tmp_path / "summary.md").read_text()
 
 
+@pytest.mark.parametrize("lacking", ["gradients", "calibration"])
+def test_standings_have_no_figure_of_what_was_not_measured(lacking: str, tmp_path: Path) -> None:
+    made = race(LADDER[:3], processes=2)
+    if lacking == "gradients":
+        steps = tuple(dataclasses.replace(m, phase="step") for m in made.measurements)
+        made = dataclasses.replace(made, measurements=steps)
+    else:
+        bare = tuple(dataclasses.replace(process, calibration={}) for process in made.processes)
+        made = dataclasses.replace(made, processes=bare)
+    race_file.write(made, tmp_path / "record.json")
+    found = run("standings", tmp_path / "record.json")
+    assert found.exit_code == 0
+    assert "digits" in found.output
+    assert "nan" not in found.output
+
+
 def test_a_reader_who_has_seen_enough_ends_it_in_silence(path: Path) -> None:
     command = [sys.executable, "-m", "reports", "standings", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:

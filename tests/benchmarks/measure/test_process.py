@@ -250,7 +250,7 @@ def test_a_process_ends_with_its_parent(deed: str) -> None:
         "from tests.benchmarks.measure.test_process import Do, Echo, serve, Reply\n"
         "process = PythonProcess(serve, threads=1)\n"
         "process.send(Echo('ready'))\n"
-        "process.receive(Answer, 60.0)\n"
+        "process.receive(Reply, 60.0)\n"
         f"process.send(Do({deed!r}))\n"
         "print(process._popen.pid, flush=True)\n"
         "time.sleep(600)\n"

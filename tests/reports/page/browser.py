@@ -165,8 +165,8 @@ def expected(made: Record, panel: Panel, baseline: str, name: str, size: int) ->
     """Seconds, speedup and its interval, from the record's raw seconds and nothing of the reports."""
     times: dict[str, dict[int, float]] = {}
     for m in made.measurements:
-        here = (m.workload, m.phase, m.dtype, m.threads, m.batch_size) == (*panel, size)
-        if here and m.status == "measured":
+        here = Panel(m.workload, m.phase, m.dtype, m.threads, m.ranks)
+        if (here, m.batch_size) == (panel, size) and m.status == "measured":
             times.setdefault(m.implementation, {})[m.process] = min(m.seconds)
     own, base = times[name], times[baseline]
     logs = np.log([base[process] / own[process] for process in own])
