@@ -9,8 +9,8 @@ import click
 COMMANDS = {
     "race": "benchmarks.race.commands:race",
     "advise": "benchmarks.race.commands:advise",
-    "train": "benchmarks.race.commands:train",
-    "headline": "benchmarks.race.commands:headline",
+    "train": "benchmarks.race.experiments:train",
+    "headline": "benchmarks.race.experiments:headline",
     "merge": "benchmarks.race.commands:merge",
     "list": "benchmarks.race.commands:list_",
     "gate": "benchmarks.gate.commands:gate",

@@ -1,32 +1,20 @@
-"""The commands `race`, `advise`, `train`, `headline`, `merge` and `list`."""
+"""The commands `race`, `advise`, `merge` and `list`."""
 
 from __future__ import annotations
 
 import math
-import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmarks import options
+from benchmarks.race.ending import command_line, end, warn_of_no_commit
 
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
     from benchmarks.race.conductor import Race, RacePlan
     from benchmarks.race.journal import JournalEntry
-    from benchmarks.record.race_file import Measurement
-
-HEADLINE = "reports/out/headline/record.json"
-TRAINED = "reports/out/train/record.json"
-
-SEEDS = tuple(range(5))
-"""Those of a training: so many beginnings leave an interval that is worth reading."""
-
-MISSING = 4
-"""Exit status where what was asked for by name was not measured."""
 
 
 @click.command(
@@ -114,11 +102,11 @@ def race(
             question=questions.Ranking() if until == "ranking" else questions.Speedups(over, target / 100),
             budget=budget,
             timeout=timeout,
-            command=_command_line(ctx),
+            command=command_line(ctx),
             survey=math.inf if survey else 0.0,
         )
         running = _run(ctx, plan, record, entries, quiet)
-    _warn_of_no_commit()
+    warn_of_no_commit()
     if not quiet:
         verdict = running.verdict()
         click.echo(f"{report.render(record)}\n{verdict}")
@@ -130,7 +118,7 @@ def race(
         phase=phases,
         threads=asked["threads"],
     )
-    _end(ctx, [*running.missing(asked["implementations"]), *unreached])
+    end(ctx, [*running.missing(asked["implementations"]), *unreached])
 
 
 @click.command(params=[*options.ADVISE, options.record_option(options.ADVICE)])
@@ -180,12 +168,12 @@ def advise(
             question=questions.Ranking(),
             budget=advice.RACE * seconds,
             timeout=seconds,
-            command=_command_line(ctx),
+            command=command_line(ctx),
             survey=advice.SURVEY * seconds,
             compiling=True,
         )
         running = _run(ctx, plan, record, [], quiet)
-    _warn_of_no_commit()
+    warn_of_no_commit()
     measured = any(m.status == "measured" for m in running.measurements)
     if measured:
         report.ranking(record)
@@ -194,7 +182,7 @@ def advise(
     unreached = running.unreached(
         workload=settings.workloads, batch_size=settings.batch_sizes, dtype=settings.dtypes
     )
-    _end(
+    end(
         ctx,
         [*running.missing(asked["implementations"] if measured else settings.implementations), *unreached],
     )
@@ -248,164 +236,6 @@ def _earlier(path: Path) -> list[JournalEntry]:
         if earlier.exists():
             return list(journal.entries_of(race_file.read(earlier)))
     raise ValueError(f"--resume: expected a race at {path} or {place}, found none; race without --resume")
-
-
-def _command_line(ctx: click.Context) -> str:
-    return f"{ctx.find_root().info_name} {shlex.join(sys.argv[1:])}"
-
-
-def _warn_of_no_commit() -> None:
-    """Say so when a record is written, not when somebody needs its commit."""
-    from benchmarks.record import checkout
-
-    if checkout.unknown():
-        click.echo(f"warning: {checkout.unknown()}", err=True)
-
-
-def _end(ctx: click.Context, missing: list[str]) -> None:
-    """Exit with a status of its own where what was asked for by name was not measured, saying why."""
-    for line in missing:
-        click.echo(f"not measured: {line}", err=True)
-    if missing:
-        ctx.exit(MISSING)
-
-
-WORKLOAD = click.option(
-    "--workload", type=options.WORKLOAD, default="digits", metavar="NAME", help="A workload on the digits."
-)
-BUDGET = click.option(
-    "--budget", type=options.SECONDS, default=150.0, metavar="S", help="Seconds of each; more is projected."
-)
-DTYPE = click.option(
-    "--dtype", type=options.DTYPE, default="float64", metavar="NAME", help="float64 or float32."
-)
-
-
-RATE = click.option(
-    "--learning-rate", type=options.POSITIVE, metavar="RATE", help="[default: the workload's]"
-)
-
-
-@click.command(
-    params=[
-        options.listed(
-            "--impl",
-            "implementations",
-            item=options.IMPLEMENTATION,
-            required=True,
-            help="Names, path/to/file.py:Class, package.module:Class.",
-        ),
-        *options.TRAINING,
-        options.listed(
-            "--seeds",
-            "--seed",
-            item=options.SEED,
-            help="Each draws the weights to begin with.",
-            show_default=",".join(map(str, SEEDS)),
-        ),
-        options.THREADS_OPTION,
-    ]
-)
-@click.option("--steps", type=options.COUNT, default=2000, metavar="N", help="Steps of training.")
-@click.option("--batch-size", type=options.COUNT, default=16, metavar="M", help="Samples of a batch.")
-@RATE
-@click.option(
-    "--accuracy",
-    type=options.Within("a share from 0 up to 100 %", 0.0, math.nextafter(100.0, math.inf)),
-    default=95.0,
-    metavar="%",
-    help="The share of held-out digits to read rightly.",
-)
-@BUDGET
-@click.option("--record", type=options.OUTPUT, default=TRAINED, metavar="PATH", help="The record.")
-@WORKLOAD
-@DTYPE
-@click.pass_context
-def train(
-    ctx: click.Context,
-    /,
-    implementations: tuple[str, ...],
-    optimizers: tuple[str, ...],
-    l2: tuple[float, ...],
-    dropout: tuple[float, ...],
-    seeds: tuple[int, ...],
-    accuracy: float,
-    workload: str,
-    record: Path,
-    **experiment: Any,
-) -> None:
-    """Train on the digits: the time until held-out digits are read.
-
-    It is the steps that the training takes times what a step takes the implementation.
-
-    Exit status: 0, or 4 where an implementation was not measured.
-    """
-    from benchmarks.measure.threads import check_threads
-
-    check_threads(experiment["threads"])
-    from benchmarks import workloads
-    from benchmarks.race import journal, messages, train
-
-    train.check(workload)
-    known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
-    experiments = [
-        messages.Experiment(workload=name, seed=seed, phase="train", accuracy=accuracy / 100, **experiment)
-        for seed in seeds or SEEDS
-        for name in known
-    ]
-    with journal.sole(record):
-        found = train.main(implementations, experiments, record, _command_line(ctx))
-    _warn_of_no_commit()
-    _end(ctx, _lost(found, implementations))
-
-
-@click.command(params=[options.IMPLEMENTATIONS_OPTION, *options.TRAINING, options.THREADS_OPTION])
-@click.option("--steps", type=options.COUNT, default=100_000, metavar="N", help="Steps of training.")
-@click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
-@RATE
-@BUDGET
-@click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="The record.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted headline.")
-@WORKLOAD
-@DTYPE
-@click.pass_context
-def headline(
-    ctx: click.Context,
-    /,
-    implementations: tuple[str, ...],
-    optimizers: tuple[str, ...],
-    l2: tuple[float, ...],
-    dropout: tuple[float, ...],
-    workload: str,
-    record: Path,
-    resume: bool,
-    **experiment: Any,
-) -> None:
-    """Time 100,000 steps on the digits, the article's experiment.
-
-    Exit status: 0, or 4 where an implementation named by --impl was not measured.
-    """
-    from benchmarks.measure.threads import check_threads
-
-    check_threads(experiment["threads"])
-    import impls
-    from benchmarks import workloads
-    from benchmarks.race import headline, journal, messages
-
-    known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
-    experiments = [messages.Experiment(workload=name, **experiment) for name in known]
-    with journal.sole(record):
-        found = headline.main(
-            implementations or impls.names(), experiments, record, _command_line(ctx), resume
-        )
-    _warn_of_no_commit()
-    _end(ctx, _lost(found, implementations))
-
-
-def _lost(found: Sequence[Measurement], names: Sequence[str]) -> list[str]:
-    """Of those named, what was not measured and why."""
-    lost = [m for m in found if m.status != "measured" and m.implementation in names]
-    return list(dict.fromkeys(f"{m.implementation}: {m.status}: {m.reason}" for m in lost))
 
 
 @click.command()

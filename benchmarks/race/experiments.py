@@ -1,0 +1,160 @@
+"""The commands `train` and `headline`: whole trainings on the digits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmarks import options
+from benchmarks.race.ending import command_line, end, warn_of_no_commit
+
+# What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
+if TYPE_CHECKING:
+    from benchmarks.record.race_file import Measurement
+
+HEADLINE = "reports/out/headline/record.json"
+TRAINED = "reports/out/train/record.json"
+
+SEEDS = tuple(range(5))
+"""Those of a training: so many beginnings leave an interval that is worth reading."""
+
+WORKLOAD = click.option(
+    "--workload", type=options.WORKLOAD, default="digits", metavar="NAME", help="A workload on the digits."
+)
+BUDGET = click.option(
+    "--budget", type=options.SECONDS, default=150.0, metavar="S", help="Seconds of each; more is projected."
+)
+DTYPE = click.option(
+    "--dtype", type=options.DTYPE, default="float64", metavar="NAME", help="float64 or float32."
+)
+
+
+RATE = click.option(
+    "--learning-rate", type=options.POSITIVE, metavar="RATE", help="[default: the workload's]"
+)
+
+
+@click.command(
+    params=[
+        options.listed(
+            "--impl",
+            "implementations",
+            item=options.IMPLEMENTATION,
+            required=True,
+            help="Names, path/to/file.py:Class, package.module:Class.",
+        ),
+        *options.TRAINING,
+        options.listed(
+            "--seeds",
+            "--seed",
+            item=options.SEED,
+            help="Each draws the weights to begin with.",
+            show_default=",".join(map(str, SEEDS)),
+        ),
+        options.THREADS_OPTION,
+    ]
+)
+@click.option("--steps", type=options.COUNT, default=2000, metavar="N", help="Steps of training.")
+@click.option("--batch-size", type=options.COUNT, default=16, metavar="M", help="Samples of a batch.")
+@RATE
+@click.option(
+    "--accuracy",
+    type=options.Within("a share from 0 up to 100 %", 0.0, math.nextafter(100.0, math.inf)),
+    default=95.0,
+    metavar="%",
+    help="The share of held-out digits to read rightly.",
+)
+@BUDGET
+@click.option("--record", type=options.OUTPUT, default=TRAINED, metavar="PATH", help="The record.")
+@WORKLOAD
+@DTYPE
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    implementations: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    l2: tuple[float, ...],
+    dropout: tuple[float, ...],
+    seeds: tuple[int, ...],
+    accuracy: float,
+    workload: str,
+    record: Path,
+    **experiment: Any,
+) -> None:
+    """Train on the digits: the time until held-out digits are read.
+
+    It is the steps that the training takes times what a step takes the implementation.
+
+    Exit status: 0, or 4 where an implementation was not measured.
+    """
+    from benchmarks.measure.threads import check_threads
+
+    check_threads(experiment["threads"])
+    from benchmarks import workloads
+    from benchmarks.race import journal, messages, train
+
+    train.check(workload)
+    known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
+    experiments = [
+        messages.Experiment(workload=name, seed=seed, phase="train", accuracy=accuracy / 100, **experiment)
+        for seed in seeds or SEEDS
+        for name in known
+    ]
+    with journal.sole(record):
+        found = train.main(implementations, experiments, record, command_line(ctx))
+    warn_of_no_commit()
+    end(ctx, _lost(found, implementations))
+
+
+@click.command(params=[options.IMPLEMENTATIONS_OPTION, *options.TRAINING, options.THREADS_OPTION])
+@click.option("--steps", type=options.COUNT, default=100_000, metavar="N", help="Steps of training.")
+@click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
+@RATE
+@BUDGET
+@click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="The record.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted headline.")
+@WORKLOAD
+@DTYPE
+@click.pass_context
+def headline(
+    ctx: click.Context,
+    /,
+    implementations: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    l2: tuple[float, ...],
+    dropout: tuple[float, ...],
+    workload: str,
+    record: Path,
+    resume: bool,
+    **experiment: Any,
+) -> None:
+    """Time 100,000 steps on the digits, the article's experiment.
+
+    Exit status: 0, or 4 where an implementation named by --impl was not measured.
+    """
+    from benchmarks.measure.threads import check_threads
+
+    check_threads(experiment["threads"])
+    import impls
+    from benchmarks import workloads
+    from benchmarks.race import headline, journal, messages
+
+    known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
+    experiments = [messages.Experiment(workload=name, **experiment) for name in known]
+    with journal.sole(record):
+        found = headline.main(
+            implementations or impls.names(), experiments, record, command_line(ctx), resume
+        )
+    warn_of_no_commit()
+    end(ctx, _lost(found, implementations))
+
+
+def _lost(found: Sequence[Measurement], names: Sequence[str]) -> list[str]:
+    """Of those named, what was not measured and why."""
+    lost = [m for m in found if m.status != "measured" and m.implementation in names]
+    return list(dict.fromkeys(f"{m.implementation}: {m.status}: {m.reason}" for m in lost))
