@@ -18,7 +18,7 @@ nox.options.sessions = ["tests", "lint", "typing"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "tests")
 PEERS = ["jax", "sklearn", "autograd"]
-OPTIONAL = [*PEERS, "history", "page"]
+OPTIONAL = [*PEERS, "dask", "slurm", "history", "page"]
 # PyTorch comes apart from the other peers: its default build for Linux brings gigabytes of CUDA, so that the
 # version is named here, where a CPU build of it can be put beforehand.
 TORCH = "torch==2.13.0"
@@ -234,6 +234,17 @@ def history(session: nox.Session) -> None:
     session.install("-e", ".[history]", *TESTS)
     session.run("python", "-m", "pytest", "tests/reports/history", *session.posargs)
     session.run("python", "-m", "tests.studies.history")
+
+
+@nox.session
+def fleet(session: nox.Session) -> None:
+    """A race on many machines, under Dask and Slurm, with hosts and schedulers that are killed; as root."""
+    needed = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2"]
+    if os.geteuid() == 0 and not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged", "ip"))):
+        session.run("apt-get", "update", external=True)
+        session.run("apt-get", "install", "--yes", *needed, external=True)
+    session.install("-e", ".[dask,slurm]", *TESTS)
+    session.run("python", "-m", "pytest", "-m", "", "tests/benchmarks/fleet", *session.posargs)
 
 
 @nox.session

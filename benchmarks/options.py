@@ -265,6 +265,21 @@ def record_option(default: Path) -> click.Option:
 RECORD_OPTION = record_option(RECORD)
 
 
+def given(ctx: click.Context, without: Sequence[str]) -> list[str]:
+    """The options of the command line, as another one would have them, but for those named in `without`."""
+    words: list[str] = []
+    for option in ctx.command.params:
+        name, value = option.name or "", ctx.params.get(option.name or "")
+        typed = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        if not typed or name in without:
+            continue
+        if value is True:
+            words.append(option.opts[0])
+        else:
+            words += [option.opts[0], ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return words
+
+
 @dataclasses.dataclass(frozen=True)
 class RaceSettings:
     """A checked request, as the record has it: which implementations are measured in which cells."""

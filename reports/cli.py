@@ -55,6 +55,15 @@ def _writable(ctx: click.Context, param: click.Parameter, folder: Path) -> Path:
 FILE = click.Path(path_type=Path)
 
 record_argument = click.argument("analysis", metavar="RECORD", type=FILE, is_eager=True, callback=_analysis)
+records_argument = click.argument(
+    "analyses",
+    metavar="RECORDS...",
+    type=FILE,
+    nargs=-1,
+    required=True,
+    is_eager=True,
+    callback=lambda _, __, paths: dict(zip(distinct(paths), map(read, paths), strict=True)),
+)
 out_option = click.option(
     "--out",
     type=FILE,
@@ -108,20 +117,27 @@ def render(analysis: Analysis, out: Path, baseline: str | None, **wanted: str | 
 
 
 @main.command()
-@record_argument
+@records_argument
 @out_option
 @baseline_option
 @panel_options
-def page(analysis: Analysis, out: Path, baseline: str | None, **wanted: str | int | None) -> None:
-    """Write RECORD as one self-contained HTML page."""
+def page(analyses: dict[str, Analysis], out: Path, baseline: str | None, **wanted: str | int | None) -> None:
+    """Write a record as one self-contained HTML page.
+
+    With several RECORDS it is the page of the first one, with all of their machines side by side in it.
+    """
     from benchmarks.record import files
 
+    analysis = next(iter(analyses.values()))
     panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
     try:
         from reports.page.build import build
     except ImportError as error:
         raise ImportError(f"the page needs {error.name}, got none; pip install -e '.[page]'") from error
-    click.echo(files.write(out / "index.html", build(analysis, panel, over)))
+    from reports.tables.compare import side_by_side
+
+    machines = side_by_side(analyses, panel, over) if len(analyses) > 1 else ()
+    click.echo(files.write(out / "index.html", build(analysis, panel, over, *machines)))
 
 
 @main.command()
@@ -159,39 +175,36 @@ def export(analysis: Analysis, out: Path, baseline: str | None, kind: str) -> No
 
 
 @main.command()
-@click.argument("records", type=FILE, nargs=-1, required=True)
+@records_argument
 @out_option
 @panel_options
-def compare(records: tuple[Path, ...], out: Path, **wanted: str | int | None) -> None:
+def compare(analyses: dict[str, Analysis], out: Path, **wanted: str | int | None) -> None:
     """Set RECORDS side by side.
 
-    Each implementation has a factor between the first record and every other.
+    Each machine has its ranking, with a word on where rankings differ, and each implementation a factor
+    between the first record and every other.
     """
-    if len(records) < 2:
-        raise ValueError(f"expected two records or more, got {len(records)}")
-    found = {name: read(path) for name, path in zip(distinct(records), records, strict=True)}
+    if len(analyses) < 2:
+        raise ValueError(f"expected two records or more, got {len(analyses)}")
     from benchmarks.record import files
     from reports import terminal
     from reports.charts.canvas import picture
     from reports.tables import compare as comparing
-    from reports.text import grid
 
-    (first, base), *others = found.items()
-    panel = base.panel(**wanted)
-    factors = {name: comparing.factors(base, other, panel) for name, other in others}
+    first = next(iter(analyses.values()))
+    panel, over = first.panel(**wanted), first.baseline()
+    sections, remarks = comparing.side_by_side(analyses, panel, over)
     pictures = []
-    for k, (name, both) in enumerate(factors.items(), 1):
-        pictures += picture(comparing.chart(both, first, name), out / f"compare-{k}")
-    differences = comparing.differences({name: each.record for name, each in found.items()})
-    tables = [("", ["", *found], differences)]
-    tables += [(f"{name} against {first}", *grid(both, None)) for name, both in factors.items()]
-    drawn = [path.name for path in pictures if path.suffix == ".svg"]
-    written = files.write(out / "compare.md", comparing.markdown(tables, drawn).encode())
+    for section in sections:
+        if section.figure is not None:
+            pictures += picture(section.figure, out / section.name)
+    written = files.write(out / "compare.md", comparing.markdown(sections, remarks).encode())
     console = terminal.console()
-    for title, head, rows in tables:
-        console.print(title)
-        terminal.print_table(console, head, rows)
-    console.print(comparing.NOTE)
+    for section in sections:
+        console.print(section.title)
+        terminal.print_table(console, section.head, section.rows)
+    for words in remarks:
+        console.print(words)
     for path in [*pictures, written]:
         click.echo(path)
 

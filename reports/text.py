@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from benchmarks.record.race_file import Record
 from benchmarks.record.statistics import Total
@@ -25,6 +26,16 @@ class Story(NamedTuple):
     head: list[str]
     rows: list[list[str]]
     remarks: list[str]
+
+
+class Section(NamedTuple):
+    """A part of a report: a table, and a picture of it with the name of its file."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    figure: Figure | None = None
+    name: str = ""
 
 
 def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:

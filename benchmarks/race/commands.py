@@ -55,6 +55,13 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with an interrupted race, or add to one that ended.")
 @click.option("--survey", is_flag=True, help="Then measure peak memory and cold compilation, too.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option(
+    "--on",
+    "fleet",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FLEET",
+    help="Race on every host of the fleet that this YAML file describes (docs/scaling.md).",
+)
 @click.pass_context
 def race(
     ctx: click.Context,
@@ -70,6 +77,7 @@ def race(
     resume: bool,
     survey: bool,
     quiet: bool,
+    fleet: Path | None,
     **asked: Any,
 ) -> None:
     """Race in fresh processes until every speedup is known.
@@ -87,6 +95,11 @@ def race(
             "--until ranking compares every pair: expected it without --baseline, got both"
         )
     asked["implementations"] = options.under(asked["implementations"], pythons)
+    if fleet is not None:
+        settings, _ = options.settings(**asked)
+        _baseline(baseline, settings.implementations)
+        _race_on(ctx, fleet, record, resume, quiet)
+        return
     with journal.sole(record):
         entries = _earlier(record) if resume else []
         for entry in entries[:1]:
@@ -119,6 +132,35 @@ def race(
         threads=asked["threads"],
     )
     end(ctx, [*running.missing(asked["implementations"]), *unreached])
+
+
+def _race_on(ctx: click.Context, path: Path, record: Path, resume: bool, quiet: bool) -> None:
+    """Race on every host of a fleet; the records of like machines are merged, others stand side by side."""
+    from benchmarks.fleet import description, fleet, state, tasks
+    from benchmarks.fleet.progress import FleetProgress
+    from benchmarks.race import journal, report
+
+    described = description.read(path)
+    arguments = options.given(ctx, without=("fleet", "record", "resume", "quiet"))
+    with journal.sole(record):
+        kept = state.HostRecords(record, arguments, resume)
+        try:
+            with (
+                FleetProgress(quiet) as shown,
+                fleet.engine(described, kept.folder / "jobs", shown.say) as running,
+            ):
+                missing = fleet.race(described, running, arguments, kept, shown)
+        except (tasks.SchedulerLost, KeyboardInterrupt) as error:
+            words = (
+                f"{error or 'interrupted'}; finished records are kept in {kept.folder}: go on with --resume"
+            )
+            click.echo(words, err=True)
+            ctx.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+        found = [one for host in running.hosts if (one := kept.finished(host)) is not None]
+        written = state.write(state.merged(found), record) if found else []
+    if written and not quiet:
+        click.echo(report.render(record) if len(written) == 1 else report.compare(written))
+    end(ctx, missing)
 
 
 @click.command(params=[*options.ADVISE, options.record_option(options.ADVICE)])

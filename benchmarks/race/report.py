@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 GRADRACE = Path(__file__).parents[2] / "gradrace.py"
@@ -12,8 +13,18 @@ GRADRACE = Path(__file__).parents[2] / "gradrace.py"
 
 def render(record: Path) -> str:
     """Have the report drawn beside the record; returns what to tell the user of it."""
+    return _draw("render", [record])
+
+
+def compare(records: Sequence[Path]) -> str:
+    """Have records of several machines set side by side, beside them; returns what to tell the user."""
+    return _draw("compare", records)
+
+
+def _draw(command: str, records: Sequence[Path]) -> str:
+    names = ", ".join(map(str, records))
     done = subprocess.run(
-        [sys.executable, str(GRADRACE), "render", str(record), "--out", str(record.parent)],
+        [sys.executable, str(GRADRACE), command, *map(str, records), "--out", str(records[0].parent)],
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -21,8 +32,8 @@ def render(record: Path) -> str:
         check=False,
     )
     if done.returncode:
-        return f"record: {record}\nthe report could not be drawn: {done.stderr.strip()}"
-    return f"{done.stdout.rstrip()}\nrecord: {record}"
+        return f"record: {names}\nthe report could not be drawn: {done.stderr.strip()}"
+    return f"{done.stdout.rstrip()}\nrecord: {names}"
 
 
 def ranking(record: Path) -> None:

@@ -16,6 +16,10 @@ RUN_SETTINGS = (
 """Settings in which races may differ and still be one: what was raced, not how."""
 
 
+LIKE_MACHINES = ("memory_bytes",)
+"""Facts in which like machines may differ: virtual ones do so by a few pages."""
+
+
 def must_agree(what: str, one: Mapping[str, Any], other: Mapping[str, Any], free: Sequence[str] = ()) -> None:
     """Raise ValueError, naming both values, where the two differ in anything but the `free` keys."""
     for key in dict.fromkeys([*one, *other]):
@@ -46,7 +50,7 @@ def merge(records: Sequence[race_file.Record]) -> race_file.Record:
     facts: dict[str, race_file.Facts] = {}
     settings = dict(first.settings)
     for record in records:
-        must_agree("machine", first.machine, record.machine)
+        must_agree("machine", first.machine, record.machine, free=LIKE_MACHINES)
         must_agree("versions", first.versions, record.versions)
         must_agree("settings", first.settings, record.settings, free=RUN_SETTINGS)
         for name in workloads.keys() & record.workloads.keys():

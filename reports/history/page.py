@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup
-from matplotlib.figure import Figure
-
-from reports.charts.canvas import drawn
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
 from reports.history.trends import Steps, Timeline, TimelineCommit, Trend, changed_versions
@@ -41,7 +37,7 @@ def page(
         measurements=sum(int(one.track.processes.sum()) for one in trends),
         found=[(steps, _versions(points, steps)) for steps in steps_of],
         most_steps=STEPS_OF_A_COMMIT,
-        pictures=[(one.track.series, svg(trend_chart(one, points))) for one in choose_drawn(trends)],
+        pictures=[(one.track.series, markup.svg(trend_chart(one, points))) for one in choose_drawn(trends)],
         penalty=PENALTY,
         shortest=MIN_SEGMENT,
         smallest=MINIMUM_EFFECT,
@@ -55,12 +51,6 @@ def choose_drawn(trends: Sequence[Trend]) -> list[Trend]:
         return max((step.began for step in trend.steps), default=-1)
 
     return sorted(trends, key=last_step, reverse=True)[:MOST_CHARTS]
-
-
-def svg(figure: Figure) -> Markup:
-    """A figure as an element of a page: without an XML declaration."""
-    text = drawn(figure, "svg").decode()
-    return Markup(text[text.index("<svg") :])  # noqa: S704
 
 
 def _versions(points: Sequence[TimelineCommit], steps: Steps) -> str:

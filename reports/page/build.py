@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -37,8 +38,17 @@ DOCUMENTS = "https://github.com/gradrace/gradrace/blob/main/docs"
 """Where a reader of the page finds the documents."""
 
 
-def build(analysis: Analysis, panel: Panel, baseline: str) -> bytes:
-    """The page, which begins with `panel` over `baseline`. Nothing in it is fetched from anywhere."""
+def build(
+    analysis: Analysis,
+    panel: Panel,
+    baseline: str,
+    machines: Sequence[text.Section] = (),
+    machine_remarks: Sequence[str] = (),
+) -> bytes:
+    """The page, which begins with `panel` over `baseline`. Nothing in it is fetched from anywhere.
+
+    `machines` are sections that set this record beside those of other machines, with remarks on them.
+    """
     record, names, facts = analysis.record, analysis.implementations, analysis.record.implementations
     code = (markup.FOLDER / "page.js").read_text(encoding="utf-8")
     scripts = charts.library().replace("</script", "<\\/script"), code
@@ -54,6 +64,8 @@ def build(analysis: Analysis, panel: Panel, baseline: str) -> bytes:
             for label, name in zip(distinct(names), names, strict=True)
         ],
         largest_error=analysis.cells["error_of_bound"].max(),
+        sections=[(each, markup.svg(each.figure) if each.figure else "") for each in machines],
+        machine_remarks=machine_remarks,
         processes=len(record.processes),
         documents=DOCUMENTS,
         command=record.command,

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
 
+from reports.charts.canvas import drawn
 from reports.style import digits, duration
 
 FOLDER = Path(__file__).parent / "templates"
@@ -40,6 +43,12 @@ def distinct(names: list[str], longest: int = 60) -> list[str]:
     """What each name is shown as; those that would look alike are numbered."""
     labels = [shown(name, longest) for name in names]
     return [f"{label} ({k})" if labels.count(label) > 1 else label for k, label in enumerate(labels, 1)]
+
+
+def svg(figure: Figure) -> Markup:
+    """A figure as an element of a page: without an XML declaration."""
+    text = drawn(figure, "svg").decode()
+    return Markup(text[text.index("<svg") :])  # noqa: S704
 
 
 def render(name: str, **values: Any) -> str:

@@ -13,10 +13,12 @@ from benchmarks.record.statistics import interval, quotient
 from reports.analysis import CELL, Analysis, Panel, UnknownChoice, of_panel
 from reports.charts import speed
 from reports.charts.canvas import canvas, settings
+from reports.charts.machines import machines_chart
 from reports.charts.scales import factor_axis
 from reports.charts.words import describe
 from reports.style import factor, plain
-from reports.text import escape, markdown_table
+from reports.tables import machines
+from reports.text import Section, escape, grid, markdown_table
 
 NOTE = (
     "Ratios between machines or versions describe them; they are no regression test: nothing here ran side "
@@ -71,11 +73,41 @@ def differences(records: Mapping[str, Record]) -> list[list[str]]:
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
-def markdown(tables: Sequence[tuple[str, list[str], list[list[str]]]], pictures: Sequence[str]) -> str:
-    """compare.md: the table of what differs, then each record against the first, with its picture."""
+def side_by_side(
+    found: Mapping[str, Analysis], panel: Panel, baseline: str
+) -> tuple[list[Section], list[str]]:
+    """The sections of a comparison of several records, by name, and what there is to say of it.
+
+    What differs; each machine's ranking; each other record against the first. Raises UnknownChoice where a
+    record lacks the panel.
+    """
+    (first, base), *others = found.items()
+    factored = {name: factors(base, other, panel) for name, other in others}
+    named = machines.named(found)
+    where = describe(base.rows(panel, baseline), base.shape(panel.workload))
+    sections = [
+        Section("What differs", ["", *found], differences({k: each.record for k, each in found.items()})),
+        Section(
+            "The ranking on each machine",
+            *machines.rankings(named, panel),
+            machines_chart(
+                {name: each.rows(panel, baseline) for name, each in named.items()}, baseline, where, [NOTE]
+            ),
+            "compare-machines",
+        ),
+    ]
+    for k, (name, both) in enumerate(factored.items(), 1):
+        title = f"{name} against {first}"
+        sections.append(Section(title, *grid(both, None), chart(both, first, name), f"compare-{k}"))
+    return sections, [*machines.remarks(named, panel), NOTE]
+
+
+def markdown(sections: Sequence[Section], remarks: Sequence[str]) -> str:
+    """compare.md: every section with its picture, and the remarks."""
     lines = ["# Records side by side"]
-    for (title, head, rows), picture in zip(tables, ["", *pictures], strict=True):
-        if title:
-            lines += ["", f"## {escape(title)}", "", f"![factors]({picture})"]
-        lines += ["", *markdown_table(list(map(escape, head)), rows)]
-    return "\n".join([*lines, "", NOTE, ""])
+    for section in sections:
+        lines += ["", f"## {escape(section.title)}", ""]
+        if section.figure is not None:
+            lines += [f"![{escape(section.title)}]({section.name}.svg)", ""]
+        lines += markdown_table(list(map(escape, section.head)), section.rows)
+    return "\n".join([*lines, "", *(f"- {escape(words)}" for words in remarks), ""])

@@ -1,0 +1,151 @@
+"""What an engine runs on a host, `python -m benchmarks.fleet.host TASK`: one race, alone there.
+
+The outcome goes to standard output. Whoever awaits it there may die, and a race that nobody awaits ends; so
+does one whose task is given to `end`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.fleet.messages import REFUSED, FleetTask, HostOutcome
+from benchmarks.record import checkout, machine
+
+TURN = "\0gradrace-fleet"
+"""The abstract address of a socket: the kernel gives it to one process of a host, while that lives."""
+
+TURN_SECONDS = 0.5
+END_SECONDS = 10.0
+GRADRACE = Path(__file__).parents[2] / "gradrace.py"
+
+
+def software() -> dict[str, str]:
+    """The versions here, and the commit; not of the BLAS, whose kernel depends on the CPU."""
+    found = {name: version for name, version in machine.versions().items() if name != "blas"}
+    return {"commit": checkout.described().get("commit", "unknown"), **found}
+
+
+def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """The versions that a host lacks or has otherwise, in words; empty where there are none."""
+    return ", ".join(
+        f"{name} {expected.get(name, 'absent')}, got {found.get(name, 'absent')}"
+        for name in dict.fromkeys([*expected, *found])
+        if expected.get(name) != found.get(name)
+    )
+
+
+def run(task: FleetTask) -> HostOutcome:
+    """The outcome of `task`; raises SystemExit where nobody awaits it any more."""
+    wrong = differences(task.software, software())
+    if wrong:
+        return HostOutcome(REFUSED, f"expected the versions of where the race was started: {wrong}")
+    with turn() as held, tempfile.TemporaryDirectory(prefix="gradrace-") as folder:
+        record = Path(folder) / "record.json"
+        command = [sys.executable, "-P", str(GRADRACE), "race", *task.arguments]
+        with (Path(folder) / "printed").open("w+b") as printed:
+            process = subprocess.Popen(
+                [*command, "--record", str(record), "--quiet"],
+                cwd=task.folder if Path(task.folder).is_dir() else folder,
+                env={**os.environ, **task.variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=printed,
+                pass_fds=[held.fileno()],  # so that no other race begins before this one has ended
+            )
+            status = _await(process, held, task.name)
+            printed.seek(0)
+            words = printed.read().decode("utf-8", "replace").strip()
+        content = record.read_text("utf-8") if record.exists() else None
+        return HostOutcome(status, words, content)
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[socket.socket]:
+    """A block that one process of this host is in at a time: as long as anyone has the socket open."""
+    with socket.socket(socket.AF_UNIX) as held:
+        while True:
+            try:
+                held.bind(TURN)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            if _gone(_output(), TURN_SECONDS):
+                raise SystemExit(1)
+        held.listen()
+        yield held
+
+
+def end(task: str) -> None:
+    """End the race of that task, if it is the one under way on this host."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(TURN)
+        asking.sendall(task.encode())
+
+
+def _await(process: subprocess.Popen[bytes], held: socket.socket, task: str) -> int:
+    """The exit status of the race; it is ended where nobody awaits it any more, or where `end` is called."""
+    poll, ended = _output(), os.pidfd_open(process.pid)
+    poll.register(ended, select.POLLIN)
+    poll.register(held, select.POLLIN)
+    try:
+        while process.poll() is None:
+            for number, _ in poll.poll():  # wakes up for nothing else: the race is inside the clock
+                if number == sys.stdout.fileno() or (number == held.fileno() and _asked(held) == task):
+                    raise SystemExit(1)
+    finally:
+        os.close(ended)
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    return process.wait()
+
+
+def _asked(held: socket.socket) -> str:
+    """The task that someone asks to end."""
+    asking, _ = held.accept()
+    with asking:
+        asking.settimeout(1.0)
+        with contextlib.suppress(TimeoutError):
+            return asking.recv(100).decode()
+    return ""
+
+
+def _output() -> select.poll:
+    """Waits for the reader of standard output to go."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return poll
+
+
+def _gone(poll: select.poll, seconds: float) -> bool:
+    return bool(poll.poll(1000 * seconds))
+
+
+def main() -> None:
+    """Carry out the task that is the argument; or, of `end NAME`, end the one of that name."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if sys.argv[1] == "end":
+        end(sys.argv[2])
+        return
+    task = msgspec.json.decode(sys.argv[1], type=FleetTask)
+    sys.stdout.buffer.write(msgspec.json.encode(run(task)))
+
+
+if __name__ == "__main__":
+    main()

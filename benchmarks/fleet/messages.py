@@ -1,0 +1,31 @@
+"""What a fleet asks of a host, and what the host answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+REFUSED = 2
+"""Exit status of a race that was asked for wrongly, and of a host that cannot run it as it was asked for."""
+
+
+class FleetTask(msgspec.Struct, frozen=True):
+    """What a host is asked for: the words of `gradrace race`, the folder they were given in, variables.
+
+    `name` is the task's own, `software` what the host must have: versions by name.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    folder: str
+    variables: Mapping[str, str]
+    software: Mapping[str, str]
+
+
+class HostOutcome(msgspec.Struct, frozen=True):
+    """How the race ended on a host: its exit status, what it printed as errors, its record's file if any."""
+
+    status: int
+    words: str
+    record: str | None = None

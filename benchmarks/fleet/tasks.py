@@ -1,0 +1,78 @@
+"""A task of a fleet: a whole race on one host, as a command that needs nothing but a Python there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, Self
+
+import msgspec
+
+from benchmarks.fleet.messages import REFUSED, FleetTask, HostOutcome
+
+OPTIONS: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "check": False}
+"""How `subprocess.run` runs a task: the very function that engines hand over, since every host has it."""
+
+
+class LostTask(NamedTuple):
+    """A task that ended without an answer, and why; `again` where another try may end otherwise."""
+
+    reason: str
+    again: bool
+
+
+class SchedulerLost(RuntimeError):
+    """The scheduler has gone for good; the message says which."""
+
+
+class Engine(Protocol):
+    """What starts tasks on hosts: a context manager, whose end ends what is under way."""
+
+    @property
+    def hosts(self) -> Sequence[str]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def start(self, hosts: Sequence[str], task: FleetTask) -> None:
+        """Have the task carried out on each of the hosts, as soon as it is free."""
+
+    def news(self) -> Iterator[tuple[str, HostOutcome | LostTask]]:
+        """Wait a moment; then the hosts whose tasks have ended since. Raises SchedulerLost."""
+
+
+Say = Callable[[str], None]
+"""Shows a line to the user."""
+
+
+def command(task: FleetTask, python: str) -> list[str]:
+    """The command that carries out a task on a host."""
+    return [python, "-P", "-m", "benchmarks.fleet.host", msgspec.json.encode(task).decode()]
+
+
+def ending(task: FleetTask, python: str) -> list[str]:
+    """The command that ends it there."""
+    return [python, "-P", "-m", "benchmarks.fleet.host", "end", task.name]
+
+
+def answer(done: subprocess.CompletedProcess[bytes]) -> HostOutcome | LostTask:
+    """What came of the command on a host."""
+    try:
+        return msgspec.json.decode(done.stdout, type=HostOutcome)
+    except msgspec.DecodeError:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it printed nothing"]
+    if any(f"No module named '{name}" in words[-1] for name in ("benchmarks", "msgspec")) or (
+        "No module named benchmarks" in words[-1]
+    ):
+        return no_project(done.args[0], words[-1].rpartition(": ")[2])
+    return LostTask(f"the race ended with {done.returncode}: {words[-1]}", again=True)
+
+
+def no_project(python: str, found: str) -> HostOutcome:
+    """The answer of a host that lacks what a race needs."""
+    return HostOutcome(
+        REFUSED,
+        f"expected gradrace for {python}, got: {found}; install it there (pip install -e . in its checkout), "
+        "or name another Python in the fleet's file (environment: python: ...)",
+    )
