@@ -161,7 +161,7 @@ class ChildProcess:
             elif self._has_ended(0.0):  # what it started may hold its end of the line
                 raise ProcessError(self._how_it_ended())
             elif left <= 0:
-                raise Silent(f"the process gave no answer within {timeout:g} s{self._printed()}")
+                raise Silent(f"the process gave no answer within {timeout:.3g} s{self._printed()}")
         line, _, self._unread = self._unread.partition(b"\n")
         try:
             message: M = _decoder(family).decode(line)

@@ -289,12 +289,12 @@ class Session:
             error_ulp_median=prepared.verdict.error_ulp_median,
         )
 
-    def process(self, seed: int) -> race_file.Process:
-        """This process, at its end: what was in force, and what the machine could do."""
+    def process(self, seed: int, calibrate: bool = True) -> race_file.Process:
+        """This process, at its end: what was in force, and, to `calibrate`, what the machine could do."""
         # What cells left of the wait budget is not spent here: a race ends with its budget.
         self.moments.wait_budget = min(self.moments.wait_budget, WAIT_SECONDS[0])
-        calibrated = {**calibration.calibrate(self.moments.wait), "probe": self.moments.fastest}
-        warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated["call"])]
+        calibrated = calibration.calibrate(self.moments.wait) if calibrate else {}
+        warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated.get("call", 0.0))]
         if self.disturbed > NOISY * len(self.fastest):
             warnings.append(
                 f"more than {NOISY:.0%} of the cells found no undisturbed moment: something else kept "
@@ -309,7 +309,7 @@ class Session:
             threads_in_force=threads_in_force(),
             cpus=cpus(),
             load_average=self._watch.load,
-            calibration=calibrated,
+            calibration={**calibrated, "probe": self.moments.fastest},
             warnings=tuple(warnings),
             waited=self.moments.waited,
         )

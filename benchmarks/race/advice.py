@@ -19,14 +19,22 @@ WIDE = 200_000
 SECONDS = {False: 60.0, True: 120.0}
 """How long advice may take on a network that is wide, or is not."""
 
-RACE, SURVEY = 0.75, 0.2
-"""Shares of these seconds: for the race, and for memory and compilation; the rest is the report's."""
+RACE, SURVEY, SCOUTING = 0.65, 0.15, 0.3
+"""Shares of these seconds: for the race, for memory and compilation after it, and, of the race's, for the
+first process, which finds the contenders. The rest starts the command and writes the report."""
+
+PROMISING = (
+    *("numpy-inplace", "numba-blocked", "numba-parallel", "jax", "numba", "numpy", "torch"),
+    *("autograd", "sklearn", "numpy-sample", "numba-loops", "torch-compile"),
+)
+"""Who is tried first: those that have been fastest somewhere; last those that compile long and were not."""
 
 
 def contenders(threads: int) -> tuple[str, ...]:
-    """Every implementation that an answer on so many threads may name."""
+    """Every implementation that an answer on so many threads may name, the most promising first."""
     left_out = INTERPRETED if threads > 1 else INTERPRETED + PARALLEL
-    return tuple(name for name in impls.names() if name not in left_out)
+    names = [name for name in impls.names() if name not in left_out]
+    return tuple(sorted(names, key=lambda name: (*PROMISING, name).index(name)))
 
 
 def seconds(networks: Iterable[impls.Network]) -> float:

@@ -169,7 +169,7 @@ def _race_on(ctx: click.Context, path: Path, record: Path, resume: bool, quiet: 
     type=options.SECONDS,
     metavar="S",
     show_default="60; 120 for a wide network",
-    help="Seconds of the whole command; the first time, compilation comes on top.",
+    help="Seconds of the whole command, compilation included.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but the answer, and errors.")
 @click.pass_context
@@ -181,8 +181,8 @@ def advise(
     NETWORK is its widths, like 784-128-10. Prints the fastest at each batch size, which ones tie with it, how
     far behind the others are, and what each costs. Implementations that take more than 3 times as long as the
     fastest are dropped after one process, but for the fastest that needs nothing beyond NumPy; the
-    interpreted loops are measured only where --impl names them. It ends when the ranking is known, ties to
-    3 %.
+    interpreted loops are measured only where --impl names them, and those last that compile longest. It ends
+    when the ranking is known, ties to 3 %.
 
     Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
     implementation named by --impl, or a batch size, was not measured, 130 where it was interrupted.
@@ -212,13 +212,16 @@ def advise(
             timeout=seconds,
             command=command_line(ctx),
             survey=advice.SURVEY * seconds,
-            compiling=True,
+            scouting=advice.SCOUTING * seconds,
         )
         running = _run(ctx, plan, record, [], quiet)
     warn_of_no_commit()
     measured = any(m.status == "measured" for m in running.measurements)
     if measured:
         report.ranking(record)
+    tried = {m.implementation for m in running.measurements}
+    if left_out := [name for name in settings.implementations if name not in tried]:
+        click.echo(f"Not tried, as the time was over: {', '.join(left_out)}; give it a larger --budget.")
     if not quiet:
         click.echo(f"{running.verdict()}\nrecord: {record}")
     unreached = running.unreached(

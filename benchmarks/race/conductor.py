@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import statistics
 import tempfile
 import time
@@ -33,6 +34,9 @@ STARTUP = Cell("", "startup", 0, "", 0, "")
 AROUND_SECONDS = 120.0
 """How long a process may take to load what it needs, before its cells, and to calibrate, after them."""
 
+OVERTIME, SHORTEST = 1.5, 1.0
+"""The last cell of a scouting process may end so many times as late; seconds that every cell has."""
+
 DEATHS = 2
 """So many processes that die outside any cell end a race: the next one would die, too."""
 
@@ -49,8 +53,9 @@ class RacePlan:
     """What is raced, what is asked of it, and what it may cost.
 
     `budget` is the seconds of the race, `timeout` those of a cell, `survey` those beyond the budget in which
-    memory and compilation are surveyed. Where `compiling` is set, what the first process compiles comes on
-    top of the budget: later ones find it in caches, as do later races.
+    memory and compilation are surveyed. Where `scouting` seconds are given, the first process takes the
+    implementations in the order in which they are asked for and begins no cell after so many; what it did not
+    come to waits until the answer is known of the others, and the budget ends a cell, too.
     """
 
     settings: RaceSettings
@@ -61,7 +66,7 @@ class RacePlan:
     timeout: float
     command: str
     survey: float = 0.0
-    compiling: bool = False
+    scouting: float = 0.0
 
     def described(self) -> dict[str, Any]:
         """As the record has it."""
@@ -111,7 +116,7 @@ class Race:
     @property
     def left(self) -> float:
         """What is left of the budget, in seconds."""
-        return self.plan.budget - self.seconds + (self.compiled if self.plan.compiling else 0.0)
+        return self.plan.budget - self.seconds
 
     def resume(self, entries: Iterable[JournalEntry]) -> None:
         """Go on from the entries of the same race; raises ValueError with both values where it is another."""
@@ -146,24 +151,39 @@ class Race:
                 place.unlink(missing_ok=True)
 
     def _turns(self) -> Iterator[list[Cell]]:
-        """The cells of one process after the other, until none is wanted or the budget is spent.
-
-        A process has one number of threads: the numbers take turns, and each is asked for on its own.
-        """
-        plan = self.plan
+        """The cells of one process after the other, until none is wanted or the budget is spent."""
         while True:
             left = self.left - self.costs.get(STARTUP, 0.0)
             if self.measurements and left <= 0:
                 return
-            cells = plan.settings.cells(plan.phases, plan.settings.seed + len(self.processes))
-            taken = {threads: self._found_on(threads) for threads in plan.settings.threads}
-            for threads in sorted(taken, key=lambda threads: taken[threads].processes):
-                of_them = [cell for cell in cells if cell.threads == threads]
-                if wanted := stopping.next_cells(of_them, taken[threads], plan.question, left):
+            for cells in self._choices():
+                if wanted := self._wanted(cells, left):
                     break
             else:
                 return
             yield wanted
+
+    def _choices(self) -> list[list[Cell]]:
+        """What the next process may be asked for; the first counts of which any cell is wanted.
+
+        A process has one number of threads: the numbers take turns, and each is asked for on its own.
+        """
+        settings = self.plan.settings
+        cells = settings.cells(self.plan.phases, settings.seed + len(self.processes))
+        if self.plan.scouting and not self.measurements:
+            cells.sort(key=lambda cell: settings.implementations.index(cell.implementation))
+        turns = sorted(settings.threads, key=lambda threads: self._found_on(threads).processes)
+        choices = [[cell for cell in cells if cell.threads == threads] for threads in turns]
+        if self.plan.scouting and self.measurements:
+            tried = {m.cell for m in self.measurements}
+            of_tried = [[cell for cell in choice if cell in tried] for choice in choices]
+            if any(self._wanted(choice, math.inf) for choice in of_tried if choice):
+                return [choice for choice in of_tried if choice]
+        return choices
+
+    def _wanted(self, cells: list[Cell], budget: float) -> list[Cell]:
+        """Of these cells of one number of threads, what the next process shall race."""
+        return stopping.next_cells(cells, self._found_on(cells[0].threads), self.plan.question, budget)
 
     def _run_process(self, cells: list[Cell], compiled: str) -> None:
         """Measure the cells in a fresh process, as far as the budget goes.
@@ -186,16 +206,16 @@ class Race:
                 self._order(process, messages.Begin(plan.workloads, threads, probe), AROUND_SECONDS)
                 self.costs[STARTUP] = time.monotonic() - began
                 for done, at in enumerate(cells):
-                    if self.measurements and self.left <= 0:
+                    if self.measurements and self._over(first):
                         break
                     self._show(done, len(cells))
                     ordered = time.monotonic()
-                    self._order(process, messages.MeasureCell(at, at in affordable), plan.timeout)
+                    self._order(process, messages.MeasureCell(at, at in affordable), self._timeout(first))
                     # The first process may compile what the next ones find in caches.
                     once = self.measurements[-1].compile_seconds or 0.0 if first else 0.0
                     self.costs[at] = max(0.0, time.monotonic() - ordered - once)
                 at = None
-                self._order(process, messages.End(seed), AROUND_SECONDS)
+                self._order(process, messages.End(seed, first or not plan.scouting), AROUND_SECONDS)
                 process.close(END_SECONDS)
         except ProcessError as error:
             self._lose(at, error)
@@ -205,6 +225,19 @@ class Race:
         self.state = plan.question.state(self.found)
         measured = sum(m.process == len(self.processes) - 1 for m in self.measurements)
         self._show(measured, len(cells), took=self.processes[-1].seconds)
+
+    def _over(self, first: bool) -> bool:
+        """Whether no other cell begins in a process, the first one or another."""
+        scouted = first and self.plan.scouting and self.seconds > self.plan.scouting
+        return bool(scouted) or self.left <= 0
+
+    def _timeout(self, first: bool) -> float:
+        """After how many seconds the cell that begins now is lost."""
+        plan = self.plan
+        if not plan.scouting:
+            return plan.timeout
+        end = OVERTIME * plan.scouting if first else plan.budget + plan.survey
+        return min(plan.timeout, max(end - self.seconds, SHORTEST))
 
     def _show(self, done: int, cells: int, took: float = 0.0) -> None:
         self.shown(RaceProgress(len(self.processes), done, cells, self.state, max(0.0, self.left), took))
@@ -276,8 +309,9 @@ class Race:
             left = self.left + self.plan.survey
             if cell.batch_size == largest and cell.phase == phase and left > 0:
                 timeout = min(self.plan.timeout, left)
-                found = survey.of(cell, self.plan.workloads[cell.workload], timeout)
                 k = first[cell]
+                compiles = bool(self.measurements[k].compile_seconds)
+                found = survey.of(cell, self.plan.workloads[cell.workload], timeout, compiles)
                 self.measurements[k] = dataclasses.replace(self.measurements[k], **found)
 
     @property

@@ -74,9 +74,10 @@ class Construct(WorkerOrder):
 
 
 class End(WorkerOrder):
-    """Say what was in force, and what the machine could do."""
+    """Say what was in force, and, to `calibrate`, what the machine could do."""
 
     seed: int
+    calibrate: bool = True
 
 
 class Train(Message):

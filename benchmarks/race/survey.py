@@ -6,6 +6,7 @@ Peak memory, and what compilation takes: cold, and from the caches that the firs
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,20 +19,26 @@ CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_D
 """Where compilers keep what they compiled."""
 
 
-def of(cell: Cell, workload: RecordedWorkload, timeout: float) -> dict[str, Any]:
-    """Fields of a `Measurement`, as far as they can be had: of what fails the race has the reason."""
+def of(cell: Cell, workload: RecordedWorkload, timeout: float, compiles: bool = True) -> dict[str, Any]:
+    """Fields of a `Measurement`, as far as they can be had within `timeout` seconds.
+
+    Compilation is timed of what `compiles`. Of what fails the race has the reason.
+    """
+    end = time.monotonic() + timeout
     found: dict[str, Any] = {}
     try:
-        peaked = _ask(messages.Peak(cell), workload, timeout, {})
+        peaked = _ask(messages.Peak(cell), workload, end, {})
         if isinstance(peaked, messages.Peaked):
             found = {
                 "peak_bytes": peaked.gradients,
                 "construct_peak_bytes": peaked.construct,
                 "least_bytes": peaked.least,
             }
+        if not compiles:
+            return found
         with tempfile.TemporaryDirectory() as folder:
             caches = dict.fromkeys(CACHES, folder)
-            cold, cached = (_ask(messages.Construct(cell), workload, timeout, caches) for _ in range(2))
+            cold, cached = (_ask(messages.Construct(cell), workload, end, caches) for _ in range(2))
         if isinstance(cold, messages.Constructed) and isinstance(cached, messages.Constructed):
             found |= {
                 "cold_construct_seconds": cold.seconds,
@@ -46,12 +53,12 @@ def of(cell: Cell, workload: RecordedWorkload, timeout: float) -> dict[str, Any]
 def _ask(
     order: messages.Peak | messages.Construct,
     workload: RecordedWorkload,
-    timeout: float,
+    end: float,
     variables: Mapping[str, str],
 ) -> messages.WorkerAnswer:
     cell = order.cell
     with PythonProcess(messages.WORKER, cell.threads, variables=variables) as process:
         process.send(messages.Begin({cell.workload: workload}, cell.threads, None))
         process.send(order)
-        process.receive(messages.WorkerAnswer, timeout)
-        return process.receive(messages.WorkerAnswer, timeout)
+        process.receive(messages.WorkerAnswer, end - time.monotonic())
+        return process.receive(messages.WorkerAnswer, end - time.monotonic())

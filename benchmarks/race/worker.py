@@ -35,8 +35,8 @@ def serve(parent: Parent) -> None:
                 parent.send(_alone(peak, cell, known))
             case messages.Construct(cell):
                 parent.send(_alone(construct, cell, known))
-            case messages.End(seed):
-                parent.send(messages.Ended(session.process(seed)))
+            case messages.End(seed, calibrate):
+                parent.send(messages.Ended(session.process(seed, calibrate)))
 
 
 def _measured(session: Session, cell: Cell) -> messages.Measured:

@@ -517,23 +517,59 @@ def test_a_race_for_the_ranking_says_which_pairs_it_could_not_tell_apart(
     assert words[1] == "  not numba and numpy at m = 1 (digits, gradients, float64)"
 
 
-def test_compilation_comes_on_top_of_the_budget_where_that_is_asked(
+def test_what_a_scouting_process_did_not_come_to_waits_until_the_rest_is_known(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     measuring = Played.measured
 
     def measured(self: Played, cell: Cell) -> messages.Measured:
-        first = len(self.player.processes) == 1
-        now[0] += 11.0 if first else 1.0
-        found = measuring(self, cell)
-        compiled = dataclasses.replace(found.measurement, compile_seconds=10.0 if first else 0.0)
-        return messages.Measured(compiled, FACTS)
+        now[0] += 10.0
+        return measuring(self, cell)
 
     monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
     monkeypatch.setattr(Played, "measured", measured)
-    for compiling, processes in ((False, 1), (True, 5)):
-        now[0] = 0.0
-        running = Race(plan(budget=66.0, compiling=compiling), tmp_path / f"{compiling}.json", silent)
-        running.run()
-        assert len(running.processes) == processes
+    paces = {"numba": 1.0, "numpy": 2.0, "loops": 2.5}
+    monkeypatch.setattr(Player, "seconds", lambda self, cell: paces[cell.implementation])
+    promising = dataclasses.replace(SETTINGS, implementations=("numba", "numpy", "loops"), batch_sizes=(1,))
+    scouting = plan(settings=promising, question=Ranking(), budget=65.0, scouting=15.0)
+    running = Race(scouting, tmp_path / "record.json", silent)
+    running.run()
+    assert [cell.implementation for cell in player.processes[0]] == ["numba", "numpy"]
+    assert all(cell.implementation != "loops" for process in player.processes for cell in process)
+    assert running.unreached(implementation=promising.implementations) == [
+        "implementation loops: not reached within the budget of 65 s"
+    ]
+    now[0] = 0.0
+    player.processes.clear()
+    running = Race(dataclasses.replace(scouting, budget=1000.0), tmp_path / "record.json", silent)
+    running.run()
+    assert [cell.implementation for cell in player.processes[0]] == ["numba", "numpy"]
+    assert {cell.implementation for cell in player.processes[-1]} >= {"loops"}
+    assert "1 of 1 rankings are known" in running.verdict()
+
+
+def test_a_scouting_race_gives_no_cell_longer_than_its_budget(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    given: list[float] = []
+    receiving = Played.receive
+
+    def receive(self: Played, family: type[messages.WorkerAnswer], timeout: float) -> messages.WorkerAnswer:
+        if isinstance(self.orders[-1], messages.MeasureCell):
+            given.append(timeout)
+            now[0] += 7.0
+        return receiving(self, family, timeout)
+
+    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Played, "receive", receive)
+    running = Race(
+        plan(question=Ranking(), budget=40.0, scouting=16.0, timeout=60.0, survey=0.5),
+        tmp_path / "record.json",
+        silent,
+    )
+    running.run()
+    assert given[:3] == [24.0, 17.0, 10.0]  # of half as long again as the scouting
+    assert max(given[3:]) <= 40.5 - 21.0
+    assert min(given) >= 1.0
