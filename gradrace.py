@@ -135,6 +135,9 @@ commands = click.version_option(package_name="gradrace", message="%(prog)s %(ver
 
 def main(package: str | None = None) -> None:
     """Run the command: that of one package (`python -m PACKAGE`), or `gradrace`, which has them all."""
+    if sys.flags.inspect and os.environ.pop("PYTHONINSPECT", ""):
+        # Python would end every command in 0, and show its own way out as a traceback
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
     _open_streams()
     os.environ.pop("MPLBACKEND", None)  # a notebook's, or one's own: here pictures go to files
     for number in (signal.SIGTERM, signal.SIGHUP):

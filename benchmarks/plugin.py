@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import importlib.util
 import itertools
 import os
 import shlex
@@ -32,18 +33,14 @@ if TYPE_CHECKING:
     from benchmarks.record.race_file import Record
 
 # pytest-benchmark's own options that ask for timings.
-TIMING = ("only", "enable", "json", "save", "autosave", "compare")
+TIMING = ("only", "enable", "json", "save", "autosave", "compare", "histogram")
 
 # Those of them that say how to time, which the session does.
 PLANNED = {
     *("--benchmark-min-time", "--benchmark-max-time", "--benchmark-min-rounds", "--benchmark-timer"),
     *("--benchmark-precision", "--benchmark-confidence", "--benchmark-calibration-precision"),
-    *(
-        "--benchmark-warmup",
-        "--benchmark-warmup-iterations",
-        "--benchmark-disable-gc",
-        "--benchmark-cprofile",
-    ),
+    *("--benchmark-warmup", "--benchmark-warmup-iterations", "--benchmark-disable-gc"),
+    *(f"--benchmark-cprofile{what}" for what in ("", "-loops", "-top", "-dump")),
 }
 
 SETTINGS: pytest.StashKey[options.RaceSettings] = pytest.StashKey()
@@ -93,6 +90,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "-n, --dist: expected a session that has the machine for itself, got workers beside each other; "
             "measure with -n0, or -p no:xdist"
+        )
+    if config.getoption("benchmark_histogram", None) and importlib.util.find_spec("pygal") is None:
+        raise pytest.UsageError(
+            "--benchmark-histogram: expected pygal to draw it with, got none; "
+            "pip install 'pytest-benchmark[histogram]'"
         )
     try:
         asked = _asked(config)
@@ -228,8 +230,19 @@ def _record(config: pytest.Config) -> Record:
     )
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of the race, and where its pictures are."""
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """The table of the race, and where its pictures are; then pytest-benchmark's, and what fails there."""
+    from pytest_benchmark.session import PerformanceRegression
+
+    _show(terminalreporter)
+    try:
+        return (yield)
+    except PerformanceRegression as error:  # of --benchmark-compare-fail, which has shown by how much
+        pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+def _show(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     if not (outcome := config.stash.get(OUTCOME, "")):
         return

@@ -43,7 +43,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from impls import THREAD_VARIABLES, end_of, how_it_ended, printed
+from impls import THREAD_VARIABLES, descendants, end_of, how_it_ended, printed
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,8 +178,12 @@ class ChildProcess:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
             self._has_ended(grace)
+            apart = descendants(self._popen.pid)  # some have a session, and a group, of their own
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
+            for pid in apart:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._popen.wait()
         if self._end is not None:
             os.close(self._end)

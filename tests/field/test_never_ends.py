@@ -79,6 +79,35 @@ def test_a_process_that_misbehaves_is_its_own_cells_failure(
     assert len(reasons(tmp_path / "record.json")) < 10_000
 
 
+INTERPRETERS = {
+    "sleeps in a process of its own": "sleep 1000",
+    "prints for ever": "yes",
+    "prints errors for ever": "yes >&2",
+    "prints what is no text": r"printf '\377\376\0'; exec cat",
+    "cannot be terminated": "trap '' TERM INT HUP; while :; do sleep 1; done",
+    "ends at once": "exit 0",
+    "faults": "kill -SEGV $$",
+    "leaves a daemon": "setsid sleep 1000 & exec sleep 1000",
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(k, marks=[] if k == "sleeps in a process of its own" else pytest.mark.field)
+        for k in INTERPRETERS
+    ],
+)
+def test_an_interpreter_that_is_none_ends_and_leaves_nothing_running(
+    kind: str, race: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "python").write_text(f"#!/bin/sh\n{INTERPRETERS[kind]}\n")
+    (tmp_path / "python").chmod(0o755)
+    ended = race("--impl", "numpy,loops@./python", "--timeout", "2", status=4)
+    assert statuses(tmp_path / "record.json")["numpy"] == {"measured"}
+    assert "loops@./python" in ended.err
+
+
 @pytest.mark.field
 def test_words_printed_before_the_end_are_the_reason(race: Command, tmp_path: Path) -> None:
     code = "print('the licence server is down'); os._exit(1)"
