@@ -139,6 +139,8 @@ def main(package: str | None = None) -> None:
         # Python would end every command in 0, and show its own way out as a traceback
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
     _open_streams()
+    if os.environ.get("TERM") == "":
+        os.environ["TERM"] = "dumb"  # which is what a terminal without a name is
     os.environ.pop("MPLBACKEND", None)  # a notebook's, or one's own: here pictures go to files
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored

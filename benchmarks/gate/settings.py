@@ -14,6 +14,7 @@ import msgspec
 
 from benchmarks.gate.decision import RULES, Measure, Rule
 from benchmarks.gate.errors import Refusal
+from benchmarks.record.documents import content_of
 from benchmarks.record.git import GitError, git
 from benchmarks.record.pairs_file import Benchmark, Terms
 
@@ -167,6 +168,6 @@ def of_commit(root: Path, commit: str) -> GateSettings:
 def of_file(path: Path) -> GateSettings:
     """The settings in a file; raises Refusal where it cannot be read."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(content_of(path).decode("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal(f"--config: expected a TOML file, got {path}: {error}") from error

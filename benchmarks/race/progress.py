@@ -67,6 +67,7 @@ class Progress:
                 refresh=True,
             )
         elif now.took and not self.quiet:
+            cells = "1 cell" if now.done == 1 else f"{now.done} cells"
             self.console.print(
-                f"process {now.process}: {now.done} cells in {now.took:.1f} s; {now.state}", soft_wrap=True
+                f"process {now.process}: {cells} in {now.took:.1f} s; {now.state}", soft_wrap=True
             )

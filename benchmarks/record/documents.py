@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -28,6 +30,14 @@ class _Head:
     schema: Any = None
 
 
+def content_of(path: Path) -> bytes:
+    """What is in the file, or comes through the pipe; raises OSError, for a device too."""
+    mode = path.stat().st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise OSError(errno.EINVAL, "a device", str(path))  # some have no end
+    return path.read_bytes()
+
+
 def encoded(content: Any, form: str, schema: int) -> bytes:
     """The dataclass `content` as a document of the format `form`.
 
@@ -45,15 +55,17 @@ def read(
     schema: int,
     again: str,
     renewed: Callable[[Any], Any] | None = None,
+    content: bytes | None = None,
 ) -> T:
     """The document of the format `form` at `path`, as the dataclass `kind`.
 
-    `renewed` turns the content of the schema before into that of this one, both as JSON.
+    `renewed` turns the content of the schema before into that of this one, both as JSON. `content` is what
+    was read at `path` before, as a pipe can be read once only.
 
     Raises RecordError with the place, what was expected, what was got and the remedy (`again` says how a new
     document is made), and OSError where there is no file.
     """
-    content = path.read_bytes()
+    content = content_of(path) if content is None else content
     if not content.strip():
         raise RecordError(f"{path}: expected a {form}, got an empty file; {again} to write a new one")
     try:

@@ -149,9 +149,12 @@ def write(pairs: Pairs, path: Path) -> None:
     files.write(path, documents.encoded(pairs, FORMAT, SCHEMA))
 
 
-def read(path: Path) -> Pairs:
-    """The pairs at `path`; raises RecordError for what is no such file, OSError for what cannot be read."""
-    pairs = documents.read(Pairs, path, FORMAT, SCHEMA, "run `gradrace gate run` again", _renewed)
+def read(path: Path, content: bytes | None = None) -> Pairs:
+    """The pairs at `path`, or what was read there before.
+
+    Raises RecordError for what is no such file, OSError for what cannot be read.
+    """
+    pairs = documents.read(Pairs, path, FORMAT, SCHEMA, "run `gradrace gate run` again", _renewed, content)
     names = [benchmark.name for benchmark in pairs.benchmarks]
     if len(set(names)) < len(names):
         raise RecordError(f"{path}: benchmarks: expected each once, got {', '.join(names)}")

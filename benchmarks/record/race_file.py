@@ -197,9 +197,12 @@ def write(record: Record, path: Path) -> None:
     files.write(path, documents.encoded(record, FORMAT, SCHEMA))
 
 
-def read(path: Path) -> Record:
-    """The record at `path`; raises RecordError for what is none, OSError for what cannot be read."""
-    record = documents.read(Record, path, FORMAT, SCHEMA, again="race again")
+def read(path: Path, content: bytes | None = None) -> Record:
+    """The record at `path`, or what was read there before.
+
+    Raises RecordError for what is none, OSError for what cannot be read.
+    """
+    record = documents.read(Record, path, FORMAT, SCHEMA, again="race again", content=content)
     for k, measurement in enumerate(record.measurements):
         if not 0 <= measurement.process < len(record.processes):
             raise RecordError(f"{path}: measurements[{k}].process: no process {measurement.process}")

@@ -191,5 +191,6 @@ def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_
 
     chosen = pruning.choice(moment(before) if before else None, branch, run_ids)
     with _open(db, write=not dry_run) as store:
+        pruning.check(store, run_ids)
         dropped = pruning.count(store, chosen) if dry_run else pruning.prune(store, chosen)
     click.echo(f"{'would drop' if dry_run else 'dropped'} {dropped} run{'' if dropped == 1 else 's'}")

@@ -25,6 +25,17 @@ def choice(
     )
 
 
+def check(store: Store, run_ids: Sequence[int]) -> None:
+    """Raises HistoryError for numbers that no run has."""
+    with store.reading() as connection:
+        known = set(connection.scalars(sa.select(runs.c.id).where(runs.c.id.in_(run_ids))))
+    if unknown := sorted(set(run_ids) - known):
+        raise HistoryError(
+            f"{store.place}: --run: expected numbers of runs, as `gradrace history show` lists them, "
+            f"got {', '.join(map(str, unknown))}; nothing was dropped"
+        )
+
+
 def count(store: Store, chosen: sa.ColumnElement[bool]) -> int:
     """How many runs `prune` would drop."""
     with store.reading() as connection:

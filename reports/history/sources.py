@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from benchmarks.record import pairs_file, race_file
-from benchmarks.record.documents import RecordError
+from benchmarks.record.documents import RecordError, content_of
 from benchmarks.record.pairs_file import Benchmark, Pairs, Side
 from benchmarks.record.race_file import Record
 from reports.history import commits
@@ -35,10 +35,10 @@ def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
     file's head. Raises HistoryError for a file that cannot be read or does not name what it measured.
     """
     try:
-        content = path.read_bytes()
+        content = content_of(path)
         # The format is the first field of every document that this project writes.
         pairs = pairs_file.FORMAT.encode() in content[:200]
-        document = pairs_file.read(path) if pairs else race_file.read(path)
+        document = (pairs_file if pairs else race_file).read(path, content)
         return runs_of(document, msgspec.json.decode(content), commit, branch)
     except RecordError as error:
         raise HistoryError(str(error)) from error

@@ -155,9 +155,11 @@ def open_store(db: str, access: Literal["read", "write", "create"] = "read") -> 
         }
         return Store(sa.create_engine(url, poolclass=NullPool, connect_args=arguments), place)
     path = Path(url.database or "")
+    if path.exists() and not path.is_file():
+        raise HistoryError(f"--db {path}: expected an SQLite file, got a folder, a device or a pipe")
     if access == "create":
         _make_folder(path)
-    elif not path.is_file():
+    elif not path.exists():
         raise HistoryError(
             f"{path}: expected a history, got no such file; make one: gradrace history add RECORD"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -100,6 +101,29 @@ def test_a_database_may_have_any_name(place: str, gradrace: Command, raced: Path
     gradrace("history", "add", raced, "--db", place, status=0)
     assert (tmp_path / place).is_file()
     gradrace("history", "show", "--db", place, status=0)
+
+
+@pytest.mark.parametrize("place", ["folder", pytest.param("pipe", marks=pytest.mark.field)])
+@pytest.mark.parametrize("asked", ["add", "show"])
+def test_what_is_no_file_is_no_history(
+    asked: str, place: str, gradrace: Command, raced: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    ended = gradrace("history", asked, *([raced] if asked == "add" else []), "--db", place, status=2)
+    assert f"--db {place}: expected an SQLite file" in ended.err
+
+
+def test_a_record_that_comes_through_a_pipe_is_added(raced: Path, tmp_path: Path) -> None:
+    script = 'cat "$0" | "$@"'
+    asked = ("history", "add", "/dev/stdin", "--db", "h.sqlite")
+    run("sh", "-c", script, raced, *GRADRACE, *asked, cwd=tmp_path, status=0)
+
+
+def test_runs_that_are_not_there_cannot_be_dropped(kept: Path, gradrace: Command) -> None:
+    ended = gradrace("history", "prune", "--run", "1", "--run", "99", "--db", kept, status=2)
+    assert "got 99; nothing was dropped" in ended.err
+    gradrace("history", "show", "1", "--db", kept, status=0)
 
 
 @pytest.mark.field

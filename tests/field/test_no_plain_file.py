@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable
@@ -174,6 +175,26 @@ def test_the_devices_that_everyone_knows_can_be_named(place: str, gradrace: Comm
     ended = gradrace("merge", raced, "--record", place)
     assert ended.status in (0, 2)
     assert Path("/dev/null").is_char_device()
+
+
+READS = {
+    "standings": ("standings", "/dev/zero"),
+    "render": ("render", "/dev/zero", "--out", "out"),
+    "compare": ("compare", "record.json", "/dev/zero", "--out", "out"),
+    "merge": ("merge", "/dev/zero", "--record", "merged.json"),
+    "gate judge": ("gate", "judge", "/dev/zero"),
+    "history add": ("history", "add", "/dev/zero", "--db", "h.sqlite"),
+}
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(c, marks=[] if c == "standings" else pytest.mark.field) for c in READS]
+)
+def test_a_device_without_an_end_is_not_read(command: str, raced: Path, tmp_path: Path) -> None:
+    shutil.copyfile(raced, tmp_path / "record.json")
+    ended = run("prlimit", "--as=4000000000", *GRADRACE, *READS[command], cwd=tmp_path)
+    assert ended.status in (2, 3)
+    assert "a device" in ended.err
 
 
 @pytest.mark.field

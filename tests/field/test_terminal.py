@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.conftest import Command
-from tests.field.trial import GRADRACE, SMALL, run
+from tests.field.trial import GRADRACE, SMALL, race, run
 
 WIDTHS = [40, 60, 80, 100, 200]
 SHOWS = ["standings", "render", "list", "history"]
@@ -95,8 +95,8 @@ def test_a_screen_that_is_full_is_an_error_in_words(gallery: Path, tmp_path: Pat
 def typescript(tmp_path: Path, env: dict[str, str], *command: str | Path) -> str:
     """What a command prints to a terminal of its own."""
     words = " ".join(f"'{word}'" for word in command)
-    ended = run("script", "-qec", words, "/dev/null", cwd=tmp_path, env=env, status=0)
-    return ended.out
+    script = f'exec script -qec "{words} $*" /dev/null'
+    return race("sh", "-c", script, "sh", cwd=tmp_path, env=env, status=0).out
 
 
 @pytest.mark.field
@@ -113,7 +113,7 @@ def typescript(tmp_path: Path, env: dict[str, str], *command: str | Path) -> str
     ids=str,
 )
 def test_a_live_race_on_any_terminal(env: dict[str, str], tmp_path: Path) -> None:
-    asked = ("race", *SMALL, "--impl", "loops,numpy", "--record", "r.json", "--budget", "3")
+    asked = ("race", *SMALL, "--impl", "loops,numpy", "--record", "r.json")
     text = typescript(tmp_path, env, *GRADRACE, *asked)
     if env["TERM"] in ("dumb", ""):
         assert "\x1b[" not in text
@@ -124,9 +124,9 @@ def test_a_live_race_on_any_terminal(env: dict[str, str], tmp_path: Path) -> Non
 
 
 @pytest.mark.field
-def test_progress_shows_no_width_that_says_nothing(gradrace: Command, tmp_path: Path) -> None:
-    asked = ("race", "--workload", "xor", "--batch-sizes", "1", "--impl", "loops,numpy", "--budget", "4")
-    ended = gradrace(*asked, "--record", "r.json", status=0)
+def test_progress_shows_no_width_that_says_nothing(tmp_path: Path) -> None:
+    asked = ("race", "--workload", "xor", "--batch-sizes", "1", "--impl", "loops,numpy")
+    ended = race(*GRADRACE, *asked, "--record", "r.json", cwd=tmp_path, status=0)
     for percent in re.findall(r"±([0-9.]+) ?%", ended.text):
         assert float(percent) <= 100, ended.text
 
@@ -134,6 +134,7 @@ def test_progress_shows_no_width_that_says_nothing(gradrace: Command, tmp_path: 
 @pytest.mark.field
 @pytest.mark.parametrize("place", ["mine.py", ":smile:.py", "[bold]x[bold].py", "[/].py"])
 def test_a_name_is_printed_as_it_is(place: str, race: Command, gradrace: Command, tmp_path: Path) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text("import impls\nclass Rocket(impls.load('numpy')): pass\n")
     race("--impl", f"numpy,{place}:Rocket", status=0)
     text = gradrace("render", "record.json", "--out", "out", env={"COLUMNS": "200"}, status=0).text

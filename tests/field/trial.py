@@ -73,7 +73,7 @@ def race(*command: str | Path, status: int | None = None, **how: Any) -> EndedCo
     """How a race ended that reached each of its cells, whatever else runs here."""
     for budget in BUDGETS:
         ended = run(*command, "--budget", str(budget), **how)
-        if "not reached within the budget" not in ended.err:
+        if "not reached within the budget" not in ended.text:
             break
     assert status is None or ended.status == status, ended
     return ended

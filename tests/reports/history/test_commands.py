@@ -176,7 +176,7 @@ def test_a_missing_file_and_a_missing_history_are_refused(tmp_path: Path) -> Non
 
 
 def test_a_place_where_no_history_can_be_is_refused(record: Path, tmp_path: Path) -> None:
-    assert "unable to open database file" in refused("add", record, "--db", tmp_path)
+    assert "expected an SQLite file, got a folder" in refused("add", record, "--db", tmp_path)
     assert "expected a file in a folder that can be made" in refused(
         "add", record, "--db", record / "history"
     )
