@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -21,6 +22,20 @@ def listed(
         return tuple(item.convert(each, param, ctx) for each in found)
 
     return items
+
+
+def _fail_whoever_exits() -> None:
+    """Have `os._exit` raise SystemExit in this process, as `sys.exit` does: an implementation that ends the
+    process fails, where it would end the command in a status of its own.
+    """
+    ours, exit_at_once = os.getpid(), os._exit
+
+    def exit_in_words(status: int) -> NoReturn:
+        if os.getpid() != ours:  # a fork, which is to end
+            exit_at_once(status)
+        raise SystemExit(status)
+
+    vars(os)["_exit"] = exit_in_words
 
 
 @click.group()
@@ -42,6 +57,7 @@ def check(target: str, isolated: bool) -> None:
     from impls import child, registry
     from impls.referee import findings
 
+    _fail_whoever_exits()
     implementation = child.in_child(target) if isolated else registry.load(target)
     sys.exit(0 if findings.show(target, implementation, Console()) else 1)
 
@@ -71,13 +87,17 @@ def accuracy(
     activation: str,
     loss: str,
 ) -> None:
-    """Show each implementation's errors in ulp, and its time."""
+    """Show each implementation's errors in ulp, and its time.
+
+    Exit status: 0, or 4 where an implementation named by --impl was never checked and timed.
+    """
     from rich.console import Console
     from rich.progress import track
 
     from impls import registry
     from impls.referee import accuracy
 
+    _fail_whoever_exits()
     asked = names or registry.names()
     found = list(
         track(
@@ -90,5 +110,11 @@ def accuracy(
     )
     # a width of its own where the output is no terminal
     Console(width=None if Console().is_terminal else 160).print(accuracy.table(found))
-    if not any(one.seconds for one in found):
+    timed = {one.implementation for one in found if one.seconds}
+    if not timed:
         raise click.ClickException("no implementation could be checked and timed")
+    missing = {one.implementation: one.reason for one in found if one.implementation in set(names) - timed}
+    for name, reason in missing.items():
+        click.echo(f"not checked: {name}: {reason}", err=True)
+    if missing:
+        sys.exit(4)

@@ -69,7 +69,12 @@ def state(root: Path) -> Path:
     """The gate's folder for the repository at `root`, in the user's cache; raises Refusal where it cannot be
     written to.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:  # a user without a name
+        raise Refusal(
+            f"expected a home for worktrees and environments, got none ({error}); set XDG_CACHE_HOME"
+        ) from error
     key = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
     folder = cache / "gradrace" / f"{root.resolve().name}-{key}"
     try:

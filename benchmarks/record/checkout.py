@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 from pathlib import Path
 
 from benchmarks.record.git import GitError, git
@@ -47,7 +48,8 @@ def _found() -> tuple[dict[str, str], str]:
         )
     found = {"commit": commit + (DIRTY if changes else "")}
     with contextlib.suppress(GitError):  # of a detached HEAD
-        found["branch"] = _git("symbolic-ref", "--short", "--quiet", "HEAD")
+        # Not --short, which a tag of the same name makes longer.
+        found["branch"] = _git("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/heads/")
     if "branch" not in found and _branch_of_ci():
         found["branch"] = _branch_of_ci()
     return found, ""
@@ -55,8 +57,8 @@ def _found() -> tuple[dict[str, str], str]:
 
 def _commit() -> str:
     commit = _git("rev-parse", "--verify", "HEAD")
-    if not commit:
-        raise GitError("Git printed nothing")
+    if not re.fullmatch("[0-9a-f]{40,64}", commit):
+        raise GitError(f"expected the commit of HEAD, got {commit[:80]!r} from Git")
     return commit
 
 

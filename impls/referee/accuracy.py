@@ -83,7 +83,7 @@ def row(name: str, problem: Problem, dtype: str) -> Row:
         seconds = fastest(implementation)
     except Unsupported as reason:
         return dataclasses.replace(empty, reason=str(reason))
-    except Exception as error:  # noqa: BLE001 - an implementation from outside may raise anything, and costs its row alone
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may be anybody's code, and costs its row alone
         return dataclasses.replace(empty, reason=conformance.blame(implementation_class, error))
     return dataclasses.replace(
         empty, error_ulp=verdict.error_ulp, error_ulp_median=verdict.error_ulp_median, seconds=seconds

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.field.conftest import Command
+from tests.field.test_machines import as_nobody
 from tests.field.test_names import git, settings
 from tests.field.trial import SMALL, EndedCommand, run, statuses
 
@@ -185,7 +186,8 @@ def test_a_changed_file_is_on_record_and_an_untracked_one_is_not(repository: Pat
 
 
 GATE = (
-    *("gate", "run", "--base", "HEAD~1", "--here", "--pairs", "1", "--out", "pairs.json"),
+    *("gate", "run", "--base", "HEAD~1", "--head", "main"),  # a hook's index has changes: HEAD is refused
+    *("--here", "--pairs", "1", "--out", "pairs.json"),
     *("--", "--impl", "numpy"),
 )
 
@@ -202,6 +204,7 @@ def test_a_gate_in_a_hook_leaves_the_users_commit_whole(repository: Path, tmp_pa
     assert git(repository, "show", "--name-only", "--format=", "HEAD") == "mine.txt"
     assert git(repository, "status", "--porcelain", "--untracked-files=no") == ""
     assert "Traceback" not in (tmp_path / "hook.txt").read_text()
+    assert json.loads((repository / "pairs.json").read_text("utf-8"))["pairs"]
 
 
 @pytest.mark.field
@@ -215,7 +218,22 @@ def test_a_base_that_is_no_commit_is_refused(base: str, gradrace: Command) -> No
 @pytest.mark.field
 def test_a_gate_with_signed_logs_measures(repository: Path, tmp_path: Path) -> None:
     git(repository, "config", "log.showSignature", "true")
-    ended = run(sys.executable, repository / "gradrace.py", *GATE, cwd=tmp_path, status=0, within=300)
-    assert ended.status == 0
-    assert json.loads((tmp_path / "pairs.json").read_text("utf-8"))["pairs"]
+    run(sys.executable, repository / "gradrace.py", *GATE, cwd=repository, status=0, within=300)
+    assert json.loads((repository / "pairs.json").read_text("utf-8"))["pairs"]
     assert not git(repository, "worktree", "list", "--porcelain").count("worktree ") > 1
+
+
+@pytest.mark.root
+@pytest.mark.field
+@pytest.mark.parametrize("step", ["run", "step", "bisect"])
+def test_a_gate_of_a_user_without_a_home_says_what_it_needs(
+    step: str, repository: Path, tmp_path: Path
+) -> None:
+    nobody = as_nobody(tmp_path)
+    subprocess.run(["chown", "-R", "12345", str(repository)], check=True)
+    base = "--base" if step == "run" else "--good"
+    asked = ("gate", step, f"{base}=HEAD~1", "--here")
+    unset = ("HOME", "XDG_CACHE_HOME", "USER", "LOGNAME")
+    ended = run(*nobody, sys.executable, repository / "gradrace.py", *asked, cwd=repository, unset=unset)
+    assert ended.status == (128 if step == "step" else 3)
+    assert "XDG_CACHE_HOME" in ended.err

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.conftest import Command
-from tests.field.test_machines import NOBODY, reachable
+from tests.field.test_machines import as_nobody
 from tests.field.trial import GRADRACE, run
 
 pytest.importorskip("sqlalchemy")
@@ -41,13 +41,11 @@ def test_what_was_added_is_shown_and_added_once(kept: Path, gradrace: Command, r
 @pytest.mark.field
 @pytest.mark.parametrize("asked", ["show", "trend"])
 def test_reading_needs_no_right_to_write(asked: str, kept: Path, tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:3]):
-        parent.chmod(parent.stat().st_mode | 0o005)
-    reachable(tmp_path)
+    nobody = as_nobody(tmp_path)
     kept.chmod(0o444)
     tmp_path.chmod(0o555)
     run(
-        *NOBODY,
+        *nobody,
         *GRADRACE,
         "history",
         asked,
@@ -62,11 +60,11 @@ def test_reading_needs_no_right_to_write(asked: str, kept: Path, tmp_path: Path)
 @pytest.mark.root
 @pytest.mark.field
 def test_adding_without_a_right_to_write_is_refused_in_words(kept: Path, raced: Path, tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:3], raced.parent, raced):
-        parent.chmod(parent.stat().st_mode | 0o005)
-    reachable(tmp_path)
+    nobody = as_nobody(tmp_path)
+    for path in (raced.parent, raced):
+        path.chmod(path.stat().st_mode | 0o005)
     kept.chmod(0o444)
-    ended = run(*NOBODY, *GRADRACE, "history", "add", raced, "--db", kept, cwd=tmp_path)
+    ended = run(*nobody, *GRADRACE, "history", "add", raced, "--db", kept, cwd=tmp_path)
     assert ended.status not in (0, 1)
     assert "h.sqlite" in ended.err
 

@@ -19,7 +19,7 @@ MISBEHAVIOUR = {
     "is killed": "os.kill(os.getpid(), signal.SIGKILL)",
     "is terminated": "os.kill(os.getpid(), signal.SIGTERM)",
     "is interrupted": "os.kill(os.getpid(), signal.SIGINT)",
-    "hangs up": "os.kill(os.getpid(), signal.SIGHUP)",
+    "hangs up": "signal.signal(signal.SIGHUP, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGHUP)",
     "faults": "ctypes.string_at(0)",
     "aborts": "os.abort()",
     "raises KeyboardInterrupt": "raise KeyboardInterrupt",
@@ -119,14 +119,15 @@ def test_words_printed_before_the_end_are_the_reason(race: Command, tmp_path: Pa
 
 @pytest.mark.field
 def test_an_implementation_that_dies_in_one_batch_size_races_in_the_others(
-    race: Command, tmp_path: Path
+    gradrace: Command, tmp_path: Path
 ) -> None:
-    code = "self.batch == 16 and os._exit(0)"
-    known = "def __init__(self, problem, *args, **kwargs):\n        self.batch = problem.batch_size\n"
+    code = "self.size == 16 and os._exit(0)"
+    known = "def __init__(self, problem, *args, **kwargs):\n        self.size = problem.batch_size\n"
     known += "        super().__init__(problem, *args, **kwargs)\n"
     source = CLASS.format(place="gradients", code=code) + f"\n    {known}"
     (tmp_path / "bad.py").write_text(source)
-    race("--impl", "numpy,bad.py:Bad", "--batch-sizes", "1,16", status=4)
+    asked = ("--workload", "xor", "--batch-sizes", "1,16", "--budget", "90", "--target", "99")
+    gradrace("race", "--impl", "numpy,bad.py:Bad", *asked, "--record", "record.json", status=4)
     found = statuses(tmp_path / "record.json")
     assert found == {"numpy": {"measured"}, "bad.py:Bad": {"measured", "failed"}}
 
@@ -160,3 +161,10 @@ def test_no_command_passes_for_an_implementation_that_ends_its_process(
         "accuracy": ("accuracy", "--impl", "bad.py:Bad"),
     }[where]
     assert gradrace(*asked).status != 0
+
+
+@pytest.mark.field
+def test_accuracy_misses_what_was_named(gradrace: Command, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(CLASS.format(place="gradients", code="os._exit(0)"))
+    ended = gradrace("accuracy", "--impl", "numpy,bad.py:Bad", "--batch-sizes", "1", status=4)
+    assert "not checked: bad.py:Bad: " in ended.err
