@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.conftest import Command
-from tests.field.trial import reasons, statuses
+from tests.field.trial import EndedCommand, reasons, statuses
 
 MISBEHAVIOUR = {
     "exits with status 0": "sys.exit(0)",
@@ -65,14 +65,26 @@ def trials() -> list[object]:
     return found
 
 
+TIMEOUTS = ("3", "12", "48")
+"""Seconds, one after the other: on a machine that is busy the first may be too few for anybody."""
+
+
+def beside_numpy(name: str, race: Command, folder: Path, *asked: str) -> EndedCommand:
+    """How a race of numpy and of this one ended, in which numpy was measured."""
+    for timeout in TIMEOUTS:
+        ended = race("--impl", f"numpy,{name}", *asked, "--timeout", timeout, status=4)
+        if statuses(folder / "record.json")["numpy"] == {"measured"}:
+            return ended
+    raise AssertionError(f"numpy was not measured: {ended}")
+
+
 @pytest.mark.parametrize(("place", "code"), trials())
 def test_a_process_that_misbehaves_is_its_own_cells_failure(
     place: str, code: str, race: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.py").write_text(CLASS.format(place=place, code=code))
-    ended = race("--impl", "numpy,bad.py:Bad", "--timeout", "3", status=4)
+    ended = beside_numpy("bad.py:Bad", race, tmp_path)
     found = statuses(tmp_path / "record.json")
-    assert found["numpy"] == {"measured"}
     assert found["bad.py:Bad"] <= {"failed", "timed out"}, found
     assert found["bad.py:Bad"]
     assert "bad.py:Bad" in ended.err
@@ -103,8 +115,7 @@ def test_an_interpreter_that_is_none_ends_and_leaves_nothing_running(
 ) -> None:
     (tmp_path / "python").write_text(f"#!/bin/sh\n{INTERPRETERS[kind]}\n")
     (tmp_path / "python").chmod(0o755)
-    ended = race("--impl", "numpy,loops@./python", "--timeout", "2", status=4)
-    assert statuses(tmp_path / "record.json")["numpy"] == {"measured"}
+    ended = beside_numpy("loops@./python", race, tmp_path)
     assert "loops@./python" in ended.err
 
 
@@ -112,7 +123,7 @@ def test_an_interpreter_that_is_none_ends_and_leaves_nothing_running(
 def test_words_printed_before_the_end_are_the_reason(race: Command, tmp_path: Path) -> None:
     code = "print('the licence server is down'); os._exit(1)"
     (tmp_path / "bad.py").write_text(CLASS.format(place="step", code=code))
-    ended = race("--impl", "numpy,bad.py:Bad", "--phases", "step", "--timeout", "3", status=4)
+    ended = beside_numpy("bad.py:Bad", race, tmp_path, "--phases", "step")
     assert "the licence server is down" in reasons(tmp_path / "record.json")
     assert "the licence server is down" in ended.err
 
