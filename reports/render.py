@@ -21,6 +21,7 @@ from reports.charts.scales import factor_axis, seconds_axis
 from reports.charts.words import describe, whiskers
 from reports.style import PARALLEL, duration, factor, plain
 from reports.tables import trainings
+from reports.tables.allreduce import models
 from reports.tables.break_even import courses
 from reports.tables.crossovers import three_sizes
 from reports.tables.interpreters import interpreters
@@ -113,6 +114,9 @@ def _of_workers(analysis: Analysis, panel: Panel) -> Iterator[tuple[str, str, Fi
         if found := scalings(analysis, panel, kind, along):
             title = f"{kind.capitalize()} scaling over {along}"
             yield title, f"{kind}-{along}", scaling.scaling_chart(found, along, where)
+    for model in models(analysis, panel):
+        name = f"model-{slug(model.implementation, analysis.implementations)}"
+        yield f"A model of {model.implementation} on many ranks", name, scaling.model_chart(model, where)
 
 
 def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple[str, str, Figure]]:

@@ -177,7 +177,8 @@ class Race:
         if self.plan.scouting and self.measurements:
             tried = {m.cell for m in self.measurements}
             of_tried = [[cell for cell in choice if cell in tried] for choice in choices]
-            if any(self._wanted(choice, math.inf) for choice in of_tried if choice):
+            # Who is alone has nobody to be ranked with: then the others come.
+            if any(len(self._wanted(choice, math.inf)) > 1 for choice in of_tried if choice):
                 return [choice for choice in of_tried if choice]
         return choices
 

@@ -1,4 +1,4 @@
-"""Pictures of several workers, threads or ranks, beside one: strong and weak scaling. Rows -> Figure."""
+"""Pictures of several workers, threads or ranks, beside one, measured and modelled. Rows -> Figure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from matplotlib.figure import Figure
 
 from reports.charts.canvas import FAINT, INK, canvas, columns, nothing, settings
 from reports.charts.labels import LineEnd, name_lines
-from reports.charts.marks import line
-from reports.charts.scales import batch_axis, seconds_axis
-from reports.style import look
+from reports.charts.marks import curve, line
+from reports.charts.scales import batch_axis, factor_axis, logarithmic, seconds_axis
+from reports.style import duration, look, plain, size
+from reports.tables.allreduce import (
+    ETHERNET,
+    INFINIBAND,
+    MODELLED,
+    ScalingModel,
+    best_ranks,
+    hidden_from,
+    step,
+)
 from reports.tables.scaling import ScaledCell, Workers, stand_ins
 
 TITLES = {
@@ -76,4 +85,52 @@ def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Fig
         if kind == "weak":
             side.set_xlabel(f"samples of each {along.removesuffix('s')}")
     name_lines(sides[-1], ends)
+    return figure
+
+
+@settings()
+def model_chart(model: ScalingModel, where: str) -> Figure:
+    """What the model has of up to 8,192 ranks on three links: the speedup at the largest batch that was
+    measured, with what was measured, and the samples of a rank from which computing could hide the allreduce.
+    """
+    links = (model.link, ETHERNET, INFINIBAND)
+    samples = max(batch for _, batch, *_ in model.measured)
+    figure, axes = canvas(
+        f"How far {plain(model.implementation)} could be spread: a model",
+        f"{where}; within 25 % of the measured time in {model.within(0.25)} of {len(model.measured)} cells",
+        [
+            f"assumed: {'; '.join(link.words for link in links)}; every rank computes as one did here: "
+            f"{duration(model.compute.call)} and {duration(model.compute.sample)} a sample; "
+            f"{size(model.size)} of gradients, an allreduce a step, nothing hidden, no other traffic",
+            "time of a message: Hockney; of an allreduce: Thakur, Rabenseifner and Gropp 2005",
+        ],
+        size=(9.0, 4.9),
+        margins=(84.0, 190.0),
+        above=30.0,
+    )
+    left, right = columns(axes, 2, 66)
+    ranks = np.array([p for p in MODELLED if p <= samples])
+    alone = model.compute.seconds(samples)
+    left.set_title(f"speedup at m = {samples:,}; circles: measured")
+    right.set_title("samples a rank that could hide it")
+    lines = {
+        link: (
+            np.array([alone / step(model.compute, link, int(p), samples, model.size) for p in ranks]),
+            np.array([max(1.0, hidden_from(model.compute, link, p, model.size)) for p in MODELLED[1:]]),
+        )
+        for link in links
+    }
+    factor_axis(left, [*np.concatenate([faster for faster, _ in lines.values()]), ranks[-1]], "")
+    logarithmic(right, "y", np.concatenate([least for _, least in lines.values()]), "")
+    left.plot(ranks, ranks, color=INK, lw=1.0, ls="--", zorder=2)
+    ends = []
+    for link, (faster, least) in lines.items():
+        curve(left, link.name, ranks, faster)
+        most = best_ranks(model.compute, link, samples, model.size)
+        ends.append(curve(right, link.name, np.array(MODELLED[1:]), least, f"best on {most:,}"))
+    here = [(p, alone / seconds) for p, batch, seconds, _ in model.measured if batch == samples]
+    left.plot(*np.array(here).T, marker="o", ms=9, mfc="none", mec=INK, mew=1.2, ls="", zorder=5)
+    for side, known in ((left, ranks), (right, MODELLED[1:])):
+        logarithmic(side, "x", known, "ranks", "{:,g}".format, ticker.LogLocator(base=8.0))
+    name_lines(right, ends)
     return figure

@@ -34,6 +34,7 @@ from reports.tables import compare
 from reports.tables.crossovers import notable_crossovers
 from reports.tables.scaling import ScalingKind, scalings
 from tests.reports.records import LADDER, SIZES, cell, race, record, rows
+from tests.reports.tables.test_allreduce import modelled
 
 TWELVE = tuple(2**k for k in range(12))
 KINDS: tuple[ScalingKind, ...] = ("strong", "weak")
@@ -264,6 +265,16 @@ def test_threads_beside_one_thread_are_legible(count: int, sizes: tuple[int, ...
         figure = scaling.scaling_chart(scalings(analysis, analysis.panel(), kind), "threads", "somewhere")
         legible(figure)
         leaders_end_before_names(figure)
+
+
+def test_the_model_of_many_ranks_is_legible_and_circles_what_was_measured() -> None:
+    analysis = modelled(noise=0.2)
+    figures = {name: figure for _, name, figure in render.figures(analysis, analysis.panel(), "numba-mpi")}
+    figure = figures["model-numba-mpi"]
+    legible(figure)
+    leaders_end_before_names(figure)
+    circles = [one for one in figure.axes[0].get_lines() if one.get_markerfacecolor() == "none"]
+    assert [np.asarray(one.get_xdata()).tolist() for one in circles] == [[2]]
 
 
 def test_a_race_on_several_threads_has_their_pictures() -> None:

@@ -1,0 +1,168 @@
+"""A model of data-parallel steps: what a batch takes on p ranks that average their gradients by an allreduce.
+
+A message of n bytes takes `alpha + n beta` seconds (Hockney 1994), adding its numbers up `n gamma`. An
+allreduce takes the less of two algorithms (Thakur, Rabenseifner and Gropp, "Optimization of collective
+communication operations in MPICH", 2005), for p a power of two:
+
+    recursive doubling         log2(p) (alpha + n beta + n gamma)
+    reduce-scatter, allgather  2 log2(p) alpha + 2 (p - 1) / p n beta + (p - 1) / p n gamma    (Rabenseifner)
+
+Other p hand what is beyond the power of two to a neighbour, and get the sum back: one message more each way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls
+
+from benchmarks.record.cells import Cell
+from benchmarks.record.statistics import time_of
+from reports.analysis import Analysis, Panel
+
+MODELLED = tuple(2**k for k in range(14))
+"""Ranks that pictures show."""
+
+
+class NetworkLink(NamedTuple):
+    """What joins the ranks: seconds of a message's start, of each of its bytes, and of adding a byte up."""
+
+    name: str
+    alpha: float
+    beta: float
+    gamma: float
+
+    @property
+    def words(self) -> str:
+        """Its figures: what starting a message takes, and bytes a second."""
+        return f"{self.name}: {1e6 * self.alpha:.3g} µs and {1e-9 / self.beta:.3g} GB/s"
+
+
+ADDING = 1 / 10e9
+"""Seconds of adding a byte up, where it was not measured: a core reads two numbers and writes one."""
+
+ETHERNET = NetworkLink("25 Gb/s Ethernet", 25e-6, 8 / 25e9, ADDING)
+INFINIBAND = NetworkLink("InfiniBand HDR", 1.5e-6, 8 / 200e9, ADDING)
+"""Assumed: a message of TCP between hosts of a rack, and one of RDMA; bytes at the rate of the line."""
+
+
+class RankCompute(NamedTuple):
+    """What a rank computes: seconds of a call however small its batch, and of each sample."""
+
+    call: float
+    sample: float
+
+    def seconds(self, samples: float) -> float:
+        """Of a batch of so many samples."""
+        return self.call + self.sample * samples
+
+
+def allreduce(link: NetworkLink, ranks: int, size: float) -> float:
+    """Seconds of an allreduce of `size` bytes; 0 of one rank."""
+    if ranks == 1:
+        return 0.0
+    power = 1 << (ranks.bit_length() - 1)
+    steps, share = power.bit_length() - 1, (power - 1) / power
+    doubling = steps * (link.alpha + size * (link.beta + link.gamma))
+    scattered = 2 * steps * link.alpha + share * size * (2 * link.beta + link.gamma)
+    beyond = 2 * (link.alpha + size * link.beta) + size * link.gamma if power < ranks else 0.0
+    return min(doubling, scattered) + beyond
+
+
+def step(compute: RankCompute, link: NetworkLink, ranks: int, samples: float, size: float) -> float:
+    """Seconds of a batch of `samples` that so many ranks share, with no communication hidden."""
+    return compute.seconds(samples / ranks) + allreduce(link, ranks, size)
+
+
+def best_ranks(compute: RankCompute, link: NetworkLink, samples: int, size: float) -> int:
+    """The number of ranks, of those `MODELLED`, on which a batch takes the least time."""
+    possible = [ranks for ranks in MODELLED if ranks <= samples]
+    best: int = min(possible, key=lambda ranks: step(compute, link, ranks, samples, size))
+    return best
+
+
+def hidden_from(compute: RankCompute, link: NetworkLink, ranks: int, size: float) -> float:
+    """From how many samples of each rank on computing takes as long as the allreduce, and could hide it."""
+    return max(0.0, allreduce(link, ranks, size) - compute.call) / compute.sample
+
+
+def fitted(name: str, pings: Sequence[tuple[int, float]]) -> NetworkLink:
+    """The link of two ranks whose allreduces of so many bytes took so many seconds.
+
+    The least squares of relative errors of `alpha + n beta`: of two ranks, an allreduce is one message each
+    way at once, whose time includes adding up, so that `gamma` is 0 here.
+    """
+    size, seconds = np.array(pings, dtype=float).T
+    (alpha, beta), _ = nnls(np.column_stack([1 / seconds, size / seconds]), np.ones(len(seconds)))
+    return NetworkLink(name, float(alpha), float(beta), 0.0)
+
+
+def computing(times: Sequence[tuple[int, float]]) -> RankCompute:
+    """What one rank computes, from its seconds at batch sizes: the least squares of relative errors."""
+    samples, seconds = np.array(times, dtype=float).T
+    (call, sample), _ = nnls(np.column_stack([1 / seconds, samples / seconds]), np.ones(len(seconds)))
+    return RankCompute(float(call), float(sample))
+
+
+class ScalingModel(NamedTuple):
+    """An implementation's model of one panel, `size` bytes of gradients, and what was measured beside it.
+
+    `measured` has ranks, samples of the batch, seconds, and the seconds that the model predicts.
+    """
+
+    implementation: str
+    compute: RankCompute
+    link: NetworkLink
+    size: int
+    measured: list[tuple[int, int, float, float]]
+
+    def within(self, share: float) -> int:
+        """In how many measured cells the model is within that share of the time."""
+        return sum(abs(predicted / seconds - 1) <= share for *_, seconds, predicted in self.measured)
+
+
+def models(analysis: Analysis, panel: Panel) -> list[ScalingModel]:
+    """The model of every implementation like those of `panel` that has allreduces on record.
+
+    It is fitted to its times on one rank and to allreduces of two; its times on several are predictions. More
+    ranks than cores take turns.
+    """
+    found = []
+    network = analysis.record.workloads[panel.workload]
+    parameters = sum(b * (a + 1) for a, b in zip(network.widths[:-1], network.widths[1:], strict=True))
+    size = parameters * (4 if panel.dtype == "float32" else 8)
+    cores = int(analysis.record.machine.get("cores", 1))
+    for name in analysis.implementations:
+        cells = [cell for cell in analysis.times if _like(cell, panel, name)]
+        alone = [cell for cell in cells if cell.ranks == 1]
+        pings = [
+            ping
+            for cell in cells
+            if cell.ranks == 2
+            for one in analysis.measurements[cell]
+            for ping in one.allreduces
+        ]
+        if len({length for length, _ in pings}) < 2 or len(alone) < 2:
+            continue
+        compute = computing([(cell.batch_size, _seconds(analysis, cell)) for cell in alone])
+        link = fitted("this machine", pings)
+        measured = []
+        for cell in cells:
+            if cell.ranks > 1:
+                turns = max(1.0, cell.ranks / cores)
+                own = RankCompute(compute.call * turns, compute.sample * turns)
+                predicted = step(own, link, cell.ranks, cell.batch_size, size)
+                measured.append((cell.ranks, cell.batch_size, _seconds(analysis, cell), predicted))
+        found.append(ScalingModel(name, compute, link, size, measured))
+    return found
+
+
+def _seconds(analysis: Analysis, cell: Cell) -> float:
+    return time_of(analysis.times[cell]).mean
+
+
+def _like(cell: Cell, panel: Panel, name: str) -> bool:
+    alike = (cell.workload, cell.phase, cell.dtype) == (panel.workload, panel.phase, panel.dtype)
+    return alike and cell.implementation == name and cell.threads == 1
