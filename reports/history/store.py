@@ -69,19 +69,22 @@ class Store:
     def prepare(self) -> None:
         """Make the tables, or bring those of an older version to this one; raises HistoryError."""
         with self.writing() as connection:
-            if _version(connection) == schema.HEAD:
-                return
-            from alembic import command
-            from alembic.config import Config
-            from alembic.util import CommandError
+            self._prepare(connection)
 
-            config = Config(attributes={"connection": connection})
-            folder = str(Path(__file__).parent / "migrations")
-            config.set_main_option("script_location", folder.replace("%", "%%"))  # % interpolates there
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise self._other_version(_version(connection)) from error
+    def _prepare(self, connection: sa.Connection) -> None:
+        if _version(connection) == schema.HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config(attributes={"connection": connection})
+        folder = str(Path(__file__).parent / "migrations")
+        config.set_main_option("script_location", folder.replace("%", "%%"))  # % interpolates there
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise self._other_version(_version(connection)) from error
 
     def _other_version(self, version: str | None) -> HistoryError:
         return HistoryError(
@@ -97,8 +100,8 @@ class Store:
         """
         for pause in (*PAUSES, None):
             try:
-                self.prepare()
                 with self.writing() as connection:
+                    self._prepare(connection)
                     return [_insert(connection, run) for run in given]
             except sa.exc.DBAPIError as error:
                 if not _passes(error):

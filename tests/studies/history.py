@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +24,16 @@ from numpy.typing import NDArray
 from reports.history import changes, page, reading, schema, trends
 from reports.history.runs import Series
 from reports.history.store import open_store
+from tests.reports.history import made
 from tests.reports.history.made import levels, run
 from tests.reports.history.postgres import Server
 
-WRITERS = 50
+WRITERS = {"SQLite": (50, 1), "PostgreSQL": (100, 100)}
+"""Of each kind of database: how many write at once, and how many records each of them."""
+
+KINDS = 4
+"""Kinds of machine that they write of."""
+
 COMMITS, SERIES, PROCESSES = 500, 200, 10
 SIMULATED = 1000
 
@@ -37,7 +43,7 @@ def main() -> None:
     say(f"Measured {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, Python {sys.version.split()[0]}.\n")
     with tempfile.TemporaryDirectory() as folder, databases(Path(folder)) as found:
         for kind, place in found.items():
-            writers(kind, place("writers"))
+            writers(kind, place("writers"), *WRITERS[kind])
         for kind, place in found.items():
             million(kind, place("million"))
     steps()
@@ -67,34 +73,45 @@ def databases(folder: Path) -> Iterator[dict[str, Callable[[str], str]]]:
         server.remove()
 
 
-def write(db: str, own: int) -> None:
-    """One writer: a run of its own, and one that every other writes, too."""
+def write(db: str, own: Sequence[int], common: int) -> None:
+    """One writer: runs of its own, and one that every other writes, too."""
     store = open_store(db, "create")
-    store.add([run(own)])
-    store.add([run(WRITERS)])
+    for k in own:
+        store.add([run(k, machine=made.MACHINE | {"cores": 1 + k % KINDS})])
+    store.add([run(common)])
 
 
-def writers(kind: str, db: str) -> None:
+def writers(kind: str, db: str, count: int, each: int) -> None:
     """Let many processes write into a database that has no tables yet, and count what is in it."""
     # Forked from a process that has imported everything: all of them begin at once.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.studies.history", "alembic.command"])
-    crowd = [context.Process(target=write, args=(db, k)) for k in range(WRITERS)]
+    common = count * each
+    crowd = [
+        context.Process(target=write, args=(db, range(k * each, (k + 1) * each), common))
+        for k in range(count)
+    ]
     begun = time.perf_counter()
     for process in crowd:
         process.start()
     for process in crowd:
         process.join()
     took = time.perf_counter() - begun
+    distinct = sa.func.count(schema.runs.c.commit.distinct())
     with open_store(db).reading() as connection:
         rows = {
             table.name: connection.scalar(sa.select(sa.func.count()).select_from(table))
-            for table in (schema.runs, schema.measurements)
+            for table in (schema.runs, schema.documents, schema.measurements)
         }
-    expected = {schema.runs.name: WRITERS + 1, schema.measurements.name: 8 * (WRITERS + 1)}
+        commits = connection.scalar(sa.select(distinct))
+    runs = common + 1
+    expected = {schema.runs.name: runs, schema.documents.name: runs, schema.measurements.name: 8 * runs}
     failed = sum(process.exitcode != 0 for process in crowd)
-    say(f"- {WRITERS} processes at once into {kind}, each twice: {rows}, {failed} failed; {took:.0f} s")
-    assert (rows, failed) == (expected, 0), f"expected {expected} and no failure"
+    say(
+        f"- {count} processes at once into {kind}, each {each} records and one that all have: {rows}, "
+        f"{commits} commits, {failed} failed; {took:.0f} s"
+    )
+    assert (rows, commits, failed) == (expected, runs, 0), f"expected {expected} and no failure"
 
 
 def million(kind: str, db: str) -> None:
