@@ -13,13 +13,18 @@ import click
 from reports.history.runs import HistoryError
 
 if TYPE_CHECKING:
+    from reports.history.kinds import KindOfMachine
     from reports.history.store import Store
+    from reports.history.trends import Timeline
 
 # Only click is imported up here: --help must answer at once, and without the extra.
 
 DEFAULT = Path(".gradrace") / "history.sqlite"
 COUNT = click.IntRange(min=1, max=2**31 - 1)
 """A whole number as every database can hold it."""
+
+EVERY = "all"
+"""For every kind of machine; no key begins like it."""
 
 NEEDS = ("sqlalchemy", "alembic", "psycopg", "ruptures")
 
@@ -130,7 +135,11 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 @click.option("--how", type=click.Choice(["race", "pairs"]), help="Only what came from this kind of file.")
 @click.option("--branch", help="Branch to follow.  [default: that with the most commits]")
 @click.option(
-    "--machine", help="Machine to follow, by the start of its key.  [default: that with the most commits]"
+    "--machine",
+    help=(
+        "Machine to follow, by the start of its key; all: every kind of machine, and what each commit did to "
+        "each of them.  [default: that with the most commits]"
+    ),
 )
 @click.option("--changed", is_flag=True, help="Only series that changed their level.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -149,31 +158,47 @@ def trend(
 
     This informs, and blocks nothing.
     """
-    from reports.history import reading, terminal, trends
+    from reports.history import reading, terminal
 
-    with _open(db) as store:
-        timeline = reading.choose(store, machine, branch)
-        chosen = {name: value for name, value in wanted.items() if value is not None}
-        points, tracks = reading.tracks(store, timeline, chosen)
-    if not tracks:
+    every = machine == EVERY
+    if every and page is not None:
         raise HistoryError(
-            f"{timeline}: expected series with {chosen}, got none; `gradrace history show` lists them"
+            f"--page: expected one machine, got --machine {EVERY}; name one by the start of its key"
         )
-    found = [trends.trend(track) for track in tracks]
-    shown = [one for one in found if one.steps] if changed else found
-    steps = trends.by_commit(found)
-    (terminal.trends_as_json if as_json else terminal.trends)(timeline, points, shown, steps)
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    with _open(db) as store:
+        timelines = reading.kinds(store, branch) if every else [reading.choose(store, machine, branch)]
+        kinds = [kind for timeline in timelines if (kind := _trends(store, timeline, chosen, changed)).trends]
+    if not kinds:
+        raise HistoryError(
+            f"{'; '.join(map(str, timelines))}: expected series with {chosen}, got none; "
+            "`gradrace history show` lists them"
+        )
+    if as_json:
+        terminal.as_json(kinds, every)
+    else:
+        terminal.trends(kinds)
     if page is not None:
         from benchmarks.record import files
         from reports.history import page as trend_page
 
         try:
-            written = files.write(page, trend_page.page(timeline, points, shown, steps, store.place).encode())
+            written = files.write(page, trend_page.page(*kinds[0].shown, store.place).encode())
             click.echo(written, err=as_json)
         except OSError as error:
             raise HistoryError(
                 f"--page {page}: expected a file that can be written, got: {error.strerror or error}"
             ) from error
+
+
+def _trends(store: Store, timeline: Timeline, chosen: dict[str, Any], changed: bool) -> KindOfMachine:
+    """The trends of one kind of machine; only series that changed are shown, if so asked."""
+    from reports.history import reading, trends
+    from reports.history.kinds import KindOfMachine
+
+    points, tracks = reading.tracks(store, timeline, chosen)
+    found = [trends.trend(track) for track in tracks]
+    return KindOfMachine(timeline, points, found, trends.by_commit(found), changed)
 
 
 @history.command()

@@ -57,6 +57,12 @@ def choose(store: Store, machine: str | None, branch: str | None) -> Timeline:
     )
 
 
+def kinds(store: Store, branch: str | None) -> list[Timeline]:
+    """The timelines of every kind of machine on `branch`, or on that with the most commits."""
+    first = choose(store, None, branch)
+    return [timeline for timeline in timelines(store) if timeline.branch == first.branch]
+
+
 def tracks(
     store: Store, timeline: Timeline, wanted: Mapping[str, Any]
 ) -> tuple[list[TimelineCommit], list[Track]]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reports.history.kinds import KindOfMachine, table
 from reports.history.reading import Listed
 from reports.history.trends import LevelChange, Steps, Timeline, TimelineCommit, Trend, changed_versions
 from reports.style import duration, plain
@@ -82,7 +83,18 @@ def _facts(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{plain(name)} {plain(str(value), 60)}" for name, value in facts.items())
 
 
-def trends(
+def trends(kinds: Sequence[KindOfMachine]) -> None:
+    """The trends of each kind of machine, and of several a table of the commits at which they stepped."""
+    for kind in kinds:
+        _trends(*kind.shown)
+    if len(kinds) > 1:
+        console = _console()
+        head, body = table(kinds)
+        console.print("Steps by kind of machine: the median change, and in how many of the series there")
+        console.print(_grid(head, body) if body else "no kind of machine changed its level")
+
+
+def _trends(
     timeline: Timeline, points: Sequence[TimelineCommit], found: Sequence[Trend], steps_of: Sequence[Steps]
 ) -> None:
     """Every series in a line, and below them the steps by commit."""
@@ -119,11 +131,17 @@ def trends(
             console.print(f"  with it changed: {plain('; '.join(new), 150)}")
 
 
-def trends_as_json(
+def as_json(kinds: Sequence[KindOfMachine], several: bool) -> None:
+    """The same as JSON, for programs; a list where several kinds of machine were asked for."""
+    documents = [_document(*kind.shown) for kind in kinds]
+    print(json.dumps(documents if several else documents[0], indent=1))
+
+
+def _document(
     timeline: Timeline, points: Sequence[TimelineCommit], found: Sequence[Trend], steps_of: Sequence[Steps]
-) -> None:
-    """The same as JSON, for programs; times in seconds, commits by their SHA-1."""
-    document = {
+) -> dict[str, Any]:
+    """One kind of machine; times in seconds, commits by their SHA-1."""
+    return {
         "machine": {"key": timeline.machine_key, **timeline.machine},
         "branch": timeline.branch,
         "commits": [
@@ -161,7 +179,6 @@ def trends_as_json(
             for steps in steps_of
         ],
     }
-    print(json.dumps(document, indent=1))
 
 
 def _words(step: LevelChange, points: Sequence[TimelineCommit]) -> str:

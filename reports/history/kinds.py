@@ -1,0 +1,62 @@
+"""Kinds of machine side by side: at which commits the series of each of them stepped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from reports.history.trends import Steps, Timeline, TimelineCommit, Trend
+from reports.style import plain
+
+
+class KindOfMachine(NamedTuple):
+    """The history of like machines on a branch: its commits, every series, and the steps by commit.
+
+    Where `changed` is set, only series that changed their level are shown.
+    """
+
+    timeline: Timeline
+    points: Sequence[TimelineCommit]
+    trends: Sequence[Trend]
+    steps: Sequence[Steps]
+    changed: bool = False
+
+    @property
+    def shown(self) -> tuple[Timeline, Sequence[TimelineCommit], Sequence[Trend], Sequence[Steps]]:
+        """The same, with the series that are shown."""
+        trends = [one for one in self.trends if one.steps] if self.changed else self.trends
+        return self.timeline, self.points, trends, self.steps
+
+
+def table(kinds: Sequence[KindOfMachine]) -> tuple[list[str], list[list[str]]]:
+    """A row for each commit at which any kind of machine stepped, the newest first; a column a kind.
+
+    A step on all kinds is the code's, or that of a version that all have; one on a single kind is its own.
+    """
+    subjects: dict[str, TimelineCommit] = {}
+    for kind in kinds:
+        subjects |= {kind.points[steps.began].sha: kind.points[steps.began] for steps in kind.steps}
+    ordered = sorted(subjects.values(), key=lambda point: point.dated, reverse=True)
+    head = ["commit", *(kind.timeline.machine_key[:8] for kind in kinds)]
+    rows = [
+        [f"{point.sha[:10]} {plain(point.subject, 40) if point.subject else ''}".strip()]
+        + [_words(kind, point.sha) for kind in kinds]
+        for point in ordered
+    ]
+    return head, rows
+
+
+def _words(kind: KindOfMachine, sha: str) -> str:
+    """What this commit did to the series of a kind of machine."""
+    place = next((k for k, point in enumerate(kind.points) if point.sha == sha), None)
+    if place is None:
+        return "not measured"
+    measured = sum(place in one.track.at for one in kind.trends)
+    found = next((steps for steps in kind.steps if steps.began == place), None)
+    if found is None:
+        return f"none of {measured}"
+    every = (*found.shared, *found.own)
+    change = float(np.median([step.change for step in every]))
+    return f"{change:+.1%} in {len(every)} of {measured}"
