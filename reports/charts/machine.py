@@ -107,7 +107,7 @@ def memory_chart(panel: pd.DataFrame, shape: str = "") -> Figure:
     figure, axes = canvas(
         "Memory of one call",
         f"{describe(panel, shape)}; beyond what was allocated before the call",
-        ["dashed black: the least that a call must hold"] if len(least) else [],
+        _of_least(drawn) if len(least) else [],
     )
     if drawn.empty:
         return nothing(axes, "the record holds no allocations")
@@ -120,6 +120,19 @@ def memory_chart(panel: pd.DataFrame, shape: str = "") -> Figure:
         ends.append(curve(axes, str(name), x, y, size(y[-1])))
     name_lines(axes, ends)
     return figure
+
+
+def _of_least(drawn: pd.DataFrame) -> list[str]:
+    """What the line of least is, and who lies below it: what was held before the call is not the call's."""
+    notes = [
+        "dashed black: the least that any implementation holds: gradients, output, one sample on its way"
+    ]
+    before = drawn[drawn["peak_bytes"] < drawn["least_bytes"]]
+    before = before[before["construct_peak_bytes"] >= before["least_bytes"]]
+    if not before.empty:
+        names = ", ".join(plain(str(name), 20) for name in before["implementation"].unique())
+        notes.append(f"below it, as they allocated at construction what each call uses again: {names}")
+    return notes
 
 
 @settings()

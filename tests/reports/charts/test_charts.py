@@ -497,6 +497,20 @@ def experiment(seconds: dict[str, float], steps: int = 100_000) -> Figure:
     return next(figure for _, name, figure in found if name == "headline")
 
 
+def test_who_needs_less_than_the_least_in_a_call_is_explained_where_construction_held_it() -> None:
+    held = {"peak_bytes": 100, "least_bytes": 1000, "construct_peak_bytes": 5000}
+    made = record(
+        [
+            cell("numpy-inplace", 64, **held),
+            cell("numpy", 64, **{**held, "peak_bytes": 4000}),
+            cell("mine", 64, **{**held, "construct_peak_bytes": 10}),
+        ]
+    )
+    words = [words for words, _ in drawn_texts(machine.memory_chart(rows(made, "numpy")))]
+    (below,) = [line for line in words if line.startswith("below it")]
+    assert below.endswith("uses again: numpy-inplace")
+
+
 def test_the_headline_is_to_scale_and_magnifies_what_is_too_short_to_be_seen() -> None:
     seconds = {"loops": 26_000.0, "numpy": 50.0, "numba": 25.0}
     figure = experiment(seconds)
