@@ -128,7 +128,8 @@ class Scale:
 class MeasureState:
     """What is known of one measure: its outcome, and the pairs `first` to `last` (exclusive) that show it.
 
-    Where a measure was flagged the pairs are those of the second stage alone: the flag selected the others.
+    Where a measure was flagged, and has not passed since, the pairs are those of the second stage alone: the
+    flag selected the others.
     """
 
     outcome: Outcome
@@ -191,9 +192,9 @@ class Decision:
 
 
 class _Evidence:
-    """The e-processes of one measure or control, over its pairs `first` to `last` (exclusive)."""
+    """The e-processes of a measure or control; its pairs `first` to `last` (exclusive) show where it lies."""
 
-    def __init__(self, scale: Scale, first: int) -> None:
+    def __init__(self, scale: Scale) -> None:
         below = dataclasses.replace(scale, passing=scale.width)  # to be faster takes as much as to be slower
         self.bets = (
             scale.above(scale.least),
@@ -201,8 +202,12 @@ class _Evidence:
             below.below(-scale.least),
             scale.above(-scale.most),
         )
-        self.first = self.last = first
+        self.first = self.last = 0
         self.slower = self.not_slower = self.faster = self.not_faster = 1.0
+
+    def flag(self, pair: int) -> None:
+        """Begin the second stage after this pair: what shows a slowdown starts anew, what passes goes on."""
+        self.first, self.slower = pair + 1, 1.0
 
     def add(self, pair: int, d: float) -> None:
         slower, not_slower, faster, not_faster = self.bets
@@ -238,7 +243,8 @@ def decide(
     down with each slowdown that was *confirmed*. Second stage: a flagged measure starts anew, on later pairs
     only, and is confirmed once its interval lies above the minimum effect. The chance that any measure
     without a slowdown is confirmed (the family-wise rate of false alarms) is then FLAG * BOUND at most,
-    whenever the pairs end. At each stage a measure passes once its interval lies below the target.
+    whenever the pairs end. A measure passes once the interval of all its pairs lies below the target: one
+    that has moved by as much passes with a chance of BOUND at most.
 
     A control has moved once its interval lies beyond the minimum effect, and is steady once it lies within
     the target, on both sides; it is judged by its median.
@@ -247,10 +253,10 @@ def decide(
     for name, rules in gated.items():
         read = {measure for pair in pairs for measure in pair.get(name, ())}
         scales |= {(name, m): Scale.of(m, rule) for m, rule in rules.items() if m in read or not read}
-    evidence = {key: _Evidence(scale, 0) for key, scale in scales.items()}
+    evidence = {key: _Evidence(scale) for key, scale in scales.items()}
     outcomes: dict[Key, Outcome] = {}
     flagged: set[Key] = set()
-    watched = {name: _Evidence(Scale.of("median", RULES["median"]), 0) for name in controls}
+    watched = {name: _Evidence(Scale.of("median", RULES["median"])) for name in controls}
     states: dict[str, ControlState] = dict.fromkeys(controls, "inconclusive")
     left = sum(WEIGHTS[measure] for _, measure in scales)
     for i, pair in enumerate(pairs):
@@ -273,6 +279,7 @@ def decide(
             e.add(i, d)
             if e.not_slower >= 1 / BOUND:
                 outcomes[key] = "faster" if e.faster >= 1 / BOUND else "same"
+                e.first = 0
             elif key in flagged and e.slower >= 1 / BOUND:
                 outcomes[key] = "slower"
                 left -= WEIGHTS[key[1]]
@@ -280,7 +287,7 @@ def decide(
             bar = left / WEIGHTS[key[1]] / FLAG
             if key not in outcomes and key not in flagged and evidence[key].slower >= bar:
                 flagged.add(key)
-                evidence[key] = _Evidence(scales[key], i + 1)
+                evidence[key].flag(i)
     return Decision(
         benchmarks={
             name: BenchmarkState(

@@ -23,6 +23,9 @@ TURN_SECONDS = 1e-3
 TRACE_SECONDS = 5e-3
 """Memory is traced over as many calls as take so long untraced: what a list keeps of each of them adds up."""
 
+TRACED_SLOWDOWN = 5
+"""How many times as long a call takes while its memory is traced, about."""
+
 PAIRS_TO_PASS = 19
 """Pairs after which an unchanged benchmark passes: fewer do not show that one process in five is not slow."""
 
@@ -58,8 +61,10 @@ class Cost:
         if not self.call:
             return 0.0
         schedule = Schedule.of(self.call)
-        turns = min(FEW_TURNS, schedule.turns) if few else schedule.turns
-        return 2 * (self.test + (turns * schedule.calls + 5 * schedule.traced) * self.call)
+        calls = min(FEW_TURNS, schedule.turns) * schedule.calls
+        if not few:
+            calls = schedule.turns * schedule.calls + TRACED_SLOWDOWN * schedule.traced
+        return 2 * (self.test + calls * self.call)
 
 
 @dataclasses.dataclass(frozen=True)

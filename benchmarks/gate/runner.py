@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from benchmarks.gate import environments, planning, suites, turns, worktrees
 from benchmarks.gate.decision import MOST_PAIRS, Measure
@@ -63,10 +63,8 @@ def run(asked: GateRequest, root: Path, commits: Mapping[Side, str], say: Say) -
     """
     before = _resumed(asked, commits) if asked.resume else None
     with prepared(root, commits, asked.settings, asked.here, say) as places:
-        began = time.perf_counter()
         found = find(root, commits, places, asked.settings)
-        starting = time.perf_counter() - began
-        return Runner(asked, commits, places, found, say).run(before, starting)
+        return Runner(asked, commits, places, found, say).run(before)
 
 
 @contextlib.contextmanager
@@ -179,8 +177,8 @@ class Runner:
         self.order: tuple[str, ...] = ()
         self.laid: Side | None = None
 
-    def run(self, record: Pairs | None, starting: float) -> Pairs:
-        """Go on from `record`, or begin; it takes `starting` seconds to start a pair."""
+    def run(self, record: Pairs | None) -> Pairs:
+        """Go on from `record`, or begin."""
         begun = time.perf_counter()
         for note in self.found.notes:
             self.say(note)
@@ -202,7 +200,7 @@ class Runner:
             self.incidents = list(record.incidents)
         elif self.asked.out.exists():
             self.asked.out.replace(self.asked.out.with_name(f"{self.asked.out.name}.previous"))
-        self.plan(starting)
+        self.plan()
         while wanted := self.wanted(record):
             if self.late(time.perf_counter() - begun, record):
                 break
@@ -223,13 +221,13 @@ class Runner:
             )
         return record
 
-    def plan(self, starting: float) -> None:
+    def plan(self) -> None:
         """Log what will be watched and for how long; what does not fit into the budget is lost."""
         self.lay("head")
         head = self.places[SIDES.index("head")]
         left = [benchmark for benchmark in self.gated() if benchmark.suite != "base"]
         budget = float("inf") if self.asked.pairs else self.asked.settings.budget
-        costs = turns.survey(head, [node_id(benchmark) for benchmark in left])
+        costs, starting = turns.survey(head, [node_id(benchmark) for benchmark in left])
         doubled = {
             name: dataclasses.replace(cost, test=2 * cost.test) if self.found.files else cost
             for name, cost in costs.items()
@@ -265,9 +263,12 @@ class Runner:
         return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.settings.budget
 
     def wanted(self, record: Pairs | None) -> dict[str, tuple[Measure, ...]]:
-        """The open measures of what is left to measure; nothing where there is nothing left to find out."""
+        """The open measures of what is left to measure; nothing where there is nothing left to find out.
+
+        Controls are watched to the end, those that are steady with no measure open.
+        """
         left = [benchmark.name for benchmark in self.gated()]
-        everything: dict[str, tuple[Measure, ...]] = dict.fromkeys(left, ("median",))
+        everything: dict[str, tuple[Measure, ...]] = dict.fromkeys(left, get_args(Measure))
         controls: dict[str, tuple[Measure, ...]] = dict.fromkeys(CONTROLS, ("median",))
         # A control that was lost can never settle: more pairs would not help.
         hopeless = any(incident.benchmark in CONTROLS for incident in self.incidents)
@@ -282,7 +283,8 @@ class Runner:
         moved = "moved" in decision.controls.values()
         if len(record.pairs) >= MOST_PAIRS or moved or (decision.controls_settled and not gated):
             return {}
-        return gated | controls
+        steady = {name: () for name, state in decision.controls.items() if state == "steady"}
+        return gated | controls | steady
 
     def suite(self, wanted: Mapping[str, object], record: Pairs | None) -> tuple[Side, list[Benchmark]]:
         """Whose files the next pair uses, in turn, and which benchmarks it can measure with them."""
@@ -308,9 +310,10 @@ class Runner:
     ) -> Pairs | None:
         """The record with one more pair; noting what is lost or skipped in it."""
         names = {node_id(benchmark): benchmark.name for benchmark in chosen}
-        few = frozenset(node for node, name in names.items() if ONCE_A_PROCESS.issuperset(wanted[name]))
-        all_turns = self.asked.pairs is not None or record is None
-        asked = Wanted(CONTROLS, tuple(names), frozenset() if all_turns else few)
+        left = {node: wanted[names.get(node, node)] for node in (*CONTROLS, *names)}
+        few = frozenset(node for node, measures in left.items() if ONCE_A_PROCESS.issuperset(measures))
+        untraced = frozenset(node for node, measures in left.items() if "memory" not in measures)
+        asked = Wanted(CONTROLS, tuple(names), few, untraced)
         measured = turns.measure(self.places, asked, self.schedules)
         for incident in measured.incidents:
             name = names.get(incident.benchmark, incident.benchmark)

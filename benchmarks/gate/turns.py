@@ -40,11 +40,15 @@ PADDING_BYTES = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What a pair is to measure: controls, and benchmarks by their node ids, those of `few` in few turns."""
+    """What a pair is to measure: controls, and benchmarks by their node ids.
+
+    Those of `few` take few turns, and the memory of those of `untraced` is not traced.
+    """
 
     controls: tuple[str, ...]
     benchmarks: tuple[str, ...]
     few: frozenset[str] = frozenset()
+    untraced: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +96,7 @@ def measure(
         try:
             for name in (*wanted.controls, *wanted.benchmarks):
                 most = FEW_TURNS if name in wanted.few else TURNS
-                reading, ends = _benchmark(name, processes, schedules, most)
+                reading, ends = _benchmark(name, processes, schedules, most, name not in wanted.untraced)
                 lost = {side: end for side, end in ends.items() if end.status != "passed"}
                 if all(end.status == "skipped" for end in ends.values()):
                     skipped[name] = ends["head"].reason
@@ -133,13 +137,14 @@ def _check_source(process: SideProcess) -> None:
 
 
 def _benchmark(
-    name: str, processes: Mapping[Side, SideProcess], schedules: dict[str, Schedule], most: int
+    name: str, processes: Mapping[Side, SideProcess], schedules: dict[str, Schedule], most: int, traced: bool
 ) -> tuple[Reading | None, dict[Side, Finished]]:
     """The reading of one benchmark, None where a side has none, and how its tests ended."""
     reading, ends = None, {}
     try:
         bears = [process.reached(name).rounds for process in processes.values()]
-        reading = _turns(name, processes, schedules, most, min((b for b in bears if b), default=None))
+        rounds = min((b for b in bears if b), default=None)
+        reading = _turns(name, processes, schedules, most, rounds, traced)
     except Left as left:
         ends[left.side] = left.finished
     for side, process in processes.items():
@@ -154,6 +159,7 @@ def _turns(
     schedules: dict[str, Schedule],
     most: int,
     bears: int | None,
+    traced: bool,
 ) -> Reading:
     """The turns of one benchmark, which bears so many rounds (None: any number)."""
     first = {side: process.time(TakeTurn(1)) for side, process in processes.items()}
@@ -168,7 +174,7 @@ def _turns(
         for side in sides if turn % 2 == 0 else reversed(sides):
             seconds[side].append(processes[side].time(TakeTurn(schedule.calls)))
     peaks = {}
-    for side, process in processes.items():
+    for side, process in processes.items() if traced else ():
         process.send(Trace(schedule.traced))
         peaks[side] = process.receive(Traced).bytes
     return Reading(
@@ -177,7 +183,7 @@ def _turns(
         tuple(seconds["base"]),
         tuple(seconds["head"]),
         (first["base"], first["head"]),
-        (peaks["base"], peaks["head"]),
+        (peaks["base"], peaks["head"]) if traced else None,
     )
 
 
@@ -197,12 +203,18 @@ def _rounds(
     return Reading(name, 1, tuple(seconds["base"]), tuple(seconds["head"]), calls)
 
 
-def survey(place: SideEnvironment, benchmarks: Sequence[str]) -> dict[str, Cost]:
-    """What each benchmark costs on one side; those that fail there are left to the first pair, and cost 0."""
+def survey(place: SideEnvironment, benchmarks: Sequence[str]) -> tuple[dict[str, Cost], float]:
+    """What each benchmark costs on one side, and the seconds that a process takes to start and to collect.
+
+    Benchmarks that fail there are left to the first pair, and cost 0.
+    """
     costs: dict[str, Cost] = {}
+    starting = 0.0
     while left := [name for name in benchmarks if name not in costs]:
+        began = time.perf_counter()
         with SideProcess(place, 0, 0) as process:
             process.collected()
+            starting = time.perf_counter() - began
             process.send(RunSuite(cpus()[-1], (), tuple(left)))
             for name in left:
                 costs[name] = Cost(0.0, 0.0)
@@ -212,7 +224,7 @@ def survey(place: SideEnvironment, benchmarks: Sequence[str]) -> dict[str, Cost]
                     continue
                 except LostBenchmark:
                     break
-    return costs
+    return costs, starting
 
 
 def _cost(process: SideProcess, name: str) -> Cost:

@@ -81,8 +81,11 @@ def test_a_slowdown_is_confirmed_on_pairs_that_did_not_flag_it() -> None:
     assert (confirmed.outcome, confirmed.open, confirmed.first, confirmed.last) == ("slower", False, 6, 12)
 
 
-def test_a_flag_that_the_second_stage_does_not_confirm_passes() -> None:
-    assert finding([slowdown(0.1)] * 6 + [0.0] * 6).outcome == "same"
+def test_a_flag_that_the_second_stage_does_not_confirm_passes_by_all_pairs() -> None:
+    flagged = [slowdown(0.1)] * 6
+    assert finding(flagged + [0.0] * 6).outcome == "inconclusive"
+    passed = finding(flagged + [0.0] * 40)
+    assert (passed.outcome, passed.flagged, passed.first) == ("same", True, 0)
 
 
 def test_a_speedup_is_faster() -> None:
@@ -127,7 +130,7 @@ def test_a_control_that_moves_ends_the_gate_whatever_the_benchmarks_say() -> Non
 def test_a_slower_benchmark_is_measured_no_longer_than_the_others() -> None:
     family: dict[str, dict[Measure, Rule]] = {"b0": dict(RULES), "b1": {"median": RULES["median"]}}
     slow: dict[Measure, float] = {"median": slowdown(0.1), "processes": 0.0}
-    both: list[Differences] = [{"b0": slow, "b1": {"median": slowdown(0.035)}}] * 12
+    both: list[Differences] = [{"b0": slow, "b1": {"median": slowdown(0.035)}}] * 9
     assert decide(both, family, ()).to_measure == {"b0": ("processes",), "b1": ("median",)}
     settled: list[Differences] = [{"b0": slow, "b1": {"median": 0.0}}] * 12
     assert decide(settled, family, ()).to_measure == {}
