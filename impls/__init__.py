@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unsupported,
     )
+    from impls.kernels.caches import caches
     from impls.processes import (
         THREAD_VARIABLES,
         cpu_seconds,
@@ -62,6 +63,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "Verdict",
+    "caches",
     "changed",
     "check",
     "cpu_seconds",
@@ -90,6 +92,7 @@ _PLACES = (
     "impls.interface",
     "impls.registry",
     "impls.facts",
+    "impls.kernels.caches",
     "impls.child",
     "impls.referee",
 )

@@ -10,14 +10,15 @@ speed of the machine: a broadcast number of the left matrix times a contiguous r
     db      (1, n_l)       = 1^T dz / m        rows of dz contiguous
     da_prev (m, n_{l-1})   = dz w              rows of w contiguous
 
-Nothing is ever transposed to compute gradients, and no row is padded. Only the weights are wanted both
-ways, as w^T on the way forward and as w on the way back. They are kept as w, with w^T refreshed after each
-update; except in the first layer, which hands no gradient on: there w^T is all there is.
+Nothing is ever transposed to compute gradients. Only the weights are wanted both ways, as w^T on the way
+forward and as w on the way back. They are kept as w, with w^T refreshed after each update; except in the
+first layer, which hands no gradient on: there w^T is all there is. Rows are padded where they would collide
+in a cache (`row_length`); what is computed of the padding is read by nobody.
 
-**Tiles.** A batch is cut into tiles of up to `TILE_BYTES` of activations. A tile goes all the way forward
-and all the way back before the next begins: what a layer wrote is still in the second-level cache when the
-next step reads it. The weights' gradients are added up from tile to tile in place; the last tile divides
-by m.
+**Tiles.** A batch is cut into tiles of up to `TILE_BYTES` of activations, or of `TALL` samples where the
+weights outgrow the second-level cache. A tile goes all the way forward and all the way back before the next
+begins: what a layer wrote is still in that cache when the next step reads it. The weights' gradients are
+added up from tile to tile in place; the last tile divides by m.
 
 **Memory.** Everything lies in one array, `memory`, cut up by the places in two kinds of records: PLAN, of the
 problem, and LAYER. So a call passes one number, the address of the plan, which keeps Python's share of it to
@@ -66,10 +67,13 @@ from impls.kernels.intrinsics import (
     vector_multiply,
     vector_sum,
 )
-from impls.kernels.products import SLACK, product, transpose
+from impls.kernels.products import CACHES, DEEP, HIGH, SLACK, product, transpose
 
 TILE_BYTES = 384 * 1024
 """Activations and derivatives of a tile: part of a second-level cache, which holds the weights as well."""
+
+TALL = 256
+"""Samples of a tile where that cache does not hold the weights: each tile reads them, and writes dw, once."""
 
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
 MEAN_SQUARED_ERROR, BINARY_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY = range(len(LOSSES))
@@ -120,6 +124,9 @@ LAYER = np.dtype(
         for name in (
             "n_in",  # n_{l-1}
             "n",  # n_l
+            # Numbers from one row to the next.
+            "row_in",  # of x, w and dw
+            "row",  # of z, a, dz, w^T and dw^T
             "g",
             # Places in `memory`, in numbers.
             "w",
@@ -161,13 +168,13 @@ def activate(g: Int, a: Array) -> None:
 
 
 @compiled
-def softmax(z: Array, e: Array, a: Array, n: Int) -> None:
-    """a = e^z / sum(e^z) over the n numbers of each sample; shift-invariant: the largest exponent becomes 0.
+def softmax(z: Array, e: Array, a: Array, n: Int, row: Int) -> None:
+    """a = e^z / sum(e^z) over the n numbers of each row; shift-invariant: the largest exponent becomes 0.
 
     `e` is scratch. No loop reads what it writes: a load from beside a masked store would wait for it.
     """
     lanes, zero, one = vector_length(z), z.dtype.type(0), z.dtype.type(1)
-    for s in range(0, z.size, n):
+    for s in range(0, z.size, row):
         top = z[s]
         for j in range(0, n, lanes):
             top = vector_max(z, s + j, n - j, top, z)
@@ -175,7 +182,7 @@ def softmax(z: Array, e: Array, a: Array, n: Int) -> None:
             vector_add(z, s + j, n - j, -top, e)
     for i in range(e.size):
         e[i] = exp(e[i])
-    for s in range(0, z.size, n):
+    for s in range(0, z.size, row):
         total = zero
         for j in range(0, n, lanes):
             total = vector_sum(e, s + j, n - j, total, e)
@@ -299,35 +306,36 @@ def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int, drop
     """
     zero, one = np.int64(0), np.int64(1)  # numba compiles a product of its own for every literal argument
     layers, last = layers_of(plan), plan.layers - 1
-    x = plan.X + (plan.pass_start + s) * layers[0].n_in
+    x = plan.X + (plan.pass_start + s) * layers[0].row_in
     for k in range(plan.layers):
         layer = layers[k]
-        n_in, n = layer.n_in, layer.n
+        n_in, n, row_in, row = layer.n_in, layer.n, layer.row_in, layer.row
+        size = t * row
         if k < last:
             a = layer.a + scratch
             z = a
         else:
-            a = layer.a + s * n
-            z = plan.z + s * n
+            a = layer.a + s * row
+            z = plan.z + s * row
         # z (t, n) = b + x (t, n_in) w^T
-        product(memory, z, n, layer.b, zero, x, n_in, one, layer.wt, n, t, n, n_in, 1.0)
+        product(memory, z, row, layer.b, zero, x, row_in, one, layer.wt, row, t, n, n_in, 1.0)
         if layer.g == SOFTMAX:
             e = layer.dz + scratch
-            softmax(memory[z : z + t * n], memory[e : e + t * n], memory[a : a + t * n], n)
+            softmax(memory[z : z + size], memory[e : e + size], memory[a : a + size], n, row)
         else:
             if k == last:
-                copy(memory[z : z + t * n], memory[a : a + t * n])
-            activate(layer.g, memory[a : a + t * n])
+                copy(memory[z : z + size], memory[a : a + size])
+            activate(layer.g, memory[a : a + size])
         if dropping and layer.least:
             slope = layer.slope + scratch
             drop_out(
                 layer.g,
-                hashes_of(plan, layer.hashes + s * n, t * n),
+                hashes_of(plan, layer.hashes + s * row, size),
                 np.uint32(key(plan.seed, plan.t, k)),
                 np.uint32(layer.least),
                 memory.dtype.type(layer.scale),
-                memory[a : a + t * n],
-                memory[slope : slope + t * n],
+                memory[a : a + size],
+                memory[slope : slope + size],
             )
         x = a
 
@@ -343,37 +351,65 @@ def backward_tile(
     zero, one = np.int64(0), np.int64(1)
     layers, last = layers_of(plan), plan.layers - 1
     layer = layers[last]
-    n = layer.n
-    a, dz = layer.a + s * n, layer.dz + scratch
-    y = plan.Y + (plan.pass_start + s) * n
-    loss_derivative(memory[a : a + t * n], memory[y : y + t * n], memory[dz : dz + t * n])
+    size = t * layer.row
+    a, dz = layer.a + s * layer.row, layer.dz + scratch
+    y = plan.Y + (plan.pass_start + s) * layer.row
+    loss_derivative(memory[a : a + size], memory[y : y + size], memory[dz : dz + size])
     if plan.loss == MEAN_SQUARED_ERROR:
-        activate_backward(layer.g, memory[dz : dz + t * n], memory[a : a + t * n])
+        activate_backward(layer.g, memory[dz : dz + size], memory[a : a + size])
     zeros, keep = plan.zeros, np.int64(0 if begin else 1)
     for k in range(last, -1, -1):
         layer = layers[k]
-        n_in, n = layer.n_in, layer.n
+        n_in, n, row_in, row = layer.n_in, layer.n, layer.row_in, layer.row
         dw, db = layer.dw + gradients, layer.db + gradients
         # db (1, n) = 1^T dz
-        product(memory, db, n, zeros if begin else db, n, plan.one, zero, zero, dz, n, one, n, t, scale)
+        product(memory, db, row, zeros if begin else db, row, plan.one, zero, zero, dz, row, one, n, t, scale)
         if k == 0:
             # dw^T (n_in, n) = x^T dz
-            x = plan.X + (plan.pass_start + s) * n_in
-            product(memory, dw, n, zeros if begin else dw, keep * n, x, one, n_in, dz, n, n_in, n, t, scale)
+            x = plan.X + (plan.pass_start + s) * row_in
+            product(
+                memory,
+                dw,
+                row,
+                zeros if begin else dw,
+                keep * row,
+                x,
+                one,
+                row_in,
+                dz,
+                row,
+                n_in,
+                n,
+                t,
+                scale,
+            )
         else:
             below = layers[k - 1]
             x, dx = below.a + scratch, below.dz + scratch
             # dw (n, n_in) = dz^T x
             product(
-                memory, dw, n_in, zeros if begin else dw, keep * n_in, dz, one, n, x, n_in, n, n_in, t, scale
+                memory,
+                dw,
+                row_in,
+                zeros if begin else dw,
+                keep * row_in,
+                dz,
+                one,
+                row,
+                x,
+                row_in,
+                n,
+                n_in,
+                t,
+                scale,
             )
             # da_prev (t, n_in) = dz w
-            product(memory, dx, n_in, zeros, zero, dz, n, one, layer.w, n_in, t, n_in, n, 1.0)
+            product(memory, dx, row_in, zeros, zero, dz, row, one, layer.w, row_in, t, n_in, n, 1.0)
             if below.least:
                 slope = below.slope + scratch
-                multiply(memory[dx : dx + t * n_in], memory[slope : slope + t * n_in])
+                multiply(memory[dx : dx + t * row_in], memory[slope : slope + t * row_in])
             else:
-                activate_backward(below.g, memory[dx : dx + t * n_in], memory[x : x + t * n_in])
+                activate_backward(below.g, memory[dx : dx + t * row_in], memory[x : x + t * row_in])
             dz = dx
 
 
@@ -511,7 +547,7 @@ def update(memory: Array, plan: Record, learning_rate: float) -> None:
     layers = layers_of(plan)
     for k in range(1, plan.layers):
         layer = layers[k]
-        transpose(memory, layer.w, layer.wt, layer.n, layer.n_in)
+        transpose(memory, layer.w, layer.row_in, layer.wt, layer.row, layer.n, layer.n_in)
     plan.start = (plan.start + plan.batch) % plan.samples
 
 
@@ -527,6 +563,7 @@ def source_stamp(*files: str) -> int:
     """
     kernels = sorted(Path(__file__).parent.glob("kernels/*.py"))
     texts = [file.read_bytes() for file in (*kernels, Path(__file__), *map(Path, files))]
+    texts.append(repr(CACHES).encode())  # blocks are cut by them
     return zlib.crc32(b"".join(texts)) or 1
 
 
@@ -573,6 +610,14 @@ def entry_points(dtype: str) -> EntryPoints:
     return EntryPoints(forward, gradients, train)
 
 
+def row_length(n: int, item: int) -> int:
+    """Numbers from one row of n numbers to the next, `item` bytes each.
+
+    Rows that are a multiple of 1 KiB apart would share few sets of a cache: those get a cache line more.
+    """
+    return n + (64 // item if n * item % 1024 == 0 else 0)
+
+
 class Layout:
     """A problem laid out in one array, `memory`, and the records by which it is cut up.
 
@@ -583,6 +628,7 @@ class Layout:
         network, m, M = problem.network, problem.batch_size, problem.samples
         n, L = network.widths, network.layers
         item = np.dtype(dtype).itemsize
+        rows = [row_length(width, item) for width in n]
         end = 0
 
         def take(*shape: int) -> int:
@@ -595,12 +641,14 @@ class Layout:
         for name, value in (("layers", L), ("samples", M), ("batch", m), ("threads", threads)):
             plan[name] = value
         rates = (*problem.dropout, 0.0)
-        dropped = sum(width for width, rate in zip(n[1:], rates, strict=True) if rate)
+        dropped = sum(row for row, rate in zip(rows[1:], rates, strict=True) if rate)
         # Rows of a tile: a multiple of 8, so that only a batch's last tile has rows left over.
-        row_bytes = (n[0] + 2 * sum(n[1:]) + dropped) * item + 4 * dropped
-        plan["tile"] = tile = min(m, max(16, TILE_BYTES // row_bytes // 8 * 8))
+        row_bytes = (rows[0] + 2 * sum(rows[1:]) + dropped) * item + 4 * dropped
+        outgrown = sum(w.size for w in problem.weights) * item > CACHES["L2"]
+        plan["tile"] = tile = min(m, max(TALL if outgrown else 16, TILE_BYTES // row_bytes // 8 * 8))
         plan["loss"] = list(LOSSES).index(network.loss)
         layers["n_in"], layers["n"] = n[:-1], n[1:]
+        layers["row_in"], layers["row"] = rows[:-1], rows[1:]
         layers["g"] = [ACTIVATIONS.index(g) for g in network.activations]
 
         training = problem.training
@@ -610,8 +658,9 @@ class Layout:
             plan[name] = getattr(training, name)
 
         plan["parameters"] = end
-        for layer in layers:
-            layer["w"] = take(layer["n"], layer["n_in"])
+        layers["w"][0] = layers["wt"][0] = take(n[0], rows[1])
+        for layer in layers[1:]:
+            layer["w"] = take(layer["n"], layer["row_in"])
         plan["weights"] = end
         for layer in layers:
             layer["b"] = take(layer["n"])
@@ -620,22 +669,21 @@ class Layout:
         end += threads * size
         plan["m"], plan["v"] = end, end + (OPTIMIZERS[training.optimizer] - 1) * size
         end += OPTIMIZERS[training.optimizer] * size
-        plan["one"], plan["zeros"] = take(1), take(max(n))
-        layers["wt"][0] = layers["w"][0]
+        plan["one"], plan["zeros"] = take(1), take(max(rows))
         for layer in layers[1:]:
-            layer["wt"] = take(layer["n_in"], layer["n"])
+            layer["wt"] = take(layer["n_in"], layer["row"])
         scratch = end
         for layer, rate in zip(layers, rates, strict=True):
             if rate:
                 layer["least"], layer["scale"] = masks.threshold(rate), masks.scale(rate)
-                layer["slope"] = take(tile, layer["n"])
+                layer["slope"] = take(tile, layer["row"])
         for layer in layers[:-1]:
-            layer["a"], layer["dz"] = take(tile, layer["n"]), take(tile, layer["n"])
-        layers["dz"][-1] = take(tile, n[L])
+            layer["a"], layer["dz"] = take(tile, layer["row"]), take(tile, layer["row"])
+        layers["dz"][-1] = take(tile, rows[L])
         plan["scratch"] = end - scratch
         end += (threads - 1) * (end - scratch)
-        layers["a"][-1], plan["z"] = take(m, n[L]), take(m, n[L])
-        plan["X"], plan["Y"] = take(M, n[0]), take(M, n[L])
+        layers["a"][-1], plan["z"] = take(m, rows[L]), take(m, rows[L])
+        plan["X"], plan["Y"] = take(M, rows[0]), take(M, rows[L])
 
         raw = np.zeros((end + SLACK) * item + 64, dtype=np.uint8)
         self.memory = raw[-raw.ctypes.data % 64 :][: (end + SLACK) * item].view(dtype)
@@ -643,8 +691,8 @@ class Layout:
         plan["table"] = layers.ctypes.data
         # index i m + s of neuron i and sample s, samples in rows
         tables = [
-            masks.lowbias32(np.arange(m * width, dtype=np.uint32)).reshape(width, m).T.ravel() if rate else []
-            for width, rate in zip(n[1:], rates, strict=True)
+            masks.lowbias32(np.arange(m * row, dtype=np.uint32)).reshape(row, m).T.ravel() if rate else []
+            for row, rate in zip(rows[1:], rates, strict=True)
         ]
         layers["hashes"] = np.cumsum([0, *map(len, tables)])[:-1]
         self.hashes = np.concatenate(tables).astype(np.uint32)
@@ -653,16 +701,20 @@ class Layout:
 
         self.at(plan["one"], 1)[...] = 1
         for layer, w, b in zip(layers, problem.weights, problem.biases, strict=True):
-            self.at(layer["wt"], *w.T.shape)[...] = w.T
+            self.matrix(layer["wt"], *w.T.shape, layer["row"])[...] = w.T
             self.at(layer["b"], *b.shape)[...] = b
         for layer, w in zip(layers[1:], problem.weights[1:], strict=True):
-            self.at(layer["w"], *w.shape)[...] = w
-        self.at(plan["X"], M, n[0])[...] = problem.X.T
-        self.at(plan["Y"], M, n[L])[...] = problem.Y.T
+            self.matrix(layer["w"], *w.shape, layer["row_in"])[...] = w
+        self.matrix(plan["X"], M, n[0], rows[0])[...] = problem.X.T
+        self.matrix(plan["Y"], M, n[L], rows[L])[...] = problem.Y.T
 
     def at(self, place: Any, *shape: Any) -> Array:
         """The numbers from a place in memory, as an array of this shape."""
         return self.memory[place : place + np.prod(shape)].reshape(shape)
+
+    def matrix(self, place: Any, rows: int, columns: int, row: int) -> Array:
+        """The matrix at a place in memory that has so many numbers from one row to the next."""
+        return self.at(place, rows, row)[:, :columns]
 
 
 class NumbaBlocked:
@@ -673,7 +725,10 @@ class NumbaBlocked:
     dtypes = ("float64", "float32")
     same_order = False
     fast_math = "fma"
-    layout = "samples in rows, (m, n), all in one block of memory; weights as w and as w^T"
+    layout = (
+        "samples in rows, (m, n), all in one block of memory; weights as w and as w^T; "
+        f"products in blocks of {HIGH} x {DEEP}, by caches of {CACHES['L1'] >> 10}K and {CACHES['L2'] >> 10}K"
+    )
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         if dtype not in self.dtypes:
@@ -712,18 +767,21 @@ class NumbaBlocked:
         network, m = self.problem.network, self.problem.batch_size
         plan, layers = self.laid_out.plan, self.laid_out.layers
 
-        def at(place: Any, *shape: Any) -> NDArray[np.float64]:
-            return self.laid_out.at(place, *shape).astype(np.float64)
+        def matrix(*place: Any) -> NDArray[np.float64]:
+            return self.laid_out.matrix(*place).astype(np.float64)
 
         def matrices(field: str, away: int = 0) -> tuple[NDArray[np.float64], ...]:
             first, *others = layers  # the first layer's lie transposed
             return (
-                at(first[field] + away, first["n_in"], first["n"]).T.copy(),
-                *(at(layer[field] + away, layer["n"], layer["n_in"]) for layer in others),
+                matrix(first[field] + away, first["n_in"], first["n"], first["row"]).T.copy(),
+                *(
+                    matrix(layer[field] + away, layer["n"], layer["n_in"], layer["row_in"])
+                    for layer in others
+                ),
             )
 
         def columns(field: str, away: int = 0) -> tuple[NDArray[np.float64], ...]:
-            return tuple(at(layer[field] + away, layer["n"], 1) for layer in layers)
+            return tuple(matrix(layer[field] + away, layer["n"], 1, 1) for layer in layers)
 
         state: tuple[Any, ...] = ()
         kinds = OPTIMIZERS[self.problem.training.optimizer]
@@ -733,9 +791,9 @@ class NumbaBlocked:
                 state += (*matrices("w", away), *columns("b", away))
             state += (int(plan["t"]),)
 
-        n_L = network.widths[-1]
-        a, z = at(layers[-1]["a"], m, n_L).T, at(plan["z"], m, n_L).T
-        y = at(plan["Y"] + plan["pass_start"] * n_L, m, n_L).T
+        n_L, row = layers["n"][-1], layers["row"][-1]
+        a, z = (matrix(place, m, n_L, row).T for place in (layers["a"][-1], plan["z"]))
+        y = matrix(plan["Y"] + plan["pass_start"] * row, m, n_L, row).T
         return Result(
             loss=cost(network.loss, z, a, y),
             output=a.copy(),

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.record import machine
+from impls import caches
 
 GEMM_SIZE = 640
 """Large: 5e8 operations amortise every call and every edge; three matrices of it are beyond an L2 cache."""
@@ -19,16 +18,12 @@ GEMM_SIZE = 640
 TRIAD_BYTES = 1 << 24
 """Of each of the three arrays of the triad: beyond most last-level caches that one core gets."""
 
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 DOT_BYTES = 1 << 24
 """What the dot products of one measurement read: those of a small cache are repeated so often."""
 
 LOOP = 20_000
 REPEATS, MOST = 5, 40
 """The fewest and the most repeats."""
-
-UNITS = {"K": 1 << 10, "M": 1 << 20}
-"""In which the system gives the size of a cache."""
 
 ALIKE = 1.03
 """Times that are so near to each other are alike."""
@@ -95,16 +90,6 @@ def _triad(ready: Callable[[], Any]) -> float:
 
     triad()
     return 3 * TRIAD_BYTES / best(triad, ready)
-
-
-def caches(place: Path = CACHES) -> dict[str, int]:
-    """The bytes of each cache for data: `L1`, `L2` and so on; none where the system does not say."""
-    found = {}
-    for index in sorted(place.glob("index*")):
-        level, kind, size = (machine.text(index / name).strip() for name in ("level", "type", "size"))
-        if kind != "Instruction" and size[:-1].isdecimal() and size[-1:] in UNITS:
-            found[f"L{level}"] = int(size[:-1]) * UNITS[size[-1]]
-    return found
 
 
 def _dot(size: int, ready: Callable[[], Any]) -> float:

@@ -1,13 +1,16 @@
 # ruff: noqa: ARG001 - numba passes to a writer of LLVM code what it passes
-"""One register-tiled matrix product, and a transposition.
+"""One blocked matrix product, and a transposition.
 
-`product` is C = scale (init + A B) with A and B read where they lie, in the manner of the BLIS micro-kernel
-[1]: `tile_product` holds ROWS x 2 vectors of C in registers and, for each k, loads two vectors of a row of B,
-broadcasts ROWS numbers of A, and issues one fused multiply-add for each pair. B and C need contiguous rows; A
-may have any strides, so a transposed A costs nothing. Nothing is packed or padded: the networks at hand fit
-in the second-level cache, and there the broadcasts and vectors arrive faster than the multiply-adds retire.
-On the machine that it was written on it runs above the speed of OpenBLAS for a large product, from 8 samples
-up.
+`product` is C = scale (init + A B) with A and B read where they lie, in the manner of BLIS and of Goto [1].
+`tile_product` holds ROWS x 2 vectors of C in registers and, for each k, loads two vectors of a row of B,
+broadcasts ROWS numbers of A, and issues one fused multiply-add for each pair. Around it, DEEP rows of two
+vectors of B stay in the first-level cache while HIGH rows of A pass, which stay in the second-level cache
+while the rest of B does. B and C need contiguous rows; A may have any strides, so a transposed A costs
+nothing. Nothing is packed: whoever lays out the matrices sees to it that rows do not lie a multiple of a page
+apart, where they would share few sets of a cache.
+
+With few rows or little depth there is nothing to keep in a cache, and a large matrix is read or written at
+the speed of memory: in runs along its rows, few at once, so that they can be prefetched.
 
 Vectors are as wide as the host's registers; the last, partial vector of a row of C is stored under a mask.
 It loads whole vectors of B and init, so each must lie at least one block of vectors (`SLACK` numbers)
@@ -25,6 +28,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
+from impls.kernels.caches import caches
 from impls.kernels.intrinsics import (
     FEATURES,
     VECTOR_BYTES,
@@ -45,6 +49,16 @@ from impls.kernels.intrinsics import (
 ROWS = 8 if FEATURES.get("avx512f") or FEATURES.get("neon") else 4
 
 SLACK = 4 * 64  # numbers that must follow the last one that a product reads
+
+CACHES = {"L1": 32 << 10, "L2": 512 << 10, **caches()}
+"""The bytes of the caches, those that are found or such as most processors have."""
+
+# Blocks, in numbers: as deep as two vectors of each row of B fill the first-level cache, and so high that A,
+# in float64, takes a quarter of the second-level cache.
+DEEP = CACHES["L1"] // (2 * VECTOR_BYTES)
+HIGH = max(ROWS, CACHES["L2"] // 4 // (8 * DEEP) // ROWS * ROWS)
+LARGE = CACHES["L2"] // 2  # bytes of a matrix that is read or written at the speed of memory
+FEW = 16  # runs that the processor prefetches side by side
 
 
 @intrinsic
@@ -259,6 +273,14 @@ _panel_2 = _panel(2)
 
 
 @compiled
+def share(size: Int, most: Int) -> Int:
+    """The size of each of the fewest equal blocks of at most `most`."""
+    blocks = (size + most - 1) // most
+    each: Int = (size + blocks - 1) // blocks
+    return each
+
+
+@compiled
 def product(
     memory: Array,
     c: Int,
@@ -282,24 +304,34 @@ def product(
     B (depth, columns) has b_k between its rows. The rows of C, init and B are contiguous.
     """
     lanes = vector_length(memory)
-    factor = memory.dtype.type(scale)
-    j = 0
-    while j < columns:
-        left = columns - j
-        C, I, B = c + j, init + j, b + j  # noqa: E741
-        if left > lanes:
-            _panel_2(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, factor)
-            j += 2 * lanes
-        else:
-            _panel_1(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, factor)
-            j += lanes
+    one, factor = memory.dtype.type(1), memory.dtype.type(scale)
+    large = LARGE // memory.itemsize
+    deep = share(depth, FEW if rows <= ROWS and depth * columns > large else DEEP)
+    high = ROWS if depth <= FEW and rows * columns > large else HIGH
+    for k in range(0, depth, deep):
+        d = min(deep, depth - k)
+        f = factor if k + d == depth else one  # the last block's
+        for r in range(0, rows, high):
+            h = min(high, rows - r)
+            A = a + r * a_row + k * a_k
+            j = 0
+            while j < columns:
+                left = columns - j
+                C, I, B = c + r * c_row + j, init + r * init_row + j, b + k * b_k + j  # noqa: E741
+                if left > lanes:
+                    _panel_2(memory, C, c_row, I, init_row, A, a_row, a_k, B, b_k, h, left, d, f)
+                    j += 2 * lanes
+                else:
+                    _panel_1(memory, C, c_row, I, init_row, A, a_row, a_k, B, b_k, h, left, d, f)
+                    j += lanes
+        init, init_row = c, c_row  # the next block goes on from here
 
 
 @compiled
-def transpose(memory: Array, a: Int, t: Int, rows: Int, columns: Int) -> None:
-    """T (columns, rows), at t in `memory`, from A (rows, columns) at a; both without gaps."""
+def transpose(memory: Array, a: Int, a_row: Int, t: Int, t_row: Int, rows: Int, columns: Int) -> None:
+    """T (columns, rows), at t in `memory`, from A (rows, columns) at a, with so many numbers between rows."""
     lanes = vector_length(memory)
     for i in range(0, rows, lanes):
         for j in range(0, columns, lanes):
-            A, T = a + i * columns + j, t + j * rows + i
-            transpose_block(memory, A, columns, T, rows, min(lanes, rows - i), columns - j)
+            A, T = a + i * a_row + j, t + j * t_row + i
+            transpose_block(memory, A, a_row, T, t_row, min(lanes, rows - i), columns - j)

@@ -52,13 +52,32 @@ def test_product_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("rows", "columns", "depth"),
+    [(300, 40, 1100), (1, 700, 400), (8, 700, 400), (1100, 300, 1), (11, 40, 1025)],
+)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_blocks_change_nothing(dtype, rows, columns, depth, in_place):
+    rng = np.random.default_rng(0)
+    A, B, init = (rng.integers(-9, 9, s) for s in ((rows, depth), (depth, columns), (rows, columns)))
+    memory = np.zeros(A.size + B.size + 2 * init.size + products.SLACK, dtype)
+    b, start, c = map(int, np.cumsum([A.size, B.size, init.size]))
+    for place, values in ((0, A), (b, B), (start, init)):
+        memory[place : place + values.size] = values.ravel()
+    c = start if in_place else c
+    product(memory, c, columns, start, columns, 0, depth, 1, b, columns, rows, columns, depth, 0.5)
+    C = memory[c : c + init.size].reshape(rows, columns)
+    assert np.array_equal(C, 0.5 * (init + A @ B))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [1, 3, 8, 10, 16, 33])
 @pytest.mark.parametrize("columns", [1, 2, 7, 8, 17, 32])
 def test_transpose_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
     A = np.random.default_rng(0).standard_normal((rows, columns)).astype(dtype)
     memory = np.full(2 * A.size + 1000, 7777, dtype=dtype)
     memory[: A.size] = A.ravel()
-    transpose(memory, 0, A.size + 5, rows, columns)
+    transpose(memory, 0, columns, A.size + 5, rows, rows, columns)
     T = memory[A.size + 5 : 2 * A.size + 5].reshape(columns, rows)
     assert np.array_equal(T, A.T)
     assert np.array_equal(memory[: A.size], A.ravel())
