@@ -53,7 +53,7 @@ class DaskEngine:
                 f"{CONNECT_SECONDS} s ({error}); start one: dask scheduler"
             ) from None
         try:
-            self._addresses = self._chosen(self.client.scheduler_info()["workers"])
+            self._addresses = self._chosen(self.client.scheduler_info(n_workers=-1)["workers"])
         except BaseException:
             self.client.close()
             raise

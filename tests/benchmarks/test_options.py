@@ -11,6 +11,7 @@ import pytest
 
 import impls
 from benchmarks import options
+from benchmarks.race.commands import race
 
 COMMAND = click.Command(
     "test",
@@ -240,3 +241,28 @@ def test_a_name_may_have_an_interpreter(name: str) -> None:
 def test_a_name_of_nothing_has_none(name: str) -> None:
     with pytest.raises(click.BadParameter, match="expected one of loops"):
         given("--impl", name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--impl", "loops,numpy", "--impl", "numba", "--batch-sizes", "64,1"],
+        ["--l2", "0,1e-05", "--dropout", "0.5", "--optimizer", "adam", "--threads", "1,2"],
+        ["--survey", "--until", "ranking", "--seed", "0", "--network", "3-2-1", "--budget", "1.5"],
+        ["--impl", "a,b.py:Class", "--phases", "step", "--timeout", "3"],
+        ["--resume", "--quiet", "--record", "other.json", "--target", "2"],
+    ],
+)
+def test_what_was_given_is_given_again(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hosts of a fleet are asked for what this one was asked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a,b.py").touch()
+    left_out = ("resume", "quiet", "record")
+    context = race.make_context("race", list(words))
+    again = race.make_context("race", options.given(context, left_out))
+    assert all(again.params[name] == value for name, value in context.params.items() if name not in left_out)
+    assert not again.params["resume"]
+    assert again.params["record"] == options.RECORD

@@ -90,7 +90,7 @@ def known(cluster: DaskCluster) -> list[str]:
         warnings.simplefilter("ignore")  # of other versions
         client = Client(cluster.address)
     with client:
-        return [str(worker["name"]) for worker in client.scheduler_info()["workers"].values()]
+        return [str(worker["name"]) for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
 
 
 @pytest.fixture
