@@ -151,10 +151,8 @@ def _race_on(ctx: click.Context, path: Path, record: Path, resume: bool, quiet: 
             ):
                 missing = fleet.race(described, running, arguments, kept, shown)
         except (tasks.SchedulerLost, KeyboardInterrupt) as error:
-            words = (
-                f"{error or 'interrupted'}; finished records are kept in {kept.folder}: go on with --resume"
-            )
-            click.echo(words, err=True)
+            why = str(error) or "interrupted"
+            click.echo(f"{why}; finished records are kept in {kept.folder}: go on with --resume", err=True)
             ctx.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         found = [one for host in running.hosts if (one := kept.finished(host)) is not None]
         written = state.write(state.merged(found), record) if found else []
