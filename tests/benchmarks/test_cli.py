@@ -140,8 +140,8 @@ def test_advice_of_which_nothing_could_be_measured_is_an_error(tmp_path: Path) -
 
 def test_a_race_is_reported_over_its_baseline(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    asked = "race --workload xor --batch-sizes 1 --budget 3 --impl numpy,loops --baseline numpy --record"
-    done = CliRunner().invoke(commands, [*asked.split(), str(record)])
+    asked = "race --workload xor --batch-sizes 1 --phases step --target 1e9 --impl numpy,loops"
+    done = CliRunner().invoke(commands, [*asked.split(), "--baseline", "numpy", "--record", str(record)])
     assert done.exit_code == 0
     assert race_file.read(record).settings["baseline"] == "numpy"
     assert "numpy: time of one call; the others: times as fast" in done.stdout

@@ -19,6 +19,9 @@ from tests.impls.problems import SMALL, Sizes, one_hot, problems
 EXAMPLES = {"jax": 1, "torch-compile": 1, "loops-ndarray": 6}
 """Fewer examples where each one compiles for seconds, or runs for long."""
 
+LAYERS = {"numba-loops": 3}
+"""Fewer layers where every depth compiles for seconds, and the loop over layers is one."""
+
 SAME_ORDER = ("loops-ndarray", "numba-loops")
 """The implementations that sum in the order of `loops`."""
 
@@ -35,6 +38,7 @@ def hold(
     activations: Sequence[str] = (),
 ) -> None:
     """Let hypothesis look for a problem at which an implementation breaks a law, in each of its dtypes."""
+    sizes = dataclasses.replace(sizes, layers=min(sizes.layers, LAYERS.get(name, sizes.layers)))
     found = problems(sizes, activations or ACTIVATIONS[:-1])
     usual = hypothesis.settings.default
     assert usual is not None
