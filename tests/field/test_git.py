@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from tests.field.conftest import Command
-from tests.field.test_machines import as_nobody
 from tests.field.test_names import git, settings
-from tests.field.trial import SMALL, EndedCommand, run, statuses
+from tests.field.trial import SMALL, EndedCommand, as_nobody, run, statuses
 
 ASKED = ("race", *SMALL, "--quiet", "--impl", "numpy", "--record", "r.json")
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.conftest import Command
-from tests.field.test_machines import as_nobody
-from tests.field.trial import GRADRACE, run
+from tests.field.trial import GRADRACE, as_nobody, run
 
 pytest.importorskip("sqlalchemy")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -14,8 +12,7 @@ import pytest
 
 from tests.field import trial
 from tests.field.conftest import Command
-from tests.field.test_no_plain_file import NAMESPACE
-from tests.field.trial import GRADRACE, ROOT, SMALL, run, statuses
+from tests.field.trial import GRADRACE, NAMESPACE, ROOT, SMALL, as_nobody, run, statuses
 
 WITHOUT = {
     "cache sizes": "mount -t tmpfs none /sys/devices/system/cpu/cpu0/cache",
@@ -204,35 +201,6 @@ def test_a_report_may_stand_anywhere(name: str, gradrace: Command, raced: Path, 
     gradrace("history", "show", "--db", folder / "h.sqlite", cwd=folder, status=0)
     assert (out / "cells.csv").is_file()
     assert (folder / "h.sqlite").is_file()
-
-
-NOBODY = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
-"""A user without a name, a home or a right to write here."""
-
-
-def as_nobody(folder: Path) -> tuple[str, ...]:
-    """What starts a command as that user, who may come as far as `folder`, the checkout and its Python.
-
-    Folders on the way that are closed to others are open in a mount namespace of the trial's own: outside,
-    another pytest may close its scratch folder at any time.
-    """
-    for own in (folder, folder.parent):
-        own.chmod(own.stat().st_mode | 0o005)
-    ways: dict[Path, set[Path]] = {}
-    for path in (folder, ROOT, Path(sys.executable), Path(sys.executable).resolve(), Path(os.__file__)):
-        line = (*reversed(path.parents), path)
-        closed = (way for way in itertools.pairwise(line) if not way[0].stat().st_mode & 0o001)
-        for parent, child in itertools.islice(closed, 1):
-            ways.setdefault(parent, set()).add(child)
-    script = ""
-    for parent, children in ways.items():
-        names = [shlex.quote(str(child)) for child in children]
-        script += "".join(f"h{k}=$(mktemp -d); mount --bind {name} $h{k}; " for k, name in enumerate(names))
-        script += f"mount -t tmpfs -o mode=755 none {shlex.quote(str(parent))}; "
-        script += "".join(
-            f"mkdir {name}; mount --move $h{k} {name}; rmdir $h{k}; " for k, name in enumerate(names)
-        )
-    return (*NAMESPACE, f'{script} cd "$PWD"; exec {shlex.join(NOBODY)} "$@"', "sh")
 
 
 @pytest.mark.root

@@ -15,7 +15,7 @@ import pytest
 
 from tests.field.conftest import Command
 from tests.field.test_names import git
-from tests.field.trial import GRADRACE, SMALL, run, started, statuses
+from tests.field.trial import GRADRACE, SMALL, race, run, started, statuses
 
 TIMES = int(os.environ.get("GRADRACE_FIELD_SIGNALS", "5"))
 """Signals of each kind to each command, at moments of their own; the study in the documentation sent 50."""
@@ -82,7 +82,7 @@ def test_a_race_goes_on_after_a_signal_at_any_moment(number: signal.Signals, tmp
             (tmp_path / "r.json").unlink()
             seen = kept(tmp_path)
     resume = ("--resume",) if kept(tmp_path) else ()
-    run(*command, *resume, cwd=tmp_path, status=0)
+    race(*command, *resume, cwd=tmp_path, status=0)
     assert statuses(tmp_path / "r.json")["numpy"] == {"measured"}
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,6 +30,9 @@ BUDGETS = (4, 16, 64, 256)
 
 MARK = "FIELD_TRIAL"
 """Stands in the environment of a trial, so that whatever it leaves running is found."""
+
+NAMESPACE = ("unshare", "--mount", "sh", "-euc")
+"""A private mount namespace, and a script in it: what is mounted there is gone with it."""
 
 NOTHING: Mapping[str, str] = {}
 
@@ -143,3 +148,32 @@ def reasons(record: Path) -> str:
     """Why cells were not measured, one reason a line."""
     document = json.loads(record.read_text("utf-8"))
     return "\n".join(each["reason"] for each in document["measurements"] if each["reason"])
+
+
+NOBODY = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+"""A user without a name, a home or a right to write here."""
+
+
+def as_nobody(folder: Path) -> tuple[str, ...]:
+    """What starts a command as that user, who may come as far as `folder`, the checkout and its Python.
+
+    Folders on the way that are closed to others are open in a mount namespace of the trial's own: outside,
+    another pytest may close its scratch folder at any time.
+    """
+    for own in (folder, folder.parent):
+        own.chmod(own.stat().st_mode | 0o005)
+    ways: dict[Path, set[Path]] = {}
+    for path in (folder, ROOT, Path(sys.executable), Path(sys.executable).resolve(), Path(os.__file__)):
+        line = (*reversed(path.parents), path)
+        closed = (way for way in itertools.pairwise(line) if not way[0].stat().st_mode & 0o001)
+        for parent, child in itertools.islice(closed, 1):
+            ways.setdefault(parent, set()).add(child)
+    script = ""
+    for parent, children in ways.items():
+        names = [shlex.quote(str(child)) for child in children]
+        script += "".join(f"h{k}=$(mktemp -d); mount --bind {name} $h{k}; " for k, name in enumerate(names))
+        script += f"mount -t tmpfs -o mode=755 none {shlex.quote(str(parent))}; "
+        script += "".join(
+            f"mkdir {name}; mount --move $h{k} {name}; rmdir $h{k}; " for k, name in enumerate(names)
+        )
+    return (*NAMESPACE, f'{script} cd "$PWD"; exec {shlex.join(NOBODY)} "$@"', "sh")
