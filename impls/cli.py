@@ -111,10 +111,10 @@ def accuracy(
     # a width of its own where the output is no terminal
     Console(width=None if Console().is_terminal else 160).print(accuracy.table(found))
     timed = {one.implementation for one in found if one.seconds}
-    if not timed:
-        raise click.ClickException("no implementation could be checked and timed")
     missing = {one.implementation: one.reason for one in found if one.implementation in set(names) - timed}
     for name, reason in missing.items():
         click.echo(f"not checked: {name}: {reason}", err=True)
     if missing:
         sys.exit(4)
+    if not timed:
+        raise click.ClickException("no implementation could be checked and timed")
