@@ -112,7 +112,9 @@ def memory_chart(panel: pd.DataFrame, shape: str = "") -> Figure:
     if drawn.empty:
         return nothing(axes, "the record holds no allocations")
     byte_axis(axes, [*drawn["peak_bytes"], *least], "peak of allocated bytes")
-    batch_axis(axes, panel["batch_size"])
+    batch_axis(axes, drawn["batch_size"])
+    if len(least) == 1:
+        axes.axhline(least.iloc[0], color=INK, lw=1.4, ls="--")
     axes.plot(least.index.to_numpy(), least.to_numpy(), color=INK, lw=1.4, ls="--", marker="_")
     ends = []
     for name, rows in drawn.groupby("implementation", sort=False):

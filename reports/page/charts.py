@@ -159,6 +159,7 @@ def specifications() -> dict[str, Any]:
     charts = {
         "time": against_batch_size("time of one call", TIME_LABEL, unit_line=False),
         "speedup": against_batch_size("times as fast", FACTOR_LABEL, unit_line=True),
+        "threads": against_batch_size("times as fast as on one thread", FACTOR_LABEL, unit_line=True),
         "time-bars": bars("time of one call", TIME_LABEL),
         "speedup-bars": bars("times as fast", FACTOR_LABEL),
         "ladder": ladder(),

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.record.cells import Cell
 from reports.analysis import PANEL, Analysis, Panel
 from reports.charts.words import describe, whiskers
 from reports.page.markup import distinct, shown
 from reports.style import MARKS, PARALLEL, cores, look
+from reports.tables.scaling import scalings
 from reports.text import story
 
 SHAPES = {
@@ -93,7 +95,20 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
             "ulp": _short(table["error_ulp"]),
         },
         "speedups": [_speedups(analysis, name, known) for name in names],
+        "scaling": _scaling(analysis, known),
     }
+
+
+def _scaling(analysis: Analysis, panels: list[Panel]) -> dict[str, list[float | None]]:
+    """How many times as fast each cell on several threads is as on one: columns like those of the cells."""
+    place = {cell: k for k, cell in enumerate(analysis.measurements)}
+    columns = {end: [math.nan] * len(place) for end in ("value", "low", "high")}
+    for panel in dict.fromkeys(one._replace(threads=1, ranks=1) for one in panels):
+        for one in scalings(analysis, panel, "strong"):
+            on = Cell(*panel[:2], one.batch_size, panel.dtype, one.workers, one.implementation)
+            for end, value in zip(columns, one.speedup, strict=False):
+                columns[end][place[on]] = value
+    return {end: _short(values) for end, values in columns.items()}
 
 
 def _implementation(analysis: Analysis, name: str, label: str) -> dict[str, Any]:

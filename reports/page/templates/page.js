@@ -142,19 +142,19 @@
     views[id] = (await vegaEmbed(`#${id}`, specs[id], options)).view;
   };
 
-  const lines = async (id, rows, pick) => {
+  const lines = async (id, rows, pick, mark = null) => {
     const drawn = rows.map((row) => ({ ...row, ...pick(row), ...tooltip(row) })).filter((row) => row.value > 0)
       .map((row) => ({ ...row, low: row.low ?? row.value, high: row.high ?? row.value }));
     $(`${id}-figure`).hidden = drawn.length === 0;
     if (!drawn.length) return;
-    const values = drawn.flatMap((row) => [row.low, row.high, row.value]).concat(id === "speedup" ? [1] : []);
+    const values = drawn.flatMap((row) => [row.low, row.high, row.value]).concat(mark === null ? [] : [mark]);
     const sizes = drawn.map((row) => row.m);
     const [low, high] = padded(values, 1.25);
     const [first, last] = padded(sizes, 1.25);
     const ends = new Map();
     drawn.forEach((row) => { if (!ends.has(row.implementation) || ends.get(row.implementation).m < row.m) ends.set(row.implementation, row); });
     const names = placed([...ends.values()], low, high, 400).map((end) => ({ ...end, m: last }));
-    const datasets = { rows: drawn, names, frame: [{ m: first, value: low }, { m: last, value: high }], unit: [{ value: 1 }] };
+    const datasets = { rows: drawn, names, frame: [{ m: first, value: low }, { m: last, value: high }], unit: [{ value: mark }] };
     await show(id, datasets, { xticks: [...new Set(sizes)].sort((a, b) => a - b), yticks: decades(low, high) });
   };
 
@@ -177,7 +177,7 @@
     const alone = sizesOf(rows).length === 1;
     $(id).hidden = alone;
     $(`${id}-bars`).hidden = !alone;
-    await (alone ? bars : lines)(id, rows, pick, words);
+    await (alone ? bars(id, rows, pick, words) : lines(id, rows, pick, id === "speedup" ? 1 : null));
   };
 
   const heatColour = (speedup) => {
@@ -319,6 +319,9 @@
     const sizes = sizesOf(drawn.filter((row) => row.measured));
     await against("speedup", drawn, (row) => ({ value: row.speedup?.value, low: row.speedup?.low, high: row.speedup?.high, guess: !!row.speedup?.guess }), factor);
     await against("time", drawn, (row) => ({ value: row.seconds, guess: !row.measured }), duration);
+    const { value, low, high } = data.scaling;
+    $("threads-title").textContent = `Times as fast as on one thread, on ${threads} (${words})`;
+    await lines("threads", drawn.filter((row) => value[row.k] !== null), (row) => ({ value: value[row.k], low: low[row.k], high: high[row.k], guess: false }), threads);
     await ladder(drawn, sizes);
     await accuracy(drawn, sizes.at(-1));
     document.body.dataset.drawn = address();

@@ -140,6 +140,15 @@ def visit(browser: Browser, path: Path) -> Iterator[Visit]:
     found.context.close()
 
 
+def test_what_more_threads_buy_is_drawn_where_there_are_more(visit: Visit) -> None:
+    assert visit.page.locator("#threads-figure").is_hidden()
+    visit.choose("threads", "2")
+    figure = visit.page.locator("#threads-figure")
+    assert figure.is_visible()
+    assert "Times as fast as on one thread, on 2" in figure.inner_text()
+    assert "numba-parallel" in visit.page.locator("#threads svg").inner_html()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 def test_no_console_error_no_request_no_accessibility_fault_no_sideways_scrolling(
