@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         quantities,
         snapshot,
     )
-    from impls.registry import keep_compiled, load, names
+    from impls.registry import keep_compiled, load, names, takes_ranks
 
 __all__ = [
     "ACTIVATIONS",
@@ -84,6 +84,7 @@ __all__ = [
     "printed",
     "quantities",
     "snapshot",
+    "takes_ranks",
 ]
 
 # Imported where it is first asked for: help needs no NumPy, and an implementation no referee.

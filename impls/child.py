@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, ClassVar, cast
 
@@ -75,8 +75,9 @@ class ChildError(RuntimeError):
 class _Process:
     """A running program, and orders to it; `close` ends it and all that it started."""
 
-    def __init__(self, command: Sequence[str], threads: int) -> None:
+    def __init__(self, command: Sequence[str], threads: int, quoted: Callable[[str], str] = str) -> None:
         self.threads = threads
+        self._quoted = quoted
         self.busy = False
         self._id = 0
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
@@ -189,7 +190,7 @@ class _Process:
 
     def _printed(self) -> str:
         """What it printed since the last order."""
-        return printed(self._output, self._printed_before)
+        return printed(self._output, self._printed_before, self._quoted)
 
 
 def _end(popen: subprocess.Popen[bytes], output: IO[bytes], end: int | None) -> None:
@@ -211,12 +212,18 @@ class Child:
     A subclass has the facts of the contract, and `command()`.
     """
 
+    quoted: ClassVar[Callable[[str], str]] = staticmethod(str)
+    """What is quoted of the end of what a program printed that failed."""
+
     idea: ClassVar[str]
     differs_from: ClassVar[str | None]
     dtypes: ClassVar[tuple[str, ...]]
     same_order: ClassVar[bool]
     fast_math: ClassVar[str]
     layout: ClassVar[str]
+
+    interpreter: ClassVar[str]
+    """What runs it, with its version, where that is known."""
 
     idle: ClassVar[list[_Process]]
     """Processes that serve no object at present."""
@@ -280,7 +287,7 @@ def _process_of(of: type[Child], threads: int) -> _Process:
         if process.threads == threads:
             of.idle.remove(process)
             return process
-    process = _Process(of.command(), threads)
+    process = _Process(of.command(), threads, of.quoted)
     process.ask("start", timeout=START_SECONDS, protocol=PROTOCOL)
     return process
 
@@ -343,16 +350,28 @@ def in_child(name: str, python: str | None = None) -> type[Implementation]:
         remedy = INSTALL.get(str(python), "give the name or the path of an interpreter")
         raise Unavailable(f"{name} under {python}: there is no {python} here; {remedy}")
     command = (found, "-c", _SERVE, str(Path(__file__).parent.parent), name)
-    process = _Process(command, threads=1)
+    child = served_by(command, f"{name} cannot be loaded under {found}")
+    if python is not None:
+        child.idea = f"the same file, under {child.interpreter}"
+        child.differs_from = child.differs_from if ":" in name else name
+    return cast("type[Implementation]", child)
+
+
+def served_by(
+    command: Sequence[str], words: str, quoted: Callable[[str], str] = str, of: type[Child] = Child
+) -> type[Child]:
+    """The subclass of `of` whose objects run in processes of a command, with the facts that it answers.
+
+    Raises Unavailable, beginning with the `words`, where the program does not start.
+    """
+    process = _Process(command, 1, quoted)
     try:
         answer, _ = process.ask("start", timeout=START_SECONDS, protocol=PROTOCOL)
         facts = {**answer["facts"], "interpreter": answer["interpreter"]}
     except (ChildError, Unavailable, KeyError) as error:
-        raise Unavailable(f"{name} cannot be loaded under {found}: {error}") from error
+        raise Unavailable(f"{words}: {error}") from error
     facts["dtypes"] = tuple(facts["dtypes"])
-    if python is not None:
-        facts["idea"] = f"the same file, under {answer['interpreter']}"
-        facts["differs_from"] = facts["differs_from"] if ":" in name else name
-    child = type("InChild", (Child,), {**facts, "command": staticmethod(lambda: command)})
-    cast("type[Child]", child).idle.append(process)
-    return cast("type[Implementation]", child)
+    more = {"command": staticmethod(lambda: command), "quoted": staticmethod(quoted)}
+    child = cast("type[Child]", type("InChild", (of,), {**facts, **more}))
+    child.idle.append(process)
+    return child

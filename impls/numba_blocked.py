@@ -346,7 +346,8 @@ def backward_tile(
 ) -> None:
     """The gradients of samples s ... s + t, after `forward_tile`: scale (what is there + theirs).
 
-    With `begin`, nothing is there yet. `gradients` is added to the places of dw and db.
+    All but dw of the first layer, whose dz they leave: see `first_tile`. With `begin`, nothing is there yet.
+    `gradients` is added to the places of dw and db.
     """
     zero, one = np.int64(0), np.int64(1)
     layers, last = layers_of(plan), plan.layers - 1
@@ -364,26 +365,7 @@ def backward_tile(
         dw, db = layer.dw + gradients, layer.db + gradients
         # db (1, n) = 1^T dz
         product(memory, db, row, zeros if begin else db, row, plan.one, zero, zero, dz, row, one, n, t, scale)
-        if k == 0:
-            # dw^T (n_in, n) = x^T dz
-            x = plan.X + (plan.pass_start + s) * row_in
-            product(
-                memory,
-                dw,
-                row,
-                zeros if begin else dw,
-                keep * row,
-                x,
-                one,
-                row_in,
-                dz,
-                row,
-                n_in,
-                n,
-                t,
-                scale,
-            )
-        else:
+        if k > 0:
             below = layers[k - 1]
             x, dx = below.a + scratch, below.dz + scratch
             # dw (n, n_in) = dz^T x
@@ -414,6 +396,29 @@ def backward_tile(
 
 
 @compiled
+def first_tile(
+    memory: Array,
+    plan: Record,
+    scratch: Int,
+    gradients: Int,
+    s: Int,
+    t: Int,
+    begin: bool,
+    scale: float,
+    first: Int,
+    rows: Int,
+) -> None:
+    """So many rows of dw^T (n_0, n_1) of the first layer, from the `first` on, after `backward_tile`."""
+    layer, zeros, keep = layers_of(plan)[0], plan.zeros, np.int64(0 if begin else 1)
+    row_in, row, one = layer.row_in, layer.row, np.int64(1)
+    x = plan.X + (plan.pass_start + s) * row_in + first
+    dw, dz = layer.dw + gradients + first * row, layer.dz + scratch
+    init, init_row = zeros if begin else dw, keep * row
+    # dw^T (rows, n) = x^T dz
+    product(memory, dw, row, init, init_row, x, one, row_in, dz, row, rows, layer.n, t, scale)
+
+
+@compiled
 def forward_of(memory: Array, plan: Record, scratch: Int, start: Int, stop: Int) -> None:
     """Forward for samples start ... stop of the batch."""
     tile = plan.tile
@@ -427,8 +432,11 @@ def gradients_of(memory: Array, plan: Record, scratch: Int, gradients: Int, star
     tile, m = plan.tile, plan.batch
     for s in range(start, stop, tile):
         t = min(tile, stop - s)
+        begin, scale = s == start, 1.0 / m if s + t == stop else 1.0
         forward_tile(memory, plan, scratch, s, t, True)
-        backward_tile(memory, plan, scratch, gradients, s, t, s == start, 1.0 / m if s + t == stop else 1.0)
+        backward_tile(memory, plan, scratch, gradients, s, t, begin, scale)
+        rows = layers_of(plan)[0].n_in
+        first_tile(memory, plan, scratch, gradients, s, t, begin, scale, np.int64(0), rows)
 
 
 # ---- the update --------------------------------------------------------------------------------------------

@@ -281,6 +281,7 @@ class NumpyInplace:
         dp = np.zeros_like(p)
         self.shapes = [array.shape for array in given]
         parameters, gradients = self.views(p), self.views(dp)
+        self.dp = dp
         self.optimizer = Optimizer(problem.training, p, dp, sum(w.size for w in problem.weights))
         self.layers = [
             DenseLayer(

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,8 +72,12 @@ def how_it_ended(process: subprocess.Popen[Any], seconds: float = 5.0) -> str:
     return f"the process was ended by {name}{hint.get(name, '')}"
 
 
-def printed(output: IO[bytes], since: int) -> str:
-    """The last of what a process has printed into a file after so many bytes, to append to a message."""
-    begin = max(since, os.fstat(output.fileno()).st_size - PRINTED)
-    text = os.pread(output.fileno(), PRINTED, begin).decode(errors="replace").strip()
+def printed(output: IO[bytes], since: int, quoted: Callable[[str], str] = str) -> str:
+    """The last of what a process has printed into a file after so many bytes, to append to a message.
+
+    `quoted` picks from the last lines what is worth reading.
+    """
+    begin = max(since, os.fstat(output.fileno()).st_size - 8 * PRINTED)
+    text = os.pread(output.fileno(), 8 * PRINTED, begin).decode(errors="replace")
+    text = quoted(text)[-PRINTED:].strip()
     return f"; it printed: {text}" if text else ""

@@ -25,11 +25,12 @@ ENTRY_POINTS = "gradrace.implementations"
 
 class Entry(NamedTuple):
     """Where an implementation is (`module:Class`, or `name@interpreter`), and the extra that installs what it
-    needs.
+    needs; whether it runs in ranks, and then not in the process that loads it.
     """
 
     target: str
     extra: str | None = None
+    in_ranks: bool = False
 
 
 # Names are stored in records: they are stable. The order is that of the ladder.
@@ -44,6 +45,8 @@ REGISTRY: dict[str, Entry] = {
     "numba": Entry("impls.numba_arrays:NumbaArrays"),
     "numba-blocked": Entry("impls.numba_blocked:NumbaBlocked"),
     "numba-parallel": Entry("impls.numba_parallel:NumbaParallel"),
+    "numpy-mpi": Entry("impls.mpi_numpy:NumpyMpi", extra="mpi", in_ranks=True),
+    "numba-mpi": Entry("impls.mpi_numba:NumbaMpi", extra="mpi", in_ranks=True),
     "jax": Entry("impls.jax_jit:JaxJit", extra="jax"),
     "torch": Entry("impls.torch_eager:TorchEager", extra="torch"),
     "torch-compile": Entry("impls.torch_compile:TorchCompile", extra="torch"),
@@ -60,14 +63,28 @@ def names() -> tuple[str, ...]:
     return (*REGISTRY, *(name for name in _installed() if name not in REGISTRY))
 
 
-def load(name: str) -> type[Implementation]:
+def takes_ranks(name: str) -> bool:
+    """Whether an implementation shares each batch among as many processes as it is asked for."""
+    return name in REGISTRY and REGISTRY[name].in_ranks
+
+
+def load(name: str, ranks: int = 1) -> type[Implementation]:
     """The class registered as `name`, or found at `path/to/file.py:Class` or `package.module:Class`.
 
-    Any of these with `@python` behind it, the name or the path of an interpreter, runs in its processes.
+    Any of these with `@python` behind it, the name or the path of an interpreter, runs in its processes. One
+    that takes ranks runs in as many processes.
 
-    Raises ValueError for a name that is neither registered nor a target, and Unavailable, with what to
-    install or to fix, for a class that cannot be imported or does not keep the contract.
+    Raises ValueError for a name that is neither registered nor a target, for ranks below 1, and for several
+    of an implementation that takes none; Unavailable, with what to install or to fix, for a class that cannot
+    be imported or does not keep the contract.
     """
+    if ranks < 1:
+        raise ValueError(f"ranks: expected 1 or more, got {ranks}")
+    if takes_ranks(name):
+        return _load_in_ranks(name, ranks)
+    if ranks > 1:
+        known = ", ".join(filter(takes_ranks, REGISTRY))
+        raise ValueError(f"ranks: expected an implementation that takes them ({known}), got {name}")
     place, colon, last = name.rpartition(":")  # a folder may have an @ in its name
     last, at, python = last.partition("@")
     if at:
@@ -149,6 +166,14 @@ def _load_under(name: str, python: str) -> type[Implementation]:
 
     keep_compiled()
     return in_child(name, python)
+
+
+def _load_in_ranks(name: str, ranks: int) -> type[Implementation]:
+    from impls.ranks import in_ranks  # here, as in `_load_under`
+
+    entry = REGISTRY[name]
+    keep_compiled()
+    return in_ranks(name, entry.target, ranks, f"pip install -e '.[{entry.extra}]'")
 
 
 def _load_outside(name: str, target: str) -> type[Implementation]:

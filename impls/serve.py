@@ -13,8 +13,8 @@ import platform
 import struct
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
 
 if sys.version_info < (3, 10):  # noqa: UP036 - of PyPy: `zip` has no `strict`, and compares no lengths
     _zip = builtins.zip
@@ -32,28 +32,49 @@ from impls.interface import OPTIMIZERS, Network, Problem, Result, Training, Unav
 
 FACTS = ("idea", "differs_from", "dtypes", "same_order", "fast_math", "layout")
 
-CALLS = {"forward": (), "gradients": (), "step": ("learning_rate",), "train": ("steps", "learning_rate")}
+CALLS = {
+    "forward": (),
+    "gradients": (),
+    "gradients_alone": (),
+    "step": ("learning_rate",),
+    "train": ("steps", "learning_rate"),
+}
 """Every method that may be repeated, with its arguments."""
 
 
 def main(name: str) -> None:
     """Answer the orders on the standard input for the implementation `name`, until there are no more."""
+    orders, answers = streams()
+    served = Served(name)
+    for order, data in read(orders):
+        write(answers, order, *answer(served, order, data))
+
+
+def streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Orders and answers; what an implementation prints is no answer, and goes to the standard error."""
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # what an implementation prints is no answer
+    os.dup2(2, 1)
     sys.path.append(os.getcwd())  # noqa: PTH109 - last: a user's folder shadows nothing of ours
-    served = _Served(name)
+    return orders, answers
+
+
+def read(orders: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each order with its data, until there are no more."""
     while line := orders.readline():
         order = json.loads(line)
-        data = orders.read(order["bytes"]) if "bytes" in order else b""
-        answer, content = _answer(served, order, data)
-        if content:
-            answer["bytes"] = len(content)
-        answers.write(json.dumps({"id": order["id"], **answer}).encode() + b"\n" + content)
-        answers.flush()
+        yield order, orders.read(order["bytes"]) if "bytes" in order else b""
 
 
-class _Served:
+def write(answers: IO[bytes], order: dict[str, Any], answer: dict[str, Any], content: bytes) -> None:
+    """The answer to an order, with its content."""
+    if content:
+        answer["bytes"] = len(content)
+    answers.write(json.dumps({"id": order["id"], **answer}).encode() + b"\n" + content)
+    answers.flush()
+
+
+class Served:
     """One implementation, and the object of it that orders are for."""
 
     def __init__(self, name: str) -> None:
@@ -89,12 +110,15 @@ class _Served:
         return {}
 
 
-def _answer(served: _Served, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def answer(served: Served, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    """What an order comes to, with the content of the answer; a refusal or an error is an answer, too."""
     try:
         if order["kind"] == "start":
             return served.start(), b""
         if order["kind"] == "construct":
             return served.construct(order, data), b""
+        if order["kind"] == "allreduces":
+            return {"seconds": served.race.allreduces(order["sizes"])}, b""
         if order["kind"] == "export":
             return {}, _numbers(served.race.export(), served.problem)
         return served.call(order), b""

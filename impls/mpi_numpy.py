@@ -1,0 +1,62 @@
+"""`numpy-mpi`: `numpy-inplace` in several processes, ranks, each with its columns of every batch.
+
+Every rank has all parameters, and computes the gradients of its columns, divided by the m of the whole batch.
+All dw and db lie in one array; one sum of it over the ranks makes them the averages over the batch, on every
+rank with the same bits. So all make the same update, and no parameter ever travels.
+
+The sum follows the whole way back. To hide it behind the first layer's dw would take that product in blocks,
+and for each block a BLAS copies operands anew, which takes longer than what it hides.
+
+Sources: MPI: A Message-Passing Interface Standard 4.1, section 6.9.6 (MPI_Allreduce); gradients in one
+buffer: Sergeev, Del Balso: Horovod, arXiv:1802.05799.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mpi4py import MPI
+
+from impls.interface import Problem, Result, Unsupported
+from impls.kernels import ranks
+from impls.numpy_inplace import NumpyInplace
+
+
+class NumpyMpi(NumpyInplace):
+    """The network in matrices of a rank's columns."""
+
+    idea = "the batch spread over ranks, averages by one allreduce"
+    differs_from = "numpy-inplace"
+    layout = "a rank's columns in matrices like those of numpy-inplace, all gradients in one array"
+
+    def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
+        if dtype not in self.dtypes:
+            raise Unsupported(f"numpy-mpi computes in {' or '.join(self.dtypes)}, got {dtype}")
+        self.comm = MPI.COMM_WORLD
+        m = problem.batch_size
+        columns = ranks.columns_of("numpy-mpi", m, self.comm.rank, self.comm.size)
+        super().__init__(ranks.share_of(problem, columns), dtype, threads)
+        # As yet the averages are those of a batch that has these columns only, and so are the masks.
+        for layer in self.layers:
+            layer.m[...] = m
+            if layer.dropout:
+                index = np.arange(len(layer.w) * m, dtype=np.uint32).reshape(-1, m)  # (n_l, m)
+                layer.dropout.hashes[...] = index[:, columns]
+                layer.dropout.lowbias32(layer.dropout.hashes)
+        self.gradients()
+
+    def gradients(self) -> None:
+        self.gradients_alone()
+        self.comm.Allreduce(MPI.IN_PLACE, self.dp)
+
+    def gradients_alone(self) -> None:
+        """Those of this rank's columns, without communication."""
+        super().gradients()
+
+    def export(self) -> Result:
+        return ranks.whole(self.comm, super().export())
+
+    def allreduces(self, sizes: Sequence[int]) -> list[float]:
+        """The median of the seconds of one sum over the ranks, of each size in bytes."""
+        return ranks.allreduces(self.comm, lambda array: self.comm.Allreduce(MPI.IN_PLACE, array), sizes)

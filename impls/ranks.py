@@ -1,0 +1,92 @@
+"""Implementations in ranks: processes that `mpiexec` starts, which share each batch.
+
+The processes are an MPI job, whichever library their implementation sums with. Rank 0 keeps docs/protocol.md
+with this process and hands its orders on (`impls.serve_ranks`). `mpiexec` is the one beside this interpreter,
+where there is one, or the first on the PATH: it has to be of the MPI that mpi4py finds.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from impls.child import Child, served_by
+from impls.interface import Implementation, Unavailable
+
+VARIABLES = (
+    "I_MPI_PIN=0",
+    "OMPI_MCA_hwloc_base_binding_policy=none",
+    "OMPI_MCA_rmaps_base_oversubscribe=1",
+    "PRTE_MCA_hwloc_default_binding_policy=none",
+    "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe",
+)
+"""Intel MPI and Open MPI leave it to the ranks to hold themselves to CPUs, and start more than there are."""
+
+ROOT_ALLOWED = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
+"""What has to be 1 for Open MPI to start as root."""
+
+_SERVE = """
+import sys
+sys.path[0] = sys.argv.pop(1)
+from impls import serve_ranks
+serve_ranks.main(sys.argv[1], int(sys.argv[2]))
+"""
+
+
+@functools.cache
+def in_ranks(name: str, target: str, ranks: int, remedy: str) -> type[Implementation]:
+    """The class whose objects run the implementation at `target`, called `name`, in so many ranks.
+
+    Raises Unavailable, with the `remedy`, where there is no MPI, and where it does not start.
+    """
+    if importlib.util.find_spec("mpi4py") is None:
+        raise Unavailable(f"{name} needs mpi4py and an MPI, and there is no mpi4py here: {remedy}")
+    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+    mpiexec = beside or shutil.which("mpiexec")
+    if mpiexec is None:
+        raise Unavailable(f"{name} needs mpi4py and an MPI, and there is no mpiexec here: {remedy}")
+    if _refuses_root(mpiexec):
+        raise Unavailable(
+            f"{name}: {mpiexec} is of Open MPI, which does not start for root: run as another user, or set "
+            f"{' and '.join(ROOT_ALLOWED)} to 1"
+        )
+    program = (sys.executable, "-c", _SERVE, str(Path(__file__).parent.parent), target, str(ranks))
+    command = ("env", *VARIABLES, mpiexec, "-n", str(ranks), *program)
+    found = served_by(command, f"{name} cannot be loaded in ranks of {mpiexec}", quoted, Ranks)
+    return cast("type[Implementation]", found)
+
+
+class Ranks(Child):
+    """An implementation in ranks, with what measures their communication."""
+
+    def gradients_alone(self) -> None:
+        """`gradients` without communication: every rank has those of its own columns, until the next ones."""
+        self.repeat("gradients_alone", 1)
+
+    def allreduces(self, sizes: Sequence[int]) -> list[float]:
+        """The median of the seconds of one sum over all ranks, of each size in bytes."""
+        answer, _ = self._process.ask("allreduces", sizes=list(sizes))
+        return [float(seconds) for seconds in answer["seconds"]]
+
+
+def _refuses_root(mpiexec: str) -> bool:
+    if os.geteuid() or all(os.environ.get(name) == "1" for name in ROOT_ALLOWED):
+        return False
+    # Unlike a program, its version is shown to root.
+    shown = subprocess.run(
+        [mpiexec, "--version"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    return "Open MPI" in shown.stdout or "OpenRTE" in shown.stdout or "prterun" in shown.stdout
+
+
+def quoted(printed: str) -> str:
+    """Of what an MPI job printed the words of its ranks, where there are any: `mpiexec` adds many lines."""
+    return "; ".join(re.findall(r"^rank \d+: .+", printed, re.MULTILINE)) or printed
