@@ -159,7 +159,13 @@ IMPLEMENTATIONS_OPTION = listed(
     "implementations",
     item=IMPLEMENTATION,
     help="Names, path/to/file.py:Class, package.module:Class.",
-    show_default="all",
+    show_default="all; those that take ranks only with --ranks",
+)
+RANKS_OPTION = listed(
+    "--ranks",
+    item=COUNT,
+    help="Processes that share each batch, of the implementations that take them.",
+    show_default="1",
 )
 THREADS_OPTION = click.Option(
     ["--threads"], type=COUNT, default=1, metavar="N", help="Threads and CPUs of every implementation."
@@ -289,6 +295,7 @@ class RaceSettings:
     batch_sizes: tuple[int, ...]
     dtypes: tuple[str, ...]
     threads: tuple[int, ...]
+    ranks: tuple[int, ...]
     seed: int
 
     def cells(self, phases: Sequence[str], seed: int) -> list[Cell]:
@@ -300,8 +307,18 @@ class RaceSettings:
             names = list(self.implementations)
             key = f"{seed} {workload} {dtype} {batch_size} {phase}"
             random.Random(key).shuffle(names)  # noqa: S311 - an order, no secret
-            found += [Cell(workload, phase, batch_size, dtype, threads, name) for name in names]
+            found += [
+                Cell(workload, phase, batch_size, dtype, threads, name, ranks)
+                for name in names
+                for ranks in self.ranks_of(name)
+            ]
         return found
+
+    def ranks_of(self, name: str) -> tuple[int, ...]:
+        """The ranks in which an implementation is measured: one where it takes none."""
+        import impls
+
+        return self.ranks if impls.takes_ranks(name) else (1,)
 
 
 def settings(
@@ -310,6 +327,7 @@ def settings(
     batch_sizes: Sequence[int] = (),
     dtypes: Sequence[str] = (),
     threads: Sequence[int] = (),
+    ranks: Sequence[int] = (),
     network: str | None = None,
     activation: str | None = None,
     loss: str | None = None,
@@ -323,7 +341,6 @@ def settings(
     Raises click.UsageError, ValueError or TypeError for options that do not go together, and for a network
     that is none.
     """
-    import impls
     from benchmarks.workloads import WORKLOADS, ad_hoc
 
     if network is None:
@@ -336,15 +353,35 @@ def settings(
         activation, loss = activation or "sigmoid", loss or "mean_squared_error"
         known = {f"{network} {activation} {loss}": ad_hoc(network, activation, loss)}
     known = trainings(known, optimizers, l2, dropout)
+    check_ranks(ranks, implementations)
     chosen = RaceSettings(
-        implementations=tuple(implementations) or impls.names(),
+        implementations=tuple(implementations) or by_default(ranks),
         workloads=tuple(known),
         batch_sizes=tuple(sorted(batch_sizes or BATCH_SIZES)),
         dtypes=tuple(dtypes) or ("float64",),
         threads=tuple(sorted(threads)) or (1,),
+        ranks=tuple(sorted(ranks)) or (1,),
         seed=secrets.randbelow(2**31) if seed is None else seed,
     )
     return chosen, known
+
+
+def check_ranks(ranks: Sequence[int], implementations: Sequence[str]) -> None:
+    """Raise click.UsageError for ranks where none of the implementations that were named takes any."""
+    import impls
+
+    if ranks and implementations and not any(map(impls.takes_ranks, implementations)):
+        known = ", ".join(filter(impls.takes_ranks, impls.names()))
+        raise click.UsageError(
+            f"--ranks: expected --impl with one that takes them ({known}), got {', '.join(implementations)}"
+        )
+
+
+def by_default(ranks: Sequence[int]) -> tuple[str, ...]:
+    """Every implementation; those that take ranks only where ranks are asked for."""
+    import impls
+
+    return tuple(name for name in impls.names() if ranks or not impls.takes_ranks(name))
 
 
 def under(implementations: Sequence[str], pythons: Sequence[str]) -> tuple[str, ...]:

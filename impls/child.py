@@ -64,6 +64,9 @@ from impls import serve
 serve.main(sys.argv[1])
 """
 
+_END_SECONDS = 1.0
+"""How long a program that said something else than an answer may take to end."""
+
 _POLL_SECONDS = 0.5
 """How often the end of a process is looked for where the system cannot wait for it beside an answer."""
 
@@ -179,6 +182,12 @@ class _Process:
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or answer.get("id") != self._id:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(_END_SECONDS)
+                # What it printed at its end, as mpiexec does, belongs to what is quoted.
+                left = line + self._unread + os.read(self._answers, 1 << 20)
+                os.write(self._output.fileno(), left)
+                raise ChildError(self._how_it_ended())
             raise ChildError(
                 f"expected an answer to order {self._id} as one line of JSON, got {line[:80]!r}; what is no "
                 "answer goes to the standard error"

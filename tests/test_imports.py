@@ -35,8 +35,10 @@ NO_IMPLEMENTATION = {
     "facts",
     "interface",
     "processes",
+    "ranks",
     "registry",
     "serve",
+    "serve_ranks",
     "without_numpy",
 }
 
@@ -44,6 +46,7 @@ DOORS = ("benchmarks.record", "benchmarks.gate.decision")
 """What reports may import of the race: files and rules. Any machine can draw what another measured."""
 
 NEEDS_MORE = (
+    "mpi4py",
     "numba",
     "torch",
     "jax",

@@ -175,7 +175,7 @@ class Audit:
     def __init__(self, subject: Subject, cell: Cell, plan: clock.RoundPlan, draw: random.Random) -> None:
         self.subject = subject
         self.phase = phase = cell.phase
-        self.threads = cell.threads
+        self.threads = cell.threads * cell.ranks
         self.plan = plan
         training = subject.problem.training
         self.call = method(subject.implementation, phase, training)

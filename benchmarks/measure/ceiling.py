@@ -37,12 +37,12 @@ class Ceiling:
         """The measurement of calls of so many `flops`; `implausible`, with the reason, where it is faster
         than the machine can be.
         """
-        rate = flops / found.fastest
-        if self.allows(rate, found.dtype, found.threads):
+        rate, cores = flops / found.fastest, found.threads * found.ranks
+        if self.allows(rate, found.dtype, cores):
             return found
         reason = (
             f"{found.implementation}: {rate / 1e9:.4g} GFLOP/s in its fastest round; no more than "
-            f"{found.threads * self.known[found.dtype] / 1e9:.4g} can be done here by fused multiply-adds: "
+            f"{cores * self.known[found.dtype] / 1e9:.4g} can be done here by fused multiply-adds: "
             "which part of the work is left out?"
         )
         return dataclasses.replace(found, status="implausible", reason=reason)

@@ -141,8 +141,8 @@ _CPUS = Path("/sys/devices/system/cpu")
 class Watch:
     """What happened to the machine while a process measured: ask for `warnings` at the end."""
 
-    def __init__(self, asked: int) -> None:
-        self.asked = asked
+    def __init__(self, asked: int, ranks: int = 1) -> None:
+        self.asked, self.ranks = asked, ranks
         self.load = machine.load_average()
         self._ticks = _ticks()
         self._hot = _throttled()
@@ -150,9 +150,9 @@ class Watch:
 
     def warnings(self) -> list[str]:
         """What may have spoilt the times, each with its remedy."""
-        found = threads.thread_warnings(threads.threads_in_force(), self.asked)
+        found = threads.thread_warnings(threads.threads_in_force(), self.asked, self.ranks)
         cores = os.cpu_count() or 1
-        if self.load is not None and self.load > cores - self.asked + 0.5:
+        if self.load is not None and self.load > cores - self.asked * self.ranks + 0.5:
             found.append(
                 "other programs kept the CPUs busy before the race (load_average): end them, or race later"
             )

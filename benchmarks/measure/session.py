@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import impls
 from benchmarks import workloads
@@ -36,6 +37,12 @@ SLOWEST_FLOPS = 1e7
 
 UNDISTURBED_ROUNDS = 3
 """Of fewer rounds that began and ended in undisturbed moments each may have been disturbed in between."""
+
+ALLREDUCES = tuple(8 * 4**k for k in range(11))
+"""Bytes of the sums over ranks that are timed beside a cell: from one number to 8 MiB."""
+
+ALONE_ROUNDS = 10
+"""Rounds of the gradients without communication."""
 
 WIDE, NOISY, OWN_COST = 0.2, 0.1, 0.05
 """Worth a warning: quartiles so far apart, in so many cells; an empty call with such a share of a time."""
@@ -76,8 +83,9 @@ class Prepared:
 class Session:
     """The measurements of one process, on so many threads.
 
-    `probe` is the probe's shortest time in earlier processes, in seconds, where it is known; a session of one
-    thread may move among the CPUs `allowed`. Cells that are `affordable` are known not to be too slow.
+    Each of `ranks` at most has so many threads. `probe` is the probe's shortest time in earlier processes, in
+    seconds, where it is known; a session of one thread may move among the CPUs `allowed`. Cells that are
+    `affordable` are known not to be too slow.
     """
 
     def __init__(
@@ -86,10 +94,11 @@ class Session:
         threads: int,
         allowed: Sequence[int] = (),
         probe: float | None = None,
+        ranks: int = 1,
     ) -> None:
         self.workloads = known
         self.threads = threads
-        self.moments = Moments(SLOWER, probe, allowed if threads == 1 else ())
+        self.moments = Moments(SLOWER, probe, allowed if threads * ranks == 1 else ())
         self.facts: dict[str, race_file.Facts] = {}
         self.measurements: list[race_file.Measurement] = []
         self.fastest: dict[Cell, float] = {}
@@ -101,7 +110,7 @@ class Session:
         self._draw = random.Random(self.audit_seed)  # noqa: S311 - no implementation is to know it, no more
         self._started = datetime.datetime.now(datetime.UTC)
         self._start = time.perf_counter()
-        self._watch = Watch(threads)
+        self._watch = Watch(threads, ranks)
         self._ceiling = Ceiling(self.moments.wait)
         self._around = impls.snapshot()
         self._compilations = compilers.Compilations()
@@ -166,15 +175,15 @@ class Session:
             raise known
         return known
 
-    def load(self, name: str) -> type[impls.Implementation]:
+    def load(self, name: str, ranks: int = 1) -> type[impls.Implementation]:
         """The implementation's class; its facts go on record."""
-        implementation_class = load(name)
+        implementation_class = load(name, ranks)
         if name not in self.facts:
             self.facts[name] = facts(implementation_class)
         return implementation_class
 
     def _prepare(self, cell: Cell) -> Prepared:
-        implementation_class = self.load(cell.implementation)
+        implementation_class = self.load(cell.implementation, cell.ranks)
         problem = self.problem(cell.workload, cell.batch_size)
         try:
             impls.held(problem, cell.dtype)
@@ -215,12 +224,15 @@ class Session:
     def _probe(self, cell: Cell) -> dict[int, float]:
         """Times of one call at small batches, where a prediction is needed and nothing is measured yet.
 
-        At one sample only, where the cell is not too slow even if every sample takes as long as that one.
+        At one sample a rank only, where the cell is not too slow even if every one takes as long as that.
         """
-        implementation_class = self.load(cell.implementation)
+        implementation_class = self.load(cell.implementation, cell.ranks)
         found: dict[int, float] = {}
-        for m in (1, 4):
-            if found and found[1] * cell.batch_size * CALLS_OF_A_CELL <= CELL_LIMIT_SECONDS:
+        for m in (cell.ranks, 4 * cell.ranks):
+            if (
+                found
+                and found[cell.ranks] * cell.batch_size / cell.ranks * CALLS_OF_A_CELL <= CELL_LIMIT_SECONDS
+            ):
                 break
             implementation = implementation_class(
                 workloads.problem(self.workloads[cell.workload], m), cell.dtype, cell.threads
@@ -253,6 +265,7 @@ class Session:
         if self._compilations.count() != compiled:
             raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
         found = self.timed(cell, prepared, rounds, plan.iterations)
+        found = dataclasses.replace(found, **communication(subject.implementation, cell, plan.iterations))
         flops = costs.flops(self.workloads[cell.workload].network, cell.phase, cell.batch_size)
         return self._ceiling.held(dataclasses.replace(found, judged=tuple(audit.judged)), flops)
 
@@ -315,6 +328,22 @@ class Session:
         )
 
 
+def communication(implementation: Any, cell: Cell, iterations: int) -> dict[str, Any]:
+    """What a `Measurement` has of the ranks of a cell: the time without communication, and that of sums."""
+    if cell.ranks == 1:
+        return {}
+    seconds = implementation.allreduces(ALLREDUCES)
+    found: dict[str, Any] = {"allreduces": tuple(zip(ALLREDUCES, seconds, strict=True))}
+    if cell.phase == "gradients":
+        alone = [
+            clock.seconds_of(implementation.gradients_alone, iterations) / iterations
+            for _ in range(ALONE_ROUNDS)
+        ]
+        implementation.gradients()  # those of all ranks again
+        found["alone_seconds"] = min(alone)
+    return found
+
+
 def clock_warnings(measurements: Iterable[race_file.Measurement], call: float) -> Iterator[str]:
     """What the times show against themselves; `call` is the seconds of an empty call."""
     timed = [m for m in measurements if m.seconds]
@@ -356,14 +385,14 @@ def refuse_instruments() -> None:
         raise CellError("failed", watching)
 
 
-def load(name: str) -> type[impls.Implementation]:
+def load(name: str, ranks: int = 1) -> type[impls.Implementation]:
     """The implementation's class; raises CellError where it cannot be had."""
     for library, variable in JUST_IN_TIME.items():
         if name.startswith(library) and os.environ.get(variable, "0") not in ("", "0"):
             reason = f"{variable} is set, with which {library} compiles nothing: unset it"
             raise CellError("unavailable", f"{name}: {reason}")
     try:
-        return impls.load(name)
+        return impls.load(name, ranks)
     except impls.Unavailable as error:
         raise CellError("unavailable", str(error)) from error
 

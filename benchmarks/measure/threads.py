@@ -27,17 +27,18 @@ def check_threads(threads: int) -> None:
         )
 
 
-def limit_threads(threads: int) -> tuple[int, ...]:
+def limit_threads(threads: int, ranks: int = 1) -> tuple[int, ...]:
     """Hold this process, and every library that it loads from now on, to `threads` CPUs and threads.
 
-    Returns the CPUs that it might have used. Raises ValueError where those are fewer than `threads`. Where
-    the system knows no affinity, or refuses it, only the libraries are limited.
+    Its CPUs are those of so many `ranks`, as far as there are any. Returns the CPUs that it might have used.
+    Raises ValueError where those are fewer than `threads`. Where the system knows no affinity, or refuses it,
+    only the libraries are limited.
     """
     check_threads(threads)
     allowed = cpus()
     with contextlib.suppress(AttributeError, OSError):
         # The first CPU serves most interrupts: take the last ones.
-        os.sched_setaffinity(0, allowed[-threads:])
+        os.sched_setaffinity(0, allowed[-threads * ranks :])
     for variable in impls.THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     if "numpy" in sys.modules:
@@ -73,8 +74,11 @@ def threads_in_force() -> dict[str, int]:
     return found
 
 
-def thread_warnings(in_force: Mapping[str, int], asked: int) -> list[str]:
+def thread_warnings(in_force: Mapping[str, int], asked: int, ranks: int = 1) -> list[str]:
     """A warning for every library that runs on another number of threads than was asked for."""
+    wanted = {name: asked * ranks if name == "cpus" else asked for name in in_force}
     return [
-        f"{name}: {asked} asked for, {found} in force" for name, found in in_force.items() if found != asked
+        f"{name}: {wanted[name]} asked for, {found} in force"
+        for name, found in in_force.items()
+        if found != wanted[name]
     ]

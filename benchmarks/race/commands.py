@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     params=[
         *options.RACE,
         options.THREADS_LIST_OPTION,
+        options.RANKS_OPTION,
         options.PYTHON_OPTION,
         options.PHASES_OPTION,
         options.RECORD_OPTION,
@@ -130,6 +131,7 @@ def race(
         dtype=asked["dtypes"],
         phase=phases,
         threads=asked["threads"],
+        ranks=asked["ranks"],
     )
     end(ctx, [*running.missing(asked["implementations"]), *unreached])
 

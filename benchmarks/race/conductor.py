@@ -204,7 +204,8 @@ class Race:
         at: Cell | None = None
         try:
             with PythonProcess(messages.WORKER, threads, variables=variables) as process:
-                self._order(process, messages.Begin(plan.workloads, threads, probe), AROUND_SECONDS)
+                begin = messages.Begin(plan.workloads, threads, probe, max(plan.settings.ranks))
+                self._order(process, begin, AROUND_SECONDS)
                 self.costs[STARTUP] = time.monotonic() - began
                 for done, at in enumerate(cells):
                     if self.measurements and self._over(first):

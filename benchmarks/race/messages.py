@@ -47,11 +47,15 @@ class WorkerOrder(Message):
 
 
 class Begin(WorkerOrder):
-    """Limit the threads, and say what runs here; `probe` is the probe's time in earlier processes."""
+    """Limit the threads, and say what runs here; `probe` is the probe's time in earlier processes.
+
+    Its cells are of so many `ranks` at most.
+    """
 
     workloads: Mapping[str, RecordedWorkload]
     threads: int
     probe: float | None
+    ranks: int = 1
 
 
 class MeasureCell(WorkerOrder):

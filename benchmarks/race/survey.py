@@ -58,7 +58,7 @@ def _ask(
 ) -> messages.WorkerAnswer:
     cell = order.cell
     with PythonProcess(messages.WORKER, cell.threads, variables=variables) as process:
-        process.send(messages.Begin({cell.workload: workload}, cell.threads, None))
+        process.send(messages.Begin({cell.workload: workload}, cell.threads, None, cell.ranks))
         process.send(order)
         process.receive(messages.WorkerAnswer, end - time.monotonic())
         return process.receive(messages.WorkerAnswer, end - time.monotonic())

@@ -21,9 +21,9 @@ def serve(parent: Parent) -> None:
     begin = parent.receive(WorkerOrder)
     if not isinstance(begin, messages.Begin):
         return
-    allowed = limit_threads(begin.threads)
+    allowed = limit_threads(begin.threads, begin.ranks)
     known = {name: workloads.measured_on(described) for name, described in begin.workloads.items()}
-    session = Session(known, begin.threads, allowed, begin.probe)
+    session = Session(known, begin.threads, allowed, begin.probe, begin.ranks)
     parent.send(messages.Begun(machine.machine(), machine.versions()))
     while order := parent.receive(WorkerOrder):
         match order:
@@ -60,8 +60,8 @@ def _alone(
 
 def peak(cell: Cell, workload: workloads.Workload) -> messages.Peaked:
     """The peaks of a construction and of one `gradients()`, once the library is loaded and warm."""
-    implementation_class = load(cell.implementation)
-    implementation_class(workloads.problem(workload, 1), cell.dtype, cell.threads).gradients()
+    implementation_class = load(cell.implementation, cell.ranks)
+    implementation_class(workloads.problem(workload, cell.ranks), cell.dtype, cell.threads).gradients()
     problem = workloads.problem(workload, cell.batch_size)
     implementation, constructed = memory.peak(lambda: implementation_class(problem, cell.dtype, cell.threads))
     _, gradients = memory.peak(implementation.gradients)
@@ -72,7 +72,7 @@ def peak(cell: Cell, workload: workloads.Workload) -> messages.Peaked:
 
 def construct(cell: Cell, workload: workloads.Workload) -> messages.Constructed:
     """The time of a construction, and of the compilation within it."""
-    implementation_class = load(cell.implementation)
+    implementation_class = load(cell.implementation, cell.ranks)
     problem = workloads.problem(workload, cell.batch_size)
     start = time.perf_counter()
     implementation = implementation_class(problem, cell.dtype, cell.threads)

@@ -189,6 +189,7 @@ SETTINGS = options.RaceSettings(
     batch_sizes=(1, 4, 16),
     dtypes=("float64", "float32"),
     threads=(1, 2),
+    ranks=(1,),
     seed=0,
 )
 
@@ -213,6 +214,26 @@ def test_the_implementations_of_a_cell_stand_together_and_in_orders_that_differ(
     # All phases of a batch size one after the other: its implementations are constructed once.
     sizes = [(cell.threads, cell.workload, cell.dtype, cell.batch_size) for cell in cells]
     assert len([k for k, size in enumerate(sizes) if k == 0 or size != sizes[k - 1]]) == len(set(sizes))
+
+
+def test_ranks_are_for_implementations_that_take_them_and_the_others_are_measured_once() -> None:
+    asked, _ = options.settings(("numpy", "numpy-mpi"), batch_sizes=(8,), ranks=(4, 2))
+    cells = asked.cells(("gradients",), 0)
+    assert sorted((cell.implementation, cell.ranks) for cell in cells) == [
+        ("numpy", 1),
+        ("numpy-mpi", 2),
+        ("numpy-mpi", 4),
+    ]
+    with pytest.raises(
+        click.UsageError, match=r"--ranks: expected --impl with .*numpy-mpi.*, got numpy, loops"
+    ):
+        options.settings(("numpy", "loops"), ranks=(2,))
+
+
+def test_implementations_that_take_ranks_race_where_ranks_are_asked_for_or_they_are_named() -> None:
+    assert not any(map(impls.takes_ranks, options.settings()[0].implementations))
+    assert options.settings(ranks=(1,))[0].implementations == impls.names()
+    assert options.settings(("numba-mpi",))[0].ranks == (1,)
 
 
 def test_implementations_run_under_other_interpreters_too() -> None:

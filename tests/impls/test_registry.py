@@ -27,6 +27,8 @@ LADDER = (
     "numba",
     "numba-blocked",
     "numba-parallel",
+    "numpy-mpi",
+    "numba-mpi",
     "jax",
     "torch",
     "torch-compile",
