@@ -137,20 +137,20 @@ class MisbehavingRank:
         self.comm = MPI.COMM_WORLD
 
     def forward(self) -> None:
-        """A sum that only rank 0 is in."""
+        """A barrier that only rank 0 is at."""
         if self.comm.rank:
             raise ArithmeticError("a rank of its own mind")
-        self.comm.allreduce(1)
+        self.comm.Barrier()
 
     def gradients(self) -> None:
         if self.comm.rank:
             os._exit(0)
-        self.comm.allreduce(1)
+        self.comm.Barrier()
 
     def step(self, learning_rate: float) -> None:
         if self.comm.rank:
             sys.exit("enough")
-        self.comm.allreduce(1)
+        self.comm.Barrier()
 
     def train(self, steps: int, learning_rate: float) -> None:
         """Says which processes there are, and hangs."""
