@@ -64,10 +64,10 @@ def tiles(memory: Array, plan: Record, m: Int) -> None:
 
 
 @compiled
-def block(memory: Array, plan: Record, m: Int, row: Int, rows: Int) -> None:
-    """So many rows of the first layer's dw^T, from a row on, of the last tile; after `tiles`."""
+def block(memory: Array, plan: Record, m: Int, first: Int, rows: Int) -> None:
+    """So many rows of the first layer's dw^T, from the `first` on, of the last tile; after `tiles`."""
     zero, s = np.int64(0), (plan.batch - 1) // plan.tile * plan.tile
-    first_tile(memory, plan, zero, zero, s, plan.batch - s, s == 0, 1.0 / m, row, rows)
+    first_tile(memory, plan, zero, zero, s, plan.batch - s, s == 0, 1.0 / m, first, rows)
 
 
 STAMP = source_stamp(__file__)
@@ -93,10 +93,10 @@ def entry_points(dtype: str) -> EntryPoints:
         tiles(memory_of(plan, real), plan, m)
 
     @njit("void(int64, int64, int64, int64)", cache=True)
-    def one_block(address: int, m: int, row: int, rows: int) -> None:
+    def one_block(address: int, m: int, first: int, rows: int) -> None:
         assert stamp
         plan = plan_at(address)
-        block(memory_of(plan, real), plan, m, row, rows)
+        block(memory_of(plan, real), plan, m, first, rows)
 
     @njit("void(int64, float64)", cache=True)
     def updated(address: int, learning_rate: float) -> None:
@@ -136,29 +136,29 @@ class NumbaMpi(NumbaBlocked):
     def hash_columns(self, problem: Problem, columns: slice) -> None:
         """The inner hashes of masks are those of these columns of the whole batch, m wide."""
         place = 0
-        for n, rate in zip(problem.network.widths[1:-1], problem.dropout, strict=True):
+        for layer, rate in zip(self.laid_out.layers[:-1], problem.dropout, strict=True):
             if rate:
-                index = np.arange(n * self.m, dtype=np.uint32).reshape(n, self.m)[:, columns]
+                index = np.arange(layer["row"] * self.m, dtype=np.uint32).reshape(-1, self.m)[:, columns]
                 self.laid_out.hashes[place : place + index.size] = masks.lowbias32(index).T.ravel()
                 place += index.size
 
     def cut(self) -> None:
         """The blocks of the first layer's dw^T (n_0, n_1), none where it is small, and what is above it.
 
-        A block is a row, the number of rows, and its numbers.
+        A block is its first row, how many rows it has, and its numbers.
         """
         plan, layer = self.laid_out.plan, self.laid_out.layers[0]
         self.first_rows = n_in = int(layer["n_in"])
-        n, begin = int(layer["n"]), int(layer["dw"])
+        row, begin = int(layer["row"]), int(layer["dw"])
         memory, end = self.laid_out.memory, int(plan["gradients"] + plan["size"])
         self.dp = memory[begin:end]  # all gradients
-        self.above = memory[begin + n_in * n : end]  # all but the first layer's dw
-        least = -(-BLOCK_BYTES // (n * memory.itemsize))
+        self.above = memory[begin + n_in * row : end]  # all but the first layer's dw
+        least = -(-BLOCK_BYTES // (row * memory.itemsize))
         rows = -(-max(least, -(-n_in // MOST_BLOCKS)) // 8) * 8  # whole register tiles
         self.blocks = [
-            (row, count, memory[begin + row * n :][: count * n])
-            for row in range(0, n_in, rows)
-            for count in (min(rows, n_in - row),)
+            (first, count, memory[begin + first * row :][: count * row])
+            for first in range(0, n_in, rows)
+            for count in (min(rows, n_in - first),)
         ]
         if len(self.blocks) == 1 or self.comm.size == 1:
             self.blocks = []
@@ -174,8 +174,8 @@ class NumbaMpi(NumbaBlocked):
             return
         calls.tiles(address, m)
         under_way = [comm.Iallreduce(MPI.IN_PLACE, self.above)]
-        for row, rows, dw in self.blocks:
-            calls.block(address, m, row, rows)
+        for first, rows, dw in self.blocks:
+            calls.block(address, m, first, rows)
             under_way.append(comm.Iallreduce(MPI.IN_PLACE, dw))
             MPI.Request.Testall(under_way)  # an MPI without a thread of its own goes on in calls only
         MPI.Request.Waitall(under_way)
