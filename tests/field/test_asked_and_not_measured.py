@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.conftest import Command
-from tests.field.trial import ROOT, run, statuses
+from tests.field.trial import BUDGETS, ROOT, run, statuses
 
 FILES = {
     "does not parse": ("class X(:\n", "X", "SyntaxError"),
@@ -117,9 +117,13 @@ def test_every_command_says_what_to_install(asked: tuple[str, ...], gradrace: Co
 
 @pytest.mark.field
 def test_what_comes_along_by_default_may_be_absent(gradrace: Command, without: Path, tmp_path: Path) -> None:
-    asked = ("--workload", "xor", "--batch-sizes", "1", "--budget", "4", "--record", "r.json")
-    gradrace("race", *asked, env={"PYTHONPATH": str(without)}, status=0, within=300)
-    found = statuses(tmp_path / "r.json")
+    asked = ("--workload", "xor", "--batch-sizes", "1", "--record", "r.json")
+    found: dict[str, set[str]] = {}
+    for budget in BUDGETS:  # a busy machine may come to few of them
+        if "numpy" not in found:
+            env = {"PYTHONPATH": str(without)}
+            gradrace("race", *asked, "--budget", str(budget), env=env, status=0, within=300)
+            found = statuses(tmp_path / "r.json")
     assert found["numpy"] == {"measured"}
     assert "measured" not in found.get("torch", set())
 
