@@ -77,13 +77,19 @@ class Host:
         return [int(number) for number in found.stdout.split()]
 
     def races(self) -> int:
-        """How many races are under way there, by their command lines."""
-        count = 0
+        """How many races are under way there, by their command lines.
+
+        A process that a race has just started has its command line, too, until it runs its own program: it is
+        no race, but the child of one.
+        """
+        parents = {}
         for number in self.running():
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
-                count += b"race" in words and any(word.endswith(b"gradrace.py") for word in words)
-        return count
+                if b"race" in words and any(word.endswith(b"gradrace.py") for word in words):
+                    status = Path(f"/proc/{number}/stat").read_text()
+                    parents[number] = int(status.rpartition(")")[2].split()[1])
+        return sum(parent not in parents for parent in parents.values())
 
     def kill(self) -> None:
         """End everything there at once, as a power cut would."""
