@@ -71,6 +71,18 @@ def peers(session: nox.Session) -> None:
     )
 
 
+@nox.session
+def mpi(session: nox.Session) -> None:
+    """Implementations in ranks: their tests, then random problems over 1 to 4 ranks; with the extra's MPI."""
+    session.install("-e", ".[mpi]", *TESTS)
+    if session.posargs:
+        session.run("python", "-m", "tests.studies.ranks", *session.posargs)
+        return
+    junit = f"--junitxml={JUNIT}/mpi.xml"
+    session.run("python", "-m", "pytest", junit, "tests/impls", "-k", "ranks or numpy-mpi or numba-mpi")
+    session.run("python", "-m", "tests.studies.ranks")
+
+
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """The tests again, with the lowest version of every dependency that pyproject.toml allows."""
