@@ -23,7 +23,8 @@ NETWORKS = {
     "digits": Network((64, 32, 10), ("sigmoid", "sigmoid"), "mean_squared_error"),
     "softmax": Network((20, 17, 5), ("relu", "softmax"), "softmax_cross_entropy"),
     "narrow": Network((3, 1, 2, 1), ("tanh", "identity", "sigmoid"), "binary_cross_entropy"),
-    "padded": Network((128, 256, 128), ("sigmoid", "softmax"), "softmax_cross_entropy"),  # in both dtypes
+    # rows of 1 KiB, which are padded, in both dtypes
+    "padded": Network((128, 2, 256, 2, 256), (*["tanh"] * 3, "softmax"), "softmax_cross_entropy"),
     "deep": Network((9, *[16] * 6, 3), (*["tanh"] * 6, "identity"), "mean_squared_error"),
 }
 
