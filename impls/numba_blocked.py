@@ -709,19 +709,20 @@ class Layout:
 
         self.at(plan["one"], 1)[...] = 1
         for layer, w, b in zip(layers, problem.weights, problem.biases, strict=True):
-            self.matrix(layer["wt"], *w.T.shape, layer["row"])[...] = w.T
+            self.matrix(layer["wt"], layer["row"], *w.T.shape)[...] = w.T
             self.at(layer["b"], *b.shape)[...] = b
         for layer, w in zip(layers[1:], problem.weights[1:], strict=True):
-            self.matrix(layer["w"], *w.shape, layer["row_in"])[...] = w
-        self.matrix(plan["X"], M, n[0], rows[0])[...] = problem.X.T
-        self.matrix(plan["Y"], M, n[L], rows[L])[...] = problem.Y.T
+            self.matrix(layer["w"], layer["row_in"], *w.shape)[...] = w
+        self.matrix(plan["X"], rows[0], M, n[0])[...] = problem.X.T
+        self.matrix(plan["Y"], rows[L], M, n[L])[...] = problem.Y.T
 
     def at(self, place: Any, *shape: Any) -> Array:
         """The numbers from a place in memory, as an array of this shape."""
         return self.memory[place : place + np.prod(shape)].reshape(shape)
 
-    def matrix(self, place: Any, rows: int, columns: int, row: int) -> Array:
-        """The matrix at a place in memory that has so many numbers from one row to the next."""
+    def matrix(self, place: Any, row: Any, *shape: Any) -> Array:
+        """The matrix of this shape at a place in memory, with `row` numbers from one row to the next."""
+        rows, columns = shape
         return self.at(place, rows, row)[:, :columns]
 
 
@@ -781,15 +782,15 @@ class NumbaBlocked:
         def matrices(field: str, away: int = 0) -> tuple[NDArray[np.float64], ...]:
             first, *others = layers  # the first layer's lie transposed
             return (
-                matrix(first[field] + away, first["n_in"], first["n"], first["row"]).T.copy(),
+                matrix(first[field] + away, first["row"], first["n_in"], first["n"]).T.copy(),
                 *(
-                    matrix(layer[field] + away, layer["n"], layer["n_in"], layer["row_in"])
+                    matrix(layer[field] + away, layer["row_in"], layer["n"], layer["n_in"])
                     for layer in others
                 ),
             )
 
         def columns(field: str, away: int = 0) -> tuple[NDArray[np.float64], ...]:
-            return tuple(matrix(layer[field] + away, layer["n"], 1, 1) for layer in layers)
+            return tuple(matrix(layer[field] + away, 1, layer["n"], 1) for layer in layers)
 
         state: tuple[Any, ...] = ()
         kinds = OPTIMIZERS[self.problem.training.optimizer]
@@ -800,8 +801,8 @@ class NumbaBlocked:
             state += (int(plan["t"]),)
 
         n_L, row = layers["n"][-1], layers["row"][-1]
-        a, z = (matrix(place, m, n_L, row).T for place in (layers["a"][-1], plan["z"]))
-        y = matrix(plan["Y"] + plan["pass_start"] * row, m, n_L, row).T
+        a, z = (matrix(place, row, m, n_L).T for place in (layers["a"][-1], plan["z"]))
+        y = matrix(plan["Y"] + plan["pass_start"] * row, row, m, n_L).T
         return Result(
             loss=cost(network.loss, z, a, y),
             output=a.copy(),
