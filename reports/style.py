@@ -31,7 +31,7 @@ LOOKS = {
     "numba": Look("#d55e00", "o", "-"),
     "numba-blocked": Look("#b0413e", "s", "-"),
     "numba-parallel": Look("#d6406a", "X", "-"),
-    "numpy-mpi": Look("#5a58b8", "<", ":"),
+    "numpy-mpi": Look("#5c5aba", "<", ":"),
     "numba-mpi": Look("#8c2f52", ">", ":"),
     "jax": Look("#0e9a78", "^", "-."),
     "torch": Look("#b65fc0", "h", "-."),
