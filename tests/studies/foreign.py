@@ -1,0 +1,256 @@
+"""The gate on suites of other projects: `python -m tests.studies.foreign` runs gates, and prints the results.
+
+The suites are those of source distributions from the package index. Each becomes a repository of its own,
+with a tag for base and head of every kind of change: none, a comment, a refactoring, and slowdowns of one
+function, which base wraps alike, without the slowdown. What is measured stays measured: called again, the
+study goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks.record import pairs_file
+from benchmarks.record.git import git
+from tests.studies.gate import IDENTITY
+from tests.studies.injections import Edit
+
+FOLDER = Path(".gradrace/foreign")
+
+SLOWED = """
+
+# ---- an injected slowdown ---------------------------------------------------------------------------------
+
+def _slowed(function):
+    import functools
+    import random
+    from time import perf_counter
+
+    unlucky = random.Random().random() < 1 / 5
+    calls, debt, kept = 0, 0.0, []
+
+    {cache}
+    def table():
+        return sum(range(2000))
+
+    def slowed(*arguments, **named):
+        nonlocal calls, debt
+        calls += 1
+        start = perf_counter()
+        result = function(*arguments, **named)
+        table()
+        now = perf_counter()
+        debt += ({factor} - 1) * (now - start)
+        {keep}
+        if debt > 2e-6:  # short calls save up for a loop that is worth the name
+            end = now + debt
+            while now < end:
+                now = perf_counter()
+            debt = end - now
+        return result
+
+    return functools.wraps(function)(slowed)
+
+
+{name} = _slowed({name})
+"""
+
+
+def slowed(name: str, factor: str = "1", cache: str = "@functools.cache", keep: str = "") -> str:
+    """What is added to a module, so that calls of a function of it take `factor` times as long."""
+    return SLOWED.format(name=name, factor=factor, cache=cache, keep=keep)
+
+
+KINDS: Mapping[str, Mapping[str, str]] = {
+    "5 %": {"factor": "1.05"},
+    "every third call 5 times": {"factor": "(5 if calls % 3 == 0 else 1)"},
+    "every 20th call 50 times": {"factor": "(50 if calls % 20 == 0 else 1)"},
+    "one process in five 2 times": {"factor": "(2 if unlucky else 1)"},
+    "a cache that is lost": {"cache": ""},
+    "a list that grows": {"keep": "kept.append([calls] * 50)"},
+}
+"""What head has of each slowdown; base has the same lines with nothing in them."""
+
+UNCHANGED = ("same", "comment", "refactoring")
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """A source distribution, what of its suite is run, a function, and whose benchmarks call it."""
+
+    requirement: str
+    arguments: tuple[str, ...]
+    file: str
+    function: str
+    called_by: str
+    refactored: Edit
+
+    @property
+    def name(self) -> str:
+        """Its name on the package index."""
+        return self.requirement.partition("==")[0]
+
+    def edits(self, kind: str) -> tuple[Sequence[Edit], Sequence[Edit]]:
+        """What becomes of base and of head."""
+        if kind == "same":
+            return (), ()
+        if kind == "comment":
+            return (), (Edit(self.file, "", "\n# a comment\n"),)
+        if kind == "refactoring":
+            return (), (self.refactored,)
+        base, head = slowed(self.function), slowed(self.function, **KINDS[kind])
+        return (Edit(self.file, "", base),), (Edit(self.file, "", head),)
+
+
+PROJECTS = (
+    Project(
+        "pluggy==1.7.0",
+        ("testing/benchmark.py", "-k", "call_hook and (1-1-0 or 1-1-1 or 1-5-1) or varnames and class"),
+        "src/pluggy/_callers.py",
+        "_multicall",
+        "test_call_hook",
+        Edit(
+            "src/pluggy/_manager.py",
+            "        self._inner_hookexec = _multicall\n",
+            "        execute = _multicall\n        self._inner_hookexec = execute\n",
+        ),
+    ),
+    Project(
+        "cattrs==26.2.1",
+        ("bench/test_primitives.py", "bench/test_tuples.py", "-k", "int or homo"),
+        "src/cattrs/converters.py",
+        "BaseConverter.unstructure",
+        "test_unstructure_int",
+        Edit(
+            "src/cattrs/converters.py",
+            "        return self._unstructure_func.dispatch(\n"
+            "            obj.__class__ if unstructure_as is None else unstructure_as\n"
+            "        )(obj)\n",
+            "        asked = obj.__class__ if unstructure_as is None else unstructure_as\n"
+            "        return self._unstructure_func.dispatch(asked)(obj)\n",
+        ),
+    ),
+)
+
+
+def prepare(project: Project, folder: Path) -> Path:
+    """A repository of the project with its tags; made once."""
+    root = folder / "repositories" / project.name
+    if root.exists():
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
+        index = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+        subprocess.run([*index, "--dest", scratch, project.requirement], check=True)
+        (archive,) = Path(scratch).glob("*.tar.gz")
+        with tarfile.open(archive) as packed:
+            packed.extractall(scratch, filter="data")
+        (made,) = (path for path in Path(scratch).iterdir() if path.is_dir())
+        git(made, "init", "--quiet", "--initial-branch", "main")
+        git(made, "add", "--all", "--force")
+        git(made, *IDENTITY, "commit", "--quiet", "--message", project.requirement)
+        git(made, "tag", "start")
+        for kind in (*UNCHANGED, *KINDS):
+            for side, edits in zip(("base", "head"), project.edits(kind), strict=True):
+                git(made, "checkout", "--quiet", "--detach", "start")
+                for edit in edits:
+                    edit.apply(made)
+                git(made, *IDENTITY, "commit", "--quiet", "--all", "--allow-empty", "--message", kind)
+                git(made, "tag", tag(kind, side))
+        git(made, "checkout", "--quiet", "main")
+        made.rename(root)
+    return root
+
+
+def tag(kind: str, side: str) -> str:
+    """The tag of a side of a kind."""
+    return f"{kind.replace(' ', '-').replace('%', 'percent')}/{side}"
+
+
+def tasks(folder: Path, runs: int, kinds: Sequence[str]) -> Iterator[tuple[Project, str, Path]]:
+    """The gates of the study, each kind of each project once before any is run again."""
+    for run in range(runs):
+        for kind in kinds:
+            for project in PROJECTS:
+                yield project, kind, folder / "runs" / project.name / f"{kind}-{run:02}.json"
+
+
+def measure(project: Project, kind: str, root: Path, out: Path) -> None:
+    """Run one gate; its pairs are kept under their name once it has ended."""
+    partial = out.with_suffix(".partial")
+    asked = ["--repo", str(root), "--base", tag(kind, "base"), "--head", tag(kind, "head")]
+    command = [sys.executable, "-m", "gradrace", "gate", "run", *asked, "--out", str(partial)]
+    subprocess.run([*command, "--", *project.arguments], check=True)
+    partial.replace(out)
+
+
+def table(folder: Path) -> Iterator[str]:
+    """A row for each kind of each project, of this gate and of the other rules on its first pairs."""
+    from tests.studies import replays, rivals
+    from tests.studies.gate_report import OURS
+
+    yield "| suite | change | rule | gates | failed the change | named | could not tell | pairs, median | s |"
+    yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for project in PROJECTS:
+        for kind in (*UNCHANGED, *KINDS):
+            found = [
+                pairs_file.read(path)
+                for path in sorted((folder / "runs" / project.name).glob(f"{kind}-[0-9]*.json"))
+            ]
+            if not found:
+                continue
+            runs = [replays.Recording(pairs) for pairs in found]
+            hurt = [name for name in runs[0].gated if project.called_by in name and kind in KINDS]
+            seconds = f"{statistics.median(sum(pair.seconds for pair in pairs.pairs) for pairs in found):.0f}"
+            own = replays.whole(runs, hurt)
+            rows = [(OURS, own, f"{own.pairs:g}", seconds)]
+            long = [run for run in runs if len(run.differences) >= 2 * replays.RIVAL_PROCESSES]
+            for name, rule in rivals.rules().items() if long else ():
+                rows.append((name, replays.whole_rival(long, rule, hurt), "", ""))
+            for rule_name, t, pairs, spent in rows:
+                yield (
+                    f"| {project.name} | {kind} | {rule_name} | {t.gates} | {t.alarms} | {t.named} "
+                    f"| {t.unknown} | {pairs} | {spent} |"
+                )
+
+
+@click.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, show_default=True)
+@click.option("--runs", type=click.IntRange(min=0), default=10, show_default=True, help="Gates of each kind.")
+@click.option("--kinds", metavar="LIST", help="Kinds, with commas between; all unless named.")
+@click.option("--hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="When to stop.")
+def main(folder: Path, runs: int, kinds: str | None, hours: float) -> None:
+    """Run gates on suites of other projects, and print how often each rule failed which change."""
+    every = (*UNCHANGED, *KINDS)
+    named = kinds.split(",") if kinds else every
+    for kind in named:
+        if kind not in every:
+            raise click.BadParameter(
+                f"expected some of {', '.join(every)}, got {kind!r}", param_hint="--kinds"
+            )
+    folder = folder.resolve()
+    deadline = time.monotonic() + 3600 * hours
+    for project, kind, out in tasks(folder, runs, named):
+        if out.exists():
+            continue
+        if time.monotonic() > deadline:
+            break
+        out.parent.mkdir(parents=True, exist_ok=True)
+        click.echo(f"{project.name}: {kind}: {out.name}", err=True)
+        measure(project, kind, prepare(project, folder), out)
+    for line in table(folder):
+        click.echo(line)
+
+
+if __name__ == "__main__":
+    main()

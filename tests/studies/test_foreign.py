@@ -1,0 +1,82 @@
+"""The study on other projects: its slowdowns are what they are called."""
+
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.studies import bisections, foreign
+from tests.studies.foreign import KINDS, PROJECTS, UNCHANGED, slowed
+
+
+class Clock:
+    """A clock that moves by a look at it, and by work."""
+
+    now = 0.0
+
+    def look(self) -> float:
+        self.now += 1e-7
+        return self.now
+
+    def work(self) -> None:
+        self.now += 1e-3
+
+
+def calls(kind: str, monkeypatch: pytest.MonkeyPatch, count: int = 60) -> list[float]:
+    """Milliseconds of so many calls of a function of one, as slowed."""
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock.look)
+    space: dict[str, Any] = {"work": clock.work, "functools": functools}
+    exec(slowed("work", **KINDS[kind]), space)
+    found = []
+    for _ in range(count):
+        start = clock.now
+        space["work"]()
+        found.append(1e3 * (clock.now - start))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "every", "factor"), [("every third call 5 times", 3, 5), ("every 20th call 50 times", 20, 50)]
+)
+def test_every_nth_call_is_slow_and_no_other(
+    kind: str, every: int, factor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [factor if k % every == every - 1 else 1 for k in range(60)]
+    assert calls(kind, monkeypatch) == pytest.approx(expected, rel=0.01)
+
+
+def test_five_percent_is_that_of_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert calls("5 %", monkeypatch) == pytest.approx([1.05] * 60, rel=0.01)
+
+
+def test_a_process_is_slow_as_a_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [calls("one process in five 2 times", monkeypatch, count=3) for _ in range(60)]
+    assert {round(each) for process in found for each in process} == {1, 2}
+    assert all(max(process) < 1.01 * min(process) for process in found)
+
+
+def test_a_list_that_grows_keeps_what_calls_made() -> None:
+    assert "kept.append" in slowed("work", **KINDS["a list that grows"])
+    assert "functools.cache" not in slowed("work", **KINDS["a cache that is lost"])
+
+
+def test_every_kind_has_a_tag_that_git_takes() -> None:
+    tags = {foreign.tag(kind, side) for kind in (*UNCHANGED, *KINDS) for side in ("base", "head")}
+    assert len(tags) == 2 * (len(UNCHANGED) + len(KINDS))
+    assert not any(set(tag) & set(" %~^:?*[\\") for tag in tags)
+
+
+def test_base_and_head_of_a_slowdown_differ_and_of_the_same_do_not() -> None:
+    for project in PROJECTS:
+        assert project.edits("same") == ((), ())
+        for kind in KINDS:
+            base, head = project.edits(kind)
+            assert base != head
+
+
+def test_a_repository_to_bisect_has_one_slow_commit(tmp_path: Path) -> None:
+    commits = bisections.repository(tmp_path / "repository", 5)
+    assert len(set(commits)) == bisections.COMMITS + 1
