@@ -146,5 +146,5 @@ def _carry_out(command: Sequence[str], side: Side, worktree: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise NoAnswer(f"the environment of {side} was not built within {INSTALL_SECONDS:g} s") from error
     if done.returncode:
-        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-20:])
         raise NoAnswer(f"the environment of {side} could not be built:\n{tail}")

@@ -1,7 +1,7 @@
 """The gate on suites of other projects: `python -m tests.studies.foreign` runs gates, and prints the results.
 
 The suites are those of source distributions from the package index. Each becomes a repository of its own,
-with a tag for base and head of every kind of change: none, a comment, a refactoring, and slowdowns of one
+with a branch for base and head of every kind of change: none, a comment, a refactoring, and slowdowns of one
 function, which base wraps alike, without the slowdown. What is measured stays measured: called again, the
 study goes on.
 """
@@ -144,7 +144,7 @@ PROJECTS = (
 
 
 def prepare(project: Project, folder: Path) -> Path:
-    """A repository of the project with its tags; made once."""
+    """A repository of the project with its branches; made once."""
     root = folder / "repositories" / project.name
     if root.exists():
         return root
@@ -159,21 +159,21 @@ def prepare(project: Project, folder: Path) -> Path:
         git(made, "init", "--quiet", "--initial-branch", "main")
         git(made, "add", "--all", "--force")
         git(made, *IDENTITY, "commit", "--quiet", "--message", project.requirement)
-        git(made, "tag", "start")
+        git(made, "branch", "start")
         for kind in (*UNCHANGED, *KINDS):
             for side, edits in zip(("base", "head"), project.edits(kind), strict=True):
                 git(made, "checkout", "--quiet", "--detach", "start")
                 for edit in edits:
                     edit.apply(made)
                 git(made, *IDENTITY, "commit", "--quiet", "--all", "--allow-empty", "--message", kind)
-                git(made, "tag", tag(kind, side))
+                git(made, "branch", branch(kind, side))
         git(made, "checkout", "--quiet", "main")
         made.rename(root)
     return root
 
 
-def tag(kind: str, side: str) -> str:
-    """The tag of a side of a kind."""
+def branch(kind: str, side: str) -> str:
+    """The branch of a side of a kind: a tag would be taken for a version."""
     return f"{kind.replace(' ', '-').replace('%', 'percent')}/{side}"
 
 
@@ -188,7 +188,7 @@ def tasks(folder: Path, runs: int, kinds: Sequence[str]) -> Iterator[tuple[Proje
 def measure(project: Project, kind: str, root: Path, out: Path) -> None:
     """Run one gate; its pairs are kept under their name once it has ended."""
     partial = out.with_suffix(".partial")
-    asked = ["--repo", str(root), "--base", tag(kind, "base"), "--head", tag(kind, "head")]
+    asked = ["--repo", str(root), "--base", branch(kind, "base"), "--head", branch(kind, "head")]
     command = [sys.executable, "-m", "gradrace", "gate", "run", *asked, "--out", str(partial)]
     subprocess.run([*command, "--", *project.arguments], check=True)
     partial.replace(out)

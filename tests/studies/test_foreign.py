@@ -63,10 +63,10 @@ def test_a_list_that_grows_keeps_what_calls_made() -> None:
     assert "functools.cache" not in slowed("work", **KINDS["a cache that is lost"])
 
 
-def test_every_kind_has_a_tag_that_git_takes() -> None:
-    tags = {foreign.tag(kind, side) for kind in (*UNCHANGED, *KINDS) for side in ("base", "head")}
-    assert len(tags) == 2 * (len(UNCHANGED) + len(KINDS))
-    assert not any(set(tag) & set(" %~^:?*[\\") for tag in tags)
+def test_every_kind_has_a_branch_that_git_takes() -> None:
+    branches = {foreign.branch(kind, side) for kind in (*UNCHANGED, *KINDS) for side in ("base", "head")}
+    assert len(branches) == 2 * (len(UNCHANGED) + len(KINDS))
+    assert not any(set(branch) & set(" %~^:?*[\\") for branch in branches)
 
 
 def test_base_and_head_of_a_slowdown_differ_and_of_the_same_do_not() -> None:
