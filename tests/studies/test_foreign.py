@@ -11,7 +11,7 @@ from tests.studies import bisections, foreign
 from tests.studies.foreign import KINDS, PROJECTS, UNCHANGED, slowed
 
 
-class Clock:
+class SteppedClock:
     """A clock that moves by a look at it, and by work."""
 
     now = 0.0
@@ -26,7 +26,7 @@ class Clock:
 
 def calls(kind: str, monkeypatch: pytest.MonkeyPatch, count: int = 60) -> list[float]:
     """Milliseconds of so many calls of a function of one, as slowed."""
-    clock = Clock()
+    clock = SteppedClock()
     monkeypatch.setattr(time, "perf_counter", clock.look)
     space: dict[str, Any] = {"work": clock.work, "functools": functools}
     exec(slowed("work", **KINDS[kind]), space)
