@@ -32,7 +32,7 @@ LOOKS = {
     "numba-blocked": Look("#b0413e", "s", "-"),
     "numba-parallel": Look("#d6406a", "X", "-"),
     "numpy-mpi": Look("#5c5aba", "<", ":"),
-    "numba-mpi": Look("#8c2f52", ">", ":"),
+    "numba-mpi": Look("#b03c68", ">", ":"),
     "jax": Look("#0e9a78", "^", "-."),
     "torch": Look("#b65fc0", "h", "-."),
     "torch-compile": Look("#8f4fb5", "p", "-."),
