@@ -24,11 +24,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 declare: Any = cgutils.get_or_insert_function
 
 
+# Without the wrappers by which Python and C would call it: they take a quarter of all compile time.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
 def compiled(function: F) -> F:
     """`function` for other compiled code only, by the rules of NumPy: x / 0 is an infinity or NaN."""
-    # Without the wrappers by which Python and C would call it: they take a quarter of all compile time.
-    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return cast("F", njit(error_model="numpy", **options)(function))
+    return cast("F", njit(**OPTIONS, forceinline=False)(function))  # or it has what its caller has
+
+
+def inlined(function: F) -> F:
+    """The same, where it is called: for what is called with many arguments to do little."""
+    return cast("F", njit(**OPTIONS, forceinline=True)(function))
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:

@@ -37,6 +37,7 @@ from impls.kernels.intrinsics import (
     below,
     compiled,
     declare,
+    inlined,
     intrinsic,
     order,
     repeated,
@@ -280,7 +281,69 @@ def share(size: Int, most: Int) -> Int:
     return each
 
 
+@inlined
+def block(
+    memory: Array,
+    c: Int,
+    c_row: Int,
+    init: Int,
+    init_row: Int,
+    a: Int,
+    a_row: Int,
+    a_k: Int,
+    b: Int,
+    b_k: Int,
+    rows: Int,
+    columns: Int,
+    depth: Int,
+    scale: Any,
+) -> None:
+    """The `product` of matrices that fit in the caches, in panels of two vectors."""
+    lanes = vector_length(memory)
+    j = 0
+    while j < columns:
+        left = columns - j
+        C, I, B = c + j, init + j, b + j  # noqa: E741
+        if left > lanes:
+            _panel_2(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, scale)
+            j += 2 * lanes
+        else:
+            _panel_1(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, scale)
+            j += lanes
+
+
 @compiled
+def blocks(
+    memory: Array,
+    c: Int,
+    c_row: Int,
+    init: Int,
+    init_row: Int,
+    a: Int,
+    a_row: Int,
+    a_k: Int,
+    b: Int,
+    b_k: Int,
+    rows: Int,
+    columns: Int,
+    depth: Int,
+    scale: Any,
+) -> None:
+    """The `product` of matrices of any size, in blocks for the caches."""
+    one, row = memory.dtype.type(1), columns * memory.itemsize
+    deep = share(depth, FEW if rows <= ROWS and depth * row > LARGE else DEEP)
+    high = ROWS if depth <= FEW and rows * row > LARGE else HIGH
+    for k in range(0, depth, deep):
+        d = min(deep, depth - k)
+        f = scale if k + d == depth else one  # the last block's
+        for r in range(0, rows, high):
+            C, I, A = c + r * c_row, init + r * init_row, a + r * a_row + k * a_k  # noqa: E741
+            h = min(high, rows - r)
+            block(memory, C, c_row, I, init_row, A, a_row, a_k, b + k * b_k, b_k, h, columns, d, f)
+        init, init_row = c, c_row  # the next block goes on from here
+
+
+@inlined
 def product(
     memory: Array,
     c: Int,
@@ -303,28 +366,11 @@ def product(
     for one row that is repeated; A (rows, depth) has a_row between its rows and a_k between its columns;
     B (depth, columns) has b_k between its rows. The rows of C, init and B are contiguous.
     """
-    lanes = vector_length(memory)
-    one, factor = memory.dtype.type(1), memory.dtype.type(scale)
-    large = LARGE // memory.itemsize
-    deep = share(depth, FEW if rows <= ROWS and depth * columns > large else DEEP)
-    high = ROWS if depth <= FEW and rows * columns > large else HIGH
-    for k in range(0, depth, deep):
-        d = min(deep, depth - k)
-        f = factor if k + d == depth else one  # the last block's
-        for r in range(0, rows, high):
-            h = min(high, rows - r)
-            A = a + r * a_row + k * a_k
-            j = 0
-            while j < columns:
-                left = columns - j
-                C, I, B = c + r * c_row + j, init + r * init_row + j, b + k * b_k + j  # noqa: E741
-                if left > lanes:
-                    _panel_2(memory, C, c_row, I, init_row, A, a_row, a_k, B, b_k, h, left, d, f)
-                    j += 2 * lanes
-                else:
-                    _panel_1(memory, C, c_row, I, init_row, A, a_row, a_k, B, b_k, h, left, d, f)
-                    j += lanes
-        init, init_row = c, c_row  # the next block goes on from here
+    factor = memory.dtype.type(scale)
+    if depth <= DEEP and rows <= HIGH and max(rows, depth) * columns * memory.itemsize <= LARGE:
+        block(memory, c, c_row, init, init_row, a, a_row, a_k, b, b_k, rows, columns, depth, factor)
+    else:
+        blocks(memory, c, c_row, init, init_row, a, a_row, a_k, b, b_k, rows, columns, depth, factor)
 
 
 @compiled
