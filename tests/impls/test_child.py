@@ -329,12 +329,16 @@ def program(path: Path, source: str) -> str:
     return str(path)
 
 
+STAYS = "import sys, time; sys.stdout.flush(); time.sleep(600)"
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("print('hello')", "expected an answer to order 1 as one line of JSON, got b'hello"),
-        ("print('{\"id\": 5}')", "expected an answer to order 1"),
-        ("print('[]')", "expected an answer to order 1"),
+        (f"print('hello'); {STAYS}", "expected an answer to order 1 as one line of JSON, got b'hello"),
+        (f"print('{{\"id\": 5}}'); {STAYS}", "expected an answer to order 1"),
+        (f"print('[]'); {STAYS}", "expected an answer to order 1"),
+        ("print('hello')", "exited with status 0 instead of answering; it printed: hello"),
         ("", "exited with status 0 instead of answering"),
         ("import os, time; os.close(1); time.sleep(600)", "closed its connection and went on"),
     ],

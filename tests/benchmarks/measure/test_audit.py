@@ -23,7 +23,7 @@ def measure(
     monkeypatch.setattr(noise, "WAIT_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(noise, "LISTEN_SECONDS", 0.0)
     race = session.Session(workloads.WORKLOADS, threads=1)
-    monkeypatch.setattr(race, "load", lambda name: implementation)
+    monkeypatch.setattr(race, "load", lambda name, ranks: implementation)
     with threadpoolctl.threadpool_limits(1):  # as a race limits them
         return race, race.measure(Cell("digits", phase, m, "float64", 1, "numpy"))
 
@@ -61,7 +61,7 @@ def test_no_two_rounds_ask_for_the_same_answer(monkeypatch: pytest.MonkeyPatch) 
             yield noise.Round(1e-3, 1e-5)
 
     race = session.Session(workloads.WORKLOADS, threads=1)
-    monkeypatch.setattr(race, "load", lambda name: Watched)
+    monkeypatch.setattr(race, "load", lambda name, ranks: Watched)
     monkeypatch.setattr(race.moments, "rounds", rounds)
     monkeypatch.setattr(audit, "offences", lambda phase, leads: iter(()))
     race.measure(Cell("digits", "gradients", 64, "float64", 1, "numpy"))

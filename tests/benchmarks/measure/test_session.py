@@ -120,7 +120,7 @@ def test_what_a_implementation_raises_is_its_own_cells_failure(
     implementation: Any, status: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     race = of()
-    monkeypatch.setattr(session.Session, "load", lambda self, name: implementation)
+    monkeypatch.setattr(session.Session, "load", lambda self, name, ranks: implementation)
     for _ in range(2):  # the second time, from memory
         with pytest.raises(session.CellError) as caught:
             race.prepared(cell())
@@ -134,7 +134,7 @@ def test_a_wrong_implementation_is_not_handed_out(monkeypatch: pytest.MonkeyPatc
             return dataclasses.replace(result, loss=result.loss + 1)
 
     race = of()
-    monkeypatch.setattr(session.Session, "load", lambda self, name: OffByOne)
+    monkeypatch.setattr(session.Session, "load", lambda self, name, ranks: OffByOne)
     with pytest.raises(session.CellError, match=r"numpy: loss.*times its bound") as caught:
         race.prepared(cell())
     assert caught.value.status == "wrong"
@@ -207,7 +207,7 @@ def test_a_problem_beyond_a_dtype_is_refused_before_a_implementation_sees_it(
     problem = race.problem("xor", 1)
     beyond = dataclasses.replace(problem, weights=(problem.weights[0] * 1e39, *problem.weights[1:]))
     monkeypatch.setattr(race, "problem", lambda *_: beyond)
-    monkeypatch.setattr(race, "load", lambda name: RaisesInConstructor)
+    monkeypatch.setattr(race, "load", lambda name, ranks: RaisesInConstructor)
     with pytest.raises(session.CellError, match=r"weights\[0\]: expected numbers within float32") as caught:
         race.prepared(cell(dtype="float32"))
     assert caught.value.status == "unsupported"
