@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import workloads
 from benchmarks.measure.process import ProcessError, Silent, ask
-from benchmarks.race import report
+from benchmarks.race import losses, report
 from benchmarks.race.messages import PROCESSES, Experiment, Train, Trained
 from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Status
@@ -161,7 +161,7 @@ def keep(
     kept: Sequence[Trained] = (),
 ) -> list[race_file.Measurement]:
     """Write the record of what was `kept` and is found, and print its report; what there is so far is kept
-    beside it.
+    beside it. Losses that part are found at the end, when all are known.
 
     Where nothing was measured there is no record.
     """
@@ -179,6 +179,8 @@ def keep(
         came = took if done.status == "measured" else f"{done.status}: {done.reason}"
         print(f"{', '.join([*words, done.implementation])}: {came}", file=sys.stderr)
     partial.unlink(missing_ok=True)
+    held = losses.held([each.measurement for each in found], [each.process.seed for each in found])
+    found = [Trained(each, of.process, of.facts) for each, of in zip(held, found, strict=True)]
     measurements = [each.measurement for each in found]
     if any(m.status == "measured" for m in measurements):
         race_file.write(record(found, experiments, names, command), path)

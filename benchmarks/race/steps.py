@@ -21,6 +21,7 @@ from benchmarks.measure.process import Parent
 from benchmarks.measure.session import CellError, guard, load, refuse_instruments
 from benchmarks.measure.session import facts as facts_of
 from benchmarks.measure.threads import cpus, limit_threads, thread_warnings, threads_in_force
+from benchmarks.race import losses as trained_losses
 from benchmarks.race import messages
 from benchmarks.race.messages import PROCESSES, Experiment
 from benchmarks.record import machine, race_file
@@ -28,6 +29,10 @@ from benchmarks.record.cells import Cell
 
 BESIDE = 2
 """In one of so many first rounds what `train` leaves is held against as many calls of `step`."""
+
+REFERENCE, FOLLOWED = "numpy", 0.1
+"""Whose losses those of a training are held against, round by round: in the first one, and in the next ones
+as long as that has taken no more than such a share of the training's own time."""
 
 CHECKED_STEPS = 3
 """An implementation's own loop of so many steps is held against its steps, bit for bit."""
@@ -110,6 +115,7 @@ def _measure(
         implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
     )
     subject = Subject(implementation, problem, cell.dtype, rate)
+    reference, followed, beside_seconds = impls.load(REFERENCE)(problem, cell.dtype), 0, 0.0
     audit_seed = secrets.randbits(31)
     draw = random.Random(audit_seed)  # noqa: S311 - no implementation is to know it, no more
     drawn, beside = draw.randrange(plan.rounds), draw.randrange(BESIDE)
@@ -120,15 +126,25 @@ def _measure(
         subject.steps += plan.iterations
         trained = implementation.export()
         losses.append(_loss(problem, trained))
+        where = f"{cell.implementation}: round {number + 1} of {plan.rounds}"
         if not math.isfinite(losses[-1]):
             raise CellError(
                 "failed",
                 f"{cell.implementation}: the loss became {losses[-1]}; a lower --learning-rate than {rate:g} "
                 "may keep it finite",
             )
+        if followed == number and beside_seconds <= FOLLOWED * sum(seconds) * plan.iterations:
+            beside_seconds += clock.seconds_of(lambda: reference.train(plan.iterations, rate), 1)
+            followed += 1
+            expected = _loss(problem, reference.export())
+            if not trained_losses.agree(losses[-1], expected, cell.dtype, subject.steps):
+                raise CellError(
+                    "wrong",
+                    f"{where}: the loss is {losses[-1]!r} after {subject.steps} steps; expected that of "
+                    f"{REFERENCE}, {expected!r}",
+                )
         if workload.data == "digits":
             accuracies.append(_accuracy(problem.network, trained))
-        where = f"{cell.implementation}: round {number + 1} of {plan.rounds}"
         if number == beside:
             for _ in range(subject.steps):
                 stepped.step(rate)

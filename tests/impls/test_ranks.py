@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def job() -> Iterator[impls.Implementation]:
     except impls.Unavailable as missing:
         pytest.skip(str(missing))
     yield found(trained())
-    for process in found.idle:
+    for process in cast("type[impls.Child]", found).idle:
         process.close()
 
 

@@ -1,0 +1,70 @@
+"""The losses of trainings held against each other: as many steps leave everybody the same, to roundings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from benchmarks.record.race_file import Measurement
+
+ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+
+PARTING = 100.0
+"""Roundings by which the losses of two right implementations part with each step, at most; stated and not
+derived: those of the gallery's trainings part by less than a hundredth of it, as a test holds."""
+
+
+def tolerance(dtype: str, steps: int) -> float:
+    """The share of a loss by which two right implementations may differ after so many steps."""
+    return PARTING * ROUNDOFF[dtype] * steps
+
+
+def agree(one: float, other: float, dtype: str, steps: int) -> bool:
+    """Whether two losses after so many steps are of the same training."""
+    return abs(one - other) <= tolerance(dtype, steps) * max(abs(one), abs(other))
+
+
+def held(found: Sequence[Measurement], seeds: Sequence[int]) -> list[Measurement]:
+    """The same trainings, each begun from its seed; `wrong` without its times, and with the reason, is one
+    whose loss is another than that of others which began alike, after as many steps.
+    """
+    reasons = dict(_others(found, seeds))
+    return [_wrong(each, reasons[k]) if k in reasons else each for k, each in enumerate(found)]
+
+
+def _others(found: Sequence[Measurement], seeds: Sequence[int]) -> Iterator[tuple[int, str]]:
+    """The place of each training that parts from the others, and the reason; the earliest parting counts."""
+    alike: dict[tuple[object, int], list[tuple[int, float]]] = {}
+    for place, (one, seed) in enumerate(zip(found, seeds, strict=True)):
+        start = dataclasses.replace(one.cell, implementation=""), seed
+        for k, loss in enumerate(one.losses if one.status == "measured" else (), start=1):
+            alike.setdefault((start, k * one.iterations), []).append((place, loss))
+    out: set[int] = set()
+    for (_, steps), losses in sorted(alike.items(), key=lambda item: item[0][1]):
+        left = [(place, loss) for place, loss in losses if place not in out]
+        dtype = found[losses[0][0]].dtype
+        count = {place: sum(agree(loss, other, dtype, steps) for _, other in left) for place, loss in left}
+        # that of most; of as many, that of the implementation which was asked for first
+        most = max(count, key=lambda place: count[place], default=None)
+        if most is None or len(left) < 2:
+            continue
+        right = dict(left)[most]
+        for place, loss in left:
+            if not agree(loss, right, dtype, steps):
+                out.add(place)
+                names = dict.fromkeys(
+                    found[p].implementation for p, own in left if agree(own, right, dtype, steps)
+                )
+                yield (
+                    place,
+                    f"the loss is {loss!r} after {steps} steps, and {right!r} with {', '.join(names)}",
+                )
+
+
+def _wrong(one: Measurement, reason: str) -> Measurement:
+    return Measurement(
+        **dataclasses.asdict(one.cell),
+        process=one.process,
+        status="wrong",
+        reason=f"{one.implementation}: {reason}",
+    )
