@@ -47,6 +47,11 @@ KINK = 8.0
 WORK, PASSES = 1_000_000, 16
 """Passes are repeated up to so many multiplications, and up to so often, where arrays are small."""
 
+SAMPLES = 4
+"""Passes times samples of a batch, at least: of one sample's pass through ten outputs
+a variance is known by ten numbers, so that any ratio of two may be due to chance.
+"""
+
 THROUGH = 512
 """Samples up to which all of them go through the network in float32. In larger batches the first part does:
 what errors of single samples add up to is far below what their long sums lose.
@@ -137,7 +142,7 @@ class Yardstick:
         self.largest = [0.0 for _ in weights]  # |x| of each layer
         self.scale = float(info.eps) / 2 / U
         size = m * sum(w.size for w in weights)
-        self.R = R = int(np.clip(WORK // size, 1, PASSES))
+        self.R = R = int(np.clip(WORK // size, math.ceil(SAMPLES / m), PASSES))
         self.random = np.random.default_rng(0)
         with np.errstate(over="ignore"):
             self.w = [w.astype(np.float32) for w in weights]

@@ -53,6 +53,13 @@ def test_units_at_the_kink_of_relu_hide_no_narrower_arithmetic() -> None:
         assert check(narrow(place)(given, "float32"), given, "float32").fault == "coarse", str(place)
 
 
+def test_a_single_sample_through_a_large_network_is_judged_by_more_than_one_pass() -> None:
+    given = problem("wide", 1)
+    assert check(Sound(given, "float32"), given, "float32").passed
+    for place in (NarrowedPart("dw", 1, "left", 11), NarrowedPart("da", 1, "left", 11)):
+        assert not check(narrow(place)(given, "float32"), given, "float32").passed, str(place)
+
+
 @pytest.mark.parametrize("dtype", Sound.dtypes)
 @pytest.mark.parametrize("workload", ["digits", "deep"])
 def test_zeros_for_the_gradient_of_any_layer_are_rejected(workload: str, dtype: str) -> None:
