@@ -71,7 +71,7 @@ def test_controls_settle_when_the_last_benchmark_is_lost(root: Path, tmp_path: P
     # one start of the survey, and one of each side a pair
     suite = LOST_LATER.format(starts=str(tmp_path / "starts"), most=5)
     commit(root, {"benchmarks/test_thing.py": suite})
-    record = measured(root, "--base", "main", "--budget", "90")
+    record = measured(root, "--base", "main", "--budget", "40")
     assert [incident.reason for incident in record.incidents]
     assert len(record.pairs) > 3
     assert all(reading.benchmark.startswith("control") for reading in record.pairs[-1].readings)

@@ -8,11 +8,12 @@ import pytest
 
 from benchmarks.measure import calibration
 from benchmarks.measure.compilers import Compilations
+from impls import caches
 
 
 def test_the_machine_can_do_something() -> None:
     found = calibration.calibrate()
-    dots = {f"dot_{level}" for level in calibration.caches()}
+    dots = {f"dot_{level}" for level in caches()}
     assert set(found) == {"gemm_float64", "gemm_float32", "triad", "interpreter", "timer", "call"} | dots
     assert all(value > 0 for value in found.values())
     # An interpreter's iteration is a call's length; both are far above one operation of a large product.
@@ -26,8 +27,8 @@ def test_the_caches_are_those_for_data_as_the_system_has_them(tmp_path: Path) ->
         (tmp_path / f"index{k}").mkdir()
         for name, value in (("level", level), ("type", kind), ("size", size)):
             (tmp_path / f"index{k}" / name).write_text(f"{value}\n")
-    assert calibration.caches(tmp_path) == {"L1": 32 * 1024, "L2": 1024 * 1024}
-    assert calibration.caches(tmp_path / "nowhere") == {}
+    assert caches(tmp_path) == {"L1": 32 * 1024, "L2": 1024 * 1024}
+    assert caches(tmp_path / "nowhere") == {}
 
 
 def test_what_numba_compiles_is_counted() -> None:

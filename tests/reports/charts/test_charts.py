@@ -495,7 +495,7 @@ def experiment(seconds: dict[str, float], steps: int = 100_000) -> Figure:
 
 
 def test_who_needs_less_than_the_least_in_a_call_is_explained_where_construction_held_it() -> None:
-    held = {"peak_bytes": 100, "least_bytes": 1000, "construct_peak_bytes": 5000}
+    held: dict[str, Any] = {"peak_bytes": 100, "least_bytes": 1000, "construct_peak_bytes": 5000}
     made = record(
         [
             cell("numpy-inplace", 64, **held),
