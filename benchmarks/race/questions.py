@@ -94,12 +94,15 @@ class Ranking:
         return {"until": "ranking"}
 
     def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
-        """At first every contender, then those of undecided pairs, each with its partner."""
+        """At first every contender, then those of undecided pairs, each with its partner; who was not timed
+        yet comes with the first, since only pairs of one process tell them apart.
+        """
         timed, few = times(found.measurements), found.processes < FEWEST
         lean, cells = light(found.facts), []
         for group in groups(left):
             known = {cell: timed[cell] for cell in group if cell in timed}
-            cells += [{cell} for cell in group if cell not in timed]
+            first = {place.cell for place in ranking(known, lean)[:1]}
+            cells += [{cell} | first for cell in group if cell not in timed]
             if few:
                 contenders = [place.cell for place in ranking(known, lean) if place.verdict != "dropped"]
                 cells += [{contenders[0], cell} for cell in contenders[1:] or contenders]

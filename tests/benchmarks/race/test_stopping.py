@@ -121,3 +121,10 @@ def test_what_is_left_of_the_budget_buys_pairs_for_the_ranking_and_no_cell_alone
 def test_a_ranking_of_one_is_raced_all_the_same() -> None:
     found = [measurement("numpy", 0)]
     assert next_cells([cell("numpy")], found, {}, 1.0, Ranking()) == [cell("numpy")]
+
+
+def test_who_was_not_timed_yet_races_beside_the_first_of_the_ranking() -> None:
+    cells = [cell("numpy"), cell("numba"), cell("torch")]
+    times = [("numpy", 2.0), ("numba", 1.0)]
+    found = [measurement(name, k, seconds) for k in range(5) for name, seconds in times]
+    assert next_cells(cells, found, {}, 1.0, Ranking()) == [cell("numba"), cell("torch")]
