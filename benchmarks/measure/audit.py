@@ -199,7 +199,7 @@ class Audit:
         return max(1, min(self.plan.iterations, int(clock.ROUND_SECONDS / seconds)) // BLOCKS)
 
     def lead(self) -> None:
-        """Move the state; time what the round is held against."""
+        """Move the state; time what the round is held against. May be called again before the same round."""
         start = time.perf_counter()
         if self.phase == "step":
             self._lead = self._gradients() if self._round_to_come in self.held else None
@@ -208,7 +208,6 @@ class Audit:
         else:
             self.subject.step()
             self._lead = None
-        self._round_to_come += 1
         self.seconds += time.perf_counter() - start
 
     def _gradients(self) -> Times:
@@ -249,6 +248,7 @@ class Audit:
     def after(self, number: int, seconds: float) -> None:
         """Take a round into account, and judge its last call where it was drawn; raises AuditError."""
         start = time.perf_counter()
+        self._round_to_come = number + 1
         self._count()
         if self._lead is not None:
             self.leads.append(self._lead.before(seconds))

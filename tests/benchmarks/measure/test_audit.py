@@ -172,3 +172,27 @@ def test_the_draw_is_not_the_same_twice() -> None:
     seeds = {session.Session(workloads.WORKLOADS, threads=1).audit_seed for _ in range(4)}
     assert len(seeds) == 4
     assert random.Random(next(iter(seeds))).random() < 1
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_waits_between_rounds_lose_none_of_those_that_are_held(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[int, int]] = []
+
+    class Counted(audit.Audit):
+        def after(self, number: int, seconds: float) -> None:
+            super().after(number, seconds)
+            if number == self.plan.rounds - 1:
+                held.append((len(self.leads), len(self.held)))
+
+    def wait(self: noise.Moments) -> float:
+        self.waited += 1.0
+        return self.probe()
+
+    monkeypatch.setattr(session, "Audit", Counted)
+    monkeypatch.setattr(noise.Moments, "wait", wait)
+    _, found = measure(Sound, phase, monkeypatch)
+    assert found.status == "measured", found.reason
+    [(leads, rounds)] = held
+    assert leads == rounds
