@@ -180,7 +180,7 @@ def test_waits_between_rounds_lose_none_of_those_that_are_held(
 ) -> None:
     held: list[tuple[int, int]] = []
 
-    class Counted(audit.Audit):
+    class AuditOfHeldRounds(audit.Audit):
         def after(self, number: int, seconds: float) -> None:
             super().after(number, seconds)
             if number == self.plan.rounds - 1:
@@ -190,7 +190,7 @@ def test_waits_between_rounds_lose_none_of_those_that_are_held(
         self.waited += 1.0
         return self.probe()
 
-    monkeypatch.setattr(session, "Audit", Counted)
+    monkeypatch.setattr(session, "Audit", AuditOfHeldRounds)
     monkeypatch.setattr(noise.Moments, "wait", wait)
     _, found = measure(Sound, phase, monkeypatch)
     assert found.status == "measured", found.reason
