@@ -47,7 +47,7 @@ def test_a_fleet_is_read(text: str, expected: description.Fleet, tmp_path: Path)
         ("address: a\n\nengine: dusk", 3, "dask, slurm or local"),
         ("engine: dask\nhosts: [b]", 1, "`address`"),
         ("engine: slurm\nhosts: 0", 2, "hosts"),
-        ("engine: local\nenvironment:\n  pyhton: x", 3, "unknown field `pyhton`"),
+        ("engine: local\nenvironment:\n  pythonx: x", 3, "unknown field `pythonx`"),
         ("engine: local\nenvironment:\n  variables: {A: 1}", 3, "variables"),
         ("hosts: [a]", 1, "dask, slurm or local"),
         ("- engine: dask", 1, "no mapping"),
