@@ -200,7 +200,7 @@ def figures(session: nox.Session) -> None:
 
 @nox.session
 def flagship(session: nox.Session) -> None:
-    """The gallery's race: three networks, two dtypes, one and two threads, every peer; half an hour."""
+    """The gallery's race: three networks, two dtypes, one and two threads, and the peers; half an hour."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]")
     folder = "reports/out/flagship"

@@ -159,7 +159,7 @@ IMPLEMENTATIONS_OPTION = listed(
     "implementations",
     item=IMPLEMENTATION,
     help="Names, path/to/file.py:Class, package.module:Class.",
-    show_default="all; those that take ranks only with --ranks",
+    show_default="all; those that share a batch among ranks where ranks are asked for",
 )
 RANKS_OPTION = listed(
     "--ranks",

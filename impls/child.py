@@ -185,7 +185,7 @@ class _Process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(_END_SECONDS)
                 # What it printed at its end, as mpiexec does, belongs to what is quoted.
-                left = line + self._unread + os.read(self._answers, 1 << 20)
+                left = line + self._unread + self._read(0.0)
                 os.write(self._output.fileno(), left)
                 raise ChildError(self._how_it_ended())
             raise ChildError(

@@ -53,13 +53,16 @@ def in_ranks(name: str, target: str, ranks: int, remedy: str) -> type[Implementa
     mpiexec = beside or shutil.which("mpiexec")
     if mpiexec is None:
         raise Unavailable(f"{name} needs mpi4py and an MPI, and there is no mpiexec here: {remedy}")
-    version = _version(mpiexec)
+    try:
+        version = _version(mpiexec)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"{name}: {mpiexec} --version gave no answer ({error}): {remedy}") from error
     if "Open" in version and os.geteuid() == 0 and any(os.environ.get(name) != "1" for name in ROOT_ALLOWED):
         raise Unavailable(
             f"{name}: {mpiexec} is of Open MPI, which does not start for root: run as another user, or set "
             f"{' and '.join(ROOT_ALLOWED)} to 1"
         )
-    # The ranks end with one another, and say why; hydra, of MPICH and Intel MPI, would be quicker.
+    # The ranks end with one another, and say why; hydra, of MPICH and Intel MPI, kills them before.
     options = ("-disable-auto-cleanup",) if "HYDRA" in version or "Intel" in version else ()
     program = (sys.executable, "-c", _SERVE, str(Path(__file__).parent.parent), target, str(ranks))
     command = ("env", *VARIABLES, mpiexec, *options, "-n", str(ranks), *program)
@@ -81,7 +84,7 @@ class Ranks(Child):
 
 
 def _version(mpiexec: str) -> str:
-    """What `mpiexec` says that it is: root, too, gets an answer."""
+    """The output of `mpiexec --version`, which Open MPI prints for root, too."""
     asked = [mpiexec, "--version"]
     return subprocess.run(
         asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60

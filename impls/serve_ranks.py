@@ -61,15 +61,15 @@ def _lead(served: serve.Served, others: Sequence[Connection], cpus: Sequence[int
         message = json.dumps(order).encode() + b"\n" + data
         for other in others:
             other.send_bytes(message)
-        _stay(order, cpus)
+        _pin(order, cpus)
         own, content = serve.answer(served, order, data)
-        if "error" in own:
+        if _refused(own):
             late = [rank for rank, other in enumerate(others, 1) if not other.poll(GRACE)]
             if late:
-                _end(own["error"])
+                _end(_refused(own))
         theirs = [json.loads(other.recv_bytes()) for other in others]
         for other, each in zip(others, theirs, strict=True):
-            if "error" in each:
+            if _refused(each):
                 other.send_bytes(_GO_ON)
         serve.write(answers, order, *_together(own, theirs, content))
     os._exit(0)  # the others end with it; the end of MPI would wait for them
@@ -80,10 +80,15 @@ def _together(
 ) -> tuple[dict[str, Any], bytes]:
     """The answer of all ranks: what one of them refused, or that of rank 0."""
     for rank, each in enumerate((own, *theirs)):
-        if any(word in each for word in _REFUSALS):
+        if _refused(each):
             return ({**each, "error": f"rank {rank}: {each['error']}"} if "error" in each else each), b""
     compiling = [each["compile_seconds"] for each in (own, *theirs) if "compile_seconds" in each]
     return ({**own, "compile_seconds": max(compiling)} if compiling else own), content
+
+
+def _refused(answer: dict[str, Any]) -> str:
+    """Why a rank did not do what was ordered; empty where it did."""
+    return next((str(answer[word]) for word in _REFUSALS if word in answer), "")
 
 
 def _follow(served: serve.Served, leader: Connection, cpus: Sequence[int]) -> None:
@@ -91,12 +96,12 @@ def _follow(served: serve.Served, leader: Connection, cpus: Sequence[int]) -> No
     while True:
         line, _, data = leader.recv_bytes().partition(b"\n")
         order = json.loads(line)
-        _stay(order, cpus)
+        _pin(order, cpus)
         own, _ = serve.answer(served, order, data)
         leader.send_bytes(json.dumps(own).encode())
-        if "error" in own:
+        if _refused(own):
             if not leader.poll(GRACE):
-                _end(own["error"])
+                _end(_refused(own))
             assert leader.recv_bytes() == _GO_ON
 
 
@@ -105,7 +110,7 @@ def _cpus() -> Sequence[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ()
 
 
-def _stay(order: dict[str, Any], cpus: Sequence[int]) -> None:
+def _pin(order: dict[str, Any], cpus: Sequence[int]) -> None:
     """Hold this rank to CPUs of its own, where its host has enough for all of its ranks."""
     if order["kind"] != "construct" or not cpus:
         return

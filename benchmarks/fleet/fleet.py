@@ -13,13 +13,11 @@ from benchmarks.fleet.host import software
 from benchmarks.fleet.messages import FleetTask, HostOutcome
 from benchmarks.fleet.progress import FleetProgress
 from benchmarks.fleet.state import HostRecords
+from benchmarks.race.ending import MISSING
 from benchmarks.record.documents import RecordError
 
 TRIES = 3
 """So often a host's race is tried where its task is lost."""
-
-INCOMPLETE = 4
-"""Exit status of a race, with a record, in which something that was asked for was not measured."""
 
 
 def engine(fleet: Fleet, folder: Path, say: tasks.Say) -> tasks.Engine:
@@ -79,7 +77,7 @@ def race(
 def _keep(state: HostRecords, host: str, found: HostOutcome) -> list[str]:
     """Keep the host's record; returns what was not measured there."""
     printed = found.words.splitlines() or [f"exit status {found.status}"]
-    if found.record is None or found.status not in (0, INCOMPLETE):
+    if found.record is None or found.status not in (0, MISSING):
         return [printed[-1].removeprefix("Error: ")]
     lost = [line.partition(": ")[2] for line in printed if line.startswith("not measured: ")]
     try:

@@ -61,6 +61,7 @@ class DaskEngine:
         self._futures: dict[str, Any] = {}
         self._task: FleetTask | None = None
         self._absent: dict[str, float] = {}
+        self._pythons: dict[str, str] = {}
 
     def _chosen(self, workers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """The address of each host; a host is named by its address, or by the name of a worker on it."""
@@ -111,8 +112,13 @@ class DaskEngine:
             )
 
     def _python(self, host: str) -> str:
-        """The Python of the host: the worker's own, unless another is named."""
-        return self.fleet.environment.python or self._run(host, operator.attrgetter("executable"), sys)
+        """The Python of the host: the worker's own, unless another is named; asked for once, as the worker of
+        a lost task is away.
+        """
+        if host not in self._pythons:
+            own = self.fleet.environment.python
+            self._pythons[host] = own or self._run(host, operator.attrgetter("executable"), sys)
+        return self._pythons[host]
 
     def _run(self, host: str, function: Any, *arguments: Any) -> Any:
         """The answer of a worker on the host, at once, whatever its slot is taken by."""

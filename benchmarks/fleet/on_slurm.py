@@ -31,7 +31,8 @@ LATE_SECONDS = 15.0
 
 
 class SlurmEngine:
-    """Each host's job is in the folder, so that one that a lost run of this command began is taken up again.
+    """Each host's job is in the folder, so that one that has ended since a run of this command was lost is
+    taken up again.
 
     Hosts are nodes by name, a job each; or so many of the partition, the elements of one array, each on a
     node that it has alone. Raises ImportError without the extra, and ConnectionError without Slurm.
@@ -118,7 +119,10 @@ class SlurmEngine:
             if job.paths.result_pickle.exists():
                 del self._jobs[host]
                 self._over.pop(host, None)
-                yield host, self._answer(job)
+                found = self._answer(job)
+                if not (isinstance(found, HostOutcome) and found.record):
+                    job.paths.result_pickle.unlink(missing_ok=True)  # another try is a job of its own
+                yield host, found
         self._polls += 1
         states = self._states() if self._polls % QUEUE_POLLS == 0 else None
         if states is None:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable
 
 import impls
+from benchmarks import options
 
 INTERPRETED = ("loops", "loops-pypy", "loops-ndarray")
 """Loops in an interpreter: tens to hundreds of times as slow as the fastest, whatever the network."""
@@ -33,7 +34,7 @@ PROMISING = (
 def contenders(threads: int) -> tuple[str, ...]:
     """Every implementation that an answer on so many threads may name, the most promising first."""
     left_out = INTERPRETED if threads > 1 else INTERPRETED + PARALLEL
-    names = [name for name in impls.names() if name not in left_out]
+    names = [name for name in options.by_default(()) if name not in left_out]
     return tuple(sorted(names, key=lambda name: (*PROMISING, name).index(name)))
 
 

@@ -141,7 +141,6 @@ def headline(
     from benchmarks.measure.threads import check_threads
 
     check_threads(experiment["threads"])
-    import impls
     from benchmarks import workloads
     from benchmarks.race import headline, journal, messages
 
@@ -149,7 +148,7 @@ def headline(
     experiments = [messages.Experiment(workload=name, **experiment) for name in known]
     with journal.sole(record):
         found = headline.main(
-            implementations or impls.names(), experiments, record, command_line(ctx), resume
+            implementations or options.by_default(()), experiments, record, command_line(ctx), resume
         )
     warn_of_no_commit()
     end(ctx, _lost(found, implementations))

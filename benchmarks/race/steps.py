@@ -115,7 +115,7 @@ def _measure(
         implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
     )
     subject = Subject(implementation, problem, cell.dtype, rate)
-    reference, followed, beside_seconds = impls.load(REFERENCE)(problem, cell.dtype), 0, 0.0
+    reference, followed, reference_seconds = impls.load(REFERENCE)(problem, cell.dtype), 0, 0.0
     audit_seed = secrets.randbits(31)
     draw = random.Random(audit_seed)  # noqa: S311 - no implementation is to know it, no more
     drawn, beside = draw.randrange(plan.rounds), draw.randrange(BESIDE)
@@ -133,8 +133,8 @@ def _measure(
                 f"{cell.implementation}: the loss became {losses[-1]}; a lower --learning-rate than {rate:g} "
                 "may keep it finite",
             )
-        if followed == number and beside_seconds <= FOLLOWED * sum(seconds) * plan.iterations:
-            beside_seconds += clock.seconds_of(lambda: reference.train(plan.iterations, rate), 1)
+        if followed == number and reference_seconds <= FOLLOWED * sum(seconds) * plan.iterations:
+            reference_seconds += clock.seconds_of(lambda: reference.train(plan.iterations, rate), 1)
             followed += 1
             expected = _loss(problem, reference.export())
             if not trained_losses.agree(losses[-1], expected, cell.dtype, subject.steps):

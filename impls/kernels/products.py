@@ -6,8 +6,11 @@
 broadcasts ROWS numbers of A, and issues one fused multiply-add for each pair. Around it, DEEP rows of two
 vectors of B stay in the first-level cache while HIGH rows of A pass, which stay in the second-level cache
 while the rest of B does. B and C need contiguous rows; A may have any strides, so a transposed A costs
-nothing. Nothing is packed: whoever lays out the matrices sees to it that rows do not lie a multiple of a page
+nothing. Nothing is packed: whoever lays out the matrices sees to it that rows do not lie a multiple of 1 KiB
 apart, where they would share few sets of a cache.
+
+What is no deeper and higher, and small, is one `block`, which `product` puts where it is called: a call with
+so many arguments takes as long as the product of a sample. `blocks` are for the others.
 
 With few rows or little depth there is nothing to keep in a cache, and a large matrix is read or written at
 the speed of memory: in runs along its rows, few at once, so that they can be prefetched.
@@ -298,7 +301,7 @@ def block(
     depth: Int,
     scale: Any,
 ) -> None:
-    """The `product` of matrices that fit in the caches, in panels of two vectors."""
+    """The `product` of one block: at most DEEP deep and HIGH high, in panels of two vectors."""
     lanes = vector_length(memory)
     j = 0
     while j < columns:

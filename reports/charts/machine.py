@@ -75,9 +75,13 @@ def accuracy_chart(table: pd.DataFrame, where: str) -> Figure:
     error. Errors are in units in the last place of each dtype, against the exact reference.
     """
     drawn = table[np.isfinite(table["error_ulp"]) & np.isfinite(table["speedup"])]
+    dtypes = sorted(set(drawn["dtype"].astype(str)), reverse=True)
+    legend = "".join(f"; {each}" for each in dtypes)
+    if len(dtypes) > 1:
+        legend = "; filled float64, hollow float32"
     figure, axes = canvas(
         "Accuracy against speed",
-        f"{where}; largest error, whisker down to the median; filled float64, hollow float32",
+        f"{where}; largest error, whisker down to the median{legend}",
         margins=(84.0, 90.0),
         above=110.0,
     )

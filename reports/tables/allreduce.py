@@ -148,6 +148,8 @@ def models(analysis: Analysis, panel: Panel) -> list[ScalingModel]:
             continue
         compute = computing([(cell.batch_size, _seconds(analysis, cell)) for cell in alone])
         link = fitted("this machine", pings)
+        if not (compute.sample and link.beta):
+            continue  # times that do not grow with the batch, or with the message, fit no model
         measured = []
         for cell in cells:
             if cell.ranks > 1:

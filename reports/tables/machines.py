@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from benchmarks.record.cells import Cell
 from benchmarks.record.ranking import MATTERS, Rank, ranking
 from benchmarks.record.statistics import CONFIDENCE, Speedup, TimingByProcess, speedup
-from reports.analysis import Analysis, Panel
+from reports.analysis import Analysis, Panel, panel_of
 from reports.style import factor, plain
 
 MOST = 12
@@ -42,7 +41,9 @@ def named(found: Mapping[str, Analysis]) -> dict[str, Analysis]:
 
 def sizes(found: Mapping[str, Analysis], panel: Panel) -> list[int]:
     """The batch sizes at which any machine measured anything of the panel."""
-    return sorted({cell.batch_size for each in found.values() for cell in each.times if _in(cell, panel)})
+    return sorted(
+        {cell.batch_size for each in found.values() for cell in each.times if panel_of(cell) == panel}
+    )
 
 
 def timed(analysis: Analysis, panel: Panel, batch_size: int) -> dict[str, TimingByProcess]:
@@ -50,7 +51,7 @@ def timed(analysis: Analysis, panel: Panel, batch_size: int) -> dict[str, Timing
     return {
         cell.implementation: times
         for cell, times in analysis.times.items()
-        if _in(cell, panel) and cell.batch_size == batch_size
+        if panel_of(cell) == panel and cell.batch_size == batch_size
     }
 
 
@@ -59,7 +60,7 @@ def rankings(found: Mapping[str, Analysis], panel: Panel) -> tuple[list[str], li
     rows = []
     for size in sizes(found, panel):
         for machine, each in found.items():
-            cells = {c: t for c, t in each.times.items() if _in(c, panel) and c.batch_size == size}
+            cells = {c: t for c, t in each.times.items() if panel_of(c) == panel and c.batch_size == size}
             rows.append([f"m = {size}, {machine}", *map(_place, ranking(cells))])
     places = max(map(len, rows), default=1)
     return ["", *map(str, range(1, places))], [row + [""] * (places - len(row)) for row in rows]
@@ -109,10 +110,6 @@ def remarks(found: Mapping[str, Analysis], panel: Panel) -> list[str]:
     shown = [f"Rankings differ: {words}: m = {', '.join(map(str, at))}." for words, at in lines.items()]
     left = len(shown) - MOST
     return [*shown[:MOST], f"Rankings differ in {left} more pairs."] if left > 1 else shown
-
-
-def _in(cell: Cell, panel: Panel) -> bool:
-    return all(getattr(cell, field) == value for field, value in panel._asdict().items())
 
 
 def _place(place: Rank) -> str:

@@ -80,10 +80,10 @@ def row(network: str, dtype: str, m: int, names: list[str], seconds: float) -> t
     calls: dict[str, Callable[[], Any]] = {name: impls.load(name)(problem, dtype).gradients for name in names}
     times = fastest({**calls, "gemm": products(problem, dtype), "memory": traffic(problem, dtype)}, seconds)
     best = min((name for name in names if name in OURS), key=times.__getitem__)
-    rival = min((name for name in names if name in PEERS), key=times.__getitem__)
-    lead = times[rival] / times[best]
+    peer = min((name for name in names if name in PEERS), key=times.__getitem__)
+    lead = times[peer] / times[best]
     cells = (
-        *(network, dtype, str(m), f"`{best}`", f"{times[best] * 1e6:.4g}", f"`{rival}`", f"{lead:.2f}x"),
+        *(network, dtype, str(m), f"`{best}`", f"{times[best] * 1e6:.4g}", f"`{peer}`", f"{lead:.2f}x"),
         f"{times['numpy-inplace'] / times['numba-blocked']:.2f}x",
         *(f"{times[limit] / times['numba-blocked']:.0%}" for limit in ("gemm", "memory")),
     )
@@ -99,7 +99,7 @@ def row(network: str, dtype: str, m: int, names: list[str], seconds: float) -> t
 def main(networks: list[str], sizes: list[str], dtypes: list[str], names: list[str], seconds: float) -> None:
     """Print the cells of the networks, batch sizes and dtypes, on one core, as Markdown."""
     limit_threads(1)
-    print("| network | dtype | m | best | us | rival | lead | in place | of gemm | of memory |")
+    print("| network | dtype | m | best | us | peer | lead | in place | of gemm | of memory |")
     print("|---|---|--:|---|--:|---|--:|--:|--:|--:|")
     leads = []
     for network, dtype, m in itertools.product(networks, dtypes, map(int, sizes)):

@@ -15,6 +15,7 @@ from benchmarks.fleet import fleet, state, tasks
 from benchmarks.fleet.description import Local
 from benchmarks.fleet.messages import REFUSED, FleetTask, HostOutcome
 from benchmarks.fleet.progress import FleetProgress
+from benchmarks.race.ending import MISSING
 from benchmarks.record import race_file
 from benchmarks.record.documents import encoded
 from tests.reports.records import race as made
@@ -115,7 +116,7 @@ def test_whatever_happens_a_resumed_race_starts_what_is_not_kept_and_nothing_els
 
 
 def test_what_a_host_did_not_measure_is_known_after_a_resume_too(tmp_path: Path) -> None:
-    part = HostOutcome(fleet.INCOMPLETE, "a warning\nnot measured: jax: unavailable: install it", content())
+    part = HostOutcome(MISSING, "a warning\nnot measured: jax: unavailable: install it", content())
     expected = ["a: jax: unavailable: install it"]
     assert race(Scripted({"a": [part]}), opened(tmp_path)) == expected
     assert race(Scripted({"a": []}), opened(tmp_path, resume=True)) == expected

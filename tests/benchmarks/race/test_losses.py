@@ -93,12 +93,14 @@ def test_nan_parts_from_every_loss() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_honest_implementations_have_the_losses_of_the_reference(workload: str, dtype: str) -> None:
     experiment = dataclasses.replace(DIGITS, workload=workload, dtype=dtype)
-    found = [run(name, experiment) for name in ("numpy-inplace", "numba")]
-    assert [each.reason for each in held(found)] == ["", ""]
+    found = [run(name, experiment) for name in ("numpy", "numpy-inplace", "numba")]
+    assert [each.reason for each in held(found)] == ["", "", ""]
+    last = [each.measurement.losses[-1] for each in found]
+    assert max(last) - min(last) <= 0.1 * losses.tolerance(dtype, experiment.steps) * max(last)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "headline"])
-def test_losses_of_the_gallery_part_by_less_than_a_hundredth_of_what_is_granted(name: str) -> None:
+def test_losses_of_the_gallery_differ_by_less_than_a_tenth_of_what_is_granted(name: str) -> None:
     record = race_file.read(ROOT / "docs" / "gallery" / f"{name}.json")
     alike: dict[tuple[tuple[Cell, int], int], list[float]] = {}
     for m in record.measurements:
@@ -111,12 +113,14 @@ def test_losses_of_the_gallery_part_by_less_than_a_hundredth_of_what_is_granted(
         if len(found) > 1
     ]
     assert len(parted) > 100
-    assert max(parted) < 0.01
+    assert max(parted) < 0.1
 
 
-def test_steps_that_are_missing_are_seen_in_the_losses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_steps_that_are_missing_are_seen_in_the_losses(dtype: str, tmp_path: Path) -> None:
     target = f"{__name__}:{SkipsAnEpoch.__name__}"
-    arguments = ["--steps", "800", "--batch-size", "512", "--record", str(tmp_path / "h.json")]
+    arguments = ["--steps", "800", "--batch-size", "512", "--dtype", dtype]
+    arguments += ["--record", str(tmp_path / "h.json")]
     done = CliRunner().invoke(main, ["headline", "--impl", f"numpy,{target}", *arguments])
     assert done.exit_code == 4
     assert f"{target}: wrong: {target}: the loss is " in done.output

@@ -541,6 +541,19 @@ def test_records_side_by_side_are_legible() -> None:
     legible(compare.chart(both, "first" * 30, "other"))
 
 
+def test_the_accuracy_chart_names_the_dtypes_that_it_draws() -> None:
+    dtypes = ("float64", "float32")
+    errors: dict[str, Any] = {"error_ulp": 3.0, "error_ulp_median": 0.5}
+    cells = [cell(name, 64, dtype=dtype, **errors) for dtype in dtypes for name in ("loops", "numpy")]
+    table = Analysis(record(cells)).speedups("loops")
+    both = machine.accuracy_chart(table, "here")
+    assert any("hollow float32" in words for words, _ in drawn_texts(both))
+    for dtype in dtypes:
+        one = machine.accuracy_chart(table[table["dtype"] == dtype], "here")
+        [subtitle] = [words for words, _ in drawn_texts(one) if words.startswith("here")]
+        assert subtitle.endswith(f"; {dtype}")
+
+
 def test_charts_without_their_figures_say_so() -> None:
     bare = record([cell("loops", m) for m in SIZES])
     panel = rows(bare)
