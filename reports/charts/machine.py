@@ -34,7 +34,7 @@ def roofline_chart(panel: pd.DataFrame, roof: Roof | None, shape: str = "") -> F
     if roof:
         caches = "".join(f"{digits(rate / 1e9)} in {name}, " for name, rate in roof.caches.items())
         note = (
-            f"black: the ceilings, {digits(roof.flops / 1e9)} GFLOP/s of a large product, and GB/s: {caches}"
+            f"lines without marks: the ceilings, {digits(roof.flops / 1e9)} GFLOP/s of a large product, and GB/s: {caches}"
             f"{digits(roof.bytes / 1e9)} from memory"
             f"{'' if caches else '; in cache an implementation can be above the latter'}"
         )
@@ -130,9 +130,7 @@ def memory_chart(panel: pd.DataFrame, shape: str = "") -> Figure:
 
 def _of_least(drawn: pd.DataFrame) -> list[str]:
     """What the line of least is, and who lies below it: what was held before the call is not the call's."""
-    notes = [
-        "dashed black: the least that any implementation holds: gradients, output, one sample on its way"
-    ]
+    notes = ["dashed: the least that any implementation holds: gradients, output, one sample on its way"]
     before = drawn[drawn["peak_bytes"] < drawn["least_bytes"]]
     before = before[before["construct_peak_bytes"] >= before["least_bytes"]]
     if not before.empty:
