@@ -34,7 +34,8 @@ def roofline_chart(panel: pd.DataFrame, roof: Roof | None, shape: str = "") -> F
     if roof:
         caches = "".join(f"{digits(rate / 1e9)} in {name}, " for name, rate in roof.caches.items())
         note = (
-            f"lines without marks: the ceilings, {digits(roof.flops / 1e9)} GFLOP/s of a large product, and GB/s: {caches}"
+            f"lines without marks: the ceilings, {digits(roof.flops / 1e9)} GFLOP/s of a large product, and "
+            f"GB/s: {caches}"
             f"{digits(roof.bytes / 1e9)} from memory"
             f"{'' if caches else '; in cache an implementation can be above the latter'}"
         )
