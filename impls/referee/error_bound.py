@@ -3,13 +3,17 @@
 The derivation is in docs/error-bound.md. In short: each quantity q of a pass carries `E`, an array of bounds
 on |q_computed - q|, element by element, and `r` (m,), a bound on the 2-norm of that error in each column. A
 layer hands them on by |w| E and by ||w|| r, whichever is smaller, and adds its own roundings: gamma(k) =
-k u / (1 - k u) times the magnitudes that are summed, for sums of k terms in any order.
+k u / (1 - k u) times the magnitudes that are summed, for sums of k terms in any order. In a network of three
+layers or more, where that does not cost too much, each sample's exact derivatives of the z and dz of a layer
+by those of every other take the place of |w| and ||w||.
 Source: N. J. Higham (2002), Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM, chapter 3.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,8 @@ from impls.referee.double_double import high
 from impls.referee.oracle import Pass, head_bits
 
 Reals = NDArray[np.float64]
+Floats = NDArray[Any]
+"""Of the implementation's dtype."""
 
 ELEMENTARY = 8
 """Relative error, in units of u, granted to one exp, tanh, log or log1p: 4 ulp, an ulp being at most 2 u.
@@ -48,6 +54,9 @@ COARSEST = 2.0**-8
 HUGE = 700.0
 """Exponents of e are cut here, below overflow; a bound that large holds anything."""
 
+AFFORDABLE = 4e9
+"""Multiplications that the derivatives of a batch may take, about 0.1 ns each."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bounds:
@@ -63,32 +72,45 @@ class Bounds:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Spread:
-    """An error: element by element at most `E` (n, m), and at most `r` (m,) in the 2-norm of each column."""
+    """An error: element by element at most `E` (n, m), and at most `r` (m,) in the 2-norm of each column.
+
+    All but `new` (n, m) of it is what exact derivatives make of errors in earlier z and dz, once those are
+    `known`.
+    """
 
     E: Reals
     r: Reals
+    new: Reals
 
     @classmethod
     def alone(cls, E: Reals) -> Spread:
         """Of which nothing else is known."""
-        return cls(E, column_norms(E))
+        return cls(E, column_norms(E), E)
 
     @classmethod
-    def of(cls, E: Reals, r: Reals) -> Spread:
+    def of(cls, E: Reals, r: Reals, new: Reals) -> Spread:
         """The norm is bounded by that of E too."""
-        return cls(E, np.minimum(column_norms(E), r))
+        return cls(E, np.minimum(column_norms(E), r), new)
 
     def plus(self, local: Reals) -> Spread:
         """With further, local errors on top."""
-        return Spread.of(self.E + local, self.r + column_norms(local))
+        return Spread.of(self.E + local, self.r + column_norms(local), self.new + local)
 
     def with_another(self, other: Spread) -> Spread:
         """The sum of two errors."""
-        return Spread.of(self.E + other.E, self.r + other.r)
+        return Spread.of(self.E + other.E, self.r + other.r, self.new + other.new)
 
     def times(self, factor: Reals) -> Spread:
         """After multiplication by `factor`, element by element."""
-        return Spread.of(factor * self.E, factor.max(axis=0) * self.r)
+        return Spread.of(factor * self.E, factor.max(axis=0) * self.r, factor * self.new)
+
+    def times_about(self, factor: Reals, most: Reals, off: Reals) -> Spread:
+        """After multiplication by what is at most `most`, and at most `off` away from `factor`."""
+        return Spread.of(most * self.E, most.max(axis=0) * self.r, factor * self.new + off * self.E)
+
+    def known(self, E: Reals) -> Spread:
+        """The same error, at most `E` by its derivatives, which have what is new from now on."""
+        return Spread.of(np.where(np.isfinite(E), E, self.E), self.r, np.zeros_like(E))
 
 
 def column_norms(E: Reals) -> Reals:
@@ -116,7 +138,92 @@ class Linear:
 
     def __call__(self, error: Spread) -> Spread:
         """What w makes of an error in its input."""
-        return Spread.of(np.minimum(self.size @ error.E, self.rows * error.r), self.norm * error.r)
+        E = np.minimum(self.size @ error.E, self.rows * error.r)
+        return Spread.of(E, self.norm * error.r, self.size @ error.new)
+
+
+def magnitudes(w: Linear, q: Reals, error: Spread) -> Reals:
+    """What is added up in w q, with its error; which counts twice, as derivatives are rounded, too."""
+    n_out, n = w.size.shape
+    summed: Reals = w.size @ (q + (2 + (n_out + FREE) / n) * error.E)
+    return summed
+
+
+def batched(q: Floats) -> Floats:
+    """(n, m) as (m, n, 1)."""
+    return q.T[:, :, None]
+
+
+def each(J: Floats, E: Floats) -> Floats:
+    """J E, a matrix for each sample; J (m, n, k), E (k, m)."""
+    return (J @ batched(E))[:, :, 0].T
+
+
+class Derivatives:
+    """What errors in z and dz of any layers become in the others, to first order, sample by sample.
+
+    `z[k]` (m, n_k, N) has the derivatives of z_k by z_0, ..., z_k side by side, N = n_0 + ... + n_k of them;
+    its transpose those of dz_0, ..., dz_k by dz_k. The derivatives of dz_k by z_i, of a pass forward and
+    backward, are those of dz_i by z_k: both are second derivatives of the cost.
+    """
+
+    def __init__(self, weights: Sequence[Reals], activations: Sequence[str], exact: Pass, dtype: str) -> None:
+        a = [high(q) for q in exact.a]
+        slopes = [np.zeros_like(z) if q is None else high(q) for z, q in zip(a, exact.slope, strict=True)]
+        bends = {"sigmoid": lambda a: 1 - 2 * a, "tanh": lambda a: -2 * a}  # g'' / g'
+        curves = [  # da g''(z)
+            np.zeros_like(a) if da is None or g not in bends else high(da) * bends[g](a) * slope
+            for g, a, slope, da in zip(activations, a, slopes, exact.da, strict=True)
+        ]
+        self.curves = [batched(curve).astype(dtype) for curve in curves]
+        # of each z by the one before
+        handed = (q if keep is None else q * keep for q, keep in zip(slopes, exact.kept, strict=True))
+        self.forward = [
+            (w * D.T[:, None, :]).astype(dtype) for w, D in zip(weights[1:], handed, strict=False)
+        ]
+        if activations[-1] == "softmax":
+            end = np.eye(len(a[-1])) * batched(a[-1]) - batched(a[-1]) * a[-1].T[:, None, :]
+        else:  # of dz = a - y, or (a - y) g'
+            own = slopes[-1] if exact.da[-1] is None else slopes[-1] ** 2 + curves[-1]
+            end = np.eye(len(own)) * batched(own)
+        self.end = end.astype(dtype)
+        m = len(end)
+        self.z: list[Floats] = []
+        self.new = np.empty((0, m), dtype)  # the errors made in z, layer below layer
+        self.dz = np.empty((m, 0, 0), dtype)  # of dz_k by every z up to layer k, k the layer that was last
+        self.later = np.empty((0, m), dtype)  # the errors of dz, layer below layer, due to layers above
+
+    @staticmethod
+    def cost(network: Network) -> int:
+        """Multiplications for each sample."""
+        n = network.widths[1:]
+        return sum(n[k] * n[k - 1] * 2 * sum(n[:k]) for k in range(1, len(n)))
+
+    def forth(self, new: Reals) -> Reals:
+        """The error of z in the next layer, where errors of at most `new` are made."""
+        n, k, N = len(new), len(self.z), len(self.new)
+        J = np.empty((new.shape[1], n, N + n), self.new.dtype)
+        if k:
+            np.matmul(self.forward[k - 1], self.z[-1], out=J[:, :, :N])
+        J[:, :, N:] = np.eye(n)
+        self.z.append(J)
+        self.new = np.concatenate([self.new, new.astype(J.dtype)])
+        return each(np.abs(J), self.new).astype(np.float64)
+
+    def back(self, new: Reals) -> Reals:
+        """The error of dz in the layer before, where errors of at most `new` are made."""
+        J = self.z.pop()
+        k, N = len(self.z), J.shape[2]
+        own = slice(N - len(new), N)
+        if len(self.later):
+            self.dz = self.forward[k].swapaxes(1, 2) @ self.dz[:, :, :N]
+            self.dz += self.curves[k] * J
+        else:
+            self.dz, self.later = self.end @ J, np.zeros_like(self.new)
+        H, J = np.abs(self.dz), np.abs(J)
+        E: Reals = new + self.later[own] + each(H, self.new[:N])
+        self.later[:N] += each(H.swapaxes(1, 2), self.new[own]) + each(J.swapaxes(1, 2), new.astype(J.dtype))
+        return E
 
 
 def resolution(p_top: Reals, q: Reals) -> Reals:
@@ -172,6 +279,9 @@ class ErrorBound:
     ) -> None:
         self.network = network
         self.lossy = lossy
+        self.weights = weights
+        self.dtype = dtype
+        self.by_derivatives = network.layers > 2 and m * Derivatives.cost(network) <= AFFORDABLE
         # no error ever reaches the first layer from below, or leaves it downwards
         norms = [np.inf] + [float(np.linalg.norm(w, 2)) for w in weights[1:]]
         self.forth = [Linear.of(w, norm) for w, norm in zip(weights, norms, strict=True)]
@@ -187,26 +297,36 @@ class ErrorBound:
         E, gamma, eta = error.E, self.rounding.gamma, self.rounding.eta
         if g == "softmax":
             # a = e^(z - log sum e^z)
-            exponent = E + softmax_drift(a, E) + gamma(FREE) * log_softmax_size(z)
-            relative = np.expm1(np.minimum(exponent + gamma(len(z) + 2 * ELEMENTARY + FREE), HUGE))
-            return Spread.alone(np.minimum(a * relative, 1) + eta), None
+            rounded = gamma(FREE) * log_softmax_size(z) + gamma(len(z) + 2 * ELEMENTARY + FREE)
+            exponent = np.minimum(E + softmax_drift(a, E) + rounded, HUGE)
+            relative = np.expm1(exponent)
+            # all but a (e - sum a e): e^t - 1 - t is at most t (e^t - 1), and ln(sum a e^e) is within half
+            # the square of the largest e of sum a e, by Hoeffding's lemma
+            top = E.max(axis=0)
+            new = np.minimum(a * (exponent * relative + top**2 / 2 + rounded), 1 + 2 * a * top)
+            a_error = Spread.alone(np.minimum(a * relative, 1) + eta)
+            return dataclasses.replace(a_error, new=new + eta), None
         assert slope is not None  # every other activation has one
         if g == "identity":
             return error, Spread.alone(np.zeros_like(z))
         if g == "relu":
             # within E of the kink either derivative is right; a sum without any rounding has no such doubt
             unsure = (np.abs(z) <= E) & (E > 0)
-            return Spread.of(np.clip(z + E, 0, E), error.r), Spread.alone(unsure.astype(np.float64))
+            new = slope * error.new + np.maximum(E - np.abs(z), 0)
+            return Spread.of(np.clip(z + E, 0, E), error.r, new), Spread.alone(unsure.astype(np.float64))
         # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh): so g' within E of z is at most g'(z) e^E, e^2E
         steepness, top = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
-        moved = error.times(np.minimum(slope * np.exp(np.minimum(steepness * E, HUGE)), top))
+        more = slope * np.expm1(np.minimum(steepness * E, HUGE))
+        moved = error.times_about(slope, np.minimum(slope + more, top), np.minimum(more, top))
         # sigmoid may be (1 + tanh(z / 2)) / 2: the error of tanh is relative to 1, and halved
         size = np.maximum(a, 0.5) if g == "sigmoid" else np.abs(a)
         a_error = moved.plus(gamma(ELEMENTARY + FREE) * (size + moved.E) + eta)
         if g == "sigmoid":  # a (1 - a), whose derivative by a is 1 - 2 a
-            doubt = a_error.times(np.abs(1 - 2 * a) + a_error.E)
-            return a_error, doubt.plus(gamma(FREE) * (slope + doubt.E))
-        doubt = a_error.times(2 * np.abs(a) + a_error.E)  # 1 - a^2
+            bend = np.abs(1 - 2 * a)
+            doubt = a_error.times_about(bend, bend + a_error.E, a_error.E)
+            return a_error, doubt.plus(gamma(FREE) * (slope + doubt.E + a_error.E))
+        bend = 2 * np.abs(a)  # 1 - a^2
+        doubt = a_error.times_about(bend, bend + a_error.E, a_error.E)
         return a_error, doubt.plus(gamma(FREE) * (1 + doubt.E))
 
     def dropped(self, error: Spread, result: Reals, keep: Reals | None) -> Spread:
@@ -262,6 +382,10 @@ class ErrorBound:
         slopes, das = ([None if q is None else high(q) for q in qs] for qs in (exact.slope, exact.da))
         samples = Y.shape[1]
 
+        derivatives = None
+        if self.by_derivatives:
+            derivatives = Derivatives(self.weights, self.network.activations, exact, self.dtype)
+
         moved: list[Spread] = []  # the errors of z
         x_errors: list[Spread | None] = []
         doubts: list[Spread | None] = []
@@ -271,10 +395,12 @@ class ErrorBound:
             x = np.abs(high(exact.x[k]))
             reach = x if error is None else x + error.E
             n = len(x)
-            summed = w.size @ reach + np.abs(b)
+            summed = (w.size @ x if error is None else magnitudes(w, x, error)) + np.abs(b)
             # a sum of zeros alone is exact: there relu'(0) = 0 is a law and no matter of rounding
             local = (gamma(n + 1) * summed + resolution(w.top, x) + (n + 1) * eta) * (summed > 0)
             z_error = Spread.alone(local) if error is None else w(error).plus(local)
+            if derivatives:
+                z_error = z_error.known(derivatives.forth(z_error.new))
             moved.append(z_error)
             x_errors.append(error)
             reaches.append(reach)
@@ -312,7 +438,10 @@ class ErrorBound:
                 steepest = np.minimum(slope + doubt.E, 1)  # every g' is at most 1
                 size = np.abs(da)
                 local = gamma(FREE) * (size + error.E) * steepest + m * eta
-                error = error.times(steepest).with_another(doubt.times(size)).plus(local)
+                error = error.times_about(slope, steepest, np.minimum(doubt.E, 1))
+                error = error.with_another(doubt.times(size)).plus(local)
+            if derivatives:
+                error = error.known(derivatives.back(error.new))
             dz, reach, x_error = np.abs(dzs[k]), reaches[k], x_errors[k]
             own = error.E * (1 + sum_gamma) + sum_gamma * dz
             E = own @ reach.T + resolution(dz.max(axis=1, keepdims=True), reach.T)
@@ -323,7 +452,7 @@ class ErrorBound:
             if k:
                 w = self.back[k]
                 n = len(dz)
-                local = gamma(n + FREE) * (w.size @ (dz + error.E)) + resolution(w.top, dz) + n * m * eta
+                local = gamma(n + FREE) * magnitudes(w, dz, error) + resolution(w.top, dz) + n * m * eta
                 error = w(error).plus(local)
         return Bounds(
             cost=GUARD * self.cost(zs[last], as_[last], Y, moved[last], output),

@@ -19,6 +19,9 @@ Reals = NDArray[np.float64]
 TILE = 2**16
 """Numbers in the widest layer of one part of a batch: a few such arrays stay in a core's cache."""
 
+SLICE = 64
+"""Samples in a part of which derivatives are taken: a matrix for each, from each layer to each."""
+
 ELEMENT = 400
 """What an activation and its derivative cost the doubled oracle, in multiplications of its products."""
 
@@ -94,7 +97,7 @@ def reference(
     oracle = Oracle(problem.network, weights, biases, doubled)
     bound = ErrorBound(problem.network, weights, biases, m, dtype, lossy)
     yardstick = Yardstick(problem.network, weights, biases, m, dtype)
-    width = int(np.clip(TILE // max(problem.network.widths), 64, 4096))
+    width = SLICE if bound.by_derivatives else int(np.clip(TILE // max(problem.network.widths), 64, 4096))
     start = batch * m
     keeps = [None] * problem.network.layers if step is None else kept(problem, dtype, step)
     cost: tuple[Number, float] | None = None

@@ -4,8 +4,9 @@ Random problems of full size (1 to 6 layers, widths 1 to 65, batches of 1 to 257
 before every implementation that can be had here and every accepted formula: how many were rejected, and how
 tight the bound is. Then bit for bit equality with `loops`, the mutants, narrower arithmetic at every place of
 every workload, implementations that are wrong only later or save work. With `--part training` random problems
-with random optimizers, L2 and dropout, and their mutants. Exits with 1 where an implementation is rejected, a
-mutant survives, or the bound is loose.
+with random optimizers, L2 and dropout, and their mutants; with `--part bound` how large the bounds are beside
+the arrays that they hold. Exits with 1 where an implementation is rejected, a mutant survives, or the largest
+error is far below its bound.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import dataclasses
 import itertools
 import sys
 import time
+import unittest.mock
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +30,7 @@ from benchmarks import workloads
 from benchmarks.measure import clock
 from impls import Implementation, Network, Problem, Unavailable, Unsupported, referee
 from impls.interface import DTYPES
-from impls.referee import conformance, honesty
+from impls.referee import conformance, error_bound, honesty
 from impls.referee.judgement import learning_rate, reference_of
 from tests.impls.accepted import ACCEPTED
 from tests.impls.cheats import CHEATS
@@ -232,7 +234,11 @@ def narrower(names: Sequence[str], sizes: Sequence[int]) -> tuple[Table, list[st
             implementation = implementation_class(given, dtype)
             if not getattr(implementation, "changed", True):
                 continue  # numbers of no more bits than that to begin with
-            verdict = referee.check(implementation, given, dtype)
+            # after construction, by a reference that all of them share; else on a second batch, too
+            state = referee.first_state(given, dtype)
+            verdict = referee.judge_gradients(state, implementation.export())
+            if verdict.passed:
+                verdict = referee.check(implementation, given, dtype)
             tried += 1
             rejected += not verdict.passed
             if verdict.passed:
@@ -240,6 +246,27 @@ def narrower(names: Sequence[str], sizes: Sequence[int]) -> tuple[Table, list[st
             mildest = min(mildest, (max(verdict.error_of_bound, verdict.error_of_limit), what))
         shown.add_row(name, str(m), str(tried), str(rejected), mildest[1], f"{mildest[0]:.3g}")
     return shown, passed
+
+
+def bound_of_norm(problem: Problem, dtype: str) -> float:
+    """The 2-norm of a bound as a share of its array's own, the largest of output, dw and db."""
+    exact = reference_of(referee.first_state(problem, dtype))
+    norms = ((np.linalg.norm(q.bound), np.linalg.norm(q.hi)) for q in (exact.output, *exact.dw, *exact.db))
+    return max(float(bound / own) for bound, own in norms if own > 0)
+
+
+def bounds(names: Sequence[str], sizes: Sequence[int]) -> Table:
+    """What share of an array its bound is at most, by norms of weights alone and as the referee judges."""
+    shown = Table("workload", "batch", title="The 2-norm of a bound, of its array's own, at most")
+    for heading in (f"{dtype}, {how}" for dtype in DTYPES for how in ("by norms", "as judged")):
+        shown.add_column(heading, justify="right")
+    for name, m in itertools.product(names, sizes):
+        found = []
+        for dtype, affordable in itertools.product(DTYPES, (0.0, error_bound.AFFORDABLE)):
+            with unittest.mock.patch.object(error_bound, "AFFORDABLE", affordable):
+                found.append(bound_of_norm(workloads.problem(workloads.named(name), m), dtype))
+        shown.add_row(name, str(m), *(f"{share:.2g}" for share in found))
+    return shown
 
 
 def spared() -> list[str]:
@@ -358,55 +385,85 @@ def training(implementations: dict[str, type[Implementation]], problems: int, st
     return failed or bool(alive)
 
 
-@click.command()
-@click.option(
-    "--part",
-    default="all",
-    show_default=True,
-    type=click.Choice(["all", "plain", "training"]),
-    help="What to run.",
-)
-@click.option("--problems", default=2000, show_default=True, type=click.IntRange(2))
-@click.option(
-    "--same-order", default=500, show_default=True, type=click.IntRange(1), help="Problems in small."
-)
-@click.option("--start", default=0, show_default=True, help="The first seed.")
-@click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
-@click.option(
-    "--narrow-sizes", default="1,4,16,64,256,1024,4096", show_default=True, help="Batch sizes, with commas."
-)
-def main(
-    part: str, problems: int, same_order: int, start: int, names: tuple[str, ...], narrow_sizes: str
-) -> None:
-    """Put every implementation through random problems, and the referee through every mutant."""
-    began = time.perf_counter()
-    implementations = available(names)
-    failed = False
-    if part != "plain":
-        failed |= training(implementations, problems, start)
-    if part == "training":
-        console.print(f"{time.perf_counter() - began:.0f} s")
-        sys.exit(failed)
-    failed |= plain(implementations, problems, start)
-    for name, seeds in bit_for_bit(implementations, same_order).items():
-        failed |= bool(seeds)
-        equal = same_order - len(seeds)
-        console.print(f"bit for bit: {name} equals loops in {equal} of {same_order} problems {seeds or ''}")
-    alive = survivors()
-    failed |= bool(alive)
+def same_order(implementations: dict[str, type[Implementation]], problems: int) -> bool:
+    """Whether any that sums in the order of `loops` has other bits."""
+    found = bit_for_bit(implementations, problems)
+    for name, seeds in found.items():
+        equal = problems - len(seeds)
+        console.print(f"bit for bit: {name} equals loops in {equal} of {problems} problems {seeds or ''}")
+    return any(found.values())
+
+
+def mutants() -> bool:
+    """Whether any wrong implementation survived, or any that saves work was not found out."""
+    alive, kept = survivors(), spared()
     killed = len(MUTANTS) - len({name.split(",")[0] for name in alive})
     console.print(f"mutants killed: {killed} of {len(MUTANTS)}, in each of their dtypes", *alive)
-    shown, passed = narrower(tuple(workloads.WORKLOADS), [int(m) for m in narrow_sizes.split(",")])
-    console.print(shown)
-    console.print(f"narrower arithmetic that passed: {len(passed)}", *passed)
-    kept = spared()
     console.print(
         f"wrong only later: {len(LATER)}, work saved: {len(CHEATS)}; not found out: {len(kept)}", *kept
     )
-    failed |= bool(passed or kept)
-    console.print(cost())
+    return bool(alive or kept)
+
+
+def narrow_places(names: Sequence[str], sizes: Sequence[int]) -> bool:
+    """Whether any narrower arithmetic passed."""
+    shown, passed = narrower(names, sizes)
+    console.print(shown)
+    console.print(f"narrower arithmetic that passed: {len(passed)}", *passed)
+    return bool(passed)
+
+
+PARTS = ("training", "plain", "order", "mutants", "narrow", "bound", "cost")
+
+
+@click.command()
+@click.option(
+    "--part", default="all", show_default=True, type=click.Choice(("all", *PARTS)), help="What to run."
+)
+@click.option("--problems", default=2000, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--same-order",
+    "small",
+    default=500,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Problems in small.",
+)
+@click.option("--start", default=0, show_default=True, help="The first seed.")
+@click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
+@click.option("--workload", multiple=True, help="Of narrow and bound; repeat it for more. [all]")
+@click.option(
+    "--sizes",
+    default="1,4,16,64,256,1024,4096",
+    show_default=True,
+    help="Batch sizes of narrow and bound, with commas.",
+)
+def main(
+    part: str,
+    problems: int,
+    small: int,
+    start: int,
+    names: tuple[str, ...],
+    workload: tuple[str, ...],
+    sizes: str,
+) -> None:
+    """Put every implementation through random problems, and the referee through every mutant."""
+    began = time.perf_counter()
+    cells = workload or tuple(workloads.WORKLOADS), [int(m) for m in sizes.split(",")]
+    asked = PARTS if part == "all" else (part,)
+    implementations = available(names) if {"training", "plain", "order"} & set(asked) else {}
+    work: dict[str, Callable[[], bool | None]] = {
+        "training": lambda: training(implementations, problems, start),
+        "plain": lambda: plain(implementations, problems, start),
+        "order": lambda: same_order(implementations, small),
+        "mutants": mutants,
+        "narrow": lambda: narrow_places(*cells),
+        "bound": lambda: console.print(bounds(*cells)),
+        "cost": lambda: console.print(cost()),
+    }
+    failed = [name for name in asked if work[name]()]
     console.print(f"{time.perf_counter() - began:.0f} s")
-    sys.exit(failed)
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

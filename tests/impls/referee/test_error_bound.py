@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import unittest.mock
+from collections.abc import Iterator
+from typing import TypeAlias
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from numpy.typing import NDArray
 
 from impls import Network, Problem, Unavailable, Unsupported, load
-from impls.interface import LOSSES
-from impls.referee import check, held
-from impls.referee.error_bound import ErrorBound, Linear, Rounding, Spread, column_norms, resolution
+from impls.interface import DTYPES, LOSSES
+from impls.referee import check, error_bound, held
+from impls.referee.error_bound import (
+    Derivatives,
+    ErrorBound,
+    Linear,
+    Rounding,
+    Spread,
+    column_norms,
+    resolution,
+)
 from impls.referee.oracle import Oracle, product
 from impls.referee.reference import Reference, reference
 from tests.impls.mutants import Sound
-from tests.impls.problems import SMALL, random_problem
+from tests.impls.problems import SMALL, Sizes, apply, problems, random_problem
+
+Errors: TypeAlias = list[NDArray[np.float64]]
 
 PROBLEMS = 60
 LOOSEST = 1000
@@ -82,16 +98,142 @@ def test_far_from_the_kink_the_bound_is_small() -> None:
         assert found.db[0].bound < 1e-13
 
 
-def test_norms_keep_the_bound_of_a_deep_network_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_derivatives_and_norms_keep_the_bound_of_a_deep_network_down(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network((64,) * 9, ("tanh",) * 8, "mean_squared_error")
     given = Problem.random(network, 4, 4, seed=1)
 
     def first_layer() -> float:
         return float(reference(given, given.weights, given.biases, 0, "float64", np.inf).dw[0].bound.max())
 
+    with_derivatives = first_layer()
+    monkeypatch.setattr(error_bound, "AFFORDABLE", 0.0)
     with_norms = first_layer()
     monkeypatch.setattr(Linear, "__call__", lambda self, error: Spread.alone(self.size @ error.E))
+    assert 1000 * with_derivatives < with_norms
     assert 1000 * with_norms < first_layer()
+
+
+@settings(max_examples=40)
+@given(problems(Sizes(layers=5, width=9, batch=6)), st.sampled_from(DTYPES))
+def test_by_derivatives_a_bound_is_no_larger_than_by_norms(problem: Problem, dtype: str) -> None:
+    given = held(problem, dtype)
+    found = []
+    for affordable in (0.0, np.inf):
+        with (
+            unittest.mock.patch.object(error_bound, "AFFORDABLE", affordable),
+            np.errstate(over="ignore", under="ignore", invalid="ignore"),
+        ):
+            found.append(reference(given, given.weights, given.biases, 0, dtype, np.inf))
+    by_norms, by_derivatives = ((q.output, *q.dw, *q.db) for q in found)
+    for norms, derivatives in zip(by_norms, by_derivatives, strict=True):
+        assert np.linalg.norm(derivatives.bound) <= 1.001 * np.linalg.norm(norms.bound)
+
+
+@dataclasses.dataclass
+class Erring:
+    """A pass through a network that errs by `z[k]` in each z and by `dz[k]` in each dz."""
+
+    given: Problem
+    kept: list[NDArray[np.float64] | None]
+
+    def __call__(self, z: Errors, dz: Errors) -> tuple[Errors, Errors]:
+        """The z and the dz of each layer."""
+        given, L = self.given, self.given.network.layers
+        a = given.X
+        zs: Errors = []
+        as_: Errors = []
+        dzs: Errors = []
+        for k, g in enumerate(given.network.activations):
+            zs.append(given.weights[k] @ a + given.biases[k] + z[k])
+            as_.append(np.asarray(apply(g, zs[-1]), np.float64))
+            keep = self.kept[k]
+            a = as_[-1] if keep is None else as_[-1] * keep
+        d = as_[-1] - given.Y
+        for k in range(L - 1, -1, -1):
+            if k < L - 1 or given.network.loss == "mean_squared_error":
+                a = as_[k]
+                slopes = {"identity": np.ones_like(a), "sigmoid": a * (1 - a), "tanh": 1 - a * a}
+                d = d * slopes[given.network.activations[k]]
+            d = d + dz[k]
+            dzs.insert(0, d)
+            keep = self.kept[k - 1]
+            d = given.weights[k].T @ d if k else d
+            d = d if keep is None or not k else d * keep
+        return zs, dzs
+
+
+@st.composite
+def erring(draw: st.DrawFn) -> Erring:
+    """Of networks of up to five layers, with dropout in some."""
+    widths = draw(st.lists(st.integers(1, 6), min_size=2, max_size=6))
+    loss = draw(st.sampled_from(tuple(LOSSES)))
+    inner = st.sampled_from(("identity", "sigmoid", "tanh"))
+    activations = [draw(inner) for _ in widths[2:]] + [LOSSES[loss] or draw(inner)]
+    given = Problem.random(
+        Network(tuple(widths), tuple(activations), loss), 3, 3, seed=draw(st.integers(0, 99))
+    )
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    kept: list[NDArray[np.float64] | None] = [
+        rng.choice(np.array([0.0, 2.0]), (n, 3)) if draw(st.booleans()) else None for n in widths[1:-1]
+    ]
+    return Erring(given, [*kept, None])
+
+
+def first_order(passed: Erring, z: Errors, dz: Errors) -> tuple[Errors, Errors]:
+    """What derivatives make of errors of at most so much in z and dz."""
+    given = passed.given
+    exact = Oracle(given.network, given.weights, given.biases, False).propagate(given.X, given.Y, passed.kept)
+    found = Derivatives(given.weights, given.network.activations, exact, "float64")
+    forward = [found.forth(e) for e in z]
+    return forward, [found.back(e) for e in dz[::-1]][::-1]
+
+
+SMALL_ERROR = 1e-6
+
+
+@given(erring(), st.integers(0, 99))
+def test_derivatives_hold_whatever_errors_are_made_on_the_way(passed: Erring, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shapes = [(n, 3) for n in passed.given.network.widths[1:]]
+    z, dz = ([SMALL_ERROR * rng.uniform(-1, 1, shape) for shape in shapes] for _ in range(2))
+    none = [np.zeros(shape) for shape in shapes]
+    E_z, E_dz = first_order(passed, [np.abs(e) for e in z], [np.abs(e) for e in dz])
+    (z_exact, dz_exact), (z_erred, dz_erred) = passed(none, none), passed(z, dz)
+    for E, q, p in zip(E_z + E_dz, z_exact + dz_exact, z_erred + dz_erred, strict=True):
+        assert (np.abs(p - q) <= 1.001 * E + 1e-4 * SMALL_ERROR).all()
+
+
+@given(erring())
+def test_derivatives_have_no_more_than_all_errors_can_add_up_to(passed: Erring) -> None:
+    """The error of each dz is the sum over all z and dz of what an error in that one alone makes of it."""
+    shapes = [(n, 3) for n in passed.given.network.widths[1:]]
+    full, none = ([np.full(shape, value) for shape in shapes] for value in (SMALL_ERROR, 0.0))
+    _, E_dz = first_order(passed, full, full)
+    total = [np.zeros(shape) for shape in shapes]
+    for z, dz in one_at_a_time(none):
+        for E, q, p in zip(total, passed(none, none)[1], passed(z, dz)[1], strict=True):
+            E += np.abs(p - q)
+    for E, attained in zip(E_dz, total, strict=True):
+        assert np.allclose(E, attained, rtol=1e-3, atol=1e-3 * SMALL_ERROR)
+
+
+def one_at_a_time(none: Errors) -> Iterator[tuple[Errors, Errors]]:
+    """Errors of one unit's z, or of its dz, in every sample."""
+    for k, unit in ((k, unit) for k, e in enumerate(none) for unit in range(len(e))):
+        erred = [e.copy() for e in none]
+        erred[k][unit] = SMALL_ERROR
+        yield erred, none
+        yield none, erred
+
+
+def test_derivatives_that_leave_the_range_of_the_dtype_leave_the_bound_to_norms() -> None:
+    big = np.full((1, 1), 1e25)
+    network = Network((1, 1, 1, 1), ("identity", "identity", "identity"), "mean_squared_error")
+    given = held(Problem(network, (1 / big, big, big), (0 * big,) * 3, 1 / big, 0 * big, 1), "float32")
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        found = reference(given, given.weights, given.biases, 0, "float32", np.inf)
+    assert np.isfinite(found.output.bound).all()
+    assert (found.output.bound > 0).all()
 
 
 def test_a_implementation_that_differentiates_targets_that_miss_1_is_within_the_bound() -> None:
@@ -143,8 +285,8 @@ def test_column_norms_neither_overflow_nor_underflow() -> None:
 
 def test_a_spread_takes_the_smaller_of_two_norms() -> None:
     E = np.array([[3.0], [4.0]])
-    assert Spread.of(E, np.array([2.0])).r == 2
-    assert Spread.of(E, np.array([9.0])).r == 5
+    assert Spread.of(E, np.array([2.0]), E).r == 2
+    assert Spread.of(E, np.array([9.0]), E).r == 5
 
 
 def test_what_a_matrix_makes_of_an_error_holds_for_every_such_error() -> None:
