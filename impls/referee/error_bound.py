@@ -23,7 +23,7 @@ from impls.referee.double_double import high
 from impls.referee.oracle import Pass, head_bits
 
 Reals = NDArray[np.float64]
-Floats = NDArray[Any]
+Numbers = NDArray[Any]
 """Of the implementation's dtype."""
 
 ELEMENTARY = 8
@@ -149,12 +149,12 @@ def magnitudes(w: Linear, q: Reals, error: Spread) -> Reals:
     return summed
 
 
-def batched(q: Floats) -> Floats:
+def batched(q: Numbers) -> Numbers:
     """(n, m) as (m, n, 1)."""
     return q.T[:, :, None]
 
 
-def each(J: Floats, E: Floats) -> Floats:
+def each(J: Numbers, E: Numbers) -> Numbers:
     """J E, a matrix for each sample; J (m, n, k), E (k, m)."""
     return (J @ batched(E))[:, :, 0].T
 
@@ -188,7 +188,7 @@ class Derivatives:
             end = np.eye(len(own)) * batched(own)
         self.end = end.astype(dtype)
         m = len(end)
-        self.z: list[Floats] = []
+        self.z: list[Numbers] = []
         self.new = np.empty((0, m), dtype)  # the errors made in z, layer below layer
         self.dz = np.empty((m, 0, 0), dtype)  # of dz_k by every z up to layer k, k the layer that was last
         self.later = np.empty((0, m), dtype)  # the errors of dz, layer below layer, due to layers above

@@ -30,7 +30,7 @@ from impls.referee.reference import Reference, reference
 from tests.impls.mutants import Sound
 from tests.impls.problems import SMALL, Sizes, apply, problems, random_problem
 
-Errors: TypeAlias = list[NDArray[np.float64]]
+ErrorsOfLayers: TypeAlias = list[NDArray[np.float64]]
 
 PROBLEMS = 60
 LOOSEST = 1000
@@ -136,13 +136,13 @@ class Erring:
     given: Problem
     kept: list[NDArray[np.float64] | None]
 
-    def __call__(self, z: Errors, dz: Errors) -> tuple[Errors, Errors]:
+    def __call__(self, z: ErrorsOfLayers, dz: ErrorsOfLayers) -> tuple[ErrorsOfLayers, ErrorsOfLayers]:
         """The z and the dz of each layer."""
         given, L = self.given, self.given.network.layers
         a = given.X
-        zs: Errors = []
-        as_: Errors = []
-        dzs: Errors = []
+        zs: ErrorsOfLayers = []
+        as_: ErrorsOfLayers = []
+        dzs: ErrorsOfLayers = []
         for k, g in enumerate(given.network.activations):
             zs.append(given.weights[k] @ a + given.biases[k] + z[k])
             as_.append(np.asarray(apply(g, zs[-1]), np.float64))
@@ -179,7 +179,9 @@ def erring(draw: st.DrawFn) -> Erring:
     return Erring(given, [*kept, None])
 
 
-def first_order(passed: Erring, z: Errors, dz: Errors) -> tuple[Errors, Errors]:
+def first_order(
+    passed: Erring, z: ErrorsOfLayers, dz: ErrorsOfLayers
+) -> tuple[ErrorsOfLayers, ErrorsOfLayers]:
     """What derivatives make of errors of at most so much in z and dz."""
     given = passed.given
     exact = Oracle(given.network, given.weights, given.biases, False).propagate(given.X, given.Y, passed.kept)
@@ -217,8 +219,8 @@ def test_derivatives_have_no_more_than_all_errors_can_add_up_to(passed: Erring) 
         assert np.allclose(E, attained, rtol=1e-3, atol=1e-3 * SMALL_ERROR)
 
 
-def one_at_a_time(none: Errors) -> Iterator[tuple[Errors, Errors]]:
-    """Errors of one unit's z, or of its dz, in every sample."""
+def one_at_a_time(none: ErrorsOfLayers) -> Iterator[tuple[ErrorsOfLayers, ErrorsOfLayers]]:
+    """ErrorsOfLayers of one unit's z, or of its dz, in every sample."""
     for k, unit in ((k, unit) for k, e in enumerate(none) for unit in range(len(e))):
         erred = [e.copy() for e in none]
         erred[k][unit] = SMALL_ERROR
