@@ -141,6 +141,18 @@ PROJECTS = (
             "        return self._unstructure_func.dispatch(asked)(obj)\n",
         ),
     ),
+    Project(
+        "portion==2.6.3",
+        ("tests/test_interval.py", "-k", "benchmark and not 10000"),
+        "portion/interval.py",
+        "Interval.overlaps",
+        "::test_overlaps_benchmark[",
+        Edit(
+            "portion/interval.py",
+            'overlap, False otherwise.\n        """\n        if isinstance(other, Interval):\n',
+            'overlap, False otherwise.\n        """\n        known = isinstance(other, Interval)\n        if known:\n',
+        ),
+    ),
 )
 
 
