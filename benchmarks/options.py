@@ -33,8 +33,8 @@ else:
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
 ADVISED_BATCH_SIZES = (32,)
-RECORD = Path("reports/out/record.json")
-ADVICE = Path("reports/out/advice/record.json")
+RECORD = files.OUT / "record.json"
+ADVICE = files.OUT / "advice" / "record.json"
 
 
 class Name(_Type):

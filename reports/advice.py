@@ -51,15 +51,19 @@ def _sentences(places: list[Rank], lean: set[str], repaid: dict[str, float]) -> 
     of: dict[str, list[Rank]] = {}
     for place in places:
         of.setdefault(place.verdict, []).append(place)
-    yield f"{_name(first)} is fastest: {duration(first.seconds.mean)}."
+    if "unknown" in of:
+        yield (
+            f"{_name(first)} was fastest so far: {duration(first.seconds.mean)}; so few processes do not "
+            f"tell it from {_listed(map(_name, of['unknown']))}."
+        )
+    else:
+        yield f"{_name(first)} is fastest: {duration(first.seconds.mean)}."
     if "tie" in of:
         tied = _listed(f"{_name(place)} ({_closeness(place)})" for place in of["tie"])
         yield f"{tied} {'tie' if len(of['tie']) > 1 else 'ties'} with it."
     behind = [place for place in of.get("behind", ()) if place != alone]
     if behind:
         yield f"{_listed(f'{_name(place)} takes {factor(place.behind.mean)} as long' for place in behind)}."
-    if "unknown" in of:
-        yield f"Not told apart from it by so few processes: {_listed(map(_name, of['unknown']))}."
     if "dropped" in of:
         least = factor(min(place.behind.mean for place in of["dropped"]))
         others = f"{len(of['dropped'])} others" if len(of["dropped"]) > 1 else _name(of["dropped"][0])

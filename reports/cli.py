@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmarks.record import files
 from reports.gate.commands import gate
 from reports.history.commands import history
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from reports.analysis import Analysis
 
 # Only click is imported up here: --help must answer at once, and pandas and matplotlib take a second.
-
-OUT = Path(__file__).parent / "out"
 
 
 def read(path: Path) -> Analysis:
@@ -41,8 +40,6 @@ def _analysis(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
 
 def _writable(ctx: click.Context, param: click.Parameter, folder: Path) -> Path:  # noqa: ARG001
     """The folder, made and tried before any work is done."""
-    from benchmarks.record import files
-
     try:
         files.ready(folder)
     except OSError as error:
@@ -67,8 +64,8 @@ records_argument = click.argument(
 out_option = click.option(
     "--out",
     type=FILE,
-    default=OUT,
-    show_default="reports/out",
+    default=files.OUT,
+    show_default=True,
     callback=_writable,
     help="Folder to write to.",
 )
@@ -126,7 +123,6 @@ def page(analyses: dict[str, Analysis], out: Path, baseline: str | None, **wante
 
     With several RECORDS it is the page of the first one, with all of their machines side by side in it.
     """
-    from benchmarks.record import files
 
     analysis = next(iter(analyses.values()))
     panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
@@ -153,7 +149,6 @@ def page(analyses: dict[str, Analysis], out: Path, baseline: str | None, **wante
 )
 def export(analysis: Analysis, out: Path, baseline: str | None, kind: str) -> None:
     """Write RECORD's cells as tables for other tools."""
-    from benchmarks.record import files
     from reports.tables import exports
 
     table = exports.tidy(analysis, analysis.baseline(baseline))
@@ -186,7 +181,6 @@ def compare(analyses: dict[str, Analysis], out: Path, **wanted: str | int | None
     """
     if len(analyses) < 2:
         raise ValueError(f"expected two records or more, got {len(analyses)}")
-    from benchmarks.record import files
     from reports import terminal
     from reports.charts.canvas import picture
     from reports.tables import compare as comparing

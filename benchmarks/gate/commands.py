@@ -15,12 +15,13 @@ import click
 
 from benchmarks import options
 from benchmarks.gate.errors import NoAnswer, Refusal
+from benchmarks.record import files
 
 # Only click is imported up here: --help must answer at once.
 if TYPE_CHECKING:
     from benchmarks.record.pairs_file import Side
 
-OUT = Path("reports/out/pairs.json")
+OUT = files.OUT / "pairs.json"
 
 
 class _GateCommand(click.Command):

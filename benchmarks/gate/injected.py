@@ -200,11 +200,7 @@ class Gate:
         items = {
             item.nodeid: item for item in session.items if "benchmark" in getattr(item, "fixturenames", ())
         }
-        left_out = {
-            name: "an async test: calling it only makes a coroutine, and does none of its work"
-            for name, item in items.items()
-            if inspect.iscoroutinefunction(getattr(item, "function", None))
-        }
+        left_out = {name: why for name, item in items.items() if (why := not_timed(item))}
         self.line.send(
             "Collected",
             benchmarks=[described(item) for name, item in items.items() if name not in left_out],
@@ -369,6 +365,20 @@ def control(name: str) -> Callable[[], Any]:
         target[:] = source
 
     return copy
+
+
+def not_timed(item: pytest.Item) -> str:
+    """Why a test that uses a `benchmark` fixture cannot be timed; "" where it can."""
+    if inspect.iscoroutinefunction(getattr(item, "function", None)):
+        return "an async test: calling it only makes a coroutine, and does none of its work"
+    found = getattr(item, "_fixtureinfo", None)  # pytest has no public way to a test's fixtures
+    for definition in reversed(found.name2fixturedefs.get("benchmark", ()) if found else ()):
+        if getattr(definition.func, "__module__", "") == __name__:
+            return ""
+        if "benchmark" not in definition.argnames:  # it does not wrap another one of that name
+            where = f" of {definition.baseid}" if definition.baseid else ""
+            return f"the project's own `benchmark` fixture{where} stands in for that of pytest-benchmark"
+    return ""
 
 
 def described(item: pytest.Item) -> dict[str, Any]:

@@ -245,6 +245,8 @@ class SideProcess:
                 raise NoAnswer(
                     f"{side} cannot be compared, as its benchmarks cannot be collected: {how}{said}"
                 ) from error
-            reason = f"{how}: {printed.splitlines()[-1]}" if printed else how
+            # pytest's own last line, between rules, says nothing of what happened
+            lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("==")]
+            reason = f"{how}: {lines[-1]}" if lines else how
             status: Literal["timed out", "failed"] = "timed out" if isinstance(error, Silent) else "failed"
             raise LostBenchmark(Incident(self.busy_with, side, status, reason)) from error

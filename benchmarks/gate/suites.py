@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from benchmarks.gate.errors import NoAnswer
@@ -91,7 +91,7 @@ def compared(
             benchmarks.append(Benchmark(file))
             lost.append(Incident(file, "head", "failed", f"it cannot be collected: {why}"))
     if not benchmarks or all(each.name in own["head"].broken for each in benchmarks):
-        reasons = "; ".join([*notes, *(f"{name}: {why}" for name, why in left_out.items())])
+        reasons = "; ".join([*notes, *_grouped(left_out)])
         raise NoAnswer(
             "expected tests that use pytest-benchmark's `benchmark` fixture, got none"
             + (f": {reasons}" if reasons else "; name their files after --")
@@ -99,6 +99,16 @@ def compared(
     versions = {side: own[side].versions for side in SIDES}
     new = frozenset(found["head"].keys() - found["base"].keys())
     return Suites(tuple(benchmarks), files, left_out, tuple(lost), tuple(notes), new, versions)
+
+
+def _grouped(left_out: Mapping[str, str]) -> Iterator[str]:
+    """Each reason once, with the first benchmark that it holds for and how many others."""
+    names: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        names.setdefault(why, []).append(name)
+    for why, (first, *others) in names.items():
+        more = f" and {len(others)} other{'s' * (len(others) > 1)}" if others else ""
+        yield f"{first}{more}: {why}"
 
 
 def _missing(side: Side, each: FoundBenchmark, collected: Mapping[Side, Collected] | None) -> str:

@@ -11,13 +11,14 @@ import click
 
 from benchmarks import options
 from benchmarks.race.ending import command_line, end, warn_of_no_commit
+from benchmarks.record import files
 
 # What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
     from benchmarks.record.race_file import Measurement
 
-HEADLINE = "reports/out/headline/record.json"
-TRAINED = "reports/out/train/record.json"
+HEADLINE = files.OUT / "headline" / "record.json"
+TRAINED = files.OUT / "train" / "record.json"
 
 SEEDS = tuple(range(5))
 """Those of a training: so many beginnings leave an interval that is worth reading."""

@@ -11,9 +11,19 @@ IN_THE_WAY = (errno.EBUSY, errno.EXDEV)
 """Errors of renaming onto a file that is mounted by itself, as containers do."""
 
 
+OUT = Path("reports/out")
+"""Where commands write unless they are told: beneath the current folder, which may be anyone's repository."""
+
+
 def ready(folder: Path) -> None:
-    """Make `folder` and prove that a file can be written there; raises OSError, before any work is done."""
+    """Make `folder` and prove that a file can be written there; raises OSError, before any work is done.
+
+    Git ignores what is in OUT, wherever that is made.
+    """
+    made = not OUT.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    if made and OUT.exists():
+        (OUT / ".gitignore").write_text("*\n", encoding="utf-8")
     tempfile.TemporaryFile(dir=folder).close()
 
 

@@ -44,8 +44,7 @@ class Rank(NamedTuple):
 
     `behind` is how many times as long as the first it takes, over so many pairs. `verdict`: "first"; "tie"
     (the interval holds 1, or it is behind by less than `MATTERS`); "behind"; "unknown" (fewer than
-    `FEWEST` pairs, which did not tell it apart); or "dropped" (hopeless, and not among the intervals that
-    hold together).
+    `FEWEST` pairs); or "dropped" (hopeless, and not among the intervals that hold together).
     """
 
     cell: Cell
@@ -140,10 +139,9 @@ def _hopeless(own: TimingByProcess, first: TimingByProcess) -> bool:
 
 
 def _verdict(behind: Speedup) -> RankVerdict:
-    if behind.pairs > 1 and behind.low > 1 and behind.mean >= 1 + MATTERS:
-        return "behind"
-    known = behind.pairs >= FEWEST or (behind.pairs > 1 and _within(behind))
-    return "tie" if known else "unknown"
+    if behind.pairs < FEWEST:
+        return "unknown"
+    return "behind" if behind.low > 1 and behind.mean >= 1 + MATTERS else "tie"
 
 
 def _within(lead: Speedup) -> bool:

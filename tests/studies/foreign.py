@@ -150,7 +150,8 @@ PROJECTS = (
         Edit(
             "portion/interval.py",
             'overlap, False otherwise.\n        """\n        if isinstance(other, Interval):\n',
-            'overlap, False otherwise.\n        """\n        known = isinstance(other, Interval)\n        if known:\n',
+            'overlap, False otherwise.\n        """\n        known = isinstance(other, Interval)\n'
+            "        if known:\n",
         ),
     ),
 )

@@ -204,6 +204,44 @@ def test_every_way_to_use_the_fixture_is_timed_or_named(root: Path) -> None:
     assert lost["test_raises", "failed"].startswith("ValueError: invalid literal")
 
 
+REPLACED = """
+import pytest
+
+
+@pytest.fixture
+def benchmark():
+    return lambda function, *arguments: function(*arguments)
+"""
+
+WRAPPED = """
+import pytest
+
+
+@pytest.fixture
+def benchmark(benchmark):
+    benchmark.extra_info["some"] = "thing"
+    return benchmark
+"""
+
+
+def test_a_fixture_of_the_projects_own_is_told_from_one_that_wraps_ours(root: Path) -> None:
+    commit(root, {"benchmarks/conftest.py": WRAPPED, "pytest.ini": "[pytest]\nfilterwarnings = error\n"})
+    record = measured(root, "--base", "main", "--pairs", "1")
+    assert not record.incidents
+    assert not record.left_out
+    commit(root, {"benchmarks/conftest.py": REPLACED})
+    done = run(root, "--base", "main", "--pairs", "1")
+    assert done.code == 2
+    assert "and 1 other: the project's own `benchmark` fixture" in done.err
+
+
+def test_a_fixture_that_head_replaces_watches_nothing(root: Path) -> None:
+    commit(root, {"benchmarks/conftest.py": REPLACED})
+    done = run(root, *ONE_PAIR, "--out", str(root.parent / "pairs.json"))
+    assert done.code == 2, done.err
+    assert "base watches it, and head does not: the project's own `benchmark` fixture" in done.err
+
+
 @pytest.mark.parametrize(
     ("code", "status", "reason"),
     [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.record import files
+from benchmarks.record.git import git
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_beside_it(
@@ -69,3 +70,16 @@ def test_a_file_that_is_mounted_by_itself_is_written_in_place(
 def test_a_folder_is_no_place_for_content(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         files.write(tmp_path, b"content")
+
+
+def test_git_ignores_what_is_written_by_default_into_anyones_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "--quiet")
+    files.ready(files.OUT / "train")
+    files.write(files.OUT / "train" / "record.json", b"{}")
+    assert git(tmp_path, "status", "--porcelain") == ""
+    (files.OUT / ".gitignore").unlink()
+    files.ready(files.OUT / "train")
+    assert not (files.OUT / ".gitignore").exists()  # whose folder it was before, it stays
