@@ -118,12 +118,14 @@ def test_advice_names_the_fastest_and_what_could_not_be_measured(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     record = tmp_path / "record.json"
-    asked = "advise 4-3-2 --batch-sizes 2 --budget 10 --impl numpy,numpy-inplace,nowhere.py:Missing --record"
+    asked = "advise 4-3-2 --batch-sizes 2 --budget 25 --impl numpy,numpy-inplace,nowhere.py:Missing --record"
     done = CliRunner().invoke(commands, [*asked.split(), str(record)])
     assert done.exit_code == 4
     assert "not measured: nowhere.py:Missing: unavailable: " in done.stderr
     printed = capfd.readouterr().out
-    assert re.search(r"4-3-2 sigmoid mean_squared_error, step, .*: numpy(-inplace)? (is fastest|was fastest so far): ", printed)
+    assert re.search(
+        r"4-3-2 sigmoid mean_squared_error, step, .*: numpy(-inplace)? (is|was) fastest", printed
+    )
     assert "Not tried (a package is not installed): nowhere.py:Missing" in printed
     found = race_file.read(record)
     assert found.settings["until"] == "ranking"
