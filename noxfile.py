@@ -72,14 +72,15 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
-def mpi(session: nox.Session) -> None:
+def ranks(session: nox.Session) -> None:
     """Implementations in ranks: their tests, then random problems over 1 to 4 ranks; with the extra's MPI."""
-    session.install("-e", ".[mpi]", *TESTS)
+    session.install(TORCH)
+    session.install("-e", ".[mpi,jax,torch]", *TESTS)
     if session.posargs:
         session.run("python", "-m", "tests.studies.ranks", *session.posargs)
         return
-    junit = f"--junitxml={JUNIT}/mpi.xml"
-    session.run("python", "-m", "pytest", junit, "tests/impls", "-k", "ranks or numpy-mpi or numba-mpi")
+    tests = ("tests/impls", "tests/benchmarks/race", "-k", "ranks or mpi or gloo", "-m", "")
+    session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/ranks.xml", *tests)
     session.run("python", "-m", "tests.studies.ranks")
 
 
@@ -114,7 +115,7 @@ def field(session: nox.Session) -> None:
 
 @nox.session
 def skips(session: nox.Session) -> None:
-    """After `tests` and `peers`: fail for a test that each of them skipped."""
+    """After `tests`, `peers` and `ranks`: fail for a test that each of them skipped."""
     session.install("-e", ".")
     session.run(
         "python", "-m", "tests.never_run", *(session.posargs or map(str, sorted(JUNIT.glob("*.xml"))))

@@ -46,8 +46,16 @@ def main() -> None:
 @main.command()
 @click.argument("target")
 @click.option("--isolated", is_flag=True, help="Run TARGET in a process of its own, out of the test's reach.")
-def check(target: str, isolated: bool) -> None:
-    """Run the conformance test on TARGET.
+@click.option(
+    "--ranks",
+    default="1",
+    callback=listed(click.IntRange(min=1)),
+    metavar="LIST",
+    show_default=True,
+    help="Processes that share each batch, of a TARGET that takes them.",
+)
+def check(target: str, isolated: bool, ranks: tuple[int, ...]) -> None:
+    """Run the conformance test on TARGET, once for each of --ranks.
 
     TARGET is an implementation's name, path/to/file.py:Class or package.module:Class. The exit status is 1 if
     it fails any law, and 2 if it cannot be loaded.
@@ -58,8 +66,13 @@ def check(target: str, isolated: bool) -> None:
     from impls.referee import findings
 
     _fail_whoever_exits()
-    implementation = child.in_child(target) if isolated else registry.load(target)
-    sys.exit(0 if findings.show(target, implementation, Console()) else 1)
+    apart = isolated and not registry.takes_ranks(target)  # what takes ranks is in other processes anyway
+    asked = [(of, child.in_child(target) if apart and of == 1 else registry.load(target, of)) for of in ranks]
+    passed = [
+        findings.show(target if of == 1 else f"{target} on {of} ranks", implementation, Console())
+        for of, implementation in asked
+    ]
+    sys.exit(0 if all(passed) else 1)
 
 
 @main.command()

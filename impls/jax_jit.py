@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import PartitionSpec
 
 from impls.interface import Problem, Result, Training, Unsupported
 from impls.kernels.masks import key, lowbias32, scale, threshold
@@ -37,6 +38,10 @@ ACTIVATIONS: dict[str, Any] = {
     "softmax": lambda z: jax.nn.softmax(z, axis=0),
 }
 
+
+WHOLE, COLUMNS = PartitionSpec(), PartitionSpec(None, "ranks")
+BATCHES = PartitionSpec(None, None, "ranks")
+"""Which axis of an array is divided where there are several devices: none, or that of the samples."""
 
 STATE = {
     "gradient_descent": (),
@@ -62,9 +67,8 @@ def forward(
     return z, a
 
 
-def cost(loss: str, z: Array, a: Array, y: Array) -> Array:
-    """J; the cross-entropies from z, where no logarithm meets a zero."""
-    m = a.shape[1]
+def cost(loss: str, z: Array, a: Array, y: Array, m: int) -> Array:
+    """J; of fewer samples than m, their share. Cross-entropies from z, where no logarithm meets a zero."""
     if loss == "mean_squared_error":
         return jnp.sum((a - y) ** 2) / (2 * m)
     if loss == "binary_cross_entropy":
@@ -152,33 +156,55 @@ class JaxJit:
             self._build(problem, dtype)
         self.gradients()
 
+    def put(self, tree: Any, spec: PartitionSpec) -> Any:  # noqa: ARG002 - there is one device
+        """Arrays on the device; on several it is `spec` that divides them."""
+        return jax.device_put(tree, self.device)
+
+    def spread(self, function: Any, arguments: Any, results: Any) -> Any:  # noqa: ARG002 - likewise
+        """The function on every device; these specs divide its arguments and results."""
+        return function
+
+    def averaged(self, d: Parameters) -> Parameters:
+        """The gradients of all columns, from those of the columns of each device."""
+        return d
+
+    def columns(self, table: Any) -> Array:
+        """Of a table (n, m) the columns of the device."""
+        return table
+
     def _build(self, problem: Problem, dtype: str) -> None:
         activations, loss, m = problem.network.activations, self.loss, problem.batch_size
         training, L = problem.training, problem.network.layers
         optimizer = transformation(training, L)
 
-        def place(array: Any) -> Array:
-            return jax.device_put(np.array(array, dtype, order="C"), self.device)
+        def in_dtype(array: Any) -> Any:
+            return np.array(array, dtype, order="C")
 
-        def in_batches(data: Any) -> Array:
-            return place(data.reshape(len(data), -1, m).swapaxes(0, 1))  # (batches, n, m)
+        def in_batches(data: Any) -> Any:
+            return in_dtype(data.reshape(len(data), -1, m).swapaxes(0, 1))  # (batches, n, m)
 
         def mask(t: Array, layer: int, dropout: float) -> Array:
             n = problem.network.widths[layer + 1]
-            hashes = lowbias32(np.arange(n * m, dtype=np.uint32)).reshape(n, m)
+            hashes = self.columns(lowbias32(np.arange(n * m, dtype=np.uint32)).reshape(n, m))
             return dropout_mask(hashes, key(training.seed, t, layer), dropout, dtype)
 
-        def gradients(
+        def own_gradients(
             parameters: Parameters, x: Array, y: Array, t: Array | None
         ) -> tuple[Parameters, tuple[Array, Array]]:
             masks = [mask(t, layer, p) if p else None for layer, p in enumerate(problem.dropout)]
 
             def of_batch(parameters: Parameters) -> tuple[Array, tuple[Array, Array]]:
                 z, a = forward(activations, parameters, x, masks)
-                return cost(loss, z, a, y), (z, a)
+                return cost(loss, z, a, y, m), (z, a)
 
             d, last = jax.grad(of_batch, has_aux=True)(parameters)
             return d, last
+
+        def gradients(
+            parameters: Parameters, x: Array, y: Array, t: Array | None
+        ) -> tuple[Parameters, tuple[Array, Array]]:
+            d, last = own_gradients(parameters, x, y, t)
+            return self.averaged(d), last
 
         def train(state: Any, X: Array, Y: Array, steps: Array, learning_rate: Array) -> Any:
             def step(_: Array, state: Any) -> Any:
@@ -190,25 +216,38 @@ class JaxJit:
 
             return lax.fori_loop(0, steps, step, state)
 
-        self.X, self.Y = in_batches(problem.X), in_batches(problem.Y)  # (batches, n, m)
-        self.each = list(zip(self.X, self.Y, strict=True))
-        self.parameters = [(place(w), place(b)) for w, b in zip(problem.weights, problem.biases, strict=True)]
-        self.moments = jax.device_put(optimizer.init(self.parameters), self.device)
-        self.k = jax.device_put(np.int32(0), self.device)  # the batch of the next pass, as the loop counts it
+        X, Y = in_batches(problem.X), in_batches(problem.Y)  # (batches, n, m)
+        self.X, self.Y = self.put((X, Y), BATCHES)
+        self.each = self.put(list(zip(X, Y, strict=True)), COLUMNS)
+        parameters = [
+            (in_dtype(w), in_dtype(b)) for w, b in zip(problem.weights, problem.biases, strict=True)
+        ]
+        self.parameters, self.moments = self.put((parameters, optimizer.init(parameters)), WHOLE)
+        self.k = self.put(np.int32(0), WHOLE)  # the batch of the next pass, as the loop counts it
         # the steps made, as the masks count them
-        self.t = jax.device_put(np.uint32(0), self.device) if any(problem.dropout) else None
+        self.t = self.put(np.uint32(0), WHOLE) if any(problem.dropout) else None
+        self.own_gradients = own_gradients
         self.training, self.steps = training, 0
         self.batch = self.last_batch = 0  # of the next pass, of the last one
         self.numbers: dict[Any, Array] = {}
         self.dtype = dtype
 
         begun = time.perf_counter()
-        p, (x, y), t = self.parameters, self.each[0], self.t
-        self._forward = jax.jit(lambda p, x: forward(activations, p, x)).lower(p, x).compile()
-        self._gradients = jax.jit(gradients).lower(p, x, y, t).compile()
-        state = (self.k, t, p, self.moments, *jax.eval_shape(gradients, p, x, y, t))
+        p, of_batch = self.parameters, (*self.each[0], self.t)
+        batch, last = (COLUMNS, COLUMNS, WHOLE), (COLUMNS, COLUMNS)
+        both = self.spread(lambda p, x: forward(activations, p, x), (WHOLE, COLUMNS), last)
+        self._forward = jax.jit(both).lower(p, of_batch[0]).compile()
+        averages = self.spread(gradients, (WHOLE, *batch), (WHOLE, last))
+        self._gradients = jax.jit(averages).lower(p, *of_batch).compile()
+        found = jax.tree.map(
+            lambda of, where: jax.ShapeDtypeStruct(of.shape, of.dtype, sharding=where),
+            jax.eval_shape(averages, p, *of_batch),
+            self._gradients.output_shardings,
+        )
+        begin, state = (self.k, self.t, p, self.moments, *found), (*[WHOLE] * 5, last)
         numbers = self.on_device(1, "int32"), self.on_device(0.0, dtype)
-        self._train = jax.jit(train, donate_argnums=0).lower(state, self.X, self.Y, *numbers).compile()
+        loop = self.spread(train, (state, BATCHES, BATCHES, WHOLE, WHOLE), state)
+        self._train = jax.jit(loop, donate_argnums=0).lower(begin, self.X, self.Y, *numbers).compile()
         self.compile_seconds = time.perf_counter() - begun
 
     def on_device(self, number: float, dtype: str) -> Array:
@@ -217,7 +256,7 @@ class JaxJit:
             if len(self.numbers) > 9:  # a rate that changes at every step must not fill the memory
                 self.numbers.clear()
             with jax.enable_x64(True):  # so that a float64 stays one
-                self.numbers[number, dtype] = jax.device_put(np.array(number, dtype), self.device)
+                self.numbers[number, dtype] = self.put(np.array(number, dtype), WHOLE)
         return self.numbers[number, dtype]
 
     def forward(self) -> Any:
@@ -248,9 +287,12 @@ class JaxJit:
         self.batch = (self.batch + steps) % len(self.each)
 
     def export(self) -> Result:
-        z, a = self.last
+        return self.result(*self.last, self.each[self.last_batch][1])
+
+    def result(self, z: Array, a: Array, y: Array) -> Result:
+        """What is exported, from z, a and y of the last pass."""
         with jax.enable_x64(True):
-            J = float(cost(self.loss, z, a, self.each[self.last_batch][1]))
+            J = float(cost(self.loss, z, a, y, a.shape[1]))
         wide = np.float64
         return Result(
             loss=J,

@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from mpi4py import MPI
 from numba import njit
 
-from impls import numba_blocked
-from impls.interface import Problem, Result, Unsupported
-from impls.kernels import masks, ranks
+from impls import numba_blocked, shares
+from impls.interface import Problem, Unsupported
+from impls.kernels import masks
 from impls.kernels.intrinsics import Array, Int, compiled
 from impls.numba_blocked import (
     Layout,
@@ -121,8 +121,8 @@ class NumbaMpi(NumbaBlocked):
             raise Unsupported(f"numba-mpi runs in one thread on each rank, got threads={threads}")
         self.comm = MPI.COMM_WORLD
         self.m = m = problem.batch_size
-        columns = ranks.columns_of("numba-mpi", m, self.comm.rank, self.comm.size)
-        self.problem = ranks.share_of(problem, columns)
+        columns = shares.columns_of("numba-mpi", m, self.comm.rank, self.comm.size)
+        self.problem = shares.share_of(problem, columns)
         self.laid_out = Layout(self.problem, dtype, threads)
         self.address = self.laid_out.address
         self.hash_columns(problem, columns)
@@ -138,7 +138,7 @@ class NumbaMpi(NumbaBlocked):
         place = 0
         for layer, rate in zip(self.laid_out.layers[:-1], problem.dropout, strict=True):
             if rate:
-                index = np.arange(layer["row"] * self.m, dtype=np.uint32).reshape(-1, self.m)[:, columns]
+                index = shares.mask_index(layer["row"], self.m, columns)
                 self.laid_out.hashes[place : place + index.size] = masks.lowbias32(index).T.ravel()
                 place += index.size
 
@@ -193,9 +193,6 @@ class NumbaMpi(NumbaBlocked):
         for _ in range(steps):
             self.step(learning_rate)
 
-    def export(self) -> Result:
-        return ranks.whole(self.comm, super().export())
-
-    def allreduces(self, sizes: Sequence[int]) -> list[float]:
-        """The median of the seconds of one sum over the ranks, of each size in bytes."""
-        return ranks.allreduces(self.comm, lambda array: self.comm.Allreduce(MPI.IN_PLACE, array), sizes)
+    def allreduce_of(self, size: int) -> Callable[[], None]:
+        """A sum over the ranks of so many bytes, to be timed."""
+        return functools.partial(self.comm.Allreduce, MPI.IN_PLACE, np.zeros(size // 4, np.float32))

@@ -13,13 +13,14 @@ buffer: Sergeev, Del Balso: Horovod, arXiv:1802.05799.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable
 
 import numpy as np
 from mpi4py import MPI
 
-from impls.interface import Problem, Result, Unsupported
-from impls.kernels import ranks
+from impls import shares
+from impls.interface import Problem, Unsupported
 from impls.numpy_inplace import NumpyInplace
 
 
@@ -35,14 +36,13 @@ class NumpyMpi(NumpyInplace):
             raise Unsupported(f"numpy-mpi computes in {' or '.join(self.dtypes)}, got {dtype}")
         self.comm = MPI.COMM_WORLD
         m = problem.batch_size
-        columns = ranks.columns_of("numpy-mpi", m, self.comm.rank, self.comm.size)
-        super().__init__(ranks.share_of(problem, columns), dtype, threads)
+        columns = shares.columns_of("numpy-mpi", m, self.comm.rank, self.comm.size)
+        super().__init__(shares.share_of(problem, columns), dtype, threads)
         # As yet the averages are those of a batch that has these columns only, and so are the masks.
         for layer in self.layers:
             layer.m[...] = m
             if layer.dropout:
-                index = np.arange(len(layer.w) * m, dtype=np.uint32).reshape(-1, m)  # (n_l, m)
-                layer.dropout.hashes[...] = index[:, columns]
+                layer.dropout.hashes[...] = shares.mask_index(len(layer.w), m, columns)
                 layer.dropout.lowbias32(layer.dropout.hashes)
         self.gradients()
 
@@ -54,9 +54,6 @@ class NumpyMpi(NumpyInplace):
         """Those of this rank's columns, without communication."""
         super().gradients()
 
-    def export(self) -> Result:
-        return ranks.whole(self.comm, super().export())
-
-    def allreduces(self, sizes: Sequence[int]) -> list[float]:
-        """The median of the seconds of one sum over the ranks, of each size in bytes."""
-        return ranks.allreduces(self.comm, lambda array: self.comm.Allreduce(MPI.IN_PLACE, array), sizes)
+    def allreduce_of(self, size: int) -> Callable[[], None]:
+        """A sum over the ranks of so many bytes, to be timed."""
+        return functools.partial(self.comm.Allreduce, MPI.IN_PLACE, np.zeros(size // 4, np.float32))

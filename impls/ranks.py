@@ -1,8 +1,9 @@
-"""Implementations in ranks: processes that `mpiexec` starts, which share each batch.
+"""Implementations in ranks: processes that share each batch.
 
-The processes are an MPI job, whichever library their implementation sums with. Rank 0 keeps docs/protocol.md
-with this process and hands its orders on (`impls.serve_ranks`). `mpiexec` is the one beside this interpreter,
-where there is one, or the first on the PATH: it has to be of the MPI that mpi4py finds.
+Rank 0 keeps docs/protocol.md with this process and hands its orders on (`impls.serve_ranks`). It starts the
+others, on its host. Where the implementation communicates by MPI, all are an MPI job that `mpiexec` starts:
+the one beside this interpreter, where there is one, or the first on the PATH, which has to be of the MPI that
+mpi4py finds.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from impls.child import Child, served_by
 from impls.interface import Implementation, Unavailable
+
+if TYPE_CHECKING:
+    from impls.registry import Launcher
 
 VARIABLES = (
     "I_MPI_PIN=0",
@@ -37,16 +41,25 @@ _SERVE = """
 import sys
 sys.path[0] = sys.argv.pop(1)
 from impls import serve_ranks
-serve_ranks.main(sys.argv[1], int(sys.argv[2]))
+serve_ranks.main(*sys.argv[1:])
 """
 
 
 @functools.cache
-def in_ranks(name: str, target: str, ranks: int, remedy: str) -> type[Implementation]:
+def in_ranks(name: str, target: str, ranks: int, launcher: Launcher, remedy: str) -> type[Implementation]:
     """The class whose objects run the implementation at `target`, called `name`, in so many ranks.
 
-    Raises Unavailable, with the `remedy`, where there is no MPI, and where it does not start.
+    Raises Unavailable, with the `remedy`, where there is no MPI that it needs, and where it does not start.
     """
+    start = _mpiexec(name, ranks, remedy) if launcher == "mpiexec" else ()
+    root = str(Path(__file__).parent.parent)
+    command = (*start, sys.executable, "-c", _SERVE, root, target, launcher, str(ranks))
+    words = f"{name} cannot be loaded in {ranks} ranks (what brings all it needs: {remedy})"
+    return cast("type[Implementation]", served_by(command, words, quoted, Ranks))
+
+
+def _mpiexec(name: str, ranks: int, remedy: str) -> tuple[str, ...]:
+    """What starts a command in so many ranks; raises Unavailable where there is no MPI that can start."""
     if importlib.util.find_spec("mpi4py") is None:
         raise Unavailable(f"{name} needs mpi4py and an MPI, and there is no mpi4py here: {remedy}")
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
@@ -64,10 +77,7 @@ def in_ranks(name: str, target: str, ranks: int, remedy: str) -> type[Implementa
         )
     # The ranks end with one another, and say why; hydra, of MPICH and Intel MPI, kills them before.
     options = ("-disable-auto-cleanup",) if "HYDRA" in version or "Intel" in version else ()
-    program = (sys.executable, "-c", _SERVE, str(Path(__file__).parent.parent), target, str(ranks))
-    command = ("env", *VARIABLES, mpiexec, *options, "-n", str(ranks), *program)
-    found = served_by(command, f"{name} cannot be loaded in ranks of {mpiexec}", quoted, Ranks)
-    return cast("type[Implementation]", found)
+    return ("env", *VARIABLES, mpiexec, *options, "-n", str(ranks))
 
 
 class Ranks(Child):

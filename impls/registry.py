@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from impls.interface import DTYPES, Implementation, Unavailable
 
@@ -23,14 +23,18 @@ ENTRY_POINTS = "gradrace.implementations"
 """The entry-point group in which an installed distribution names implementations of its own."""
 
 
+Launcher = Literal["mpiexec", "python"]
+"""What starts ranks: MPI's `mpiexec`, or the interpreter of the first one, on its host."""
+
+
 class Entry(NamedTuple):
     """Where an implementation is (`module:Class`, or `name@interpreter`), and the extra that installs what it
-    needs; whether it runs in ranks, and then not in the process that loads it.
+    needs; what starts it where it runs in ranks, and then not in the process that loads it.
     """
 
     target: str
     extra: str | None = None
-    in_ranks: bool = False
+    launcher: Launcher | None = None
 
 
 # Names are stored in records: they are stable. The order is that of the ladder.
@@ -45,11 +49,13 @@ REGISTRY: dict[str, Entry] = {
     "numba": Entry("impls.numba_arrays:NumbaArrays"),
     "numba-blocked": Entry("impls.numba_blocked:NumbaBlocked"),
     "numba-parallel": Entry("impls.numba_parallel:NumbaParallel"),
-    "numpy-mpi": Entry("impls.mpi_numpy:NumpyMpi", extra="mpi", in_ranks=True),
-    "numba-mpi": Entry("impls.mpi_numba:NumbaMpi", extra="mpi", in_ranks=True),
+    "numpy-mpi": Entry("impls.mpi_numpy:NumpyMpi", extra="mpi", launcher="mpiexec"),
+    "numba-mpi": Entry("impls.mpi_numba:NumbaMpi", extra="mpi", launcher="mpiexec"),
     "jax": Entry("impls.jax_jit:JaxJit", extra="jax"),
+    "jax-gloo": Entry("impls.jax_gloo:JaxGloo", extra="jax", launcher="python"),
     "torch": Entry("impls.torch_eager:TorchEager", extra="torch"),
     "torch-compile": Entry("impls.torch_compile:TorchCompile", extra="torch"),
+    "torch-gloo": Entry("impls.torch_gloo:TorchGloo", extra="torch", launcher="python"),
     "sklearn": Entry("impls.sklearn_mlp:SklearnMLP", extra="sklearn"),
     "autograd": Entry("impls.autograd_numpy:AutogradNumpy", extra="autograd"),
 }
@@ -65,7 +71,7 @@ def names() -> tuple[str, ...]:
 
 def takes_ranks(name: str) -> bool:
     """Whether an implementation shares each batch among as many processes as it is asked for."""
-    return name in REGISTRY and REGISTRY[name].in_ranks
+    return name in REGISTRY and REGISTRY[name].launcher is not None
 
 
 def load(name: str, ranks: int = 1) -> type[Implementation]:
@@ -172,8 +178,9 @@ def _load_in_ranks(name: str, ranks: int) -> type[Implementation]:
     from impls.ranks import in_ranks  # here, as in `_load_under`
 
     entry = REGISTRY[name]
+    assert entry.launcher is not None
     keep_compiled()
-    return in_ranks(name, entry.target, ranks, f"pip install -e '.[{entry.extra}]'")
+    return in_ranks(name, entry.target, ranks, entry.launcher, f"pip install -e '.[{entry.extra}]'")
 
 
 def _load_outside(name: str, target: str) -> type[Implementation]:

@@ -5,6 +5,7 @@ with NumPy or without.
 from __future__ import annotations
 
 import builtins
+import functools
 import gc
 import inspect
 import json
@@ -13,7 +14,7 @@ import platform
 import struct
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 if sys.version_info < (3, 10):  # noqa: UP036 - of PyPy: `zip` has no `strict`, and compares no lengths
@@ -47,7 +48,7 @@ def main(name: str) -> None:
     orders, answers = streams()
     served = Served(name)
     for order, data in read(orders):
-        write(answers, order, *answer(served, order, data))
+        write(answers, order, *answer(functools.partial(served.carry_out, order, data)))
 
 
 def streams() -> tuple[IO[bytes], IO[bytes]]:
@@ -81,6 +82,16 @@ class Served:
         self.name = name
         self.race: Any = None
 
+    def carry_out(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """The answer to an order, with its content."""
+        if order["kind"] == "start":
+            return self.start(), b""
+        if order["kind"] == "construct":
+            return self.construct(order, data), b""
+        if order["kind"] == "export":
+            return {}, numbers(self.race.export(), self.problem)
+        return self.call(order), b""
+
     def start(self) -> dict[str, Any]:
         """The facts of the class, its file's source and the interpreter."""
         self.implementation = registry.load(self.name)
@@ -110,18 +121,10 @@ class Served:
         return {}
 
 
-def answer(served: Served, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def answer(what: Callable[[], tuple[dict[str, Any], bytes]]) -> tuple[dict[str, Any], bytes]:
     """What an order comes to, with the content of the answer; a refusal or an error is an answer, too."""
     try:
-        if order["kind"] == "start":
-            return served.start(), b""
-        if order["kind"] == "construct":
-            return served.construct(order, data), b""
-        if order["kind"] == "allreduces":
-            return {"seconds": served.race.allreduces(order["sizes"])}, b""
-        if order["kind"] == "export":
-            return {}, _numbers(served.race.export(), served.problem)
-        return served.call(order), b""
+        return what()
     except Unsupported as reason:
         return {"unsupported": str(reason)}, b""
     except Unavailable as reason:
@@ -138,10 +141,10 @@ def _problem(order: dict[str, Any], data: bytes) -> Problem:
     """The problem of an order: checked by whoever made it, and in arrays that cannot be written to."""
     n, samples = order["widths"], order["samples"]
     w, b = _shapes(n)
-    numbers, arrays, at = np.frombuffer(data), [], 0
+    flat, arrays, at = np.frombuffer(data), [], 0
     for shape in (*w, *b, (n[0], samples), (n[-1], samples)):
         size = shape[0] * shape[1]
-        arrays.append(numbers[at : at + size].reshape(shape))
+        arrays.append(flat[at : at + size].reshape(shape))
         at += size
     problem = object.__new__(Problem)
     for name, value in (
@@ -162,7 +165,7 @@ def _shapes(n: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple[int, in
     return list(zip(n[1:], n[:-1], strict=True)), [(width, 1) for width in n[1:]]
 
 
-def _numbers(result: Result, problem: Problem) -> bytes:
+def numbers(result: Result, problem: Problem) -> bytes:
     """The numbers of a result; raises TypeError for one that is not of the problem's structure."""
     n, m = problem.network.widths, problem.batch_size
     w, b = _shapes(n)

@@ -1,8 +1,7 @@
-"""The program's side of docs/protocol.md where it is several: ranks that `mpiexec` started.
+"""The program's side of docs/protocol.md where it is several: the ranks of a job.
 
 Rank 0 reads the orders, hands each to the others, carries it out as they do, and answers once all of them
-have. Orders go over sockets and not by MPI, whose waiting ranks keep a core busy: a job without an order is
-at rest, and disturbs nothing that is timed meanwhile.
+have.
 
 A rank that ends, or that raises what the others do not, would leave these in a sum for ever. So each watches
 its sockets for a hang-up and ends with whoever hangs up; and a rank that raised something waits for `GRACE`
@@ -12,24 +11,20 @@ seconds until all have answered, then it ends the job with its words, as "rank 1
 from __future__ import annotations
 
 import ctypes
-import json
+import functools
 import os
+import pickle
 import select
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-import mpi4py
-
-mpi4py.rc.thread_level = "funneled"  # only one thread calls MPI: it need not lock anything
-
-from mpi4py import MPI  # noqa: E402 - it starts MPI, at the level set above
-
-from impls import serve  # noqa: E402
+from impls import serve, shares, worlds
+from impls.interface import Result
+from impls.worlds import World
 
 GRACE = 3.0
 """Seconds that ranks which raised something wait for the others."""
@@ -38,52 +33,86 @@ _REFUSALS = ("unsupported", "unavailable", "error")
 _GO_ON = b"+"
 
 
-def main(target: str, ranks: int) -> None:
+def main(target: str, launcher: str, ranks: str, *of_rank: str) -> None:
     """Answer the orders on the standard input of rank 0 for the implementation at `target`."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no rank outlives who started it
-    world = MPI.COMM_WORLD
-    if world.size != ranks:
-        library = MPI.Get_library_version().partition("\n")[0].strip("\0 ")
-        _end(f"expected {ranks} ranks, got {world.size}: mpiexec is not of mpi4py's MPI, {library}")
-    cpus = _cpus()
-    served = serve.Served(target)
-    if world.rank:
-        _follow(served, _connected(world), cpus)
+    if launcher == "mpiexec":
+        try:
+            world = worlds.of_mpi(int(ranks))
+        except ValueError as error:
+            _end(0, str(error))
     else:
-        _lead(served, _accepted(world), cpus)
+        world = worlds.of_this_host(int(ranks), *map(int, of_rank))
+    served = ServedRank(target, world)
+    _watch(world)
+    if world.rank:
+        _follow(served, world.connections[0])
+    else:
+        _lead(served, world.connections)
 
 
-def _lead(served: serve.Served, others: Sequence[Connection], cpus: Sequence[int]) -> None:
+class ServedRank(serve.Served):
+    """One rank's object of an implementation, held to CPUs of its own where its host has enough for all."""
+
+    def __init__(self, name: str, world: World) -> None:
+        super().__init__(name)
+        self.world = world
+        self.cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self.exported: Result
+
+    def carry_out(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """As in one process; of an export the part of this rank, which `together` puts to the others'."""
+        if order["kind"] == "allreduces":
+            return {"seconds": shares.allreduces(self.race.allreduce_of, order["sizes"])}, b""
+        if order["kind"] == "export":
+            self.exported = self.race.export()
+            return {}, pickle.dumps(shares.result_of_columns(self.exported))
+        if order["kind"] == "construct" and self.cpus:
+            self.hold_to_cpus(max(1, order["threads"]))
+        return super().carry_out(order, data)
+
+    def hold_to_cpus(self, threads: int) -> None:
+        """So many of them, which no other rank of the host has; all, where there are too few."""
+        first, enough = self.world.number_on_host * threads, self.world.on_host * threads <= len(self.cpus)
+        os.sched_setaffinity(0, self.cpus[first : first + threads] if enough else self.cpus)
+
+    def together(self, parts: Sequence[bytes]) -> tuple[dict[str, Any], bytes]:
+        """The export of all ranks, from the parts of each."""
+        # what the ranks of a job send each other is their own: it may be pickled
+        of_ranks = [pickle.loads(part) for part in parts]  # noqa: S301
+        return {}, serve.numbers(shares.whole(self.exported, of_ranks), self.problem)
+
+
+def _lead(served: ServedRank, others: Sequence[Connection]) -> None:
     orders, answers = serve.streams()
-    _watch(others)
     for order, data in serve.read(orders):
-        message = json.dumps(order).encode() + b"\n" + data
         for other in others:
-            other.send_bytes(message)
-        _pin(order, cpus)
-        own, content = serve.answer(served, order, data)
+            other.send((order, data))
+        own, content = serve.answer(functools.partial(served.carry_out, order, data))
         if _refused(own):
             late = [rank for rank, other in enumerate(others, 1) if not other.poll(GRACE)]
             if late:
-                _end(_refused(own))
-        theirs = [json.loads(other.recv_bytes()) for other in others]
-        for other, each in zip(others, theirs, strict=True):
+                _end(0, _refused(own))
+        theirs = [other.recv() for other in others]
+        for other, (each, _) in zip(others, theirs, strict=True):
             if _refused(each):
                 other.send_bytes(_GO_ON)
-        serve.write(answers, order, *_together(own, theirs, content))
+        found, contents = zip((own, content), *theirs, strict=True)
+        together, content = _together(found), b""
+        if order["kind"] == "export" and not _refused(together):
+            together, content = serve.answer(functools.partial(served.together, contents))
+        serve.write(answers, order, together, content)
     os._exit(0)  # the others end with it; the end of MPI would wait for them
 
 
-def _together(
-    own: dict[str, Any], theirs: Sequence[dict[str, Any]], content: bytes
-) -> tuple[dict[str, Any], bytes]:
+def _together(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The answer of all ranks: what one of them refused, or that of rank 0."""
-    for rank, each in enumerate((own, *theirs)):
+    for rank, each in enumerate(answers):
         if _refused(each):
-            return ({**each, "error": f"rank {rank}: {each['error']}"} if "error" in each else each), b""
-    compiling = [each["compile_seconds"] for each in (own, *theirs) if "compile_seconds" in each]
-    return ({**own, "compile_seconds": max(compiling)} if compiling else own), content
+            return {**each, "error": f"rank {rank}: {each['error']}"} if "error" in each else each
+    compiling = [each["compile_seconds"] for each in answers if "compile_seconds" in each]
+    return {**answers[0], "compile_seconds": max(compiling)} if compiling else answers[0]
 
 
 def _refused(answer: dict[str, Any]) -> str:
@@ -91,78 +120,35 @@ def _refused(answer: dict[str, Any]) -> str:
     return next((str(answer[word]) for word in _REFUSALS if word in answer), "")
 
 
-def _follow(served: serve.Served, leader: Connection, cpus: Sequence[int]) -> None:
-    _watch([leader])
+def _follow(served: ServedRank, leader: Connection) -> None:
     while True:
-        line, _, data = leader.recv_bytes().partition(b"\n")
-        order = json.loads(line)
-        _pin(order, cpus)
-        own, _ = serve.answer(served, order, data)
-        leader.send_bytes(json.dumps(own).encode())
+        order, data = leader.recv()
+        own, content = serve.answer(functools.partial(served.carry_out, order, data))
+        leader.send((own, content))
         if _refused(own):
             if not leader.poll(GRACE):
-                _end(_refused(own))
+                _end(served.world.rank, _refused(own))
             assert leader.recv_bytes() == _GO_ON
 
 
-def _cpus() -> Sequence[int]:
-    """The CPUs that this process may run on; empty where the system knows no affinity."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ()
-
-
-def _pin(order: dict[str, Any], cpus: Sequence[int]) -> None:
-    """Hold this rank to CPUs of its own, where its host has enough for all of its ranks."""
-    if order["kind"] != "construct" or not cpus:
-        return
-    threads, host = max(1, order["threads"]), MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
-    own = range(host.rank * threads, (host.rank + 1) * threads)
-    os.sched_setaffinity(0, [cpus[k] for k in own] if host.size * threads <= len(cpus) else cpus)
-    host.Free()
-
-
-def _accepted(world: MPI.Intracomm) -> list[Connection]:
-    """The connections of rank 0 to the others, in their order."""
-    one_host = world.Split_type(MPI.COMM_TYPE_SHARED).size == world.size
-    key = os.urandom(32)
-    with tempfile.TemporaryDirectory() as folder:
-        place: Any = f"{folder}/ranks" if one_host else ("", 0)
-        with Listener(place, backlog=world.size, authkey=key) as listener:
-            at: Any = listener.address if one_host else (MPI.Get_processor_name(), listener.address[1])
-            world.bcast((at, key))
-            found: dict[int, Connection] = {}
-            for _ in range(world.size - 1):
-                other = listener.accept()
-                found[other.recv()] = other
-    return [found[rank] for rank in sorted(found)]
-
-
-def _connected(world: MPI.Intracomm) -> Connection:
-    """The connection of another rank to rank 0."""
-    world.Split_type(MPI.COMM_TYPE_SHARED)
-    at, key = world.bcast(None)
-    leader = Client(at, authkey=key)
-    leader.send(world.rank)
-    return leader
-
-
-def _watch(connections: Sequence[Connection]) -> None:
+def _watch(world: World) -> None:
     """End this rank as soon as one of the others is gone, whatever it does at that moment."""
     poll = select.poll()
-    for connection in connections:
+    for connection in world.connections:
         poll.register(connection.fileno(), getattr(select, "POLLRDHUP", 0))
 
     def wait() -> None:
         gone = {descriptor for descriptor, _ in poll.poll()}
-        for rank, one in enumerate(connections, 1):
-            if one.fileno() in gone and not MPI.COMM_WORLD.rank:
+        for rank, one in enumerate(world.connections, 1):
+            if one.fileno() in gone and not world.rank:
                 print(f"rank {rank}: ended", file=sys.stderr, flush=True)
         os._exit(1)
 
-    if connections:
+    if world.connections:
         threading.Thread(target=wait, daemon=True).start()
 
 
-def _end(words: str) -> NoReturn:
+def _end(rank: int, words: str) -> NoReturn:
     """End this rank, and by that the job, with its last words."""
-    print(f"rank {MPI.COMM_WORLD.rank}: {words}", file=sys.stderr, flush=True)
+    print(f"rank {rank}: {words}", file=sys.stderr, flush=True)
     os._exit(1)

@@ -80,7 +80,7 @@ class TorchCompile(TorchEager):
 
     def warm_up(self) -> None:
         activations, loss, training = self.activations, self.loss, self.training
-        g, dropout, hashes = activations[-1], self.dropout, self.hashes
+        g, dropout, hashes, m = activations[-1], self.dropout, self.hashes, self.m
         dtype = self.parameters[0].dtype
 
         def both(parameters: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ class TorchCompile(TorchEager):
 
             def of_batch(parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
                 z = forward(activations, parameters, x, masks)
-                return cost(loss, g, z, y), z
+                return cost(loss, g, z, y, m), z
 
             d, z = torch.func.grad(of_batch, has_aux=True)(parameters)
             return d, z

@@ -57,9 +57,8 @@ def forward(
     return z
 
 
-def cost(loss: str, g: str, z: Tensor, y: Tensor) -> Tensor:
-    """J from z (n_L, m) of the last layer, whose activation is g."""
-    m = z.shape[1]
+def cost(loss: str, g: str, z: Tensor, y: Tensor, m: int) -> Tensor:
+    """J from z (n_L, m) of the last layer, whose activation is g; of fewer samples than m, their share."""
     if loss == "mean_squared_error":
         return functional.mse_loss(ACTIVATIONS[g](z), y, reduction="sum") / (2 * m)
     if loss == "binary_cross_entropy":
@@ -132,7 +131,7 @@ class TorchEager:
         def tensor(array: Any) -> Tensor:
             return torch.from_numpy(np.array(array, dtype, order="C"))
 
-        m = problem.batch_size
+        self.m = m = problem.batch_size  # what gradients are divided by
         starts = range(0, problem.samples, m)
         self.X = [tensor(problem.X[:, k : k + m]) for k in starts]  # each (n_0, m)
         self.Y = [tensor(problem.Y[:, k : k + m]) for k in starts]  # each (n_L, m)
@@ -182,7 +181,7 @@ class TorchEager:
     def gradients(self) -> None:
         self.last_batch = self.batch
         self.z = forward(self.activations, self.parameters, self.X[self.batch], self.masks())
-        J = cost(self.loss, self.activations[-1], self.z, self.Y[self.batch])
+        J = cost(self.loss, self.activations[-1], self.z, self.Y[self.batch], self.m)
         self.d = torch.autograd.grad(J, self.parameters)
 
     def step(self, learning_rate: float) -> None:
@@ -220,7 +219,7 @@ class TorchEager:
 
         g = self.activations[-1]
         with torch.no_grad():
-            J = cost(self.loss, g, self.z, self.Y[self.last_batch])
+            J = cost(self.loss, g, self.z, self.Y[self.last_batch], self.z.shape[1])
             a = ACTIVATIONS[g](self.z)
         return Result(
             loss=float(J),

@@ -80,6 +80,11 @@ class Panel(NamedTuple):
     threads: int
     ranks: int = 1
 
+    @property
+    def on_one(self) -> Panel:
+        """The same on one thread of one rank."""
+        return self._replace(threads=1, ranks=1)
+
 
 class Roof(NamedTuple):
     """What the machine can do: operations a second of a large product, bytes a second of memory.

@@ -34,8 +34,10 @@ LOOKS = {
     "numpy-mpi": Look("#5c5aba", "<", ":"),
     "numba-mpi": Look("#b03c68", ">", ":"),
     "jax": Look("#0e9a78", "^", "-."),
+    "jax-gloo": Look("#2e8a62", "D", ":"),
     "torch": Look("#b65fc0", "h", "-."),
     "torch-compile": Look("#8f4fb5", "p", "-."),
+    "torch-gloo": Look("#9a5a9f", "d", ":"),
     "sklearn": Look("#8a8f1c", "<", "-."),
     "autograd": Look("#2a9aa8", ">", "-."),
     # The rules of gates, in the chart of their validation study.

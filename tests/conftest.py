@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 
 import pytest
@@ -31,9 +32,12 @@ def _interruptible() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(params=impls.names(), scope="session")
+@pytest.fixture(params=itertools.filterfalse(impls.takes_ranks, impls.names()), scope="session")
 def implementation_name(request: pytest.FixtureRequest) -> str:
-    """Every registered implementation; skipped, with the reason, where it cannot be loaded."""
+    """Every registered implementation; skipped, with the reason, where it cannot be loaded.
+
+    Those in ranks have tests of their own, impls/test_ranks.py.
+    """
     name: str = request.param
     try:
         impls.load(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,9 +89,15 @@ def merged(records: Sequence[Record]) -> list[Record]:
 
 
 def write(records: Sequence[Record], place: Path) -> list[Path]:
-    """The files of the records: `place` for one, record-1.json, record-2.json ... beside it for several."""
-    paths = [place.with_name(f"{place.stem}-{k}{place.suffix}") for k in range(1, len(records) + 1)]
-    paths = paths if len(records) > 1 else [place]
+    """The files of the records: `place` for one, record-1.json, record-2.json ... beside it for several.
+
+    Those of an earlier fleet which this one does not write are removed: no report is to mix the two.
+    """
+    numbered = (place.with_name(f"{place.stem}-{k}{place.suffix}") for k in itertools.count(1))
+    paths = list(itertools.islice(numbered, len(records))) if len(records) > 1 else [place]
     for record, path in zip(records, paths, strict=True):
         race_file.write(record, path)
+    stale = itertools.takewhile(Path.exists, numbered)
+    for path in [*stale, *([place] if place not in paths else [])]:
+        path.unlink(missing_ok=True)
     return paths

@@ -57,6 +57,7 @@ RATE = click.option(
             show_default=",".join(map(str, SEEDS)),
         ),
         options.THREADS_OPTION,
+        options.RANKS_OPTION,
     ]
 )
 @click.option("--steps", type=options.COUNT, default=2000, metavar="N", help="Steps of training.")
@@ -82,6 +83,7 @@ def train(
     l2: tuple[float, ...],
     dropout: tuple[float, ...],
     seeds: tuple[int, ...],
+    ranks: tuple[int, ...],
     accuracy: float,
     workload: str,
     record: Path,
@@ -100,11 +102,15 @@ def train(
     from benchmarks.race import journal, messages, train
 
     train.check(workload)
+    options.check_ranks(ranks, implementations)
     known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
     experiments = [
-        messages.Experiment(workload=name, seed=seed, phase="train", accuracy=accuracy / 100, **experiment)
+        messages.Experiment(
+            workload=name, seed=seed, phase="train", accuracy=accuracy / 100, ranks=of_ranks, **experiment
+        )
         for seed in seeds or SEEDS
         for name in known
+        for of_ranks in ranks or (1,)
     ]
     with journal.sole(record):
         found = train.main(implementations, experiments, record, command_line(ctx))
@@ -112,7 +118,14 @@ def train(
     end(ctx, _lost(found, implementations))
 
 
-@click.command(params=[options.IMPLEMENTATIONS_OPTION, *options.TRAINING, options.THREADS_OPTION])
+@click.command(
+    params=[
+        options.IMPLEMENTATIONS_OPTION,
+        *options.TRAINING,
+        options.THREADS_OPTION,
+        options.RANKS_OPTION,
+    ]
+)
 @click.option("--steps", type=options.COUNT, default=100_000, metavar="N", help="Steps of training.")
 @click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
 @RATE
@@ -129,6 +142,7 @@ def headline(
     optimizers: tuple[str, ...],
     l2: tuple[float, ...],
     dropout: tuple[float, ...],
+    ranks: tuple[int, ...],
     workload: str,
     record: Path,
     resume: bool,
@@ -146,10 +160,15 @@ def headline(
     from benchmarks.race import headline, journal, messages
 
     known = options.trainings({workload: workloads.named(workload)}, optimizers, l2, dropout)
-    experiments = [messages.Experiment(workload=name, **experiment) for name in known]
+    options.check_ranks(ranks, implementations)
+    experiments = [
+        messages.Experiment(workload=name, ranks=of_ranks, **experiment)
+        for name in known
+        for of_ranks in ranks or (1,)
+    ]
     with journal.sole(record):
         found = headline.main(
-            implementations or options.by_default(()), experiments, record, command_line(ctx), resume
+            implementations or options.by_default(ranks), experiments, record, command_line(ctx), resume
         )
     warn_of_no_commit()
     end(ctx, _lost(found, implementations))

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import impls
 from benchmarks import workloads
 from benchmarks.measure.process import ProcessError, Silent, ask
 from benchmarks.race import losses, report
@@ -39,10 +40,11 @@ def findings(
     """What `kept` lacks of every implementation and experiment: one run in full, or a sample of several."""
     process = len(kept)
     facts = {each.measurement.implementation: each.facts for each in kept}
-    for experiment, name in itertools.product(experiments, names):
+    for order in orders(names, experiments):
+        name, experiment = order.name, order.experiment
         of_it = [each.measurement for each in kept if each.measurement.cell == experiment.cell(name)]
         while not _enough(of_it, experiment.steps):
-            found = _run(name, experiment)
+            found = _run(order)
             if (known := facts.get(name)) and found.facts:
                 check_source(name, known, found.facts)
             of_it.append(dataclasses.replace(found.measurement, process=process))
@@ -78,12 +80,20 @@ def earlier(path: Path, experiments: Sequence[Experiment], names: Sequence[str])
     ]
 
 
-def _run(name: str, experiment: Experiment) -> Trained:
+def orders(names: Sequence[str], experiments: Sequence[Experiment]) -> list[Train]:
+    """Every implementation in every experiment; one that takes no ranks in each workload and seed once."""
+    found: dict[tuple[str, Experiment], Train] = {}
+    for experiment, name in itertools.product(experiments, names):
+        own = experiment if impls.takes_ranks(name) else dataclasses.replace(experiment, ranks=1)
+        found[name, own] = Train(name, own, own.ranks)
+    return list(found.values())
+
+
+def _run(order: Train) -> Trained:
     """What a fresh process found; one that ends or hangs costs its implementation alone."""
     started = datetime.datetime.now(datetime.UTC)
     try:
-        order = Train(name, experiment)
-        return ask(SERVE, order, Trained, timeout(experiment), experiment.threads)
+        return ask(SERVE, order, Trained, timeout(order.experiment), order.experiment.threads)
     except ProcessError as error:
         return lost(order, started, error)
 
@@ -106,10 +116,10 @@ def lost(order: Train, started: datetime.datetime, error: ProcessError) -> Train
 def record(
     found: Sequence[Trained], experiments: Sequence[Experiment], names: Sequence[str], command: str
 ) -> race_file.Record:
-    """The experiments, which differ in workload and seed, as a record: the seconds are those of a step."""
+    """The experiments, which differ in workload, seed and ranks, as a record of the seconds of a step."""
     known = {experiment.workload: workloads.named(experiment.workload) for experiment in experiments}
     settings = dataclasses.asdict(experiments[0])
-    for name in ("workload", "seed", "learning_rate"):
+    for name in ("workload", "seed", "ranks", "learning_rate"):
         del settings[name]
     rates = {name: experiments[0].learning_rate or workload.rate for name, workload in known.items()}
     return race_file.Record(
@@ -121,6 +131,7 @@ def record(
             "implementations": tuple(names),
             "workloads": tuple(known),
             "seeds": tuple(dict.fromkeys(experiment.seed for experiment in experiments)),
+            "ranks": tuple(dict.fromkeys(experiment.ranks for experiment in experiments)),
             "learning_rates": rates,
             **settings,
             **checkout.described(),
@@ -175,9 +186,10 @@ def keep(
         done = each.measurement
         words = [f"seed {each.process.seed}"] * (experiments[0].seed != experiments[-1].seed)
         words += [done.workload] * (experiments[0].workload != experiments[-1].workload)
+        words += [done.implementation, *([f"{done.ranks} ranks"] if done.ranks > 1 else [])]
         took = f"{each.process.seconds:.3g} s"
         came = took if done.status == "measured" else f"{done.status}: {done.reason}"
-        print(f"{', '.join([*words, done.implementation])}: {came}", file=sys.stderr)
+        print(f"{', '.join(words)}: {came}", file=sys.stderr)
     partial.unlink(missing_ok=True)
     held = losses.held([each.measurement for each in found], [each.process.seed for each in found])
     found = [Trained(each, of.process, of.facts) for each, of in zip(held, found, strict=True)]

@@ -38,7 +38,7 @@ def _others(found: Sequence[Measurement], seeds: Sequence[int]) -> Iterator[tupl
     """The place of each training that parts from the others, and the reason; the earliest parting counts."""
     alike: dict[tuple[object, int], list[tuple[int, float]]] = {}
     for place, (one, seed) in enumerate(zip(found, seeds, strict=True)):
-        start = dataclasses.replace(one.cell, implementation=""), seed
+        start = dataclasses.replace(one.cell, implementation="", ranks=1), seed
         for k, loss in enumerate(one.losses if one.status == "measured" else (), start=1):
             alike.setdefault((start, k * one.iterations), []).append((place, loss))
     out: set[int] = set()

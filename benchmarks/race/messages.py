@@ -23,7 +23,7 @@ class Experiment:
 
     One that takes longer than `budget` seconds takes a sample of them. `learning_rate` is the workload's
     where there is none; `seed` draws the weights to begin with; `accuracy` is the share of held-out digits
-    that the training is to reach.
+    that the training is to reach; `ranks` is how many processes share each batch.
     """
 
     steps: int
@@ -36,10 +36,11 @@ class Experiment:
     seed: int = 0
     phase: str = "headline"
     accuracy: float | None = None
+    ranks: int = 1
 
     def cell(self, name: str) -> Cell:
         """The cell of the implementation of that name."""
-        return Cell(self.workload, self.phase, self.batch_size, self.dtype, self.threads, name)
+        return Cell(self.workload, self.phase, self.batch_size, self.dtype, self.threads, name, self.ranks)
 
 
 class WorkerOrder(Message):
@@ -85,10 +86,14 @@ class End(WorkerOrder):
 
 
 class Train(Message):
-    """The order to take the experiment's steps with that implementation, or a sample of them."""
+    """The order to take the experiment's steps with that implementation, or a sample of them.
+
+    Those that one process is given are of so many `ranks` at most.
+    """
 
     name: str
     experiment: Experiment
+    ranks: int
 
 
 class WorkerAnswer(Message):

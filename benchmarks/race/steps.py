@@ -42,13 +42,13 @@ ROUNDS = 100
 
 
 def serve(parent: Parent) -> None:
-    """Answer one order after the other, until there are no more; all are of the same threads."""
+    """Answer one order after the other, until there are no more; all have the same threads and `ranks`."""
     limited = False
     while order := parent.receive(messages.Train):
         if not limited:
-            limit_threads(order.experiment.threads)
+            limit_threads(order.experiment.threads, order.ranks)
             limited = True
-        parent.send(run(order.name, order.experiment))
+        parent.send(run(order.name, order.experiment, order.ranks))
 
 
 def rounds(steps: int, call_seconds: float, budget: float) -> clock.RoundPlan:
@@ -61,8 +61,11 @@ def rounds(steps: int, call_seconds: float, budget: float) -> clock.RoundPlan:
     return clock.RoundPlan(min(max(number, clock.ROUNDS[0]), ROUNDS), iterations)
 
 
-def run(name: str, experiment: Experiment) -> messages.Trained:
-    """What the steps take one implementation in this process, once it is verified and warm."""
+def run(name: str, experiment: Experiment, ranks: int = 1) -> messages.Trained:
+    """What the steps take one implementation in this process, once it is verified and warm.
+
+    The process has the CPUs of so many `ranks`.
+    """
     started = datetime.datetime.now(datetime.UTC)
     load_before = machine.load_average()
     start = time.perf_counter()
@@ -70,7 +73,7 @@ def run(name: str, experiment: Experiment) -> messages.Trained:
     facts, audit_seed = None, None
     try:
         with guard(cell):
-            implementation_class = load(name)
+            implementation_class = load(name, cell.ranks)
             facts = facts_of(implementation_class)
             measurement, audit_seed = _measure(implementation_class, cell, experiment)
     except CellError as error:
@@ -84,7 +87,7 @@ def run(name: str, experiment: Experiment) -> messages.Trained:
         threads_in_force=in_force,
         cpus=cpus(),
         load_average=load_before,
-        warnings=tuple(thread_warnings(in_force, experiment.threads)),
+        warnings=tuple(thread_warnings(in_force, experiment.threads, ranks)),
     )
     return messages.Trained(measurement, process, facts)
 

@@ -31,10 +31,11 @@ def findings(names: Sequence[str], experiments: Sequence[Experiment]) -> Iterato
     lost: set[Cell] = set()
     number = 0
     for _, of_seed in itertools.groupby(experiments, key=lambda experiment: experiment.seed):
-        orders = [Train(name, experiment) for experiment in of_seed for name in names]
+        orders = headline.orders(names, list(of_seed))
         left = [order for order in orders if order.experiment.cell(order.name) not in lost]
+        most = max((order.ranks for order in left), default=1)
         while left:
-            for found in _answers(left):
+            for found in _answers([Train(each.name, each.experiment, most) for each in left]):
                 del left[0]
                 if found.measurement.status != "measured":
                     lost.add(found.measurement.cell)

@@ -103,7 +103,7 @@ def _scaling(analysis: Analysis, panels: list[Panel]) -> dict[str, list[float | 
     """How many times as fast each cell on several threads is as on one: columns like those of the cells."""
     place = {cell: k for k, cell in enumerate(analysis.measurements)}
     columns = {end: [math.nan] * len(place) for end in ("value", "low", "high")}
-    for panel in dict.fromkeys(one._replace(threads=1, ranks=1) for one in panels):
+    for panel in dict.fromkeys(one.on_one for one in panels):
         for one in scalings(analysis, panel, "strong"):
             on = Cell(*panel[:2], one.batch_size, panel.dtype, one.workers, one.implementation)
             for end, value in zip(columns, one.speedup, strict=False):

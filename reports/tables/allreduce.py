@@ -20,7 +20,7 @@ from scipy.optimize import nnls
 
 from benchmarks.record.cells import Cell
 from benchmarks.record.statistics import time_of
-from reports.analysis import Analysis, Panel
+from reports.analysis import Analysis, Panel, panel_of
 
 MODELLED = tuple(2**k for k in range(14))
 """Ranks that pictures show."""
@@ -135,7 +135,11 @@ def models(analysis: Analysis, panel: Panel) -> list[ScalingModel]:
     size = parameters * (4 if panel.dtype == "float32" else 8)
     cores = int(analysis.record.machine.get("cores", 1))
     for name in analysis.implementations:
-        cells = [cell for cell in analysis.times if _like(cell, panel, name)]
+        cells = [
+            cell
+            for cell in analysis.times
+            if panel_of(cell).on_one == panel.on_one and (cell.implementation, cell.threads) == (name, 1)
+        ]
         alone = [cell for cell in cells if cell.ranks == 1]
         pings = [
             ping
@@ -163,8 +167,3 @@ def models(analysis: Analysis, panel: Panel) -> list[ScalingModel]:
 
 def _seconds(analysis: Analysis, cell: Cell) -> float:
     return time_of(analysis.times[cell]).mean
-
-
-def _like(cell: Cell, panel: Panel, name: str) -> bool:
-    alike = (cell.workload, cell.phase, cell.dtype) == (panel.workload, panel.phase, panel.dtype)
-    return alike and cell.implementation == name and cell.threads == 1

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from benchmarks.record.cells import Cell
 from benchmarks.record.statistics import Interval, Speedup, TimingByProcess, speedup, time_of
-from reports.analysis import Analysis, Panel
+from reports.analysis import Analysis, Panel, panel_of
 from reports.style import PARALLEL
 
 ScalingKind = Literal["strong", "weak"]
@@ -58,8 +58,7 @@ def scalings(
     found = []
     for cell, timed in analysis.times.items():
         workers = getattr(cell, along)
-        same = (cell.workload, cell.phase, cell.dtype) == (panel.workload, panel.phase, panel.dtype)
-        same = same and cell.threads * cell.ranks == workers
+        same = panel_of(cell).on_one == panel.on_one and cell.threads * cell.ranks == workers
         if not same or workers < 2 or (kind == "weak" and cell.batch_size % workers):
             continue
         size = cell.batch_size // workers if kind == "weak" else cell.batch_size

@@ -61,10 +61,12 @@ def test_check_fails_an_implementation_that_supports_nothing(tmp_path: Path) -> 
         ("nowhere.py:Mine", "there is no file nowhere.py"),
         ("impls.loops:Layer", "Layer is no implementation: it lacks the facts idea"),
         ("no_such_package:Mine", "importing no_such_package failed with ModuleNotFoundError"),
+        ("numpy --ranks 1,2", "ranks: expected an implementation that takes them (numpy-mpi, "),
+        ("numpy --ranks 0", "'--ranks': 0 is not in the range"),
     ],
 )
 def test_check_of_what_cannot_be_loaded_shows_why(target: str, words: str) -> None:
-    result = run("check", target)
+    result = run("check", *target.split())
     assert result.exit_code == 2
     assert words in result.output
     assert "Traceback" not in result.output

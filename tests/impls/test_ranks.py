@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import impls
+from impls import shares
 from impls.child import ChildError
-from impls.kernels import ranks
 from impls.ranks import in_ranks, quoted
 from impls.referee import conformance
 
@@ -29,14 +30,14 @@ HERE = Path(__file__)
 @given(st.integers(1, 9), st.integers(0, 40))
 def test_every_column_of_a_batch_has_one_rank_and_no_rank_two_more_than_another(P: int, more: int) -> None:
     m = P + more
-    shares = [ranks.columns_of("it", m, rank, P) for rank in range(P)]
-    assert [column for share in shares for column in range(m)[share]] == list(range(m))
-    assert {share.stop - share.start for share in shares} <= {m // P, m // P + 1}
+    columns = [shares.columns_of("it", m, rank, P) for rank in range(P)]
+    assert [column for own in columns for column in range(m)[own]] == list(range(m))
+    assert {own.stop - own.start for own in columns} <= {m // P, m // P + 1}
 
 
 def test_a_share_has_its_columns_of_every_batch() -> None:
     problem = impls.Problem.random(NETWORK, samples=14, batch_size=7)
-    share = ranks.share_of(problem, slice(2, 5))
+    share = shares.share_of(problem, slice(2, 5))
     assert (share.batch_size, share.batches) == (3, 2)
     assert np.array_equal(share.X, problem.X[:, [2, 3, 4, 9, 10, 11]])
     assert np.array_equal(share.Y, problem.Y[:, [2, 3, 4, 9, 10, 11]])
@@ -55,7 +56,13 @@ def test_without_an_mpi_there_is_a_line_that_says_what_to_install(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(impls.Unavailable, match=r"there is no (mpi4py|mpiexec) here: pip install"):
-        in_ranks.__wrapped__("it", "module:It", 2, "pip install it")
+        in_ranks.__wrapped__("it", "module:It", 2, "mpiexec", "pip install it")
+
+
+def test_without_what_it_imports_there_is_a_line_that_says_what_to_install() -> None:
+    words = r"cannot be loaded in 2 ranks .*pip install it\): .*No module named 'no_such_package'"
+    with pytest.raises(impls.Unavailable, match=words):
+        in_ranks.__wrapped__("it", "no_such_package:It", 2, "python", "pip install it")
 
 
 def test_an_mpi_that_does_not_start_for_root_is_named_with_what_to_set(
@@ -68,7 +75,7 @@ def test_an_mpi_that_does_not_start_for_root_is_named_with_what_to_set(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(impls.Unavailable, match=r"does not start for root: .* OMPI_ALLOW_RUN_AS_ROOT"):
-        in_ranks.__wrapped__("it", "module:It", 2, "")
+        in_ranks.__wrapped__("it", "module:It", 2, "mpiexec", "")
 
 
 def test_of_a_job_the_words_of_its_ranks_are_quoted_where_there_are_any() -> None:
@@ -76,9 +83,16 @@ def test_of_a_job_the_words_of_its_ranks_are_quoted_where_there_are_any() -> Non
     assert quoted("no such host") == "no such host"
 
 
-@pytest.fixture(params=["numpy-mpi", "numba-mpi"], scope="module")
+@pytest.fixture(
+    params=[
+        # JAX compiles everything anew in each process
+        pytest.param(name, marks=pytest.mark.field) if name == "jax-gloo" else name
+        for name in filter(impls.takes_ranks, impls.names())
+    ],
+    scope="module",
+)
 def name(request: pytest.FixtureRequest) -> str:
-    """Every implementation that takes ranks; skipped, with the reason, where there is no MPI."""
+    """Every implementation that takes ranks; skipped, with the reason, where what it needs is not there."""
     found: str = request.param
     try:
         impls.load(found, ranks=2)
@@ -87,7 +101,11 @@ def name(request: pytest.FixtureRequest) -> str:
     return found
 
 
-def trained(optimizer: str = "adam", dropout: float = 0.4, batch_size: int = 7) -> impls.Problem:
+EVEN = ("jax-gloo",)
+"""Those that need as many samples on each rank."""
+
+
+def trained(optimizer: str = "adam", dropout: float = 0.4, batch_size: int = 6) -> impls.Problem:
     training = impls.Training(optimizer, l2=1e-3, dropout=dropout, seed=3)
     return impls.Problem.random(NETWORK, 2 * batch_size, batch_size, seed=batch_size, training=training)
 
@@ -95,7 +113,11 @@ def trained(optimizer: str = "adam", dropout: float = 0.4, batch_size: int = 7) 
 @pytest.mark.parametrize("P", [2, 3])
 @pytest.mark.parametrize("dtype", impls.DTYPES)
 def test_gradients_and_steps_are_those_of_the_whole_batch(name: str, P: int, dtype: str) -> None:
-    for problem in (trained(), trained("gradient_descent", 0.0, 8)):
+    for problem in (trained(), trained("gradient_descent", 0.0), trained(batch_size=7)):
+        if name in EVEN and problem.batch_size % P:
+            with pytest.raises(impls.Unsupported, match=f"as many samples on each rank, got {P} ranks"):
+                impls.load(name, ranks=P)(problem, dtype)
+            continue
         verdict = impls.check(impls.load(name, ranks=P)(problem, dtype), problem, dtype)
         assert verdict.passed, verdict.message
 
@@ -105,9 +127,14 @@ def test_more_ranks_than_samples_are_unsupported(name: str) -> None:
         impls.load(name, ranks=2)(trained(batch_size=1))
 
 
-def test_a_job_obeys_the_laws_of_one_process(name: str) -> None:
-    laws = ("two calls agree", "train(n) is n steps")
+@pytest.mark.parametrize(
+    "laws",
+    [("two calls agree", "train(n) is n steps"), pytest.param(None, marks=pytest.mark.field)],
+    ids=["some", "all"],
+)
+def test_a_job_obeys_the_laws_of_one_process(name: str, laws: tuple[str, ...] | None) -> None:
     findings = list(conformance.examine(impls.load(name, ranks=2), laws))
+    assert any(finding.status == "passed" for finding in findings)
     assert [finding for finding in findings if finding.status == "failed"] == []
 
 
@@ -133,25 +160,28 @@ class MisbehavingRank:
     compile_seconds = 0.0
 
     def __init__(self, problem: impls.Problem, dtype: str = "float64", threads: int = 1) -> None:
-        from mpi4py import MPI
+        if "RANK" in os.environ:
+            self.rank, self.barrier = int(os.environ["RANK"]), functools.partial(time.sleep, 600)
+        else:
+            from mpi4py import MPI
 
-        self.comm = MPI.COMM_WORLD
+            self.rank, self.barrier = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.Barrier
 
     def forward(self) -> None:
         """A barrier that only rank 0 is at."""
-        if self.comm.rank:
+        if self.rank:
             raise ArithmeticError("a rank of its own mind")
-        self.comm.Barrier()
+        self.barrier()
 
     def gradients(self) -> None:
-        if self.comm.rank:
+        if self.rank:
             os._exit(0)
-        self.comm.Barrier()
+        self.barrier()
 
     def step(self, learning_rate: float) -> None:
-        if self.comm.rank:
+        if self.rank:
             sys.exit("enough")
-        self.comm.Barrier()
+        self.barrier()
 
     def train(self, steps: int, learning_rate: float) -> None:
         """Says which processes there are, and hangs."""
@@ -162,13 +192,13 @@ class MisbehavingRank:
         raise ArithmeticError("alike on every rank")
 
 
-@pytest.fixture
-def job() -> Iterator[impls.Implementation]:
-    """A job of two ranks that misbehave."""
+@pytest.fixture(params=["mpiexec", "python"])
+def job(request: pytest.FixtureRequest) -> Iterator[impls.Implementation]:
+    """A job of two ranks that misbehave, by each launcher."""
     if sys.platform != "linux":
         pytest.skip("a job's processes are looked up in /proc")
     try:
-        found = in_ranks.__wrapped__("it", f"{HERE}:MisbehavingRank", 2, "pip install it")
+        found = in_ranks.__wrapped__("it", f"{HERE}:MisbehavingRank", 2, request.param, "pip install it")
     except impls.Unavailable as missing:
         pytest.skip(str(missing))
     yield found(trained())
@@ -199,13 +229,17 @@ def test_what_every_rank_raises_is_an_answer_and_the_job_goes_on(job: impls.Impl
             job.export()
 
 
-def test_a_job_that_hangs_leaves_no_process_behind_whatever_ends_its_parent(tmp_path: Path) -> None:
-    pytest.importorskip("mpi4py")
+@pytest.mark.parametrize("launcher", ["mpiexec", "python"])
+def test_a_job_that_hangs_leaves_no_process_behind_whatever_ends_its_parent(
+    tmp_path: Path, launcher: str
+) -> None:
+    if launcher == "mpiexec":
+        pytest.importorskip("mpi4py")
     code = f"""
 import impls
 from impls.ranks import in_ranks
 problem = impls.Problem.random(impls.Network((2, 2), ("tanh",), "mean_squared_error"), 4, 4)
-in_ranks("it", {f"{HERE}:MisbehavingRank"!r}, 2, "")(problem).train(1, 0.1)
+in_ranks("it", {f"{HERE}:MisbehavingRank"!r}, 2, {launcher!r}, "")(problem).train(1, 0.1)
 """
     variables = {**os.environ, "GRADRACE_TEST_RANKS": str(tmp_path)}
     parent = subprocess.Popen([sys.executable, "-c", code], env=variables, cwd=HERE.parents[2])

@@ -30,8 +30,10 @@ LADDER = (
     "numpy-mpi",
     "numba-mpi",
     "jax",
+    "jax-gloo",
     "torch",
     "torch-compile",
+    "torch-gloo",
     "sklearn",
     "autograd",
 )

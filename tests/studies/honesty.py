@@ -56,7 +56,8 @@ def accusations(count: int, seed: int, names: tuple[str, ...]) -> tuple[Counter[
     draw = random.Random(seed)
     session = Session(workloads.WORKLOADS, threads=1)
     found, accused = Counter[str](), []
-    names = names or tuple(name for name in impls.names() if name != "torch-compile")
+    left_out = ("torch-compile", *filter(impls.takes_ranks, impls.names()))
+    names = names or tuple(name for name in impls.names() if name not in left_out)
     with Progress(console=console, transient=True) as progress:
         for _ in progress.track(range(count), description="measuring honest ones"):
             cell = Cell(

@@ -181,6 +181,19 @@ def test_like_machines_are_one_race_and_unlike_ones_stand_side_by_side(tmp_path:
     assert json.loads(paths[1].read_text())["machine"]["cpu"] == "y"
 
 
+@pytest.mark.parametrize("earlier", [1, 2, 4])
+@pytest.mark.parametrize("now", [1, 2, 3])
+def test_no_file_of_an_earlier_fleet_stays_beside_those_of_a_later_one(
+    tmp_path: Path, earlier: int, now: int
+) -> None:
+    place, of_the_user = tmp_path / "record.json", tmp_path / "record-mine.json"
+    of_the_user.touch()
+    found = records(*(content(str(k), k) for k in range(4)), folder=tmp_path / "kept")
+    state.write(found[:earlier], place)
+    paths = state.write(found[:now], place)
+    assert sorted(tmp_path.glob("*.json")) == sorted([*paths, of_the_user])
+
+
 def test_like_virtual_machines_may_differ_by_a_few_pages(tmp_path: Path) -> None:
     found = records(
         content(memory_bytes=1 << 30), content(seed=1, memory_bytes=(1 << 30) + 4096), folder=tmp_path

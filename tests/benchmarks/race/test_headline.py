@@ -53,6 +53,16 @@ def test_a_run_in_full_is_one_process_and_its_own_sum() -> None:
     assert "class NumpyBatch" in record.implementations["numpy"].source
 
 
+def test_what_takes_no_ranks_is_measured_once_beside_what_does() -> None:
+    experiments = [dataclasses.replace(TINY, seed=seed, ranks=ranks) for seed in (0, 1) for ranks in (2, 3)]
+    asked = [
+        order.experiment.cell(order.name) for order in headline.orders(("numpy", "numpy-mpi"), experiments)
+    ]
+    of_a_seed = [("numpy", 1), ("numpy-mpi", 2), ("numpy-mpi", 3)]
+    assert [(cell.implementation, cell.ranks) for cell in asked] == 2 * of_a_seed
+    assert headline.record((), experiments, ("numpy-mpi",), "a test").settings["ranks"] == (2, 3)
+
+
 def test_an_interrupted_headline_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,14 @@ def statuses(*found: Trained) -> list[str]:
     return [each.status for each in held(list(found))]
 
 
+def test_a_training_on_other_ranks_has_the_same_losses() -> None:
+    def on(ranks: int, loss: float) -> Trained:
+        found = trained("numpy-mpi", [loss])
+        return Trained(dataclasses.replace(found.measurement, ranks=ranks), found.process)
+
+    assert statuses(on(1, 0.5), on(2, 0.5), on(3, 0.4)) == ["measured", "measured", "wrong"]
+
+
 @given(
     curve=st.lists(st.floats(1e-6, 10.0), min_size=1, max_size=20),
     share=st.floats(-0.4, 0.4),

@@ -12,14 +12,12 @@ import hashlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impls.interface import Problem, Result, Unsupported
-
-Reals: TypeAlias = NDArray[Any]
 
 ROUNDS, IN_A_ROW = 20, 10
 """How often sums over the ranks are timed: rounds, and sums of a round."""
@@ -45,36 +43,54 @@ def share_of(problem: Problem, columns: slice) -> Problem:
     )
 
 
-def whole(comm: Any, own: Result) -> Result:
-    """The result of the whole batch, on every rank, from that of its columns: J averaged, outputs together.
+def mask_index(n: int, m: int, columns: slice) -> NDArray[np.uint32]:
+    """What masks of n neurons hash in these columns of a batch of m: n rows, the columns contiguous."""
+    return np.arange(n * m, dtype=np.uint32).reshape(n, m)[:, columns]
+
+
+class ResultOfColumns(NamedTuple):
+    """Of a rank's result J and output, which are of its columns, and a digest of what all ranks share."""
+
+    loss: float
+    output: NDArray[np.float64]
+    digest: str
+
+
+def result_of_columns(own: Result) -> ResultOfColumns:
+    """What a rank's result adds to that of the whole batch."""
+    arrays = (*own.dw, *own.db, *own.weights, *own.biases, *map(np.asarray, own.state))
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+    return ResultOfColumns(own.loss, own.output, digest)
+
+
+def whole(of_rank_0: Result, of_ranks: Sequence[ResultOfColumns]) -> Result:
+    """The result of the whole batch: J averaged, outputs together.
 
     Raises RuntimeError where the ranks do not have the same bits of everything else.
     """
-    arrays = (*own.dw, *own.db, *own.weights, *own.biases, *map(np.asarray, own.state))
-    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
-    losses, outputs, digests = zip(*comm.allgather((own.loss, own.output, digest)), strict=True)
+    losses, outputs, digests = zip(*of_ranks, strict=True)
     other = next((rank for rank, one in enumerate(digests) if one != digests[0]), None)
     if other is not None:
         raise RuntimeError(f"ranks 0 and {other} have different bits of gradients, parameters or state")
     m = [output.shape[1] for output in outputs]
     loss = sum(J * columns for J, columns in zip(losses, m, strict=True)) / sum(m)
-    return dataclasses.replace(own, loss=float(loss), output=np.concatenate(outputs, axis=1))
+    return dataclasses.replace(of_rank_0, loss=float(loss), output=np.concatenate(outputs, axis=1))
 
 
-def allreduces(comm: Any, allreduce: Callable[[Reals], Any], sizes: Sequence[int]) -> list[float]:
-    """The median of the seconds of a sum over the ranks, of float32 arrays of these sizes in bytes.
+def allreduces(allreduce_of: Callable[[int], Callable[[], Any]], sizes: Sequence[int]) -> list[float]:
+    """The median of the seconds of a sum over the ranks, of float32 numbers of these sizes in bytes.
 
-    Of several in a row, as those of training are: each rank begins when it has ended the one before.
+    `allreduce_of` a size makes such a sum, to be called. It is that of several in a row, as those of training
+    are: each rank begins when it has ended the one before.
     """
-    found = []
+    together, found = allreduce_of(4), []
     for size in sizes:
-        array = np.zeros(max(1, size // 4), np.float32)
-        seconds = []
+        allreduce, seconds = allreduce_of(size), []
         for _ in range(ROUNDS):
-            comm.Barrier()
+            together()
             begin = time.perf_counter()
             for _ in range(IN_A_ROW):
-                allreduce(array)
+                allreduce()
             seconds.append((time.perf_counter() - begin) / IN_A_ROW)
         found.append(statistics.median(seconds))
     return found
