@@ -139,6 +139,14 @@ def main(package: str | None = None) -> None:
         # Python would end every command in 0, and show its own way out as a traceback
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
     _open_streams()
+    try:
+        here = str(Path.cwd())
+    except OSError as error:
+        click.echo(f"Error: the present folder: {error.strerror}; change to one that is there", err=True)
+        sys.exit(2)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or nobody would know how a process ended
+    if os.environ.get("COLUMNS", "").strip("0") == "":
+        os.environ.pop("COLUMNS", None)  # a terminal whose size nobody knows
     if os.environ.get("TERM") == "":
         os.environ["TERM"] = "dumb"  # which is what a terminal without a name is
     os.environ.pop("MPLBACKEND", None)  # a notebook's, or one's own: here pictures go to files
@@ -146,7 +154,7 @@ def main(package: str | None = None) -> None:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored
             signal.signal(number, _end)  # by an exception, so that what was begun is put away
     sys.meta_path.insert(0, Checkout)
-    sys.path.append(str(Path.cwd()))  # last: for package.module:Class of a user's own, which shadows nothing
+    sys.path.append(here)  # last: for package.module:Class of a user's own, which shadows nothing
     if package is None:
         commands(prog_name="gradrace")
     else:

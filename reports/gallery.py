@@ -62,6 +62,11 @@ def redraw(
         ],
     )
     found = {name: Analysis(race_file.read(docs / "gallery" / name)) for name in HEADINGS}
+    lesson = lesson_file.read(docs / "gallery" / LESSON)
+    renewed = {
+        page: renew(page.read_text(encoding="utf-8"), found, lesson)
+        for page in filter(Path.exists, pages(docs))
+    }
     for name, analysis in found.items():
         panel, baseline = analysis.panel(phase=PHASES.get(name)), analysis.baseline()
         shown = trainings.story(analysis, panel, baseline)
@@ -77,16 +82,13 @@ def redraw(
         lines += [*table, "", text.escape(text.machine(analysis.record)), ""]
     written.append(files.write(docs / "gallery.md", "\n".join(lines).encode()))
     written += both_themes(hero(found[RACE]), docs / "gallery" / "hero")
-    lesson = lesson_file.read(docs / "gallery" / LESSON)
     for name, figure in (
         ("lesson-blocks", blocks_chart(lesson)),
         ("lesson-learning", learning_chart(lesson)),
         ("lesson-shapes", shapes_chart()),
     ):
         written += both_themes(figure, docs / "gallery" / name)
-    for page in filter(Path.exists, pages(docs)):
-        renewed = renew(page.read_text(encoding="utf-8"), found, lesson)
-        written.append(files.write(page, renewed.encode()))
+    written += (files.write(page, words.encode()) for page, words in renewed.items())
     return written
 
 

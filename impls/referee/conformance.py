@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import itertools
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from impls.interface import (
     Unsupported,
 )
 from impls.referee import honesty, structure, tampering
+from impls.referee.judgement import QUANTITIES, same_bits
 
 Class = type[Implementation]
 Reals = NDArray[np.float64]
@@ -205,23 +206,12 @@ def _on_each(law: Callable[[Class, str, Problem], None]) -> Iterator[Case]:
         yield f"{network.activations[-1]}, {network.loss}", holds
 
 
-def _same(what: str, one: Result, other: Result) -> None:
+def _same(what: str, want: Result, got: Result, among: Sequence[str] = QUANTITIES) -> None:
     """Raise where two results differ in any bit."""
-    if one.loss != other.loss:
-        raise BrokenLawError(f"{what}: the loss is {one.loss!r}, then {other.loss!r}")
-    _same_arrays(what, one, other, "output", "dw", "db", "weights", "biases", "state")
-    if one.state[-1:] != other.state[-1:]:
-        raise BrokenLawError(f"{what}: t, the number of steps, is {one.state[-1:]}, then {other.state[-1:]}")
-
-
-def _same_arrays(what: str, one: Result, other: Result, *names: str) -> None:
-    pairs = dict(
-        zip(_named(one), zip(_named(one).values(), _named(other).values(), strict=True), strict=True)
-    )
-    for name, (a, b) in pairs.items():
-        if name.split("[")[0] in names and not np.array_equal(a, b):
-            place = tuple(int(i) for i in np.argwhere(a != b)[0]) if a.shape == b.shape else "its shape"
-            raise BrokenLawError(f"{what}: {name} differs at {place}")
+    try:
+        same_bits(got, want, "to the bit", among)
+    except structure.FoulError as difference:
+        raise BrokenLawError(f"{what}: {difference}") from None
 
 
 def _named(result: Result) -> dict[str, Reals]:
@@ -235,7 +225,7 @@ def _two_calls(implementation: Class, dtype: str, problem: Problem) -> None:
     _same("two calls of gradients", first, race.export())
     race.forward()
     race.forward()
-    _same_arrays("forward after gradients", first, race.export(), "output", "weights", "biases")
+    _same("forward after gradients", first, race.export(), ("output", "weights", "biases"))
 
 
 def _two_constructions(implementation: Class, dtype: str, problem: Problem) -> None:
@@ -261,7 +251,7 @@ def _train_is_steps(implementation: Class, dtype: str, problem: Problem) -> None
         trained.train(steps, rate)
         for _ in range(steps):
             stepped.step(rate)
-        _same(f"train({steps}) and {steps} steps", trained.export(), stepped.export())
+        _same(f"train({steps}) and {steps} steps", stepped.export(), trained.export())
     trained.train(0, 0.1)
     _same("train(0)", stepped.export(), trained.export())
 
@@ -280,7 +270,7 @@ def _repeat_is_calls(implementation: Class, dtype: str, problem: Problem) -> Non
         repeat(method, times, *arguments)
         for _ in range(times):
             getattr(other, method)(*arguments)
-        _same(f"{method} repeated {times} times and {times} calls", one.export(), other.export())
+        _same(f"{method} repeated {times} times and {times} calls", other.export(), one.export())
 
 
 def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
@@ -421,7 +411,7 @@ def _same_order(implementation: Class, dtype: str, problem: Problem) -> None:
     race.train(4, 0.1)
     loops.train(4, 0.1)
     one, other = race.export(), loops.export()
-    _same_arrays("bit for bit beside loops", other, one, "dw", "db", "weights", "biases")
+    _same("bit for bit beside loops", other, one, ("dw", "db", "weights", "biases"))
 
 
 def _refusals(implementation: Class, dtype: str, problem: Problem) -> None:

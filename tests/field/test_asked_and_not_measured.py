@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -126,6 +127,23 @@ def test_what_comes_along_by_default_may_be_absent(gradrace: Command, without: P
             found = statuses(tmp_path / "r.json")
     assert found["numpy"] == {"measured"}
     assert "measured" not in found.get("torch", set())
+
+
+@pytest.mark.field
+@pytest.mark.parametrize(
+    "asked", [("--impl", "numpy,numpy"), ("--batch-sizes", "1,1"), ("--dtype", "float64,float64")]
+)
+def test_what_is_asked_for_twice_is_measured_once_or_refused(
+    asked: tuple[str, str], race: Command, tmp_path: Path
+) -> None:
+    ended = race(*asked)
+    if ended.status:
+        assert ended.status == 2
+        assert "twice" in ended.err or "once" in ended.err or "different" in ended.err, ended.err
+        return
+    document = json.loads((tmp_path / "record.json").read_text("utf-8"))
+    cells = [(m["phase"], m["process"]) for m in document["measurements"]]
+    assert len(cells) == len(set(cells))
 
 
 @pytest.mark.field

@@ -151,7 +151,11 @@ def test_a_record_made_in_a_hook_of_another_repository_has_its_own_commit(
 
 @pytest.mark.field
 @pytest.mark.parametrize(
-    "state", ["detached", "shallow", "a worktree", "a bare branch name", "a tag of the same name"]
+    "state",
+    [
+        *("detached", "shallow", "a worktree", "a bare branch name", "a tag of the same name"),
+        *("a submodule", "a sparse clone", "a locked index", "a rebase"),
+    ],
 )
 def test_every_state_of_a_repository_has_its_commit(state: str, repository: Path, tmp_path: Path) -> None:
     place, commit = repository, git(repository, "rev-parse", "HEAD")
@@ -165,6 +169,23 @@ def test_every_state_of_a_repository_has_its_commit(state: str, repository: Path
         git(repository, "worktree", "add", "-q", str(place), "-b", "other")
     elif state == "a bare branch name":
         git(repository, "checkout", "-q", "-b", "HEAD2")
+    elif state == "a submodule":
+        git(tmp_path, "init", "-q", "theirs")
+        adding = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository), "ours")
+        git(tmp_path / "theirs", *adding)
+        place = tmp_path / "theirs" / "ours"
+    elif state == "a sparse clone":
+        place = tmp_path / "sparse"
+        git(tmp_path, "clone", "-q", "--sparse", "--filter=blob:none", f"file://{repository}", str(place))
+        git(place, "sparse-checkout", "set", "impls", "benchmarks", "reports")
+    elif state == "a locked index":
+        (repository / ".git" / "index.lock").touch()
+    elif state == "a rebase":
+        (repository / "mine.txt").write_text("mine")
+        git(repository, "add", "mine.txt")
+        git(repository, "commit", "-q", "-m", "three")
+        git(repository, "-c", "sequence.editor=sed -i s/^pick/edit/", "rebase", "-q", "-i", "HEAD~1")
+        commit = git(repository, "rev-parse", "HEAD")
     else:
         git(repository, "tag", "main")
     race(place, tmp_path)
@@ -236,3 +257,19 @@ def test_a_gate_of_a_user_without_a_home_says_what_it_needs(
     ended = run(*nobody, sys.executable, repository / "gradrace.py", *asked, cwd=repository, unset=unset)
     assert ended.status == (128 if step == "step" else 3)
     assert "XDG_CACHE_HOME" in ended.err
+
+
+@pytest.mark.field
+def test_commits_with_long_names_are_recorded_gated_and_kept(
+    checkout: Path, gradrace: Command, tmp_path: Path
+) -> None:
+    git(checkout, "init", "-q", "--object-format=sha256")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-q", "-m", "one")
+    git(checkout, "commit", "-q", "--allow-empty", "-m", "two")
+    race(checkout, tmp_path)
+    assert settings(tmp_path / "r.json")["commit"] == git(checkout, "rev-parse", "HEAD")
+    run(sys.executable, checkout / "gradrace.py", *GATE, cwd=checkout, status=0, within=300)
+    for record in (tmp_path / "r.json", checkout / "pairs.json"):
+        gradrace("history", "add", record, "--db", "h.sqlite", status=0)
+    gradrace("history", "show", "--db", "h.sqlite", status=0)

@@ -24,6 +24,8 @@ WITHOUT = {
     "memory's size": "mount --bind /dev/null /proc/meminfo",
     "control groups": "mount -t tmpfs none /sys/fs/cgroup",
     "shared memory": "mount -t tmpfs -o size=4k none /dev/shm",
+    "processes": "mount -t tmpfs none /proc",
+    "devices": "mount --bind /dev/null /dev/urandom; mount --bind /dev/zero /dev/random",
     "names of users": "mount --bind /dev/null /etc/passwd",
     "scratch that can be written": "mkdir tmp; mount -t tmpfs -o ro none tmp; export TMPDIR=$PWD/tmp",
 }
@@ -240,10 +242,53 @@ def test_a_checkout_that_cannot_be_written_draws_where_it_is_asked_to(
 
 
 @pytest.mark.field
-def test_a_clock_that_was_set_back_changes_no_race(race: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", ["1e9 - now() % 1000", "0.0", "-1e6", "8e9"])
+def test_a_clock_that_is_wrong_changes_no_race(seconds: str, race: Command, tmp_path: Path) -> None:
     (tmp_path / "path").mkdir()
-    code = "import time\nnow = time.time\ntime.time = lambda: 1e9 - now() % 1000\n"
+    code = f"import time\nnow = time.time\ntime.time = lambda: {seconds}\n"
     (tmp_path / "path" / "sitecustomize.py").write_text(code)
     race(env={"PYTHONPATH": str(tmp_path / "path")}, status=0)
     document = json.loads((tmp_path / "record.json").read_text("utf-8"))
     assert all(each["seconds"] > 0 for each in document["processes"])
+
+
+@pytest.mark.parametrize("command", ["list", pytest.param("race", marks=pytest.mark.field)])
+def test_a_folder_that_is_gone_is_an_error_in_words(command: str, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = 'cd gone; rmdir ../gone; exec "$@"'
+    ended = run("sh", "-c", script, "sh", *GRADRACE, command, cwd=tmp_path, status=2)
+    assert "the present folder" in ended.err
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("command", ["race", "render", "export", "history"])
+def test_a_folder_may_have_a_name_that_is_no_text(
+    command: str, gradrace: Command, raced: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"a\xff")
+    folder.mkdir()
+    asked = {
+        "race": ("race", "--quiet", *SMALL, "--impl", "numpy", "--record", folder / "r.json"),
+        "render": ("render", raced, "--out", folder / "out"),
+        "export": ("export", raced, "--out", folder / "out"),
+        "history": ("history", "add", raced, "--db", folder / "h.sqlite"),
+    }[command]
+    gradrace(*asked, status=0)
+    assert list(folder.iterdir())
+
+
+@pytest.mark.root
+@pytest.mark.field
+def test_a_user_who_may_start_no_process_gets_the_reason(tmp_path: Path) -> None:
+    nobody = as_nobody(tmp_path)
+    tmp_path.chmod(0o777)
+    asked = ("race", "--quiet", *SMALL, "--impl", "numpy", "--record", "r.json")
+    ended = run(*nobody, "prlimit", "--nproc=1", *GRADRACE, *asked, cwd=tmp_path)
+    assert ended.status not in (0, 1)
+    assert "Resource temporarily unavailable" in ended.err or "can't start new thread" in ended.err
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("loaded", ["/nonexistent.so", "libm.so.6"])
+def test_a_library_that_everyone_loads_first_is_no_obstacle(loaded: str, race: Command) -> None:
+    race("--impl", "numpy,numba", env={"LD_PRELOAD": loaded}, status=0)

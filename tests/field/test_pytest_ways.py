@@ -111,6 +111,13 @@ HONOURED = {
     "no capture": "-s",
     "short tracebacks": "--tb=short",
     "one file": "benchmarks",
+    "enabled": "--benchmark-enable",
+    "groups of a parameter": "--benchmark-group-by=param:batch_size",
+    "a file of its own": "--benchmark-storage=file://{tmp}/a,b",
+    "colour": "--color=yes",
+    "strict": "--strict-markers --strict-config",
+    "warnings": "-W error",
+    "random order": "-p no:cacheprovider --stepwise-skip",
 }
 
 
@@ -129,6 +136,22 @@ def test_a_way_of_pytests_races(way: str, tmp_path: Path) -> None:
         assert json.loads((tmp_path / "b.json").read_text("utf-8"))["benchmarks"]
     if way == "junit":
         assert (tmp_path / "junit.xml").is_file()
+
+
+@pytest.mark.field
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("--benchmark-skip", "--benchmark-disable", "--benchmark-json=/nonexistent/b.json"),
+        *("--benchmark-compare-fail=nonsense", "--benchmark-columns=nonsense", "--benchmark-sort=nonsense"),
+        *("--benchmark-group-by=nonsense", "--benchmark-storage=nonsense://x", "--benchmark-name=nonsense"),
+        *("--benchmark-time-unit=h", "--benchmark-min-rounds=0", "--benchmark-json="),
+    ],
+)
+def test_a_way_that_does_not_go_is_refused_before_any_work(asked: str, tmp_path: Path) -> None:
+    ended = pytest_race(tmp_path, asked, status=None)
+    assert ended.status == 4, ended
+    assert not (tmp_path / "r.json").exists()
 
 
 @pytest.mark.field

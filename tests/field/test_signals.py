@@ -66,6 +66,38 @@ def test_a_race_that_is_ended_leaves_nothing_running(
     assert "Traceback" not in out + err
 
 
+ENDS = """
+import os
+import impls
+
+class Ends(impls.load("numpy")):
+    def gradients(self):
+        os._exit(7)
+"""
+
+
+def test_how_a_process_ended_is_known_to_who_ignores_its_children(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(ENDS)
+    asked = ("race", *SMALL, "--impl", "numpy,ends.py:Ends", "--record", "r.json")
+    script = 'trap "" CHLD; exec "$@"'
+    ended = race("sh", "-c", script, "sh", *GRADRACE, *asked, cwd=tmp_path, status=4)
+    assert "exited with status 7" in ended.err
+
+
+@pytest.mark.field
+def test_a_race_that_is_stopped_and_continued_goes_on(tmp_path: Path) -> None:
+    asked = ("race", "--workload", "xor", "--batch-sizes", "1", "--impl", "numpy", "--budget", "20")
+    with started(*GRADRACE, *asked, "--record", "r.json", cwd=tmp_path) as process:
+        for _ in range(3):
+            time.sleep(0.7)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(2)
+            process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert statuses(tmp_path / "r.json") == {"numpy": {"measured"}}
+
+
 @pytest.mark.field
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_race_goes_on_after_a_signal_at_any_moment(number: signal.Signals, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,43 @@ def test_a_reader_that_stops_early_changes_no_status_and_sees_no_error(
     assert ended.out.strip() == "0", ended
     assert "BrokenPipe" not in ended.err
     assert "Exception ignored" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "columns", ["0", pytest.param("-5", marks=pytest.mark.field), pytest.param("", marks=pytest.mark.field)]
+)
+def test_a_width_that_is_none_hides_nothing(columns: str, gradrace: Command, gallery: Path) -> None:
+    shown = gradrace("standings", gallery, env={"COLUMNS": columns}, status=0).out
+    assert shown == gradrace("standings", gallery, unset=("COLUMNS",), status=0).out
+    assert "numpy" in shown
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "CLICOLOR_FORCE"])
+def test_a_log_has_no_moving_bar(variable: str, tmp_path: Path) -> None:
+    asked = ("race", "--workload", "xor", "--batch-sizes", "1", "--impl", "numpy", "--record", "r.json")
+    ended = race(*GRADRACE, *asked, cwd=tmp_path, env={variable: "1"}, status=0)
+    assert not re.search(r"\x1b\[[0-9;?]*[A-HJKl]", ended.text), "the cursor is moved"
+
+
+@pytest.mark.field
+def test_a_pipe_that_is_full_and_does_not_wait_gets_everything(gallery: Path, tmp_path: Path) -> None:
+    code = (
+        "import fcntl, os, subprocess, sys, time\n"
+        "out, into = os.pipe()\n"
+        "os.set_blocking(into, False)\n"
+        "fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, 4096)\n"
+        "with subprocess.Popen(sys.argv[1:], stdout=into) as process:\n"
+        "    os.close(into)\n"
+        "    time.sleep(1)\n"
+        "    while read := os.read(out, 1 << 16):\n"
+        "        os.write(1, read)\n"
+        "sys.exit(process.returncode)\n"
+    )
+    asked = (*GRADRACE, "standings", gallery)
+    whole = run(*asked, cwd=tmp_path, status=0)
+    slow = run(sys.executable, "-c", code, *asked, cwd=tmp_path, status=0)
+    assert slow.out == whole.out
 
 
 @pytest.mark.field

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -57,6 +59,61 @@ def test_two_races_with_records_of_their_own_do_not_disturb_each_other(tmp_path:
             process.communicate(timeout=120)
             assert process.returncode == 0
     assert statuses(tmp_path / "a.json") == statuses(tmp_path / "b.json") == {"numpy": {"measured"}}
+
+
+@pytest.mark.field
+def test_two_races_with_the_default_record_are_one_refusal_or_two_results(
+    checkout: Path, tmp_path: Path
+) -> None:
+    command = (sys.executable, checkout / "gradrace.py", "race", "--quiet", *SMALL, "--impl", "numpy")
+    with started(*command, cwd=tmp_path) as first, started(*command, cwd=tmp_path) as second:
+        ends = [(process.communicate(timeout=120)[1], process.returncode) for process in (first, second)]
+    assert sorted(status for _, status in ends) == [0, 2]
+    assert all("record.json" in err for err, status in ends if status)
+
+
+@pytest.mark.field
+def test_what_a_race_writes_is_no_place_to_merge_into(gradrace: Command, raced: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW.format(seconds=1))
+    record = tmp_path / "record.json"
+    asked = ("race", "--quiet", *SMALL, "--budget", "9", "--record", "record.json", "--impl", "slow.py:Slow")
+    with started(*GRADRACE, *asked, cwd=tmp_path) as first:
+        wait_for(record)
+        ended = gradrace("merge", raced, "--record", "record.json", status=2)
+        assert first.poll() is None, "the race was still to run"
+        assert "record.json" in ended.err
+        first.communicate(timeout=120)
+        assert first.returncode == 0
+    assert statuses(record)["slow.py:Slow"] == {"measured"}
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("command", ["page", "export"])
+def test_two_reports_into_one_folder_are_whole(command: str, raced: Path, tmp_path: Path) -> None:
+    asked = (*GRADRACE, command, raced, "--out", "out")
+    with started(*asked, cwd=tmp_path) as first, started(*asked, cwd=tmp_path) as second:
+        for process in (first, second):
+            _, err = process.communicate(timeout=240)
+            assert process.returncode == 0, err
+    assert list((tmp_path / "out").iterdir())
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.field
+def test_a_history_that_another_program_holds_is_waited_for_or_an_error_in_words(
+    gradrace: Command, raced: Path, tmp_path: Path
+) -> None:
+    gradrace("history", "add", raced, "--db", "h.sqlite", status=0)
+    document = json.loads(raced.read_text("utf-8"))
+    document["created"] = "2026-01-01T00:00:00+00:00"
+    (tmp_path / "other.json").write_text(json.dumps(document))
+    with contextlib.closing(sqlite3.connect(tmp_path / "h.sqlite", isolation_level=None)) as held:
+        held.execute("begin exclusive")
+        ended = gradrace("history", "add", "other.json", "--db", "h.sqlite", within=300)
+        assert ended.status not in (0, 1)
+        assert "h.sqlite" in ended.err
+        held.execute("rollback")
+    gradrace("history", "add", "other.json", "--db", "h.sqlite", status=0)
 
 
 @pytest.mark.field

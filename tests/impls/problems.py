@@ -26,6 +26,8 @@ class Sizes:
     layers: int = 6
     width: int = 65
     batch: int = 257
+    fewest: int = 1
+    """Layers at the least."""
 
 
 SMALL = Sizes(layers=4, width=19, batch=35)
@@ -33,7 +35,7 @@ SMALL = Sizes(layers=4, width=19, batch=35)
 
 def problem(choose: Choose, sizes: Sizes = SMALL, activations: Sequence[str] = ACTIVATIONS[:-1]) -> Problem:
     """A problem of 1 to 3 batches, its choices made by `choose`; `activations` are those to choose from."""
-    L = choose(range(1, sizes.layers + 1))
+    L = choose(range(sizes.fewest, sizes.layers + 1))
     widths = tuple(choose(range(1, sizes.width + 1)) for _ in range(L + 1))
     loss = choose(tuple(LOSSES))
     last = LOSSES[loss] or choose(activations)

@@ -29,6 +29,12 @@ NETWORKS = {
 }
 
 
+NAMES = ("numba-loops", "numba", "numba-blocked", "numba-parallel")
+
+SHALLOW = {name for name, network in NETWORKS.items() if network.layers <= 3}
+"""Those of numba-loops, which compiles for seconds at every depth, and whose loop over layers is one."""
+
+
 @pytest.fixture(params=NETWORKS)
 def network(request):
     return NETWORKS[request.param]
@@ -45,6 +51,7 @@ def same_bits(one, other):
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0, 1000.0])
 @pytest.mark.parametrize("m", [1, 7, 32])
+@pytest.mark.parametrize("network", sorted(SHALLOW), indirect=True)
 def test_numba_loops_is_equal_to_loops_bit_for_bit(network, m, scale):
     problem = Problem.random(network, 2 * m, m, seed=m, scale=scale)
     loops, implementation = (impls.load(name)(problem) for name in ("loops", "numba-loops"))
@@ -64,7 +71,11 @@ def test_the_compiled_exponentials_are_those_of_python():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["numba-loops", "numba", "numba-blocked", "numba-parallel"])
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [(of, name) for of in NETWORKS for name in NAMES if name != "numba-loops" or of in SHALLOW],
+    indirect=["network"],
+)
 def test_train_is_as_many_steps_bit_for_bit(network, name, dtype):
     problem = Problem.random(network, 3 * 11, 11, seed=1)
     one, other = (impls.load(name)(problem, dtype=dtype) for _ in range(2))
@@ -180,7 +191,7 @@ def test_a_change_in_any_file_of_compiled_code_compiles_anew(tmp_path):
     assert numba_blocked.source_stamp(str(file)) != before != 0
 
 
-@pytest.mark.parametrize("name", ["numba-loops", "numba", "numba-blocked", "numba-parallel"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_second_construction_compiles_nothing(name):
     problem = Problem.random(NETWORKS["digits"], 4, 4)
     impls.load(name)(problem)

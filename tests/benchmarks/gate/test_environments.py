@@ -84,22 +84,23 @@ def test_an_environment_is_built_once_for_the_same_dependencies(
     assert speed(again["head"], Path("/"))[0] == "3"
 
 
-@pytest.mark.parametrize("what", ["pyproject.toml", "requirements.txt", "extras"])
 def test_an_environment_is_built_anew_where_what_it_rests_on_changed(
-    worktrees: dict[Side, Path], tmp_path: Path, what: str
+    worktrees: dict[Side, Path], tmp_path: Path
 ) -> None:
     for worktree in worktrees.values():
         (worktree / "requirements.txt").write_text("")
     asked = Install(requirements=("requirements.txt",))
-    first = environments.environments(tmp_path, worktrees, asked)
-    if what == "extras":
-        asked = Install(extras=("fast",), requirements=asked.requirements)
-    else:
-        with (worktrees["head"] / what).open("a") as file:
-            file.write("# a comment\n")
-    second = environments.environments(tmp_path, worktrees, asked)
-    assert not first["base"].exists()
-    assert second["base"].exists()
+    before = environments.environments(tmp_path, worktrees, asked)
+    for what in ("pyproject.toml", "requirements.txt", "extras"):
+        if what == "extras":
+            asked = Install(extras=("fast",), requirements=asked.requirements)
+        else:
+            with (worktrees["head"] / what).open("a") as file:
+                file.write("# a comment\n")
+        after = environments.environments(tmp_path, worktrees, asked)
+        assert not before["base"].exists(), what
+        assert after["base"].exists(), what
+        before = after
 
 
 def test_what_an_install_makes_in_the_worktree_is_made_anew(

@@ -33,9 +33,9 @@ def chatter():
         print("x" * 1023)
     os._exit(1)
 
-def spin():
+def wait():
     while True:
-        pass
+        time.sleep(1)
 
 class Deed(NumpyBatch):
     where = ""
@@ -73,7 +73,7 @@ made("Faults", "gradients", lambda: ctypes.string_at(0))
 made("Chatters", "gradients", chatter)
 made("Forks", "gradients", fork_and_exit)
 made("Hoards", "gradients", lambda: bytearray(1 << 62))
-made("Spins", "gradients", spin)
+made("Waits", "gradients", wait)
 """
 
 FATES = {
@@ -85,7 +85,7 @@ FATES = {
     "Chatters": ("failed", "exited with status 1"),
     "Forks": ("failed", "exited with status 1"),
     "Hoards": ("failed", "MemoryError"),
-    "Spins": ("timed out", "no answer within 15 s"),
+    "Waits": ("timed out", "no answer within 15 s"),
 }
 
 
