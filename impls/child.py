@@ -48,10 +48,12 @@ _LAUNCH = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[1]):  # it was gone before that
+        sys.exit()
 try:
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(sys.argv[2], sys.argv[2:])
 except OSError as error:
-    sys.exit(f"{sys.argv[1]}: {error}")
+    sys.exit(f"{sys.argv[2]}: {error}")
 """
 
 # Python 2 has to understand it.
@@ -87,7 +89,7 @@ class _Process:
         # set where the environment has no others: its libraries are out of our reach
         limits = dict.fromkeys(THREAD_VARIABLES, str(max(1, threads)))
         self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAUNCH, *command],
+            [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command],
             env=limits | dict(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -455,4 +455,6 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     """Answer to the gate from here on; ends with it, however it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != int(os.environ.pop("GRADRACE_PARENT")):  # it was gone before that
+            os._exit(1)
     pluginmanager.register(Gate(Line(int(os.environ.pop("GRADRACE_GATE")))), "gradrace-gate")

@@ -228,7 +228,7 @@ class PythonProcess(ChildProcess):
         boot = "from benchmarks.measure import process; process.boot()"
         name = serve if isinstance(serve, str) else f"{serve.__module__}:{serve.__qualname__}"
         super().__init__(
-            lambda end: [sys.executable, "-P", "-u", "-c", boot, str(end), name],
+            lambda end: [sys.executable, "-P", "-u", "-c", boot, str(end), name, str(os.getpid())],
             lambda _: environment([ROOT], threads) | dict(variables or {}),
         )
 
@@ -247,11 +247,13 @@ def ask(
 
 
 def boot() -> None:
-    """The fresh interpreter's side: `python -c ... SOCKET MODULE:FUNCTION`."""
-    descriptor, serve = sys.argv[1:]
+    """The fresh interpreter's side: `python -c ... SOCKET MODULE:FUNCTION PARENT`."""
+    descriptor, serve, parent = sys.argv[1:]
     sys.argv[1:] = []
     if sys.platform == "linux":  # elsewhere it ends at its next message
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):  # it was gone before that
+            os._exit(ORPHANED)
     sys.path.append(str(Path.cwd()))  # last: a user's folder shadows nothing of ours
     with socket.socket(fileno=int(descriptor)) as end:
         try:

@@ -164,12 +164,12 @@ def test_a_gate_goes_on_after_a_signal_at_any_moment(
     seen = 0
     for after in moments(number, 15):
         resume = ("--resume",) if (tmp_path / "pairs.json").exists() else ()
-        interrupted((*command, *resume, *impl), tmp_path, number, after)
+        interrupted((*command, *resume, *impl), checkout, number, after)
         now = pairs(tmp_path / "pairs.json")
         assert now >= seen, "pairs were lost"
         seen = now
     resume = ("--resume",) if (tmp_path / "pairs.json").exists() else ()
-    run(*command, *resume, *impl, cwd=tmp_path, status=0, within=300)
+    run(*command, *resume, *impl, cwd=checkout, status=0, within=300)
     assert pairs(tmp_path / "pairs.json") >= 3
     assert git(checkout, "status", "--porcelain", "--untracked-files=no") == ""
 

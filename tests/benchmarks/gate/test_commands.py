@@ -71,7 +71,14 @@ def test_controls_settle_when_the_last_benchmark_is_lost(root: Path, tmp_path: P
     # one start of the survey, and one of each side a pair
     suite = LOST_LATER.format(starts=str(tmp_path / "starts"), most=3)
     commit(root, {"benchmarks/test_thing.py": suite})
-    record = measured(root, "--base", "main", "--budget", "15")
+    out = tmp_path / "pairs.json"
+    process = start(root, "--base", "main", "--budget", "600", "--out", str(out))
+    wait_for(out)
+    while len(pairs_file.read(out).pairs) < 3 and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate()
+    record = pairs_file.read(out)
     assert [incident.reason for incident in record.incidents]
     assert len(record.pairs) > 2
     assert all(reading.benchmark.startswith("control") for reading in record.pairs[-1].readings)

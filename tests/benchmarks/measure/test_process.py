@@ -266,6 +266,23 @@ def test_a_process_ends_with_its_parent(deed: str) -> None:
     assert gone(pid)
 
 
+def test_a_process_ends_whose_parent_was_gone_before_it_could_ask_to_end_with_it() -> None:
+    code = (
+        "import os\n"
+        "from benchmarks.measure.process import PythonProcess\n"
+        "from tests.benchmarks.measure.test_process import listens_to_nobody\n"
+        "print(PythonProcess(listens_to_nobody, threads=1)._popen.pid, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, check=True)
+    assert gone(int(done.stdout))
+
+
+def listens_to_nobody(parent: Parent) -> None:
+    time.sleep(60)
+
+
 def talk(parent: Parent) -> None:
     while True:
         parent.send(Did("talking"))
