@@ -316,7 +316,10 @@ class ErrorBound:
             return Spread.of(np.clip(z + E, 0, E), error.r, new), Spread.alone(unsure.astype(np.float64))
         # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh): so g' within E of z is at most g'(z) e^E, e^2E
         steepness, top = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
-        more = slope * np.expm1(np.minimum(steepness * E, HUGE))
+        # far out a float64 oracle has no digits of it, and what is beyond HUGE may have crossed the middle
+        exponent = steepness * E
+        known = np.maximum(slope, 2.0**-52)
+        more = np.where(exponent < HUGE, known * np.expm1(np.minimum(exponent, HUGE)), top)
         moved = error.times_about(slope, np.minimum(slope + more, top), np.minimum(more, top))
         # sigmoid may be (1 + tanh(z / 2)) / 2: the error of tanh is relative to 1, and halved
         size = np.maximum(a, 0.5) if g == "sigmoid" else np.abs(a)

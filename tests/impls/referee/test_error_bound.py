@@ -228,6 +228,71 @@ def one_at_a_time(none: ErrorsOfLayers) -> Iterator[tuple[ErrorsOfLayers, Errors
         yield none, erred
 
 
+class AsWrongAsItMayBe(Sound):
+    """A pass that errs, in each operation, by all of what is granted; the signs are those of a generator."""
+
+    def __init__(self, problem: Problem, rounding: Rounding, rng: np.random.Generator) -> None:
+        self.rounding, self.rng = rounding, rng
+        super().__init__(problem)
+
+    def off(self, terms: int, size: NDArray[np.float64]) -> NDArray[np.float64]:
+        signs = self.rng.choice((-1.0, 1.0, self.rng.choice((-1.0, 1.0))), size.shape)
+        return np.asarray(signs * self.rounding.gamma(terms) * size)
+
+    def z(self, k: int, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        size = np.abs(self.w[k]) @ np.abs(x) + np.abs(self.b[k])
+        return np.asarray(super().z(k, x) + self.off(len(x) + 1, size))
+
+    def activation(self, g: str, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        a = np.asarray(super().activation(g, z))
+        terms = {"sigmoid": 16, "tanh": 16, "softmax": len(z) + 24}
+        size = np.maximum(a, 0.5) if g == "sigmoid" else np.abs(a)
+        a = a + self.off(terms[g], size) if g in terms else a
+        return np.minimum(a, 1) if g == "softmax" else a
+
+    def slope(self, g: str, z: NDArray[np.float64], a: NDArray[np.float64]) -> NDArray[np.float64]:
+        slope = np.asarray(super().slope(g, z, a) * np.ones_like(a))
+        sizes = {"sigmoid": slope, "tanh": np.ones_like(a)}
+        return slope + self.off(3, sizes[g]) if g in sizes else slope
+
+    def last_dz(self) -> NDArray[np.float64]:
+        return np.asarray(super().last_dz() + self.off(3, np.abs(super().last_dz())))
+
+    def da_prev(self, k: int, dz: NDArray[np.float64]) -> NDArray[np.float64]:
+        size = np.abs(self.w[k].T) @ np.abs(dz)
+        return np.asarray(super().da_prev(k, dz) + self.off(len(dz) + 8, size))
+
+
+@settings(max_examples=40)
+@given(
+    problems(Sizes(layers=5, width=9, batch=3)),
+    st.integers(8, 24),
+    st.sampled_from((0.0, np.inf)),
+    st.integers(0, 99),
+)
+def test_a_pass_that_errs_as_much_as_it_may_stays_within_the_bound(
+    problem: Problem, bits: int, affordable: float, seed: int
+) -> None:
+    """In arithmetic so coarse that what is not linear in the errors matters."""
+    given = held(problem, "float32")
+    m = given.batch_size
+    X, Y = given.X[:, :m], given.Y[:, :m]
+    exact = Oracle(given.network, given.weights, given.biases, False).propagate(X, Y)
+    with (
+        unittest.mock.patch.object(error_bound, "AFFORDABLE", affordable),
+        np.errstate(over="ignore", under="ignore", invalid="ignore"),
+    ):
+        bound = ErrorBound(given.network, given.weights, given.biases, m, "float32")
+        bound.rounding.u = 2.0**-bits
+        E = bound.of(exact, Y)
+        erred = AsWrongAsItMayBe(given, bound.rounding, np.random.default_rng(seed))
+        found = erred.export()
+    assert (np.abs(found.output - exact.a[-1]) <= E.output).all()
+    for got, want, limit in zip((*found.dw, *found.db), (*exact.dw, *exact.db), (*E.dw, *E.db), strict=True):
+        within = m * np.abs(got - want / m) <= limit * (1 + 1e-9) + 1e-9 * np.abs(want)
+        assert (within | ~np.isfinite(limit)).all()
+
+
 def test_derivatives_that_leave_the_range_of_the_dtype_leave_the_bound_to_norms() -> None:
     big = np.full((1, 1), 1e25)
     network = Network((1, 1, 1, 1), ("identity", "identity", "identity"), "mean_squared_error")
