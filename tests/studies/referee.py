@@ -229,6 +229,7 @@ def narrower(names: Sequence[str], sizes: Sequence[int]) -> tuple[Table, list[st
             zeros = type("Zeros", (LayerOfZeros,), {"layer": k})
             candidates += [(f"zeros for dw[{k}]", zeros, dtype) for dtype in DTYPES]
         candidates.append(("a float32 pass inside float64", SinglePass, "float64"))
+        candidates.sort(key=lambda candidate: candidate[2])  # a reference serves all of a dtype
         tried, rejected, mildest = 0, 0, (np.inf, "")
         for what, implementation_class, dtype in candidates:
             implementation = implementation_class(given, dtype)
