@@ -18,7 +18,8 @@ in a cache (`row_length`); what is computed of the padding is read by nobody.
 **Tiles.** A batch is cut into tiles of up to `TILE_BYTES` of activations, or of `TALL` samples where the
 weights outgrow the second-level cache. A tile goes all the way forward and all the way back before the next
 begins: what a layer wrote is still in that cache when the next step reads it. The weights' gradients are
-added up from tile to tile in place; the last tile divides by m.
+added up from tile to tile in place; the last tile divides by m. Where there is one tile only and the last
+cache does not hold the weights and their gradients, dw is stored past the caches: they keep the weights.
 
 **Memory.** Everything lies in one array, `memory`, cut up by the places in two kinds of records: PLAN, of the
 problem, and LAYER. So a call passes one number, the address of the plan, which keeps Python's share of it to
@@ -87,6 +88,7 @@ PLAN = np.dtype(
             "samples",  # M
             "batch",  # m
             "tile",  # samples of a tile, at most
+            "streaming",  # whether dw is stored past the caches
             "loss",
             "threads",
             "start",  # the first sample of the current batch
@@ -318,7 +320,7 @@ def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int, drop
             a = layer.a + s * row
             z = plan.z + s * row
         # z (t, n) = b + x (t, n_in) w^T
-        product(memory, z, row, layer.b, zero, x, row_in, one, layer.wt, row, t, n, n_in, 1.0)
+        product(memory, z, row, layer.b, zero, x, row_in, one, layer.wt, row, t, n, n_in, 1.0, zero)
         if layer.g == SOFTMAX:
             e = layer.dz + scratch
             softmax(memory[z : z + size], memory[e : e + size], memory[a : a + size], n, row)
@@ -364,7 +366,23 @@ def backward_tile(
         n_in, n, row_in, row = layer.n_in, layer.n, layer.row_in, layer.row
         dw, db = layer.dw + gradients, layer.db + gradients
         # db (1, n) = 1^T dz
-        product(memory, db, row, zeros if begin else db, row, plan.one, zero, zero, dz, row, one, n, t, scale)
+        product(
+            memory,
+            db,
+            row,
+            zeros if begin else db,
+            row,
+            plan.one,
+            zero,
+            zero,
+            dz,
+            row,
+            one,
+            n,
+            t,
+            scale,
+            zero,
+        )
         if k > 0:
             below = layers[k - 1]
             x, dx = below.a + scratch, below.dz + scratch
@@ -384,9 +402,10 @@ def backward_tile(
                 n_in,
                 t,
                 scale,
+                plan.streaming,
             )
             # da_prev (t, n_in) = dz w
-            product(memory, dx, row_in, zeros, zero, dz, row, one, layer.w, row_in, t, n_in, n, 1.0)
+            product(memory, dx, row_in, zeros, zero, dz, row, one, layer.w, row_in, t, n_in, n, 1.0, zero)
             if below.least:
                 slope = below.slope + scratch
                 multiply(memory[dx : dx + t * row_in], memory[slope : slope + t * row_in])
@@ -415,7 +434,7 @@ def first_tile(
     dw, dz = layer.dw + gradients + first * row, layer.dz + scratch
     init, init_row = zeros if begin else dw, keep * row
     # dw^T (rows, n) = x^T dz
-    product(memory, dw, row, init, init_row, x, one, row_in, dz, row, rows, layer.n, t, scale)
+    product(memory, dw, row, init, init_row, x, one, row_in, dz, row, rows, layer.n, t, scale, plan.streaming)
 
 
 @compiled
@@ -675,6 +694,8 @@ class Layout:
         plan["size"] = plan["gradients"] = size = end
         layers["dw"], layers["db"] = layers["w"] + size, layers["b"] + size
         end += threads * size
+        # A dw that the last cache does not hold beside w, and that no other tile adds to.
+        plan["streaming"] = m <= tile and 2 * size * item > CACHES["L3"]
         plan["m"], plan["v"] = end, end + (OPTIMIZERS[training.optimizer] - 1) * size
         end += OPTIMIZERS[training.optimizer] * size
         plan["one"], plan["zeros"] = take(1), take(max(rows))

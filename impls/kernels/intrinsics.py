@@ -1,8 +1,8 @@
 # ruff: noqa: ARG001 - numba passes to a writer of LLVM code what it passes
 """The operations that numba's own language lacks, as intrinsics: bits of floats, and vectors of a register.
 
-Vectors are as wide as the registers of the machine. An operation on a vector takes `count` numbers, at most a
-vector, and masks the others: it reads and writes nothing beyond them.
+Vectors are as wide as the registers that numba compiles for. An operation on a vector takes `count` numbers,
+at most a vector, and masks the others: it reads and writes nothing beyond them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-import llvmlite.binding
 import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
+from numba.core import cgutils, codegen, config
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -43,7 +42,21 @@ def intrinsic(function: Callable[..., Any]) -> Any:
     return numba.extending.intrinsic(prefer_literal=True)(function)
 
 
-FEATURES: Any = llvmlite.binding.get_host_cpu_features()
+def target_features() -> dict[str, bool]:
+    """The instruction sets that numba compiles for: the processor's, but for NUMBA_CPU_FEATURES."""
+
+    def parsed(features: str) -> dict[str, bool]:
+        return {feature[1:]: feature[0] == "+" for feature in features.split(",") if feature}
+
+    found = parsed(codegen.get_host_cpu_features())
+    asked: str | None = config.CPU_FEATURES
+    if asked is None:
+        return found
+    # What else another processor has by its name, LLVM does not say.
+    return {**({} if config.CPU_NAME else found), **parsed(asked)}
+
+
+FEATURES = target_features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 
 
@@ -154,6 +167,38 @@ def store_masked(builder: Any, vector: Any, place: Any, mask: Any, bits: int) ->
     kind = ir.FunctionType(ir.VoidType(), [vector.type, place.type, i32, mask.type])
     function = declare(builder.module, kind, f"llvm.masked.store.v{vector.type.count}f{bits}.p0")
     builder.call(function, [vector, place, i32(bits // 8), mask])
+
+
+def store_streaming(builder: Any, vector: Any, place: Any) -> None:
+    """Stores a vector at a place that is a multiple of its size, past the caches: no line is read before."""
+    store = builder.store(vector, place, align=VECTOR_BYTES)
+    store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+
+
+@intrinsic
+def prefetch(typing_context: Any, memory: Any, place: Any) -> Any:
+    """The line of a place in `memory` is on its way to the second-level cache; it may lie beyond the end."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        base = context.make_array(signature.args[0])(context, builder, args[0]).data
+        line, i32 = builder.gep(base, [args[1]]), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [line.type, i32, i32, i32])
+        read, second_level, data = i32(0), i32(2), i32(1)
+        builder.call(declare(builder.module, kind, "llvm.prefetch.p0"), [line, read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(memory, types.intp), generate
+
+
+@intrinsic
+def fence(typing_context: Any) -> Any:
+    """What was stored so far, also past the caches, is seen by other threads before what follows."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 def _on_a_vector(name: str) -> Any:

@@ -12,12 +12,17 @@ apart, where they would share few sets of a cache.
 What is no deeper and higher, and small, is one `block`, which `product` puts where it is called: a call with
 so many arguments takes as long as the product of a sample. `blocks` are for the others.
 
-With few rows or little depth there is nothing to keep in a cache, and a large matrix is read or written at
-the speed of memory: in runs along its rows, few at once, so that they can be prefetched.
+In blocks that are not small, each tile prefetches what is read for the first time soon after it: the place of
+the next tile, and a share of the next panel of B.
 
-Vectors are as wide as the host's registers; the last, partial vector of a row of C is stored under a mask.
-It loads whole vectors of B and init, so each must lie at least one block of vectors (`SLACK` numbers)
-before the end of its array; the surplus lanes are dropped.
+With one row, or a depth of one, there is nothing to keep in a cache, and a large matrix is read or written
+row by row, at the speed of memory. With few rows or little depth it is read or written in runs along its
+rows, few at once. What outgrows the last cache and is read by nobody soon can be stored past the caches
+(`streaming`): an ordinary store reads the line first, and drives another one out.
+
+Vectors are as wide as the registers that numba compiles for; the last, partial vector of a row of C is stored
+under a mask. It loads whole vectors of B and init, so each must lie at least one block of vectors (`SLACK`
+numbers) before the end of its array; the surplus lanes are dropped.
 
 [1] Van Zee, van de Geijn: BLIS: A Framework for Rapidly Instantiating BLAS Functionality, ACM TOMS 41(3),
     2015;
@@ -40,11 +45,15 @@ from impls.kernels.intrinsics import (
     below,
     compiled,
     declare,
+    fence,
+    fma,
     inlined,
     intrinsic,
     order,
+    prefetch,
     repeated,
     store_masked,
+    store_streaming,
     vector_length,
 )
 
@@ -54,7 +63,9 @@ ROWS = 8 if FEATURES.get("avx512f") or FEATURES.get("neon") else 4
 
 SLACK = 4 * 64  # numbers that must follow the last one that a product reads
 
-CACHES = {"L1": 32 << 10, "L2": 512 << 10, **caches()}
+LINE = 64  # bytes of a line of a cache
+
+CACHES = {"L1": 32 << 10, "L2": 512 << 10, "L3": 16 << 20, **caches()}
 """The bytes of the caches, those that are found or such as most processors have."""
 
 # Blocks, in numbers: as deep as two vectors of each row of B fill the first-level cache, and so high that A,
@@ -62,7 +73,7 @@ CACHES = {"L1": 32 << 10, "L2": 512 << 10, **caches()}
 DEEP = CACHES["L1"] // (2 * VECTOR_BYTES)
 HIGH = max(ROWS, CACHES["L2"] // 4 // (8 * DEEP) // ROWS * ROWS)
 LARGE = CACHES["L2"] // 2  # bytes of a matrix that is read or written at the speed of memory
-FEW = 16  # runs that the processor prefetches side by side
+FEW = 16  # rows that are read side by side
 
 
 @intrinsic
@@ -70,6 +81,7 @@ def tile_product(
     typing_context: Any,
     rows: Any,
     vectors: Any,
+    streaming: Any,
     memory: Any,
     c: Any,
     c_row: Any,
@@ -86,7 +98,8 @@ def tile_product(
 ) -> Any:
     """The register tile of `product`: `rows` rows of `vectors` vectors, the surplus over `columns` masked.
 
-    `rows` and `vectors` are literals, the other names are those of `product`. As NumPy, on `memory`:
+    `rows`, `vectors` and `streaming` are literals, the other names are those of `product`; `streaming` whole
+    tiles are stored past the caches. As NumPy, on `memory`:
 
         for r in range(rows):
             C[r, :columns] = scale * (init[r, :columns] + sum(A[r, k] * B[k, :columns] for k in range(depth)))
@@ -96,8 +109,8 @@ def tile_product(
     lanes = VECTOR_BYTES * 8 // bits
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        c, c_row, init, init_row, a, a_row, a_k, b, b_k, columns, depth, scale = args[3:]
-        base = context.make_array(signature.args[2])(context, builder, args[2]).data
+        c, c_row, init, init_row, a, a_row, a_k, b, b_k, columns, depth, scale = args[4:]
+        base = context.make_array(signature.args[3])(context, builder, args[3]).data
         intp = ir.IntType(64)
         real = context.get_value_type(memory.dtype)
         vector = ir.VectorType(real, lanes)
@@ -165,7 +178,10 @@ def tile_product(
         with builder.if_else(whole, likely=True) as (then, otherwise):
             with then:
                 for x, place in zip(numbers, places, strict=True):
-                    builder.store(x, place, align=bits // 8)
+                    if streaming.literal_value:
+                        store_streaming(builder, x, place)
+                    else:
+                        builder.store(x, place, align=bits // 8)
             with otherwise:
                 masks = [below(builder, columns, lanes, first=v * lanes) for v in range(V)]
                 for x, place, mask in zip(numbers, places, masks * R, strict=True):
@@ -173,7 +189,7 @@ def tile_product(
         return context.get_dummy_value()
 
     offsets = (types.intp,) * 11
-    return types.void(rows, vectors, memory, *offsets, memory.dtype), generate
+    return types.void(rows, vectors, streaming, memory, *offsets, memory.dtype), generate
 
 
 @intrinsic
@@ -223,9 +239,22 @@ def transpose_block(
     return types.void(memory, *(types.intp,) * 6), generate
 
 
-def _panel(vectors: int) -> Any:
-    """A panel of C, `vectors` vectors wide: the rows in tiles of ROWS, then what is left by powers of two."""
-    HALF, QUARTER = ROWS // 2, ROWS // 4
+@inlined
+def fetch(memory: Array, place: Int, row: Int, rows: Int) -> None:
+    """Two vectors of each of so many rows, from a place on, are on their way to the second-level cache."""
+    lanes = vector_length(memory)
+    for r in range(rows):
+        prefetch(memory, place + r * row)
+        prefetch(memory, place + r * row + lanes)
+
+
+def _panel(vectors: int, large: bool = False, streaming: bool = False) -> Any:
+    """A panel of C, `vectors` vectors wide: the rows in tiles of ROWS, then what is left by powers of two.
+
+    In a `large` product each tile fetches what is soon read for the first time: the place of the next tile,
+    and a share of the next panel of B.
+    """
+    HALF, QUARTER, V, S = ROWS // 2, ROWS // 4, vectors, streaming
 
     @compiled
     def panel(
@@ -245,35 +274,42 @@ def _panel(vectors: int) -> Any:
         scale: Any,
     ) -> None:
         r = 0
+        if large:
+            next_b = b + V * vector_length(memory)
+            each = (depth * ROWS + rows - 1) // rows
         while r + ROWS <= rows:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
+            if large:
+                fetch(memory, I + ROWS * init_row, init_row, ROWS)
+                fetch(memory, next_b, b_k, each)
+                next_b += each * b_k
             tile_product(
-                ROWS, vectors, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
+                ROWS, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
             )
             r += ROWS
         if rows & HALF:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
             tile_product(
-                HALF, vectors, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
+                HALF, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
             )
             r += HALF
         if rows & QUARTER:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
             tile_product(
-                QUARTER, vectors, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
+                QUARTER, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
             )
             r += QUARTER
         if ROWS == 8 and rows & 1:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
-            tile_product(
-                1, vectors, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
-            )
+            tile_product(1, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale)
 
     return panel
 
 
 _panel_1 = _panel(1)
 _panel_2 = _panel(2)
+_panel_2_large = _panel(2, large=True)
+_panel_2_streaming = _panel(2, large=True, streaming=True)
 
 
 @compiled
@@ -284,8 +320,48 @@ def share(size: Int, most: Int) -> Int:
     return each
 
 
-@inlined
-def block(
+def _block(panel_2: Any) -> Any:
+    """The `product` of one block: at most DEEP deep and HIGH high, in panels of two vectors."""
+
+    @inlined
+    def block(
+        memory: Array,
+        c: Int,
+        c_row: Int,
+        init: Int,
+        init_row: Int,
+        a: Int,
+        a_row: Int,
+        a_k: Int,
+        b: Int,
+        b_k: Int,
+        rows: Int,
+        columns: Int,
+        depth: Int,
+        scale: Any,
+    ) -> None:
+        lanes = vector_length(memory)
+        j = 0
+        while j < columns:
+            left = columns - j
+            C, I, B = c + j, init + j, b + j  # noqa: E741
+            if left > lanes:
+                panel_2(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, scale)
+                j += 2 * lanes
+            else:
+                _panel_1(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, scale)
+                j += lanes
+
+    return block
+
+
+block = _block(_panel_2)
+block_large = _block(_panel_2_large)
+block_streaming = _block(_panel_2_streaming)
+
+
+@compiled
+def outer(
     memory: Array,
     c: Int,
     c_row: Int,
@@ -293,26 +369,45 @@ def block(
     init_row: Int,
     a: Int,
     a_row: Int,
+    b: Int,
+    rows: Int,
+    columns: Int,
+    scale: Any,
+) -> None:
+    """The `product` of depth 1, row by row: so memory is written fastest."""
+    B = memory[b : b + columns]
+    for r in range(rows):
+        A = memory[a + r * a_row]
+        C = memory[c + r * c_row : c + r * c_row + columns]
+        I = memory[init + r * init_row : init + r * init_row + columns]  # noqa: E741
+        for j in range(columns):
+            C[j] = scale * fma(A, B[j], I[j])
+
+
+@compiled
+def one_row(
+    memory: Array,
+    c: Int,
+    init: Int,
+    a: Int,
     a_k: Int,
     b: Int,
     b_k: Int,
-    rows: Int,
     columns: Int,
     depth: Int,
     scale: Any,
 ) -> None:
-    """The `product` of one block: at most DEEP deep and HIGH high, in panels of two vectors."""
-    lanes = vector_length(memory)
-    j = 0
-    while j < columns:
-        left = columns - j
-        C, I, B = c + j, init + j, b + j  # noqa: E741
-        if left > lanes:
-            _panel_2(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, scale)
-            j += 2 * lanes
-        else:
-            _panel_1(memory, C, c_row, I, init_row, a, a_row, a_k, B, b_k, rows, left, depth, scale)
-            j += lanes
+    """The `product` of one row, which takes B row by row: so memory is read fastest."""
+    C, I = memory[c : c + columns], memory[init : init + columns]  # noqa: E741
+    for j in range(columns):
+        C[j] = I[j]
+    for k in range(depth):
+        A, B = memory[a + k * a_k], memory[b + k * b_k : b + k * b_k + columns]
+        for j in range(columns):
+            C[j] = fma(A, B[j], C[j])
+    if scale != 1:
+        for j in range(columns):
+            C[j] *= scale
 
 
 @compiled
@@ -331,18 +426,33 @@ def blocks(
     columns: Int,
     depth: Int,
     scale: Any,
+    streaming: Int,
 ) -> None:
     """The `product` of matrices of any size, in blocks for the caches."""
     one, row = memory.dtype.type(1), columns * memory.itemsize
     deep = share(depth, FEW if rows <= ROWS and depth * row > LARGE else DEEP)
     high = ROWS if depth <= FEW and rows * row > LARGE else HIGH
+    aligned = (memory.ctypes.data + c * memory.itemsize) % LINE == 0 and c_row * memory.itemsize % LINE == 0
+    if rows == 1 and depth * row > LARGE:
+        one_row(memory, c, init, a, a_k, b, b_k, columns, depth, scale)
+        return
+    if streaming and aligned and depth <= deep:
+        for r in range(0, rows, high):
+            C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
+            h = min(high, rows - r)
+            block_streaming(memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, h, columns, depth, scale)
+        fence()
+        return
+    if depth == 1:
+        outer(memory, c, c_row, init, init_row, a, a_row, b, rows, columns, scale)
+        return
     for k in range(0, depth, deep):
         d = min(deep, depth - k)
         f = scale if k + d == depth else one  # the last block's
         for r in range(0, rows, high):
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row + k * a_k  # noqa: E741
             h = min(high, rows - r)
-            block(memory, C, c_row, I, init_row, A, a_row, a_k, b + k * b_k, b_k, h, columns, d, f)
+            block_large(memory, C, c_row, I, init_row, A, a_row, a_k, b + k * b_k, b_k, h, columns, d, f)
         init, init_row = c, c_row  # the next block goes on from here
 
 
@@ -362,18 +472,22 @@ def product(
     columns: Int,
     depth: Int,
     scale: float,
+    streaming: Int,
 ) -> None:
     """C = scale (init + A B), every matrix a place in the one-dimensional array `memory`.
 
     C (rows, columns) begins at c and has c_row numbers between its rows; init likewise, with an init_row of 0
     for one row that is repeated; A (rows, depth) has a_row between its rows and a_k between its columns;
-    B (depth, columns) has b_k between its rows. The rows of C, init and B are contiguous.
+    B (depth, columns) has b_k between its rows. The rows of C, init and B are contiguous. `streaming`: C
+    may be stored past the caches, as nobody reads it soon.
     """
     factor = memory.dtype.type(scale)
     if depth <= DEEP and rows <= HIGH and max(rows, depth) * columns * memory.itemsize <= LARGE:
         block(memory, c, c_row, init, init_row, a, a_row, a_k, b, b_k, rows, columns, depth, factor)
     else:
-        blocks(memory, c, c_row, init, init_row, a, a_row, a_k, b, b_k, rows, columns, depth, factor)
+        blocks(
+            memory, c, c_row, init, init_row, a, a_row, a_k, b, b_k, rows, columns, depth, factor, streaming
+        )
 
 
 @compiled

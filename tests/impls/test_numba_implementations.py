@@ -132,6 +132,26 @@ def test_numba_blocked_computes_the_same_bits_on_every_run(network):
     assert same_bits(one.export(), other.export())
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("m", [1, 8, 40])
+def test_stores_past_the_caches_change_no_bit(m, dtype, monkeypatch):
+    from impls import numba_blocked
+
+    network = Network((700, 512, 512, 4), ("relu", "tanh", "softmax"), "softmax_cross_entropy")
+    problem = Problem.random(network, m, m, seed=6)
+    results = []
+    for last_cache in (1, 1 << 40):
+        monkeypatch.setitem(numba_blocked.CACHES, "L3", last_cache)
+        race = impls.load("numba-blocked")(problem, dtype)
+        assert race.laid_out.plan["streaming"] == (last_cache == 1)
+        results.append(race.export())
+    assert same_bits(*results)
+    expected = impls.load("numpy")(problem).export()
+    tolerance = 1e-10 if dtype == "float64" else 1e-4
+    for a, b in zip(parts(results[0]), parts(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
+
+
 def threads_here():
     return min(numba.config.NUMBA_NUM_THREADS, len(os.sched_getaffinity(0)))
 

@@ -23,3 +23,21 @@ def test_hashes_are_those_of_the_masks():
     found = np.empty_like(numbers)
     hash_all(numbers, found)
     assert found.tolist() == [masks.lowbias32(x) for x in numbers.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "avx512f"),
+    [
+        (None, None, True),
+        (None, "-avx512f", False),
+        ("haswell", "+avx,+avx2,+fma", False),
+        ("generic", "", False),
+    ],
+)
+def test_vectors_are_of_the_instructions_that_numba_compiles_for(name, asked, avx512f, monkeypatch):
+    monkeypatch.setattr(intrinsics.codegen, "get_host_cpu_features", lambda: "+avx,+avx2,+avx512f,-sse4a")
+    monkeypatch.setattr(intrinsics.config, "CPU_NAME", name)
+    monkeypatch.setattr(intrinsics.config, "CPU_FEATURES", asked)
+    features = intrinsics.target_features()
+    assert features.get("avx512f", False) is avx512f
+    assert features.get("avx2", False) is (name != "generic")

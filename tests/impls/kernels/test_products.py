@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def test_product_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
                 memory[c:] = 7777
                 product(
                     *(memory, c, columns + gap, places["init"], init_row, a, a_row, a_k),
-                    *(places["B"], columns, rows, columns, depth, 0.5),
+                    *(places["B"], columns, rows, columns, depth, 0.5, 0),
                 )
                 C = memory[c : c + rows * (columns + gap)].reshape(rows, columns + gap)
                 assert np.array_equal(C[:, :columns], 0.5 * ((init if init_row else init[:1]) + A @ B))
@@ -54,20 +56,43 @@ def test_product_is_numpys_and_writes_nowhere_else(dtype, rows, columns):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("rows", "columns", "depth"),
-    [(300, 40, 1100), (1, 700, 400), (8, 700, 400), (1100, 300, 1), (11, 40, 1025)],
+    [(300, 40, 1100), (1, 700, 400), (8, 700, 400), (1100, 300, 1), (1100, 272, 7), (11, 40, 1025)],
 )
-@pytest.mark.parametrize("in_place", [False, True])
-def test_blocks_change_nothing(dtype, rows, columns, depth, in_place):
+@pytest.mark.parametrize("init_row", ["in place", "apart", "repeated"])
+@pytest.mark.parametrize("streaming", [0, 1])
+def test_blocks_change_nothing(dtype, rows, columns, depth, init_row, streaming):
     rng = np.random.default_rng(0)
     A, B, init = (rng.integers(-9, 9, s) for s in ((rows, depth), (depth, columns), (rows, columns)))
-    memory = np.zeros(A.size + B.size + 2 * init.size + products.SLACK, dtype)
-    b, start, c = map(int, np.cumsum([A.size, B.size, init.size]))
-    for place, values in ((0, A), (b, B), (start, init)):
-        memory[place : place + values.size] = values.ravel()
-    c = start if in_place else c
-    product(memory, c, columns, start, columns, 0, depth, 1, b, columns, rows, columns, depth, 0.5)
-    C = memory[c : c + init.size].reshape(rows, columns)
-    assert np.array_equal(C, 0.5 * (init + A @ B))
+    gap = -columns % 16 if streaming else 3  # streaming stores need rows that begin with a line of a cache
+    line = 64 // np.dtype(dtype).itemsize
+    row = columns + gap
+    b, start, c = map(int, np.cumsum([A.size, B.size, rows * row]))
+    memory = aligned(c + 2 * line + rows * row + products.SLACK, dtype)
+    memory[:] = 7777
+    memory[: A.size], memory[b : b + B.size] = A.ravel(), B.ravel()
+    memory[start : start + rows * row].reshape(rows, row)[:, :columns] = init
+    c = start if init_row == "in place" else -(-c // line) * line
+    product(
+        *(memory, c, row, start, 0 if init_row == "repeated" else row, 0, depth, 1),
+        *(b, columns, rows, columns, depth, 0.5, streaming),
+    )
+    C = memory[c : c + rows * row].reshape(rows, row)
+    assert np.array_equal(C[:, :columns], 0.5 * ((init[:1] if init_row == "repeated" else init) + A @ B))
+    assert np.all(C[:, columns:] == 7777)
+    assert np.all(memory[c + C.size :] == 7777)
+
+
+def aligned(size, dtype):
+    """An array that begins with a line of a cache."""
+    raw = np.empty(size * np.dtype(dtype).itemsize + 64, np.uint8)
+    return raw[-raw.ctypes.data % 64 :][: size * np.dtype(dtype).itemsize].view(dtype)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names an instruction of x86")
+def test_what_is_stored_past_the_caches_is_stored_by_such_instructions():
+    memory = aligned(2_000_000, "float32")
+    product(memory, 1_000_000, 304, 0, 0, 0, 1, 1, 0, 300, 1100, 300, 1, 1.0, 1)
+    assert "vmovntps" in "".join(product.inspect_asm().values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
