@@ -87,6 +87,7 @@ PLAN = np.dtype(
             "layers",  # L
             "samples",  # M
             "batch",  # m
+            "averaged",  # samples that gradients are averages over: m, or those of several ranks
             "tile",  # samples of a tile, at most
             "streaming",  # whether dw is stored past the caches
             "loss",
@@ -348,8 +349,7 @@ def backward_tile(
 ) -> None:
     """The gradients of samples s ... s + t, after `forward_tile`: scale (what is there + theirs).
 
-    All but dw of the first layer, whose dz they leave: see `first_tile`. With `begin`, nothing is there yet.
-    `gradients` is added to the places of dw and db.
+    With `begin`, nothing is there yet. `gradients` is added to the places of dw and db.
     """
     zero, one = np.int64(0), np.int64(1)
     layers, last = layers_of(plan), plan.layers - 1
@@ -383,7 +383,14 @@ def backward_tile(
             scale,
             zero,
         )
-        if k > 0:
+        if k == 0:
+            # dw^T (n_in, n) = x^T dz
+            x = plan.X + (plan.pass_start + s) * row_in
+            init, init_row = zeros if begin else dw, keep * row
+            product(
+                memory, dw, row, init, init_row, x, one, row_in, dz, row, n_in, n, t, scale, plan.streaming
+            )
+        else:
             below = layers[k - 1]
             x, dx = below.a + scratch, below.dz + scratch
             # dw (n, n_in) = dz^T x
@@ -415,29 +422,6 @@ def backward_tile(
 
 
 @compiled
-def first_tile(
-    memory: Array,
-    plan: Record,
-    scratch: Int,
-    gradients: Int,
-    s: Int,
-    t: Int,
-    begin: bool,
-    scale: float,
-    first: Int,
-    rows: Int,
-) -> None:
-    """So many rows of dw^T (n_0, n_1) of the first layer, from the `first` on, after `backward_tile`."""
-    layer, zeros, keep = layers_of(plan)[0], plan.zeros, np.int64(0 if begin else 1)
-    row_in, row, one = layer.row_in, layer.row, np.int64(1)
-    x = plan.X + (plan.pass_start + s) * row_in + first
-    dw, dz = layer.dw + gradients + first * row, layer.dz + scratch
-    init, init_row = zeros if begin else dw, keep * row
-    # dw^T (rows, n) = x^T dz
-    product(memory, dw, row, init, init_row, x, one, row_in, dz, row, rows, layer.n, t, scale, plan.streaming)
-
-
-@compiled
 def forward_of(memory: Array, plan: Record, scratch: Int, start: Int, stop: Int) -> None:
     """Forward for samples start ... stop of the batch."""
     tile = plan.tile
@@ -448,14 +432,11 @@ def forward_of(memory: Array, plan: Record, scratch: Int, start: Int, stop: Int)
 @compiled
 def gradients_of(memory: Array, plan: Record, scratch: Int, gradients: Int, start: Int, stop: Int) -> None:
     """Forward and backward for samples start ... stop of the batch."""
-    tile, m = plan.tile, plan.batch
+    tile, m = plan.tile, plan.averaged
     for s in range(start, stop, tile):
         t = min(tile, stop - s)
-        begin, scale = s == start, 1.0 / m if s + t == stop else 1.0
         forward_tile(memory, plan, scratch, s, t, True)
-        backward_tile(memory, plan, scratch, gradients, s, t, begin, scale)
-        rows = layers_of(plan)[0].n_in
-        first_tile(memory, plan, scratch, gradients, s, t, begin, scale, np.int64(0), rows)
+        backward_tile(memory, plan, scratch, gradients, s, t, s == start, 1.0 / m if s + t == stop else 1.0)
 
 
 # ---- the update --------------------------------------------------------------------------------------------
@@ -665,7 +646,13 @@ class Layout:
             return place
 
         self.plan, self.layers = plan, layers = np.zeros((), PLAN), np.zeros(L, LAYER)
-        for name, value in (("layers", L), ("samples", M), ("batch", m), ("threads", threads)):
+        for name, value in (
+            ("layers", L),
+            ("samples", M),
+            ("batch", m),
+            ("averaged", m),
+            ("threads", threads),
+        ):
             plan[name] = value
         rates = (*problem.dropout, 0.0)
         dropped = sum(row for row, rate in zip(rows[1:], rates, strict=True) if rate)

@@ -4,8 +4,8 @@ As PyTorch's documentation has it for processes on CPUs: `torch.distributed` wit
 computes the gradients of its columns, divided by the m of the whole batch; copied into one tensor, a single
 `all_reduce` makes them the averages. So all make the same update, and no parameter ever travels.
 
-`DistributedDataParallel` sums in buckets while the way back is under way; but nearly all numbers are those of
-the first layer's dw, which comes last.
+`DistributedDataParallel` sums in buckets while the way back is under way; but as a rule nearly all numbers
+are those of the first layer's dw, which comes last, so that it took longer.
 """
 
 from __future__ import annotations

@@ -1,67 +1,67 @@
-"""`python -m tests.studies.scaling RECORD...`: what two ranks buy, from records of races on one and on two.
+"""`python -m tests.studies.scaling`: what two ranks buy on this machine, and what peers take on as many.
 
-The speedup over one rank and the share of communication, the speedup over each peer on as many ranks, and in
-how many cells the model of reports/tables/allreduce.py is within 25 % of the time.
+Every job has a process or two of its own, and they take turns, round by round; a time is that of the fastest
+round. Communication is the share of a call that it takes longer than the same call without.
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import itertools
+from collections.abc import Mapping
+from typing import Any
 
-from benchmarks.record import race_file
-from benchmarks.record.statistics import speedup
-from reports.analysis import Analysis, panel_of
+import impls
+from benchmarks import workloads
+from benchmarks.measure import clock
 from reports.style import duration
-from reports.tables.allreduce import models
-from reports.tables.scaling import scalings
 from reports.text import markdown_table
 
-PEERS = ("torch-gloo", "jax-gloo", "numpy-mpi")
+OWN, PEERS = "numba-mpi", ("torch-gloo", "jax-gloo")
+ROUNDS, ROUND_SECONDS = 15, 0.03
+
+
+def fastest(calls: Mapping[str, tuple[Any, str]]) -> dict[str, float]:
+    """The seconds of a call of each method of a job, which take turns."""
+    found = dict.fromkeys(calls, float("inf"))
+    times: dict[str, int] = {}
+    for turn, (name, (job, method)) in itertools.product(range(1 + ROUNDS), calls.items()):
+        n = times.get(name, 3)
+        seconds = clock.seconds_of(lambda: job.repeat(method, n), 1) / n  # noqa: B023 - called at once
+        if turn:
+            found[name] = min(found[name], seconds)
+        else:
+            times[name] = max(1, round(ROUND_SECONDS / seconds))
+    return found
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("records", nargs="+", type=Path)
-    head = ["", "ranks", "a call", "over one rank", "communication", *(f"over {name}" for name in PEERS)]
-    rows, modelled, within = [], 0, 0
-    for path in asked.parse_args().records:
-        analysis = Analysis(race_file.read(path))
-        for panel in dict.fromkeys(one.on_one for one in analysis.panels):
-            for model in models(analysis, panel):
-                modelled, within = modelled + len(model.measured), within + model.within(0.25)
-            over_one = {
-                (one.implementation, one.workers, one.batch_size): one
-                for one in scalings(analysis, panel, "strong", "ranks")
-            }
-            for cell, timed in analysis.times.items():
-                found = over_one.get((cell.implementation, cell.ranks, cell.batch_size))
-                if found is None or panel_of(cell).on_one != panel:
-                    continue
-                peers = {
-                    other.implementation: times
-                    for other, times in analysis.times.items()
-                    if panel_of(other) == panel_of(cell) and other.batch_size == cell.batch_size
-                }
-                rows.append(
-                    [
-                        f"{cell.implementation}, {cell.workload}, {cell.phase}, {cell.dtype}, "
-                        f"m = {cell.batch_size}",
-                        str(cell.ranks),
-                        duration(found.seconds.mean),
-                        f"{found.speedup.mean:.2f}x ({found.speedup.low:.2f} to {found.speedup.high:.2f})",
-                        "-" if found.communication is None else f"{100 * found.communication:.1f} %",
-                        *(
-                            f"{speedup(peers[name], timed).mean:.2f}x"
-                            if name in peers and name != cell.implementation
-                            else "-"
-                            for name in PEERS
-                        ),
-                    ]
-                )
+    asked.add_argument("--workload", nargs="+", default=["digits", "784-128-10"])
+    asked.add_argument("--batch-sizes", nargs="+", type=int, default=[64, 256, 1024, 4096])
+    asked.add_argument("--dtypes", nargs="+", default=list(impls.DTYPES))
+    asked.add_argument("--peers", nargs="*", default=list(PEERS))
+    given = asked.parse_args()
+    head = ["", "one rank", "two ranks", "times as fast", "communication"]
+    head += [words for name in given.peers for words in (name, "times as fast")]
+    rows = []
+    for name, dtype, m in itertools.product(given.workload, given.dtypes, given.batch_sizes):
+        workload = (
+            workloads.ad_hoc(name, "sigmoid", "mean_squared_error") if "-" in name else workloads.named(name)
+        )
+        problem = workloads.problem(workload, m)
+        two = impls.load(OWN, 2)(problem, dtype)
+        jobs = {peer: (impls.load(peer, 2)(problem, dtype), "gradients") for peer in given.peers}
+        calls = {"one": (impls.load(OWN)(problem, dtype), "gradients"), "two": (two, "gradients")}
+        seconds = fastest({**calls, "alone": (two, "gradients_alone"), **jobs})
+        own = seconds["two"]
+        row = [f"{name}, {dtype}, m = {m:,}", duration(seconds["one"]), duration(own)]
+        row += [f"{seconds['one'] / own:.2f}", f"{100 * max(0.0, 1 - seconds['alone'] / own):.1f} %"]
+        for peer in given.peers:
+            row += [duration(seconds[peer]), f"{seconds[peer] / own:.2f}"]
+        rows.append(row)
     print("\n".join(markdown_table(head, rows)))
-    print(f"\nThe model is within 25 % of the time in {within} of {modelled} cells.")
 
 
 if __name__ == "__main__":
