@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         descendants,
         end_of,
         how_it_ended,
+        launched,
         printed,
     )
     from impls.referee import (
@@ -78,6 +79,7 @@ __all__ = [
     "judge_train",
     "judge_unseen_step",
     "keep_compiled",
+    "launched",
     "lines_of_code",
     "load",
     "names",

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.interface import OPTIMIZERS, Implementation, Problem, Result, Unavailable, Unsupported
-from impls.processes import THREAD_VARIABLES, end_of, how_it_ended, printed
+from impls.processes import THREAD_VARIABLES, end_of, how_it_ended, launched, printed
 
 PROTOCOL = 1
 
@@ -40,21 +40,6 @@ START_SECONDS = 120.0
 
 INSTALL = {"pypy3": "install it: apt-get install pypy3"}
 """What brings an interpreter."""
-
-# PR_SET_PDEATHSIG of Linux's prctl(2): the program is killed when this process is gone, however it ends. The
-# interpreter that runs this becomes the program; a function for `subprocess` to call would take a fork that
-# the threads of other libraries do not survive.
-_LAUNCH = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != int(sys.argv[1]):  # it was gone before that
-        sys.exit()
-try:
-    os.execvp(sys.argv[2], sys.argv[2:])
-except OSError as error:
-    sys.exit(f"{sys.argv[2]}: {error}")
-"""
 
 # Python 2 has to understand it.
 _SERVE = """
@@ -89,7 +74,7 @@ class _Process:
         # set where the environment has no others: its libraries are out of our reach
         limits = dict.fromkeys(THREAD_VARIABLES, str(max(1, threads)))
         self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command],
+            launched(command),
             env=limits | dict(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

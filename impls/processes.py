@@ -7,8 +7,9 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,8 +26,28 @@ THREAD_VARIABLES = (
 PRINTED = 2000
 """Bytes that are quoted of what a process printed, its last ones."""
 
+# PR_SET_PDEATHSIG of Linux's prctl(2), and an end where the parent was gone before that. The interpreter that
+# runs this becomes the command; a function for `subprocess` to call would take a fork that the threads of
+# other libraries do not survive.
+_LAUNCH = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit()
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]}: {error}")
+"""
+
 _CPU_CLOCK_OF_A_PROCESS = 2
 """CPUCLOCK_SCHED of Linux's include/linux/posix-timers.h, where its clocks of processes are numbered."""
+
+
+def launched(command: Sequence[str]) -> list[str]:
+    """The command, as one that is killed when this process is gone, however it ends; on Linux."""
+    return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
 
 
 def descendants(of: int | str = "self") -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 
@@ -14,7 +15,11 @@ class FleetProgress:
 
     def __init__(self, quiet: bool, console: rich.console.Console | None = None) -> None:
         self.quiet = quiet
-        self.console = console or rich.console.Console(stderr=True, highlight=False, markup=False)
+        # a log is no terminal, though its colours are forced
+        forced = None if sys.stderr.isatty() else False
+        self.console = console or rich.console.Console(
+            stderr=True, highlight=False, markup=False, force_terminal=forced
+        )
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.completed} of {task.total} hosts"),
             rich.progress.BarColumn(bar_width=20),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,7 +178,6 @@ class SideProcess:
                 "GRADRACE_PADDING": "x" * padding,
                 "GRADRACE_ELSEWHERE": json.dumps([str(folder) for folder in place.elsewhere]),
                 "GRADRACE_GATE": str(end),
-                "GRADRACE_PARENT": str(os.getpid()),
                 "NUMBA_CACHE_DIR": str(self.cache),
             }
 

@@ -19,13 +19,13 @@ whose message has what happened and what the process printed last.
 
 The environment of a process is known: threads are limited before anything is loaded, Python's own variables
 are left out, our packages come first on its path and the user's folder comes last. It has a session of its
-own, so that Ctrl-C reaches the parent alone; it ends with its parent, and what it started ends with it.
+own, so that Ctrl-C reaches the parent alone; it ends with its parent, elsewhere than on Linux at its next
+message, and what it started ends with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import pkgutil
@@ -43,7 +43,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from impls import THREAD_VARIABLES, descendants, end_of, how_it_ended, printed
+from impls import THREAD_VARIABLES, descendants, end_of, how_it_ended, launched, printed
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +58,6 @@ POLL_SECONDS = 0.5
 
 KEPT = {"PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"}
 """Of Python's own variables those that say where things are; the others change what runs, or how fast."""
-
-_PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl(2)."""
 
 
 class Message(msgspec.Struct, tag=True):
@@ -119,7 +116,7 @@ class ChildProcess:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         with its:
             self._popen = subprocess.Popen(
-                command(its.fileno()),
+                launched(command(its.fileno())),
                 cwd=folder,
                 env=variables(its.fileno()),
                 pass_fds=[its.fileno()],
@@ -228,7 +225,7 @@ class PythonProcess(ChildProcess):
         boot = "from benchmarks.measure import process; process.boot()"
         name = serve if isinstance(serve, str) else f"{serve.__module__}:{serve.__qualname__}"
         super().__init__(
-            lambda end: [sys.executable, "-P", "-u", "-c", boot, str(end), name, str(os.getpid())],
+            lambda end: [sys.executable, "-P", "-u", "-c", boot, str(end), name],
             lambda _: environment([ROOT], threads) | dict(variables or {}),
         )
 
@@ -247,13 +244,9 @@ def ask(
 
 
 def boot() -> None:
-    """The fresh interpreter's side: `python -c ... SOCKET MODULE:FUNCTION PARENT`."""
-    descriptor, serve, parent = sys.argv[1:]
+    """The fresh interpreter's side: `python -c ... SOCKET MODULE:FUNCTION`."""
+    descriptor, serve = sys.argv[1:]
     sys.argv[1:] = []
-    if sys.platform == "linux":  # elsewhere it ends at its next message
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != int(parent):  # it was gone before that
-            os._exit(ORPHANED)
     sys.path.append(str(Path.cwd()))  # last: a user's folder shadows nothing of ours
     with socket.socket(fileno=int(descriptor)) as end:
         try:

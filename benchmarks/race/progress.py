@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from types import TracebackType
 
 import rich.console
@@ -34,7 +35,9 @@ class Progress:
 
     def __init__(self, quiet: bool, console: rich.console.Console | None = None) -> None:
         self.quiet = quiet
-        self.console = console or rich.console.Console(stderr=True)
+        # a log is no terminal, though its colours are forced
+        forced = None if sys.stderr.isatty() else False
+        self.console = console or rich.console.Console(stderr=True, force_terminal=forced)
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", table_column=Column(min_width=len("process 99"))),
             rich.progress.BarColumn(bar_width=20),

@@ -117,7 +117,6 @@ HONOURED = {
     "colour": "--color=yes",
     "strict": "--strict-markers --strict-config",
     "warnings": "-W error",
-    "random order": "-p no:cacheprovider --stepwise-skip",
 }
 
 
