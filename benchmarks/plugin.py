@@ -43,6 +43,12 @@ PLANNED = {
     *(f"--benchmark-cprofile{what}" for what in ("", "-loops", "-top", "-dump")),
 }
 
+PARAMETERS = tuple(field.name for field in dataclasses.fields(Cell) if field.name != "ranks")  # pytest is one
+
+# What it can group its tables by, and where it can keep its runs.
+GROUPS = ("group", "name", "func", "fullname", "fullfunc", "param", *(f"param:{p}" for p in PARAMETERS))
+STORAGES = ("file://", "elasticsearch+http://", "elasticsearch+https://")
+
 SETTINGS: pytest.StashKey[options.RaceSettings] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 REPLAY: pytest.StashKey[Replay] = pytest.StashKey()
@@ -74,11 +80,39 @@ def _asked(config: pytest.Config) -> dict[str, Any]:
     return click.Command("pytest", params=list(OPTIONS)).make_context("pytest", arguments).params
 
 
+def _refuse_what_fails_later(config: pytest.Config) -> None:
+    """Raises pytest.UsageError for what pytest-benchmark would fail for once everything is measured."""
+
+    def given(name: str) -> Any:
+        return config.getoption(f"benchmark_{name}", None)
+
+    if given("only") and (given("skip") or (given("disable") and not given("enable"))):
+        raise pytest.UsageError(
+            "--benchmark-only: expected it without --benchmark-skip and --benchmark-disable, got both"
+        )
+    if given("histogram") and importlib.util.find_spec("pygal") is None:
+        raise pytest.UsageError(
+            "--benchmark-histogram: expected pygal to draw it with, got none; "
+            "pip install 'pytest-benchmark[histogram]'"
+        )
+    place = given("json") and Path(given("json"))
+    if place and (place.is_dir() or not place.parent.is_dir()):
+        raise pytest.UsageError(f"--benchmark-json: expected a file in a folder that is there, got '{place}'")
+    for way in (given("group_by") or "group").split(","):
+        if way not in GROUPS:
+            raise pytest.UsageError(f"--benchmark-group-by: expected {', '.join(GROUPS)}, got {way!r}")
+    storage = given("storage") or ""
+    if "://" in storage and not storage.startswith(STORAGES):
+        raise pytest.UsageError(f"--benchmark-storage: expected {' or '.join(STORAGES)}..., got {storage!r}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check the request, limit the threads, and only then load what computes."""
     warnings.simplefilter("default")  # what somebody else's plugin warns of when it is configured is no error
     timing = any(config.getoption(f"benchmark_{name}", None) for name in TIMING)
+    if timing:
+        _refuse_what_fails_later(config)
     config.option.benchmark_disable = not timing
     if timing:
         config.addinivalue_line("filterwarnings", "default")  # nor is any in a session, which is no test
@@ -90,11 +124,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "-n, --dist: expected a session that has the machine for itself, got workers beside each other; "
             "measure with -n0, or -p no:xdist"
-        )
-    if config.getoption("benchmark_histogram", None) and importlib.util.find_spec("pygal") is None:
-        raise pytest.UsageError(
-            "--benchmark-histogram: expected pygal to draw it with, got none; "
-            "pip install 'pytest-benchmark[histogram]'"
         )
     try:
         asked = _asked(config)
@@ -132,12 +161,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
     settings = config.stash[SETTINGS]
     replays = pytest.mark.benchmark(timer=config.stash[REPLAY])
-    names = [field.name for field in dataclasses.fields(Cell) if field.name != "ranks"]  # pytest is one
     tests = [
-        pytest.param(*(getattr(cell, name) for name in names), marks=replays)
+        pytest.param(*(getattr(cell, name) for name in PARAMETERS), marks=replays)
         for cell in settings.cells(config.stash[PHASES], settings.seed)
     ]
-    metafunc.parametrize(names, tests)
+    metafunc.parametrize(PARAMETERS, tests)
 
 
 class Replay:

@@ -288,10 +288,12 @@ def _earlier(path: Path) -> list[JournalEntry]:
 @click.option("--record", type=options.OUTPUT, default=options.RECORD, metavar="PATH", help="The merged one.")
 def merge(records: tuple[Path, ...], record: Path) -> None:
     """Merge records of one machine, its versions and settings."""
+    from benchmarks.race import journal
     from benchmarks.record import merging, race_file
 
-    merged = merging.merge([race_file.read(path) for path in records])
-    race_file.write(merged, record)
+    with journal.sole(record):
+        merged = merging.merge([race_file.read(path) for path in records])
+        race_file.write(merged, record)
     click.echo(f"{len(merged.processes)} processes, {len(merged.measurements)} measurements: {record}")
 
 

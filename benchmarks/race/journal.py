@@ -109,7 +109,13 @@ def entries_of(record: Record) -> Iterator[JournalEntry]:
 
 @contextlib.contextmanager
 def sole(path: Path) -> Iterator[None]:
-    """A block for one race alone whose record will be at `path`; raises ValueError for another one."""
+    """A block for one race alone whose record will be at `path`; raises ValueError for another one.
+
+    A device or a pipe is everyone's.
+    """
+    if path.exists() and not path.is_file():
+        yield
+        return
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(blocking=False)

@@ -143,7 +143,11 @@ def test_a_way_of_pytests_races(way: str, tmp_path: Path) -> None:
     [
         *("--benchmark-skip", "--benchmark-disable", "--benchmark-json=/nonexistent/b.json"),
         *("--benchmark-compare-fail=nonsense", "--benchmark-columns=nonsense", "--benchmark-sort=nonsense"),
-        *("--benchmark-group-by=nonsense", "--benchmark-storage=nonsense://x", "--benchmark-name=nonsense"),
+        *(
+            "--benchmark-group-by=param:nonsense",
+            "--benchmark-storage=nonsense://x",
+            "--benchmark-name=nonsense",
+        ),
         *("--benchmark-time-unit=h", "--benchmark-min-rounds=0", "--benchmark-json="),
     ],
 )
