@@ -23,7 +23,6 @@ OPTIONAL = [*PEERS, "dask", "slurm", "history", "page"]
 # version is named here, where a CPU build of it can be put beforehand.
 TORCH = "torch==2.13.0"
 JUNIT = Path("reports/out/junit")
-ALONE = ("tests/benchmarks/race/test_pytest.py", "benchmarks")
 
 
 @nox.session
@@ -34,18 +33,18 @@ def bench(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, name: str, *options: str) -> None:
-    """Run every test: over all cores and one process more, since many wait for others; alone what has to be
-    pytest itself.
+    """Run every test: over all cores and one process more, since many wait for others; then the benchmarks,
+    which are no tests beside each other.
     """
     pytest = ("python", "-m", "pytest", *options)
     if session.posargs:
         session.run(*pytest, f"--junitxml={JUNIT}/{name}.xml", *session.posargs)
         return
     session.run(
-        *(*pytest, f"--junitxml={JUNIT}/{name}.xml", "tests", f"--ignore={ALONE[0]}"),
+        *(*pytest, f"--junitxml={JUNIT}/{name}.xml", "tests"),
         *(f"--numprocesses={min((os.cpu_count() or 1) + 1, 8)}", "--dist=worksteal"),
     )
-    session.run(*pytest, f"--junitxml={JUNIT}/{name}-alone.xml", *ALONE)
+    session.run(*pytest, f"--junitxml={JUNIT}/{name}-benchmarks.xml", "benchmarks")
 
 
 @nox.session

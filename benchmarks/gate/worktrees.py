@@ -155,6 +155,8 @@ def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
 
 def _remove(root: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(GitError):  # as a rule it is not locked: Git was killed while it made it
+        git(root, "worktree", "unlock", str(folder))
     git(root, "worktree", "prune")
 
 

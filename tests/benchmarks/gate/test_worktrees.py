@@ -1,6 +1,7 @@
 """Two commits side by side: refs, locks, worktrees, and whose files lie in them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -176,6 +177,15 @@ def test_worktrees_of_a_killed_gate_are_replaced(root: Path, state: Path) -> Non
     (state / "base" / ".git").unlink()
     with worktrees.worktrees(root, state, {"base": base, "head": head}) as folders:
         assert (folders["base"] / "impls" / "implementation.py").read_text() == "speed = 1\n"
+    assert len(git(root, "worktree", "list").splitlines()) == 1
+
+
+def test_a_worktree_that_git_was_killed_in_the_middle_of_is_replaced(root: Path, state: Path) -> None:
+    head = git(root, "rev-parse", "HEAD")
+    git(root, "worktree", "add", "--lock", "--detach", str(state / "base"), head)  # locked while it is made
+    shutil.rmtree(state / "base")
+    with worktrees.worktrees(root, state, {"base": head, "head": head}) as folders:
+        assert (folders["base"] / "impls" / "implementation.py").exists()
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
 

@@ -1,6 +1,7 @@
 """The race as a user starts it: `pytest --benchmark-only`, in a process of its own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -33,9 +34,13 @@ class Slow(NumpyBatch):
 """
 
 
+NOBODYS = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+"""The environment of a race that knows nothing of these tests, nor of workers that run them side by side."""
+
+
 def race(*arguments: str) -> Any:
     command = [sys.executable, "-m", "pytest", "--benchmark-only", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, env=NOBODYS, capture_output=True, text=True, check=False)
 
 
 def test_a_race_leaves_a_record_and_pytest_benchmarks_own(tmp_path: Path) -> None:
@@ -115,6 +120,7 @@ def test_an_interrupted_race_leaves_the_record_that_was_there(tmp_path: Path) ->
     with subprocess.Popen(
         [*command, "-v", "--capture=no"],
         cwd=ROOT,
+        env=NOBODYS,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
