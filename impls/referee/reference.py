@@ -12,7 +12,7 @@ from impls.referee.double_double import Number, halves, high
 from impls.referee.error_bound import ErrorBound
 from impls.referee.masks import kept
 from impls.referee.oracle import Oracle
-from impls.referee.yardstick import Yardstick
+from impls.referee.yardstick import Kinks, Yardstick
 
 Reals = NDArray[np.float64]
 
@@ -36,8 +36,8 @@ class Exact:
     lo: Reals
     bound: Reals
     limit: float = np.inf
-    doubtful: NDArray[np.bool_] | None = None
-    """The rows to which the limit does not apply."""
+    kinks: Kinks | None = None
+    """What is taken from the error before the limit applies."""
     coarse: Reals | None = None
     """What `bound` is for arithmetic of COARSEST, of an update."""
 
@@ -128,9 +128,11 @@ def reference(
             *halves(p / float(m)),
             slack / m * E,
             slack * limit + u * float(np.linalg.norm(high(p))) / m,
-            doubtful,
+            kinks,
         )
-        for (p, E), limit, doubtful in zip(sums, (*limits.dw, *limits.db), 2 * limits.doubtful, strict=True)
+        for (p, E), limit, kinks in zip(
+            sums, (*limits.dw, *limits.db), (*limits.kinks_dw, *limits.kinks_db), strict=True
+        )
     ]
     loss_hi, loss_lo = (half.reshape(()) for half in halves(cost[0] / float(m)))
     hi, lo, E_output = (np.concatenate(arrays, axis=1) for arrays in zip(*outputs, strict=True))

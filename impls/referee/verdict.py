@@ -84,7 +84,8 @@ class Comparison:
     def compare(self, when: str, name: str, got: Any, exact: Exact, ulps: bool = False) -> None:
         """Hold `got` against the exact value and its bounds, element by element and as a whole."""
         got, E = np.asarray(got), exact.bound
-        error = np.abs((got - exact.hi) - exact.lo)
+        difference = (got - exact.hi) - exact.lo
+        error = np.abs(difference)
         if ulps:
             self.ulps.append((error / self.ulp(exact.hi)).ravel())
         if not (np.isfinite(E) & (E >= 0)).all():
@@ -97,7 +98,7 @@ class Comparison:
         share = np.where(np.isnan(share), np.inf, share)
         worst = np.unravel_index(np.argmax(share), share.shape)
         sound = bool(error[worst] <= E[worst])
-        self.compare_norms(when, name, error, exact, sound)
+        self.compare_norms(when, name, difference, exact, sound)
         if sound and name.startswith(UPDATED):
             return
         if share[worst] > self.share:
@@ -111,11 +112,11 @@ class Comparison:
 
     def compare_norms(self, when: str, name: str, error: Reals, exact: Exact, sound: bool) -> None:
         """Hold the error of an array as a whole against its limit."""
-        held = error if exact.doubtful is None else error[~exact.doubtful]
+        held = error if exact.kinks is None else exact.kinks.taken_from(error)
         size, norm, limit = float(np.linalg.norm(exact.hi)), float(np.linalg.norm(held)), exact.limit
         if name.startswith(UPDATED):
             self.beyond_coarse |= not (
-                sound or (exact.coarse is not None and bool((error <= exact.coarse).all()))
+                sound or (exact.coarse is not None and bool((np.abs(error) <= exact.coarse).all()))
             )
             return
         if name == "loss":

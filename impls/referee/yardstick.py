@@ -44,6 +44,9 @@ UNDERFLOW = 1e4
 KINK = 8.0
 """Standard deviations of an error of z within which relu may find either derivative."""
 
+KINKS = 512
+"""Units of samples that may be so near to their kinks; gradients of a batch with more have no limit."""
+
 WORK, PASSES = 1_000_000, 16
 """Passes are repeated up to so many multiplications, and up to so often, where arrays are small."""
 
@@ -64,16 +67,42 @@ BLOCK = 2**15
 """Products that are held at once."""
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kinks:
+    """What another derivative of relu changes in a gradient, for each of K units near the kink in a sample:
+    the product of a column of `dz` (n, K) and one of `x` (n_below, K), both known exactly.
+    """
+
+    dz: Reals
+    x: Reals
+
+    def taken_from(self, error: Reals) -> Reals:
+        """`error` (n, n_below) less the nearest combination of them."""
+        sizes = [np.linalg.norm(q, axis=0) for q in (self.dz, self.x)]
+        some = (sizes[0] > 0) & (sizes[1] > 0)
+        dz, x = (q[:, some] / size[some] for q, size in zip((self.dz, self.x), sizes, strict=True))
+        products = (dz.T @ dz) * (x.T @ x)
+        top = float(np.abs(error).max())
+        if not (some.any() and 0 < top < math.inf):
+            return error
+        left = error / top
+        for _ in range(2):  # the second time for what the first one rounded
+            share = np.linalg.lstsq(products, ((dz.T @ left) * x.T).sum(axis=1), rcond=None)[0]
+            left = left - (dz * share) @ x.T
+        return top * left
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The largest 2-norm of each array's error that arithmetic of the dtype explains; of dw and db without
-    the rows of `doubtful` units.
+    """The largest 2-norm of each array's error that arithmetic of the dtype explains; of dw and db less what
+    `kinks_dw` and `kinks_db` explain.
     """
 
     output: float
     dw: tuple[float, ...]
     db: tuple[float, ...]
-    doubtful: tuple[NDArray[np.bool_], ...]
+    kinks_dw: tuple[Kinks, ...]
+    kinks_db: tuple[Kinks, ...]
 
 
 def variance_ratio(nu: float, nu_yardstick: float) -> float:
@@ -152,9 +181,8 @@ class Yardstick:
         self.dw = [np.zeros((R, len(w), min(w.shape[1], few)), np.float32) for w in self.w]
         self.columns: list[NDArray[np.intp] | None] = [None for _ in self.w]
         self.db = [np.zeros((R, *b.shape), np.float32) for b in self.b]
-        # what kinks of relu make of dw and db: of the unit's own layer, and of those below it
-        self.own_dw, self.kink_dw = ([np.zeros(w.shape) for w in self.w] for _ in range(2))
-        self.own_db, self.kink_db = ([np.zeros(b.shape) for b in self.b] for _ in range(2))
+        self.exact = list(zip(weights, biases, strict=True))
+        self.kinks: list[list[Kinks]] = [[] for _ in weights]  # of each layer, part by part
         self.output = Errors()
         self.samples = [Errors() for _ in weights]  # each sample's share in dw of a layer
         self.units = [Errors() for _ in weights]  # each unit's share in a sample, by its dz
@@ -278,32 +306,27 @@ class Yardstick:
             self.db[k] = sequential(p, np.ones((len(p), 1, 1, 1), np.float32), self.db[k])
 
     def add_kinks(self, exact: Pass) -> None:
-        """What another derivative of relu makes of the gradients where the sign of z is a matter of rounding,
-        each such unit counted in full.
+        """What another derivative of relu makes of the gradients of its layer and of those below, for each
+        unit of a sample where the sign of z is a matter of rounding; not where it is a sum of zeros.
         """
-        doubts = [
-            np.abs(high(z)) <= doubt if g == "relu" and da is not None else None
-            for g, z, doubt, da in zip(self.network.activations, exact.z, self.doubt, exact.da, strict=True)
-        ]
-        shown = [doubt.any(axis=0) for doubt in doubts if doubt is not None]
-        columns = np.flatnonzero(np.any(shown, axis=0)) if shown else np.empty(0, np.intp)
-        if not len(columns):
-            return
-        D = np.zeros((len(self.w[-1]), len(columns)))
+        dz, samples = np.zeros((len(self.w[-1]), 0)), np.zeros(0, np.intp)
         for k in range(self.network.layers - 1, -1, -1):
-            x = np.abs(high(exact.x[k])[:, columns])
-            if k < self.network.layers - 1:
-                D = (np.abs(self.w[k + 1].T) @ D) * high(exact.slope[k])[:, columns]
-                keep = exact.kept[k]
-                D = D if keep is None else D * keep[:, columns]
-                self.kink_dw[k] += D @ x.T
-                self.kink_db[k] += D.sum(axis=1, keepdims=True)
-            doubt = doubts[k]
-            if doubt is not None:
-                own = doubt[:, columns] * np.abs(high(exact.da[k])[:, columns])
-                self.own_dw[k] += own @ x.T
-                self.own_db[k] += own.sum(axis=1, keepdims=True)
-                D = D + own
+            x, z, da, slope, keep = (q[k] for q in (exact.x, exact.z, exact.da, exact.slope, exact.kept))
+            x = high(x)
+            if len(samples):
+                dz = (self.exact[k + 1][0].T @ dz) * high(slope)[:, samples]
+                dz = dz if keep is None else dz * keep[:, samples]
+            else:
+                dz = np.zeros((len(high(z)), 0))
+            if self.network.activations[k] == "relu" and da is not None:
+                units, columns = np.nonzero(np.abs(high(z)) <= self.doubt[k])
+                w, b = self.exact[k]
+                summed = (np.abs(w[units]) * np.abs(x[:, columns]).T).sum(axis=1) + np.abs(b[units, 0])
+                units, columns = units[summed > 0], columns[summed > 0]
+                own = np.zeros((len(dz), len(units)))
+                own[units, np.arange(len(units))] = high(da)[units, columns]
+                dz, samples = np.hstack([dz, own]), np.concatenate([samples, columns])
+            self.kinks[k].append(Kinks(dz, x[:, samples]))
 
     def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
@@ -313,16 +336,20 @@ class Yardstick:
         distinct = len(np.unique(np.concatenate(self.hashes)))
         fewest = min((units.freedom for units in self.units if units.fourths > 0), default=0.0)
 
-        def limit(errors: Errors, square: float, freedom: float, shared: float, kink: float) -> float:
+        def limit(errors: Errors, square: float, freedom: float, shared: float, lost: float) -> float:
             if not math.isfinite(square):
                 return math.inf  # the numbers are beyond the range of float32: nothing can be said
             if square == 0:
-                return kink
+                return lost
             nu = max(1.0, min(errors.freedom / R, shared))
             ratio = variance_ratio(nu, max(1.0, R * min(freedom / R, shared)))
-            return SLACK * math.sqrt(ratio * square / R) * self.scale + kink
+            return SLACK * math.sqrt(ratio * square / R) * self.scale + lost
 
-        found_dw, found_db, doubtful = [], [], []
+        found_dw, found_db = [], []
+        kinks = [
+            Kinks(*(np.hstack([getattr(part, name) for part in parts]) for name in ("dz", "x")))
+            for parts in self.kinks
+        ]
         for k in range(self.network.layers):
             w_errors, b_errors = Errors(), Errors()
             columns = self.columns[k]
@@ -334,25 +361,19 @@ class Yardstick:
             per_input = w_errors.squares / max(float(self.energy[k][columns].sum()), math.ulp(0.0))
             weights, biases = per_input * float(self.energy[k].sum()), max(per_input * m, b_errors.squares)
             lost = self.eta * m * math.sqrt(dw[k].size)
-            # a unit in doubt spoils its own row: it is left out, unless most are
-            rows = self.own_db[k][:, 0] > 0
-            leave = 2 * rows.sum() <= len(rows)
-            doubtful.append(rows & leave)
-            kinks = [
-                float(np.linalg.norm(below if leave else below + own))
-                for below, own in ((self.kink_dw[k], self.own_dw[k]), (self.kink_db[k], self.own_db[k]))
-            ]
+            if len(kinks[k].x.T) > KINKS:
+                lost = math.inf
             freedom = max(w_errors.freedom, b_errors.freedom)
             found_dw.append(
-                limit(w_errors, weights, w_errors.freedom, shared, kinks[0] + lost * (1 + self.largest[k]))
-                / m
+                limit(w_errors, weights, w_errors.freedom, shared, lost * (1 + self.largest[k])) / m
             )
-            found_db.append(limit(b_errors, biases, freedom, shared, kinks[1] + lost) / m)
+            found_db.append(limit(b_errors, biases, freedom, shared, lost) / m)
         output = self.output.squares * m / self.passed
         lost = self.eta * math.sqrt(self.network.widths[-1] * m)
         return Limits(
             limit(self.output, output, self.output.freedom, distinct * self.narrowest, lost),
             tuple(found_dw),
             tuple(found_db),
-            tuple(doubtful),
+            tuple(kinks),
+            tuple(Kinks(q.dz, np.ones((1, q.dz.shape[1]))) for q in kinks),
         )
