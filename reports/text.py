@@ -44,7 +44,8 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
     found = analysis.totals(panel)
     if found:
         steps = f"{analysis.record.settings['steps']:,} steps of {rows['batch_size'].max()} samples"
-        return _headline(steps, describe(rows, shape), found, common(rows))
+        on_one = analysis.totals(panel._replace(ranks=1)) or found
+        return _headline(steps, describe(rows, shape), found, on_one, common(rows))
     over = rows["baseline"].iloc[0]
     words = [
         *fallback(rows, baseline),
@@ -64,17 +65,26 @@ def fallback(rows: pd.DataFrame, baseline: str) -> list[str]:
     return [f"{plain(baseline)} was not measured here: speedups are over the fallback baseline, {name}."]
 
 
-def _headline(steps: str, where: str, found: Mapping[str, Total], remarks: list[str]) -> Story:
-    (slow, slowest), (fast, fastest) = (list(found.items())[k] for k in (0, -1))
-    words = (
-        f"{steps} take {plain(fast)} {duration(fastest.mean)} and {plain(slow)} {duration(slowest.mean)}"
-        f"{'' if slowest.in_full else ' (projected)'}: {factor(slowest.mean / fastest.mean)} ({where})."
-    )
+def _headline(
+    steps: str, where: str, found: Mapping[str, Total], on_one: Mapping[str, Total], remarks: list[str]
+) -> Story:
+    """The fastest beside the slowest of those on one rank, which factors are over."""
+    (slow, slowest), (fast, fastest) = next(iter(on_one.items())), list(found.items())[-1]
+    words = f"{steps} take {plain(fast)} {duration(fastest.mean)}{_projected(fastest)}"
+    if fastest is not slowest:
+        name = plain(slow) + (" on one rank" if on_one != found else "")
+        words += f" and {name} {duration(slowest.mean)}{_projected(slowest)}"
+        words += f": {factor(slowest.mean / fastest.mean)}"
+    words += f" ({where})."
     rows = [
         [plain(name), duration(total.mean), factor(slowest.mean / total.mean), _how(total)]
         for name, total in found.items()
     ]
     return Story(words, ["", "time", "factor", "how"], rows, remarks)
+
+
+def _projected(total: Total) -> str:
+    return "" if total.in_full else " (projected)"
 
 
 def _how(total: Total) -> str:

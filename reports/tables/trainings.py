@@ -50,6 +50,16 @@ def _in_plain(workload: RecordedWorkload) -> RecordedWorkload:
     return dataclasses.replace(workload, training=RecordedTraining())
 
 
+def _on_any_ranks(analysis: Analysis, panels: Iterable[Panel]) -> list[Panel]:
+    """Each of these panels, followed by those that differ from it in their ranks alone."""
+    return [
+        other
+        for each in panels
+        for other in (each, *(known for known in analysis.panels if known != each))
+        if other._replace(ranks=each.ranks) == each
+    ]
+
+
 class StepCost(NamedTuple):
     """What a step costs an implementation in one training at one batch size.
 
@@ -186,6 +196,7 @@ class TimeToTarget(NamedTuple):
 
     workload: str
     implementation: str
+    ranks: int
     batch_size: int
     seeds: int
     reached: int
@@ -197,11 +208,13 @@ class TimeToTarget(NamedTuple):
 
 
 def reached(analysis: Analysis, panel: Panel) -> list[TimeToTarget]:
-    """The trainings of the panel's dtype and threads; the soonest first, those that did not reach it last."""
+    """The trainings of the panel's dtype and threads, on any ranks; the soonest first, those that did not
+    reach it last.
+    """
     settings, processes = analysis.record.settings, analysis.record.processes
     share, whole = float(settings["accuracy"]), int(settings["steps"])
     found = []
-    for each in alike(analysis, panel):
+    for each in _on_any_ranks(analysis, alike(analysis, panel)):
         cells = {
             cell: measured
             for cell, measured in analysis.measurements.items()
@@ -217,6 +230,7 @@ def reached(analysis: Analysis, panel: Panel) -> list[TimeToTarget]:
                 TimeToTarget(
                     cell.workload,
                     cell.implementation,
+                    cell.ranks,
                     cell.batch_size,
                     seeds=len(fastest),
                     reached=len(taken),
@@ -245,6 +259,10 @@ def _steps_to(
     return {seed: statistics.median_low(found) for seed, found in taken.items()}
 
 
+def _on_ranks(ranks: int) -> str:
+    return f" on {ranks} ranks" if ranks > 1 else ""
+
+
 def _share(found: Interval) -> str:
     words = [f"{100 * value:.1f}" for value in found if value >= 0]
     if not words:
@@ -265,7 +283,7 @@ def reached_grid(analysis: Analysis, found: Iterable[TimeToTarget]) -> tuple[lis
     head = ["", f"steps to {share}", "a step", f"time to {share}", "loss", "held-out digits"]
     rows = [
         [
-            f"{names[one.workload]}, {plain(one.implementation)}",
+            f"{names[one.workload]}, {plain(one.implementation)}{_on_ranks(one.ranks)}",
             digits(one.steps.mean) if one.steps.mean > 0 else f"{one.reached} of {one.seeds} seeds",
             duration(one.step.mean),
             _seconds(one.seconds) if one.seconds.mean > 0 else "-",
@@ -280,10 +298,10 @@ def reached_grid(analysis: Analysis, found: Iterable[TimeToTarget]) -> tuple[lis
 def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
     """The story of one panel; of a training, the soonest to read so many held-out digits, and all of them.
 
-    Of a headline with several trainings, those of all.
+    Of a headline with several trainings, or on several ranks, those of all.
     """
     if panel.phase == "headline":
-        return _headline(analysis, alike(analysis, panel), baseline)
+        return _headline(analysis, _on_any_ranks(analysis, alike(analysis, panel)), baseline)
     if panel.phase != "train":
         return text.story(analysis, panel, baseline)
     rows = analysis.rows(panel, baseline)
@@ -295,13 +313,14 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
     if soonest:
         first, last = soonest[0], soonest[-1]
         words = (
-            f"{plain(first.implementation)} with {names[first.workload]} reads {share} of the held-out "
-            f"digits after {duration(first.seconds.mean)}: {digits(first.steps.mean)} steps of "
-            f"{first.batch_size} samples, {duration(first.step.mean)} each"
+            f"{plain(first.implementation)}{_on_ranks(first.ranks)} with {names[first.workload]} "
+            f"reads {share} of the held-out digits after {duration(first.seconds.mean)}: "
+            f"{digits(first.steps.mean)} steps of {first.batch_size} samples, "
+            f"{duration(first.step.mean)} each"
         )
         if len(soonest) > 1:
             words += (
-                f"; {plain(last.implementation)} with {names[last.workload]} "
+                f"; {plain(last.implementation)}{_on_ranks(last.ranks)} with {names[last.workload]} "
                 f"after {duration(last.seconds.mean)}"
             )
     else:
@@ -322,10 +341,10 @@ def _headline(analysis: Analysis, panels: list[Panel], baseline: str) -> Story:
     first, *more = (text.story(analysis, each, baseline) for each in panels)
     if not more:
         return first
-    names = labels(analysis.record, [each.workload for each in panels]).values()
+    names = labels(analysis.record, [each.workload for each in panels])
     rows = [
-        [f"{name}, {row[0]}", *row[1:]]
-        for name, of_it in zip(names, (first, *more), strict=True)
+        [f"{names[panel.workload]}, {row[0]}{_on_ranks(panel.ranks)}", *row[1:]]
+        for panel, of_it in zip(panels, (first, *more), strict=True)
         for row in of_it.rows
     ]
     return first._replace(answer=" ".join(each.answer for each in (first, *more)), rows=rows)

@@ -128,6 +128,18 @@ def test_implementations_take_the_same_steps_to_the_same_accuracy() -> None:
     assert one == other
 
 
+@pytest.mark.parametrize("name", [*filter(impls.takes_ranks, impls.names())])
+def test_a_training_on_ranks_takes_the_steps_of_one_process(name: str) -> None:
+    try:
+        impls.load(name)
+    except impls.Unavailable as missing:
+        pytest.skip(str(missing))
+    short = dataclasses.replace(TRAINING, steps=20, workload="digits+adam", ranks=2)
+    found = [each.measurement for each in train.findings(("numpy", name), [short])]
+    assert [(m.status, m.reason, m.ranks) for m in found] == [("measured", "", 1), ("measured", "", 2)]
+    assert found[0].losses[-1] == pytest.approx(found[1].losses[-1], rel=1e-9)
+
+
 def test_only_digits_are_trained_on() -> None:
     train.check("digits-softmax")
     with pytest.raises(ValueError, match="expected one on the digits, got 'xor'"):

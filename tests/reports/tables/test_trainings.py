@@ -172,6 +172,34 @@ def test_a_headline_of_several_trainings_has_all_of_them() -> None:
     assert [row[0] for row in one.rows] == ["loops", "numpy"]
 
 
+def test_a_headline_on_several_ranks_has_all_of_them_beside_the_slowest_on_one() -> None:
+    on_one = [
+        cell(name, 16, 0, (seconds,), phase="headline", losses=(0.5,))
+        for name, seconds in (("loops", 1.0), ("numpy-mpi", 0.2))
+    ]
+    found = [*on_one, dataclasses.replace(on_one[1], ranks=2, seconds=(0.1,))]
+    analysis = Analysis(record(found, settings={"steps": 1}))
+    shown = trainings.story(analysis, analysis.panel(), "loops")
+    assert [(row[0], row[2]) for row in shown.rows] == [
+        ("gradient_descent, loops", "1.00x"),
+        ("gradient_descent, numpy-mpi", "5.00x"),
+        ("gradient_descent, numpy-mpi on 2 ranks", "10.0x"),
+    ]
+    assert "numpy-mpi 100 ms and loops on one rank 1.00 s: 10.0x" in shown.answer
+
+
+def test_a_training_on_several_ranks_has_all_of_them() -> None:
+    made = trained()
+    more = tuple(dataclasses.replace(m, ranks=2) for m in made.measurements if m.implementation == "numpy")
+    analysis = Analysis(dataclasses.replace(made, measurements=(*made.measurements, *more)))
+    found = trainings.story(analysis, analysis.panel(), analysis.baseline())
+    assert sorted(row[0] for row in found.rows) == [
+        "gradient_descent, loops",
+        "gradient_descent, numpy",
+        "gradient_descent, numpy on 2 ranks",
+    ]
+
+
 def test_another_network_is_no_training_of_this_one() -> None:
     made = raced()
     wider = dataclasses.replace(PLAIN, widths=(64, 128, 10))
