@@ -42,8 +42,8 @@ def test_every_case_is_there_once() -> None:
 @pytest.mark.parametrize("dtype", SoundTraining.dtypes)
 @pytest.mark.parametrize("accepted", ACCEPTED, ids=lambda accepted: accepted.__name__)
 def test_right_formulas_that_people_use_pass(accepted: type[SoundTraining], dtype: str) -> None:
-    # their formulas are no part of how many steps there are: that is the first one's to show
-    cases = CASES if accepted is SoundTraining else conformance.LAWS[TRAININGS]
+    # the others have one training of each optimizer, with everything in it, and random ones in test_training
+    cases = CASES if accepted is SoundTraining else LAST[::4]
     assert broken(accepted, dtype, cases) == []
 
 
