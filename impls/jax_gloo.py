@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -30,7 +30,7 @@ class JaxGloo(JaxJit):
     """The functions of `jax`, spread over a mesh that has a device of each rank."""
 
     idea = "the batch spread over ranks, averages by one psum inside of what is compiled"
-    differs_from = "jax"
+    differs_from: ClassVar[str | None] = "jax"
     layout = "a rank's columns in matrices; the compiler chooses strides"
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
@@ -94,5 +94,5 @@ class JaxGloo(JaxJit):
         return lambda: jax.block_until_ready(summed(numbers))
 
     def export(self) -> Result:
-        of_pass = (*self.last, self.each[self.last_batch][1])
-        return self.result(*(array.addressable_data(0) for array in of_pass))
+        z, a, y = (array.addressable_data(0) for array in (*self.last, self.each[self.last_batch][1]))
+        return self.result(z, a, y)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +135,7 @@ class JaxJit:
     """The cost as a pure function, its gradient and its training loop compiled by XLA."""
 
     idea = "automatic differentiation, compiled and fused by XLA"
-    differs_from = None
+    differs_from: ClassVar[str | None] = None
     dtypes = ("float64", "float32")
     same_order = False
     # XLA contracts products and sums, and has its threads flush denormals (https://github.com/jax-ml/jax/issues/16200);
@@ -287,7 +287,8 @@ class JaxJit:
         self.batch = (self.batch + steps) % len(self.each)
 
     def export(self) -> Result:
-        return self.result(*self.last, self.each[self.last_batch][1])
+        z, a = self.last
+        return self.result(z, a, self.each[self.last_batch][1])
 
     def result(self, z: Array, a: Array, y: Array) -> Result:
         """What is exported, from z, a and y of the last pass."""

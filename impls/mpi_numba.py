@@ -42,7 +42,7 @@ def updater(dtype: str) -> Callable[[int, float], None]:
         plan = plan_at(address)
         update(memory_of(plan, real), plan, learning_rate)
 
-    return updated  # type: ignore[no-any-return]
+    return updated
 
 
 class NumbaMpi(NumbaBlocked):
