@@ -14,13 +14,15 @@ import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils, codegen, config
+from numba.core import cgutils, codegen
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Int = int | np.int64
 F = TypeVar("F", bound=Callable[..., Any])
 declare: Any = cgutils.get_or_insert_function
+config: Any = numba.core.config
+host_features: Any = codegen.get_host_cpu_features
 
 
 # Without the wrappers by which Python and C would call it: they take a quarter of all compile time.
@@ -48,7 +50,7 @@ def target_features() -> dict[str, bool]:
     def parsed(features: str) -> dict[str, bool]:
         return {feature[1:]: feature[0] == "+" for feature in features.split(",") if feature}
 
-    found = parsed(codegen.get_host_cpu_features())
+    found = parsed(host_features())
     asked: str | None = config.CPU_FEATURES
     if asked is None:
         return found

@@ -135,14 +135,15 @@ def test_numba_blocked_computes_the_same_bits_on_every_run(network):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("m", [1, 8, 40])
 def test_stores_past_the_caches_change_no_bit(m, dtype, monkeypatch):
-    from impls import numba_blocked
+    from impls.kernels.products import CACHES
+    from impls.numba_blocked import NumbaBlocked
 
     network = Network((700, 512, 512, 4), ("relu", "tanh", "softmax"), "softmax_cross_entropy")
     problem = Problem.random(network, m, m, seed=6)
     results = []
     for last_cache in (1, 1 << 40):
-        monkeypatch.setitem(numba_blocked.CACHES, "L3", last_cache)
-        race = impls.load("numba-blocked")(problem, dtype)
+        monkeypatch.setitem(CACHES, "L3", last_cache)
+        race = NumbaBlocked(problem, dtype)
         assert race.laid_out.plan["streaming"] == (last_cache == 1)
         results.append(race.export())
     assert same_bits(*results)

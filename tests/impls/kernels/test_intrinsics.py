@@ -35,7 +35,7 @@ def test_hashes_are_those_of_the_masks():
     ],
 )
 def test_vectors_are_of_the_instructions_that_numba_compiles_for(name, asked, avx512f, monkeypatch):
-    monkeypatch.setattr(intrinsics.codegen, "get_host_cpu_features", lambda: "+avx,+avx2,+avx512f,-sse4a")
+    monkeypatch.setattr(intrinsics, "host_features", lambda: "+avx,+avx2,+avx512f,-sse4a")
     monkeypatch.setattr(intrinsics.config, "CPU_NAME", name)
     monkeypatch.setattr(intrinsics.config, "CPU_FEATURES", asked)
     features = intrinsics.target_features()
