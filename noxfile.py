@@ -78,7 +78,14 @@ def ranks(session: nox.Session) -> None:
     if session.posargs:
         session.run("python", "-m", "tests.studies.ranks", *session.posargs)
         return
-    tests = ("tests/impls", "tests/benchmarks/race", "-k", "ranks or mpi or gloo", "-m", "")
+    tests = (
+        "tests/impls",
+        "tests/benchmarks/race",
+        "-k",
+        "ranks or numpy-mpi or numba-mpi or gloo",
+        "-m",
+        "",
+    )
     session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/ranks.xml", *tests)
     session.run("python", "-m", "tests.studies.ranks")
 
