@@ -133,7 +133,8 @@ def test_more_ranks_than_samples_are_unsupported(name: str) -> None:
     ids=["some", "all"],
 )
 def test_a_job_obeys_the_laws_of_one_process(name: str, laws: tuple[str, ...] | None) -> None:
-    findings = list(conformance.examine(impls.load(name, ranks=2), laws))
+    ranks = 1 if name in EVEN else 2  # the batches of the laws are odd
+    findings = list(conformance.examine(impls.load(name, ranks), laws))
     assert any(finding.status == "passed" for finding in findings)
     assert [finding for finding in findings if finding.status == "failed"] == []
 
