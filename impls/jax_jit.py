@@ -9,6 +9,7 @@ in place, with the optimizers of optax inside. Everything is compiled ahead of t
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -121,7 +122,10 @@ def start_with(threads: int) -> Any:
         else:
             os.environ["NPROC"] = before
     # what is in force, where the system shows it: Linux names every thread of a process
-    tasks = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    tasks = []
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # the thread has ended since
+            tasks.append(path.read_text().strip())
     pool = tasks.count("tf_XLAEigen")
     if tasks and pool != threads:
         raise Unsupported(
