@@ -184,6 +184,7 @@ class Yardstick:
         self.exact = list(zip(weights, biases, strict=True))
         self.kinks: list[list[Kinks]] = [[] for _ in weights]  # of each layer, part by part
         self.output = Errors()
+        self.inputs = [Errors() for _ in weights]  # of each layer, but for the first
         self.samples = [Errors() for _ in weights]  # each sample's share in dw of a layer
         self.units = [Errors() for _ in weights]  # each unit's share in a sample, by its dz
         self.energy = [np.zeros(w.shape[1]) for w in self.w]  # sums of squares of each layer's inputs
@@ -262,6 +263,8 @@ class Yardstick:
         kept = [None if keep is None else each(keep, order) for keep in exact.kept]
         for k, (w, b, g) in enumerate(zip(self.w, self.b, self.network.activations, strict=True)):
             xs.append(a)
+            if k:
+                self.inputs[k].add(a - high(exact.x[k])[:, order].transpose(1, 0, 2))
             z = self.product(w, a) + b
             error = z[0] - high(exact.z[k])
             self.doubt[k] = max(self.doubt[k], KINK * self.scale * math.sqrt(np.mean(error * error)))
@@ -368,10 +371,12 @@ class Yardstick:
                 limit(w_errors, weights, w_errors.freedom, shared, lost * (1 + self.largest[k])) / m
             )
             found_db.append(limit(b_errors, biases, freedom, shared, lost) / m)
+        # where most units are saturated, all that comes after shares the errors of the few that are not
+        carried = min((errors.freedom / R for errors in self.inputs if errors.fourths > 0), default=math.inf)
         output = self.output.squares * m / self.passed
         lost = self.eta * math.sqrt(self.network.widths[-1] * m)
         return Limits(
-            limit(self.output, output, self.output.freedom, distinct * self.narrowest, lost),
+            limit(self.output, output, self.output.freedom, min(distinct * self.narrowest, carried), lost),
             tuple(found_dw),
             tuple(found_db),
             tuple(kinks),
