@@ -360,7 +360,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def offences(phase: str, leads: list[Lead]) -> Iterator[str]:
-    """The laws on times that a series of rounds breaks, in words; each compares medians of neighbours."""
+    """The laws on times that a series of rounds breaks, in words; most compare medians of neighbours."""
     name = {"forward": "a forward pass", "gradients": "gradients", "step": "a step"}[phase]
     ratio = statistics.median(lead.second / max(lead.first, 1e-9) for lead in leads)
     if phase == "step":
@@ -369,7 +369,9 @@ def offences(phase: str, leads: list[Lead]) -> Iterator[str]:
         return
     if ratio < AGAIN:
         yield f"{name} again take {ratio:.2g} of what they take right after a step: is a result kept?"
-    share = statistics.median(lead.again / max(lead.step, 1e-9) for lead in leads)
+    # the least: ranks that have to wait for a CPU prolong their steps many times over
+    step = min(lead.step for lead in leads)
+    share = statistics.median(lead.again for lead in leads) / max(step, 1e-9)
     if share < LEFT[phase]:
         yield f"{name} take {share:.2g} of what a step takes: does something else do their work?"
     # the lesser of both: a round is longer than a block, and more of it goes to others on a busy machine

@@ -151,6 +151,8 @@ def test_leads_of_an_honest_call_break_no_law() -> None:
         assert list(offences(phase, [Lead(1.2, 1.0, 1.0, 1.0)] * 5)) == []
     traced = Lead(1.0, 0.014, 0.014, 0.014)  # as autograd's, with dropout at m = 1
     assert list(offences("forward", [traced] * 5)) == []
+    waiting = Lead(300.0, 1.0, 1.0, 1.0)  # a step of ranks that wait for a CPU
+    assert list(offences("gradients", [waiting] * 9 + [Lead(1.2, 1.0, 1.0, 1.0)])) == []
 
 
 @pytest.mark.parametrize(
