@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 
 import pytest
@@ -32,7 +31,7 @@ def _interruptible() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(params=itertools.filterfalse(impls.takes_ranks, impls.names()), scope="session")
+@pytest.fixture(params=[name for name in impls.names() if not impls.takes_ranks(name)], scope="session")
 def implementation_name(request: pytest.FixtureRequest) -> str:
     """Every registered implementation; skipped, with the reason, where it cannot be loaded.
 
