@@ -92,7 +92,7 @@ def test_every_picture_of_the_documents_is_there_and_small() -> None:
     for picture in pictures:
         assert 1000 < (DOCS / picture).stat().st_size < 400_000
     for name in gallery.HEADINGS:
-        assert (DOCS / "gallery" / name).stat().st_size < 1_000_000
+        assert (DOCS / "gallery" / name).stat().st_size < 1_500_000  # the page of it is to stay below 2 MB
 
 
 def test_adopting_a_race_keeps_every_statistic(tmp_path: Path) -> None:
