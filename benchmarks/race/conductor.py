@@ -27,6 +27,7 @@ from benchmarks.race.progress import RaceProgress
 from benchmarks.record import checkout, machine, race_file
 from benchmarks.record.cells import Cell, Status
 from benchmarks.record.merging import check_source, must_agree
+from benchmarks.record.ranking import FEWEST
 
 STARTUP = Cell("", "startup", 0, "", 0, "")
 """The cost of a process before its first cell, among the costs of cells."""
@@ -153,15 +154,24 @@ class Race:
     def _turns(self) -> Iterator[list[Cell]]:
         """The cells of one process after the other, until none is wanted or the budget is spent."""
         while True:
-            left = self.left - self.costs.get(STARTUP, 0.0)
-            if self.measurements and left <= 0:
+            startup = self.costs.get(STARTUP, 0.0)
+            if self.measurements and self.left <= startup:
                 return
-            for cells in self._choices():
-                if wanted := self._wanted(cells, left):
-                    break
-            else:
+            cells = self._next(self._share - startup) or self._next(self.left - startup)
+            if not cells:
                 return
-            yield wanted
+            yield cells
+
+    @property
+    def _share(self) -> float:
+        """What one of the processes to come may take: after scouting there are to be enough of them."""
+        if not (self.plan.scouting and self.measurements):
+            return self.left
+        return self.left / max(FEWEST - len(self.processes), 1)
+
+    def _next(self, budget: float) -> list[Cell]:
+        """The cells of a process that may take so many seconds; none where none is wanted."""
+        return next((wanted for cells in self._choices() if (wanted := self._wanted(cells, budget))), [])
 
     def _choices(self) -> list[list[Cell]]:
         """What the next process may be asked for; the first counts of which any cell is wanted.

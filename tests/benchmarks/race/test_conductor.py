@@ -21,7 +21,7 @@ from benchmarks.race.progress import RaceProgress
 from benchmarks.race.questions import Ranking, Speedups
 from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
-from benchmarks.record.ranking import rankings
+from benchmarks.record.ranking import FEWEST, rankings
 from benchmarks.record.statistics import speedups
 from benchmarks.workloads import WORKLOADS
 
@@ -547,6 +547,30 @@ def test_what_a_scouting_process_did_not_come_to_waits_until_the_rest_is_known(
     assert [cell.implementation for cell in player.processes[0]] == ["numba", "numpy"]
     assert {cell.implementation for cell in player.processes[-1]} >= {"loops"}
     assert "1 of 1 rankings are known" in running.verdict()
+
+
+def test_after_scouting_there_are_processes_enough_for_the_first_two(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    measuring = Played.measured
+
+    def measured(self: Played, cell: Cell) -> messages.Measured:
+        now[0] += 10.0
+        return measuring(self, cell)
+
+    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Played, "measured", measured)
+    paces = {"numba": 1.0, "numpy": 1.2, "loops": 1.3, "numba-loops": 1.4}
+    monkeypatch.setattr(Player, "seconds", lambda self, cell: paces[cell.implementation])
+    asked = dataclasses.replace(SETTINGS, implementations=tuple(paces), batch_sizes=(1,))
+    running = Race(
+        plan(settings=asked, question=Ranking(), budget=140.0, scouting=45.0), tmp_path / "r.json", silent
+    )
+    running.run()
+    assert len(player.processes[0]) == 4
+    both = [{cell.implementation for cell in process} >= {"numba", "numpy"} for process in player.processes]
+    assert sum(both) >= FEWEST
 
 
 def test_a_scouting_race_gives_no_cell_longer_than_its_budget(
