@@ -74,7 +74,7 @@ class Commands(click.Group):
             raise
         except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
             raise Refused(str(error)) from error
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - a fault of ours: shown, with a status of its own
             click.echo(traceback.format_exc(), err=True, nl=False)
             sys.exit(2)  # Python's own 1 would say "slower" to whoever asks the gate
         else:
@@ -146,7 +146,7 @@ def main(package: str | None = None) -> None:
         sys.exit(2)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or nobody would know how a process ended
     if os.environ.get("COLUMNS", "").strip("0") == "":
-        os.environ.pop("COLUMNS", None)  # a terminal whose size nobody knows
+        os.environ.pop("COLUMNS", None)  # a terminal of unknown size
     if os.environ.get("TERM") == "":
         os.environ["TERM"] = "dumb"  # which is what a terminal without a name is
     os.environ.pop("MPLBACKEND", None)  # a notebook's, or one's own: here pictures go to files

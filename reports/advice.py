@@ -53,8 +53,8 @@ def _sentences(places: list[Rank], lean: set[str], repaid: dict[str, float]) -> 
         of.setdefault(place.verdict, []).append(place)
     if "unknown" in of:
         yield (
-            f"{_name(first)} was fastest so far: {duration(first.seconds.mean)}; so few processes do not "
-            f"tell it from {_listed(map(_name, of['unknown']))}."
+            f"{_name(first)} was fastest so far: {duration(first.seconds.mean)}; too few processes to "
+            f"distinguish it from {_listed(map(_name, of['unknown']))}."
         )
     else:
         yield f"{_name(first)} is fastest: {duration(first.seconds.mean)}."

@@ -245,7 +245,7 @@ class SideProcess:
                 raise NoAnswer(
                     f"{side} cannot be compared, as its benchmarks cannot be collected: {how}{said}"
                 ) from error
-            # pytest's own last line, between rules, says nothing of what happened
+            # pytest's own last line, a rule, has no reason in it
             lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("==")]
             reason = f"{how}: {lines[-1]}" if lines else how
             status: Literal["timed out", "failed"] = "timed out" if isinstance(error, Silent) else "failed"

@@ -95,7 +95,7 @@ class Ranking:
 
     def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
         """At first every contender, then those of undecided pairs, each with its partner; who was not timed
-        yet comes with the first, since only pairs of one process tell them apart.
+        yet comes with the first, since only pairs of one process distinguish them.
         """
         timed, few = times(found.measurements), found.processes < FEWEST
         lean, cells = light(found.facts), []

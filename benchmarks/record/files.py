@@ -12,7 +12,7 @@ IN_THE_WAY = (errno.EBUSY, errno.EXDEV)
 
 
 OUT = Path("reports/out")
-"""Where commands write unless they are told: beneath the current folder, which may be anyone's repository."""
+"""The default folder of commands that write, below the current one, which may be anyone's repository."""
 
 
 def ready(folder: Path) -> None:

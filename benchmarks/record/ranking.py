@@ -55,7 +55,7 @@ class Rank(NamedTuple):
     @property
     def closer(self) -> bool:
         """Whether the whole interval is closer to the first than what matters."""
-        return self.behind.pairs > 1 and _within(self.behind)
+        return _within(self.behind)
 
 
 def groups(cells: Iterable[Cell]) -> list[list[Cell]]:

@@ -31,7 +31,7 @@ VECTORIZED = "numpy"
 
 
 def labels(record: Record, workloads: Iterable[str]) -> dict[str, str]:
-    """What to call these workloads: by their trainings, where these tell them apart, else by their names."""
+    """What to call these workloads: by their trainings, where these differ, else by their names."""
     words = {name: record.workloads[name].training.words for name in workloads}
     apart = len(set(words.values())) == len(words)
     return {name: plain(of_it if apart else name, 40) for name, of_it in words.items()}

@@ -78,14 +78,14 @@ def test_an_interval_that_holds_one_is_a_tie_that_was_not_told_apart() -> None:
 @pytest.mark.parametrize("times", [[1.5e-3], [1.5e-3, 0.9e-3], [1.5e-3, 0.9e-3, 1.2e-3]])
 def test_few_processes_that_tell_nobody_apart_make_no_tie(times: list[float]) -> None:
     found = story({"jax": [1e-3] * len(times), "torch": times})
-    assert "jax was fastest so far: 1.00 ms; so few processes do not tell it from torch." in found.answer
+    assert "jax was fastest so far: 1.00 ms; too few processes to distinguish it from torch." in found.answer
     assert table(found)["torch"]["verdict"] == "not known"
     assert table(found)["torch"]["interval"] == "-"
 
 
 def test_few_processes_tell_nobody_apart_however_well_they_agree() -> None:
     found = story({"jax": [1e-3] * 3, "torch": [1.5e-3, 1.51e-3, 1.49e-3]})
-    assert "jax was fastest so far: 1.00 ms; so few processes do not tell it from torch." in found.answer
+    assert "jax was fastest so far: 1.00 ms; too few processes to distinguish it from torch." in found.answer
     assert table(found)["torch"]["times as long"] == "1.50x"
 
 

@@ -131,6 +131,21 @@ def player(monkeypatch: pytest.MonkeyPatch) -> Player:
     return Player(monkeypatch)
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of a race, of which every cell takes ten seconds."""
+    now = [0.0]
+    measuring = Played.measured
+
+    def measured(self: Played, cell: Cell) -> messages.Measured:
+        now[0] += 10.0
+        return measuring(self, cell)
+
+    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Played, "measured", measured)
+    return now
+
+
 def silent(_: RaceProgress) -> None:
     pass
 
@@ -393,17 +408,8 @@ def test_processes_that_die_outside_any_cell_end_the_race_with_their_words(
 
 
 def test_no_race_goes_past_its_budget_by_more_than_a_cell(
-    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    player: Player, tmp_path: Path, now: list[float]
 ) -> None:
-    now = [0.0]
-    measuring = Played.measured
-
-    def measured(self: Played, cell: Cell) -> messages.Measured:
-        now[0] += 10.0
-        return measuring(self, cell)
-
-    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(Played, "measured", measured)
     for budget, cells_measured in ((1.0, 1), (25.0, 3), (60.0, 6), (65.0, 6), (175.0, 18)):
         now[0] = 0.0
         running = Race(plan(budget=budget), tmp_path / f"{budget}.json", silent)
@@ -518,17 +524,8 @@ def test_a_race_for_the_ranking_says_which_pairs_it_could_not_tell_apart(
 
 
 def test_what_a_scouting_process_did_not_come_to_waits_until_the_rest_is_known(
-    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    player: Player, tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [0.0]
-    measuring = Played.measured
-
-    def measured(self: Played, cell: Cell) -> messages.Measured:
-        now[0] += 10.0
-        return measuring(self, cell)
-
-    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(Played, "measured", measured)
     paces = {"numba": 1.0, "numpy": 2.0, "loops": 2.5}
     monkeypatch.setattr(Player, "seconds", lambda self, cell: paces[cell.implementation])
     promising = dataclasses.replace(SETTINGS, implementations=("numba", "numpy", "loops"), batch_sizes=(1,))
@@ -549,18 +546,10 @@ def test_what_a_scouting_process_did_not_come_to_waits_until_the_rest_is_known(
     assert "1 of 1 rankings are known" in running.verdict()
 
 
+@pytest.mark.usefixtures("now")
 def test_after_scouting_there_are_processes_enough_for_the_first_two(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [0.0]
-    measuring = Played.measured
-
-    def measured(self: Played, cell: Cell) -> messages.Measured:
-        now[0] += 10.0
-        return measuring(self, cell)
-
-    monkeypatch.setattr("benchmarks.race.conductor.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(Played, "measured", measured)
     paces = {"numba": 1.0, "numpy": 1.2, "loops": 1.3, "numba-loops": 1.4}
     monkeypatch.setattr(Player, "seconds", lambda self, cell: paces[cell.implementation])
     asked = dataclasses.replace(SETTINGS, implementations=tuple(paces), batch_sizes=(1,))

@@ -35,7 +35,7 @@ class Slow(NumpyBatch):
 
 
 NOBODYS = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-"""The environment of a race that knows nothing of these tests, nor of workers that run them side by side."""
+"""The environment of a race, without the variables of these tests and of the workers that run them."""
 
 
 def race(*arguments: str) -> Any:
