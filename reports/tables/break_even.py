@@ -16,7 +16,7 @@ class Course(NamedTuple):
     """What n steps cost an implementation: `start` seconds (construction with compilation), then `each` a
     step.
 
-    `cold`: the start is that of a first construction, with no compiler's cache on disk.
+    `cold`: the start is that of a first construction, which found nothing compiled on disk.
     """
 
     implementation: str
@@ -38,9 +38,10 @@ def courses(panel: pd.DataFrame, size: int) -> list[Course]:
     rows = panel[(panel["status"] == "measured") & (panel["batch_size"] == size)]
     found = []
     for row in rows.to_dict("records"):
-        cold = bool(np.isfinite(row["cold_construct_seconds"]))
-        start = row["cold_construct_seconds"] if cold else row["construct_seconds"]
+        surveyed = np.isfinite(row["cold_construct_seconds"])
+        start = row["cold_construct_seconds"] if surveyed else row["construct_seconds"]
         if np.isfinite(start):
+            cold = bool(surveyed or row["compile_seconds"] == 0)
             found.append(Course(row["implementation"], start, row["seconds"], cold))
     return found
 

@@ -37,6 +37,15 @@ def test_a_cold_start_is_preferred_to_the_one_that_the_race_saw() -> None:
     assert courses(rows(record([warm, alone])), 1) == [("numba", 9.0, 1.0, True)]
 
 
+def test_a_start_that_compiles_nothing_is_as_cold_as_the_first() -> None:
+    plain = cell("numpy", 1, 0, (1.0,), construct_seconds=0.5, compile_seconds=0.0)
+    cached = cell("numba", 1, 0, (1.0,), construct_seconds=0.5, compile_seconds=0.1)
+    assert courses(rows(record([plain, cached])), 1) == [
+        ("numpy", 0.5, 1.0, True),
+        ("numba", 0.5, 1.0, False),
+    ]
+
+
 def test_every_implementation_of_a_race_has_a_course() -> None:
     field = courses(rows(race(LADDER, processes=2)), 64)
     assert [course.implementation for course in field] == list(LADDER)
