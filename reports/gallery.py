@@ -239,7 +239,7 @@ def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
         )
         settings["rounds kept"] = "of each cell and process the fastest, the median and the slowest"
     # Where it was written to is nobody's business.
-    command = re.sub(r" --record[ =]\S+", "", record.command)
+    command = re.sub(r" --record[ =][^\s;]+", "", record.command)
     kept = dataclasses.replace(record, command=command, measurements=measurements, settings=settings)
     document = json.loads(documents.encoded(kept, race_file.FORMAT, race_file.SCHEMA))
     document["measurements"] = [

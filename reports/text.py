@@ -71,7 +71,7 @@ def _headline(
     """The fastest beside the slowest of those on one rank, which factors are over."""
     (slow, slowest), (fast, fastest) = next(iter(on_one.items())), list(found.items())[-1]
     words = f"{steps} take {plain(fast)} {duration(fastest.mean)}{_projected(fastest)}"
-    if fastest is not slowest:
+    if (fast, fastest) != (slow, slowest):
         name = plain(slow) + (" on one rank" if on_one != found else "")
         words += f" and {name} {duration(slowest.mean)}{_projected(slowest)}"
         words += f": {factor(slowest.mean / fastest.mean)}"

@@ -101,8 +101,8 @@ class Limits:
     output: float
     dw: tuple[float, ...]
     db: tuple[float, ...]
-    kinks_dw: tuple[Kinks, ...]
-    kinks_db: tuple[Kinks, ...]
+    kinks_dw: tuple[Kinks | None, ...]
+    kinks_db: tuple[Kinks | None, ...]
 
 
 def variance_ratio(nu: float, nu_yardstick: float) -> float:
@@ -353,6 +353,7 @@ class Yardstick:
             Kinks(*(np.hstack([getattr(part, name) for part in parts]) for name in ("dz", "x")))
             for parts in self.kinks
         ]
+        held = [q.x.shape[1] <= KINKS for q in kinks]  # to take away more costs minutes
         for k in range(self.network.layers):
             w_errors, b_errors = Errors(), Errors()
             columns = self.columns[k]
@@ -364,7 +365,7 @@ class Yardstick:
             per_input = w_errors.squares / max(float(self.energy[k][columns].sum()), math.ulp(0.0))
             weights, biases = per_input * float(self.energy[k].sum()), max(per_input * m, b_errors.squares)
             lost = self.eta * m * math.sqrt(dw[k].size)
-            if len(kinks[k].x.T) > KINKS:
+            if not held[k]:
                 lost = math.inf
             freedom = max(w_errors.freedom, b_errors.freedom)
             found_dw.append(
@@ -379,6 +380,9 @@ class Yardstick:
             limit(self.output, output, self.output.freedom, min(distinct * self.narrowest, carried), lost),
             tuple(found_dw),
             tuple(found_db),
-            tuple(kinks),
-            tuple(Kinks(q.dz, np.ones((1, q.dz.shape[1]))) for q in kinks),
+            tuple(q if few else None for q, few in zip(kinks, held, strict=True)),
+            tuple(
+                Kinks(q.dz, np.ones((1, q.dz.shape[1]))) if few else None
+                for q, few in zip(kinks, held, strict=True)
+            ),
         )
