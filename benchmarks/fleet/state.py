@@ -91,8 +91,8 @@ def merged(records: Sequence[Record]) -> list[Record]:
 def write(records: Sequence[Record], place: Path) -> list[Path]:
     """The files of the records: `place` for one, record-1.json, record-2.json ... beside it for several.
 
-    Those of an earlier race which this one does not write are put aside, with `.previous` behind their names: no
-    report is to mix the two.
+    Those of an earlier race which this one does not write are put aside, with `.previous` behind their
+    names: no report is to mix the two.
     """
     numbered = (place.with_name(f"{place.stem}-{k}{place.suffix}") for k in itertools.count(1))
     paths = list(itertools.islice(numbered, len(records))) if len(records) > 1 else [place]
