@@ -3,6 +3,7 @@
 import dataclasses
 import random
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import threadpoolctl
 
 import impls
 from benchmarks import workloads
-from benchmarks.measure import audit, noise, session
+from benchmarks.measure import audit, clock, noise, session
 from benchmarks.measure.audit import Lead, offences
 from benchmarks.record.cells import PHASES, Cell
 from tests.impls import cheats, later
@@ -168,6 +169,33 @@ def test_each_law_on_times_is_named(phase: str, lead: Lead, words: str) -> None:
     assert any(words in found for found in offences(phase, [lead] * 5))
     disturbed = Lead(1.0, 1.0, 1.0, 1.0)
     assert list(offences(phase, [lead] * 2 + [disturbed] * 3)) == []
+
+
+def waits(draw: random.Random) -> float:
+    """Of a call that takes 1: as often as not it has to wait for a CPU, ten times as long."""
+    return 10.0 * draw.randrange(2)
+
+
+def test_waits_for_a_cpu_break_no_law() -> None:
+    draw, found = random.Random(0), 0
+    for phase in ("forward", "gradients", "step"):
+        for _ in range(1000):
+            leads = [Lead(*(1.0 + waits(draw) for _ in range(4))) for _ in range(audit.SERIES)]
+            found += bool(list(offences(phase, leads)))
+    assert (
+        found < 3000 / 2**audit.SERIES
+    )  # that all calls of one kind have to wait; ATTEMPTS more series follow
+
+
+def test_a_process_that_waits_for_a_cpu_makes_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(0)
+    monkeypatch.setattr(clock, "seconds_of", lambda call, n: n * 1.0 + 100 * waits(draw))
+    looked = audit.Audit.__new__(audit.Audit)
+    looked.plan, looked.phase, looked.call = clock.RoundPlan(5, 43), "gradients", lambda: None
+    looked.subject = SimpleNamespace(implementation=SimpleNamespace(repeat=None))  # type: ignore[assignment]
+    assert sum(bool(list(looked._repeated(audit.SERIES))) for _ in range(1000)) < 50
+    monkeypatch.setattr(clock, "seconds_of", lambda call, n: 43.0 + waits(draw))
+    assert all(list(looked._repeated(audit.SERIES)) for _ in range(100))
 
 
 def test_the_draw_is_not_the_same_twice() -> None:
