@@ -126,7 +126,7 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Everything that was measured to compare head with base.
+    """Everything that was measured to compare head with base, by a gate that was started at `created`.
 
     `left_out` has the benchmarks that no side can be timed on, with the reasons; `notes` what a reader of the
     verdict must know of the two suites.

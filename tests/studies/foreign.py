@@ -1,9 +1,9 @@
-"""The gate on suites of other projects: `python -m tests.studies.foreign` runs gates, and prints the results.
+"""The gate on suites of other projects and on our own: `python -m tests.studies.foreign` prints its results.
 
-The suites are those of source distributions from the package index. Each becomes a repository of its own,
-with a branch for base and head of every kind of change: none, a comment, a refactoring, and slowdowns of one
-function, which base wraps alike, without the slowdown. What is measured stays measured: called again, the
-study goes on.
+The other suites are those of source distributions from the package index, ours is that of the last commit of
+this checkout. Each becomes a repository of its own, with a branch for base and head of every kind of change:
+none, a comment, a refactoring, and slowdowns of one function, which base wraps alike, without the slowdown.
+What is measured stays measured: called again, the study goes on.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,7 +26,14 @@ from benchmarks.record.git import git
 from tests.studies.gate import IDENTITY
 from tests.studies.injections import Edit
 
+if TYPE_CHECKING:
+    from benchmarks.record.pairs_file import Pairs
+    from tests.studies.replays import Recording
+
 FOLDER = Path(".gradrace/foreign")
+ROOT = Path(__file__).parents[2]
+
+OURSELVES = "gradrace"
 
 SLOWED = """
 
@@ -83,11 +91,12 @@ KINDS: Mapping[str, Mapping[str, str]] = {
 """What head has of each slowdown; base has the same lines with nothing in them."""
 
 UNCHANGED = ("same", "comment", "refactoring")
+NO_CHANGE = "no change"
 
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """A source distribution, what of its suite is run, a function, and whose benchmarks call it."""
+    """A source distribution or this project, what of its suite is run, a function, and who calls that."""
 
     requirement: str
     arguments: tuple[str, ...]
@@ -154,6 +163,18 @@ PROJECTS = (
             "        if known:\n",
         ),
     ),
+    Project(
+        OURSELVES,
+        (),
+        "impls/numpy_sample.py",
+        "NumpySample.gradients",
+        "[numpy-sample ",
+        Edit(
+            "impls/numpy_sample.py",
+            "        a: Array = 1 / (1 + np.exp(-z))\n",
+            "        denominator: Array = 1 + np.exp(-z)\n        a: Array = 1 / denominator\n",
+        ),
+    ),
 )
 
 
@@ -164,15 +185,7 @@ def prepare(project: Project, folder: Path) -> Path:
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
-        index = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        subprocess.run([*index, "--dest", scratch, project.requirement], check=True)
-        (archive,) = Path(scratch).glob("*.tar.gz")
-        with tarfile.open(archive) as packed:
-            packed.extractall(scratch, filter="data")
-        (made,) = (path for path in Path(scratch).iterdir() if path.is_dir())
-        git(made, "init", "--quiet", "--initial-branch", "main")
-        git(made, "add", "--all", "--force")
-        git(made, *IDENTITY, "commit", "--quiet", "--message", project.requirement)
+        made = _cloned(Path(scratch)) if project.name == OURSELVES else _unpacked(project, Path(scratch))
         git(made, "branch", "start")
         for kind in (*UNCHANGED, *KINDS):
             for side, edits in zip(("base", "head"), project.edits(kind), strict=True):
@@ -181,9 +194,28 @@ def prepare(project: Project, folder: Path) -> Path:
                     edit.apply(made)
                 git(made, *IDENTITY, "commit", "--quiet", "--all", "--allow-empty", "--message", kind)
                 git(made, "branch", branch(kind, side))
-        git(made, "checkout", "--quiet", "main")
+        git(made, "checkout", "--quiet", "start")
         made.rename(root)
     return root
+
+
+def _cloned(folder: Path) -> Path:
+    made = folder / OURSELVES
+    git(folder, "clone", "--quiet", str(ROOT), str(made))
+    return made
+
+
+def _unpacked(project: Project, folder: Path) -> Path:
+    index = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run([*index, "--dest", str(folder), project.requirement], check=True)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    (made,) = (path for path in folder.iterdir() if path.is_dir())
+    git(made, "init", "--quiet")
+    git(made, "add", "--all", "--force")
+    git(made, *IDENTITY, "commit", "--quiet", "--message", project.requirement)
+    return made
 
 
 def branch(kind: str, side: str) -> str:
@@ -191,11 +223,13 @@ def branch(kind: str, side: str) -> str:
     return f"{kind.replace(' ', '-').replace('%', 'percent')}/{side}"
 
 
-def tasks(folder: Path, runs: int, kinds: Sequence[str]) -> Iterator[tuple[Project, str, Path]]:
+def tasks(
+    folder: Path, runs: int, kinds: Sequence[str], projects: Sequence[Project] = PROJECTS
+) -> Iterator[tuple[Project, str, Path]]:
     """The gates of the study, each kind of each project once before any is run again."""
     for run in range(runs):
         for kind in kinds:
-            for project in PROJECTS:
+            for project in projects:
                 yield project, kind, folder / "runs" / project.name / f"{kind}-{run:02}.json"
 
 
@@ -208,53 +242,95 @@ def measure(project: Project, kind: str, root: Path, out: Path) -> None:
     partial.replace(out)
 
 
-def table(folder: Path) -> Iterator[str]:
-    """A row for each kind of each project, of this gate and of the other rules on its first pairs."""
-    from tests.studies import replays, rivals
-    from tests.studies.gate_report import OURS
+@dataclasses.dataclass(frozen=True)
+class GatesOfKind:
+    """The gates of one kind of change on one project's suite, and the benchmarks that the change slows."""
 
-    yield "| suite | change | rule | gates | failed the change | named | could not tell | pairs, median | s |"
-    yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    project: str
+    kind: str
+    pairs: Sequence[Pairs]
+    recordings: Sequence[Recording]
+    slowed: Collection[str]
+
+
+def gates(folder: Path) -> Iterator[GatesOfKind]:
+    """What was measured, kind by kind."""
+    from tests.studies.replays import Recording
+
     for project in PROJECTS:
         for kind in (*UNCHANGED, *KINDS):
-            found = [
-                pairs_file.read(path)
-                for path in sorted((folder / "runs" / project.name).glob(f"{kind}-[0-9]*.json"))
+            paths = sorted((folder / "runs" / project.name).glob(f"{kind}-[0-9]*.json"))
+            found = [pairs_file.read(path) for path in paths]
+            if found:
+                runs = [Recording(pairs) for pairs in found]
+                hurt = [name for name in runs[0].gated if project.called_by in name and kind in KINDS]
+                yield GatesOfKind(project.requirement, kind, found, runs, hurt)
+
+
+def table(measured: Sequence[GatesOfKind]) -> Iterator[str]:
+    """A row for each kind of each project: how this gate judged it, and how long that took."""
+    from tests.studies.replays import until_pair, whole
+
+    yield "| suite | change | gates | failed | named | could not tell | pairs, median | s, median | longest |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for each in measured:
+        t = whole(each.recordings, each.slowed)
+        seconds = [until_pair(pairs, -1) for pairs in each.pairs]
+        yield (
+            f"| {each.project} | {each.kind} | {t.gates} | {t.alarms} | {t.named if each.slowed else ''} "
+            f"| {t.unknown} | {t.pairs:g} | {statistics.median(seconds):.0f} | {max(seconds):.0f} |"
+        )
+    every = [pairs for each in measured for pairs in each.pairs]
+    first = [until_pair(pairs, 0) for pairs in every]
+    watched = sorted({sum(not b.control for b in pairs.benchmarks) for pairs in every})
+    yield ""
+    yield (
+        f"{len(every)} gates of {', '.join(map(str, watched))} benchmarks. From the start of a gate to the "
+        f"end of its first pair: {statistics.median(first):.0f} s as a median, {max(first):.0f} s at most."
+    )
+
+
+def beside_others(measured: Sequence[GatesOfKind]) -> Iterator[str]:
+    """A row for each rule, on the same processes: no change that it failed, and slowdowns that it named."""
+    from tests.studies import rivals
+    from tests.studies.gate_report import OURS
+    from tests.studies.replays import whole, whole_rival
+
+    def counts(rule: rivals.RivalRule | None) -> Iterator[str]:
+        for kind in kinds:
+            own = [
+                whole_rival(each.recordings, rule, each.slowed)
+                if rule
+                else whole(each.recordings, each.slowed)
+                for each in measured
+                if kind == (NO_CHANGE if each.kind in UNCHANGED else each.kind)
             ]
-            if not found:
-                continue
-            runs = [replays.Recording(pairs) for pairs in found]
-            hurt = [name for name in runs[0].gated if project.called_by in name and kind in KINDS]
-            seconds = f"{statistics.median(sum(pair.seconds for pair in pairs.pairs) for pairs in found):.0f}"
-            own = replays.whole(runs, hurt)
-            rows = [(OURS, own, f"{own.pairs:g}", seconds)]
-            long = [run for run in runs if len(run.differences) >= 2 * replays.RIVAL_PROCESSES]
-            for name, rule in rivals.rules().items() if long else ():
-                rows.append((name, replays.whole_rival(long, rule, hurt), "", ""))
-            for rule_name, t, pairs, spent in rows:
-                yield (
-                    f"| {project.name} | {kind} | {rule_name} | {t.gates} | {t.alarms} | {t.named} "
-                    f"| {t.unknown} | {pairs} | {spent} |"
-                )
+            failed = sum(t.alarms if kind == NO_CHANGE else t.named for t in own)
+            yield f"{failed} of {sum(t.gates for t in own)}"
+
+    kinds = list(dict.fromkeys(NO_CHANGE if each.kind in UNCHANGED else each.kind for each in measured))
+    heads = (f"{kind}: {'failed' if kind == NO_CHANGE else 'named'}" for kind in kinds)
+    yield f"| {' | '.join(['rule', *heads])} |"
+    yield "| --- |" + " ---: |" * len(kinds)
+    rules = {OURS: None, **rivals.rules()}
+    for name, rule in rules.items():
+        yield f"| {' | '.join([name, *counts(rule)])} |"
 
 
 @click.command()
 @click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, show_default=True)
 @click.option("--runs", type=click.IntRange(min=0), default=10, show_default=True, help="Gates of each kind.")
 @click.option("--kinds", metavar="LIST", help="Kinds, with commas between; all unless named.")
+@click.option("--suites", metavar="LIST", help="Projects, with commas between; all unless named.")
 @click.option("--hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="When to stop.")
-def main(folder: Path, runs: int, kinds: str | None, hours: float) -> None:
-    """Run gates on suites of other projects, and print how often each rule failed which change."""
-    every = (*UNCHANGED, *KINDS)
-    named = kinds.split(",") if kinds else every
-    for kind in named:
-        if kind not in every:
-            raise click.BadParameter(
-                f"expected some of {', '.join(every)}, got {kind!r}", param_hint="--kinds"
-            )
+def main(folder: Path, runs: int, kinds: str | None, suites: str | None, hours: float) -> None:
+    """Run gates on suites of other projects and on ours, and print how often which change was failed."""
+    projects = {project.name: project for project in PROJECTS}
+    chosen = _named("--kinds", kinds, (*UNCHANGED, *KINDS))
+    of = [projects[name] for name in _named("--suites", suites, tuple(projects))]
     folder = folder.resolve()
     deadline = time.monotonic() + 3600 * hours
-    for project, kind, out in tasks(folder, runs, named):
+    for project, kind, out in tasks(folder, runs, chosen, of):
         if out.exists():
             continue
         if time.monotonic() > deadline:
@@ -262,8 +338,18 @@ def main(folder: Path, runs: int, kinds: str | None, hours: float) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         click.echo(f"{project.name}: {kind}: {out.name}", err=True)
         measure(project, kind, prepare(project, folder), out)
-    for line in table(folder):
+    measured = list(gates(folder))
+    for line in (*table(measured), "", *beside_others(measured)) if measured else ():
         click.echo(line)
+
+
+def _named(option: str, text: str | None, every: Sequence[str]) -> Sequence[str]:
+    """The items of a list with commas, which are some of `every`; all of them where there is no list."""
+    found = text.split(",") if text else every
+    for name in found:
+        if name not in every:
+            raise click.BadParameter(f"expected some of {', '.join(every)}, got {name!r}", param_hint=option)
+    return found
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import datetime
 import math
 import random
 import statistics
@@ -60,6 +61,13 @@ class Recording:
     def draw(self, rng: random.Random) -> list[int]:
         """The pairs of one replayed gate."""
         return [int(i) for i in redrawn(range(len(self.differences)), GATE_PAIRS, rng)]
+
+
+def until_pair(pairs: Pairs, k: int) -> float:
+    """Seconds from the start of the gate to the end of its pair k; those of a pause before --resume, too."""
+    pair = pairs.pairs[k]
+    began, started = map(datetime.datetime.fromisoformat, (pairs.created, pair.started))
+    return (started - began).total_seconds() + pair.seconds
 
 
 Slowdown = Callable[[random.Random], Mapping[str, float]]

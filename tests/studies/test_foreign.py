@@ -1,14 +1,21 @@
 """The study on other projects: its slowdowns are what they are called."""
 
+import dataclasses
 import functools
+import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.record import pairs_file
+from benchmarks.record.pairs_file import Pairs, Reading
 from tests.studies import bisections, foreign
 from tests.studies.foreign import KINDS, PROJECTS, UNCHANGED, slowed
+from tests.studies.rivals import rules
+from tests.studies.test_gate_report import recorded
 
 
 class SteppedClock:
@@ -75,6 +82,47 @@ def test_base_and_head_of_a_slowdown_differ_and_of_the_same_do_not() -> None:
         for kind in KINDS:
             base, head = project.edits(kind)
             assert base != head
+
+
+def test_our_own_function_is_where_the_study_changes_it(tmp_path: Path) -> None:
+    (own,) = (project for project in PROJECTS if project.name == foreign.OURSELVES)
+    for kind in (*UNCHANGED, *KINDS):
+        shutil.copytree(foreign.ROOT / "impls", tmp_path / kind / "impls", ignore=lambda *_: {"__pycache__"})
+        for edit in (*own.edits(kind)[0], *own.edits(kind)[1]):
+            edit.apply(tmp_path / kind)
+            compile((tmp_path / kind / edit.file).read_text(), edit.file, "exec")
+
+
+def test_gates_are_counted_by_suite_and_the_rules_by_change(tmp_path: Path) -> None:
+    name = "test_unstructure_int"
+    slow = benchmarks_named(recorded(loops=math.log(1.1)), name)
+    runs = tmp_path / "runs" / "cattrs"
+    pairs_file.write(slow, runs / "5 %-00.json")
+    for kind in ("same", "comment"):
+        pairs_file.write(benchmarks_named(recorded(), name), runs / f"{kind}-00.json")
+    measured = list(foreign.gates(tmp_path))
+    rows = {tuple(row.split(" | ")[1:6]) for row in foreign.table(measured)}
+    assert {("same", "1", "0", "", "0"), ("comment", "1", "0", "", "0"), ("5 %", "1", "1", "1", "0")} <= rows
+    others = list(foreign.beside_others(measured))
+    assert others[0] == "| rule | no change: failed | 5 %: named |"
+    assert others[2] == "| this gate | 0 of 2 | 1 of 1 |"
+    assert len(others) == 3 + len(rules())
+
+
+def benchmarks_named(pairs: Pairs, name: str) -> Pairs:
+    """The pairs, with another name for the first benchmark."""
+    was = pairs.benchmarks[0].name
+
+    def named(reading: Reading) -> Reading:
+        return dataclasses.replace(reading, benchmark=name) if reading.benchmark == was else reading
+
+    return dataclasses.replace(
+        pairs,
+        benchmarks=(dataclasses.replace(pairs.benchmarks[0], name=name), *pairs.benchmarks[1:]),
+        pairs=tuple(
+            dataclasses.replace(pair, readings=tuple(map(named, pair.readings))) for pair in pairs.pairs
+        ),
+    )
 
 
 def test_a_repository_to_bisect_has_one_slow_commit(tmp_path: Path) -> None:
