@@ -120,6 +120,24 @@ def _end(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
+def _raise_again(dropped: Any) -> None:
+    """Raise what ends a command once more, a moment later, where Python could only drop it.
+
+    A signal's handler runs wherever the program is: also in a finalizer, or in a callback of a weak
+    reference, of which every import has some. Nothing can be raised out of those.
+    """
+    error = dropped.exc_value
+    if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+        sys.__unraisablehook__(dropped)
+        return
+
+    def again(*_: object) -> None:
+        raise error
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
 def _group(package: str) -> click.Group:
     group: click.Group = importlib.import_module(f"{package}.cli").main
     return group
@@ -153,6 +171,7 @@ def main(package: str | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored
             signal.signal(number, _end)  # by an exception, so that what was begun is put away
+    sys.unraisablehook = _raise_again
     sys.meta_path.insert(0, Checkout)
     sys.path.append(here)  # last: for package.module:Class of a user's own, which shadows nothing
     if package is None:

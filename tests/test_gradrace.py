@@ -108,6 +108,36 @@ def test_a_signal_ends_a_command_in_order(number: signal.Signals) -> None:
     assert ended.value.code == 128 + number
 
 
+DROPS = """
+import os, signal, time
+import click, gradrace
+
+
+class Drops:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+
+
+@click.command()
+def commands():
+    Drops()
+    Drops()
+    time.sleep(60)
+
+
+gradrace.commands = commands
+gradrace.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_reaches_a_finalizer_ends_the_command(number: signal.Signals) -> None:
+    code = DROPS.format(name=number.name)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert done.returncode != 0
+    assert "ignored" not in done.stderr
+
+
 def test_a_reader_that_leaves_is_not_missed() -> None:
     out, into = os.pipe()
     with gradrace.Unbroken(into, "w") as stream:
