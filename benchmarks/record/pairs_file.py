@@ -206,14 +206,17 @@ def differences(reading: Reading, terms: Terms | None = None) -> dict[Measure, f
     """d of every measure that a reading has: 0 where base and head are alike, positive where head is worse.
 
     Where both sides are the same code d is as likely to be -x as x, which is all that the decision needs.
-    The median is that over the turns, each turn of head against the turn of base beside it: the two are
-    milliseconds apart, and what other tenants of the machine do to both is no difference. The mean is that of
-    the same turns: whatever is slow now and then is in it.
+    The median is over the turns, each turn of head against the turn of base beside it: the two are
+    milliseconds apart, and what other tenants of the machine do to both is no difference. Base goes first in
+    every other turn; the median is that of those turns and that of the others, averaged: whoever goes first
+    has just worked, and may find its data in a cache, which is no difference either. The mean is that of the
+    same turns: whatever is slow now and then is in it.
     """
     terms = terms or Terms()
     base, head = reading.base, reading.head
     gained = math.log(terms.speedup)
-    median = statistics.median(math.log(h / b) for b, h in zip(base, head, strict=True))
+    ratios = [math.log(h / b) for b, h in zip(base, head, strict=True)]
+    median = statistics.fmean(statistics.median(turns) for turns in (ratios[::2], ratios[1::2]) if turns)
     process = math.log(SLOW_PROCESS)
     found: dict[Measure, float] = {
         "median": median + gained,
