@@ -125,10 +125,11 @@ def _remarks(rows: pd.DataFrame, places: list[Rank], repaid: dict[str, float]) -
         )
     dropped = [place for place in places if place.verdict == "dropped"]
     if dropped:
-        yield (
-            f"Dropped, at more than {HOPELESS:g} times the fastest in every process: "
-            f"{_listed(map(_name, dropped))}."
+        rules = (
+            f"more than {share:g} times the fastest in {'one process' if few == 1 else f'each of {few}'}"
+            for few, share in HOPELESS.items()
         )
+        yield (f"Dropped, at {_listed(rules, 'or')}: {_listed(map(_name, dropped))}.")
     for status, meaning in MEANINGS.items():
         for reason, names in rows[rows["status"] == status].groupby("reason")["implementation"]:
             yield f"Not tried ({meaning}): {', '.join(map(plain, names))}: {plain(str(reason), 200)}."
@@ -173,6 +174,6 @@ def _name(place: Rank) -> str:
     return plain(place.cell.implementation)
 
 
-def _listed(words: Iterable[str]) -> str:
+def _listed(words: Iterable[str], conjunction: str = "and") -> str:
     *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} {conjunction} {last}" if most else last

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import random
 import statistics
 import time
@@ -250,7 +249,8 @@ class Audit:
         """Take a round into account, and judge its last call where it was drawn; raises AuditError."""
         start = time.perf_counter()
         self._round_to_come = number + 1
-        self._count()
+        if self.phase == "step":
+            self.subject.steps += self.plan.iterations
         if self._lead is not None:
             self.leads.append(self._lead.before(seconds))
         if number in self.drawn:
@@ -258,10 +258,6 @@ class Audit:
         if number == self.plan.rounds - 1:
             self._confirm(number, list(offences(self.phase, self.leads)), self._series)
         self.seconds += time.perf_counter() - start
-
-    def _count(self) -> None:
-        if self.phase == "step":
-            self.subject.steps += self.plan.iterations
 
     def _series(self) -> Iterator[str]:
         """What another series of rounds shows."""
@@ -272,10 +268,7 @@ class Audit:
         return offences(self.phase, found)
 
     def _round(self) -> float:
-        n = self.plan.iterations
-        seconds = clock.seconds_of(self.call, n) / n
-        self._count()
-        return seconds
+        return self._round_of(self.plan.iterations) / self.plan.iterations
 
     def _confirm(self, number: int, found: list[str], again: Callable[[], Iterator[str]]) -> None:
         for _ in range(ATTEMPTS):
@@ -295,7 +288,7 @@ class Audit:
         self.judged.append(number)
         self._confirm(number, found, self._owed_again)
         if number == self.plan.rounds - 1:
-            again = functools.partial(self._repeated, SERIES)
+            again = functools.partial(self._repeated, 2 * SERIES)
             self._confirm(number, list(self._repeated(1)), again)
         # the idle threads of a pool may spin for a while, where there are several
         if number == self.plan.rounds - 1 and self.threads == 1:
@@ -323,24 +316,33 @@ class Audit:
             self._moved()
         return self._owed(self._round(), [])
 
-    def _repeated(self, pairs: int) -> Iterator[str]:
+    def _repeated(self, rounds: int) -> Iterator[str]:
         """Whether an implementation that is asked for a whole round at once makes each of its calls.
 
-        By the least of so many: on a busy machine a process may wait longer for a CPU than a round takes.
+        By the least of so many rounds: on a busy machine a process may wait longer for a CPU than a round
+        takes. A round that was planned while it did is too short: as long as the message that asks for it.
         """
         if not hasattr(self.subject.implementation, "repeat"):
             return
-        n, once, twice = self.plan.iterations, math.inf, math.inf
-        for _ in range(pairs):
-            once = min(once, clock.seconds_of(self.call, n))
-            twice = min(twice, clock.seconds_of(self.call, 2 * n))
-            for _ in range(3):
-                self._count()
+        n = self.plan.iterations
+        while (once := self._least(rounds, n)) < clock.AT_ONCE_SECONDS / 2 and n < clock.MOST_CALLS:
+            n *= 4
+        twice = self._least(rounds, 2 * n)
         if twice < TWICE * once:
             yield (
                 f"{2 * n} calls take {twice / once:.2g} times as long as {n}: "
                 "is every call made of a round that is asked for at once?"
             )
+
+    def _least(self, rounds: int, calls: int) -> float:
+        """The seconds of the fastest of so many rounds of so many calls."""
+        return min(self._round_of(calls) for _ in range(rounds))
+
+    def _round_of(self, calls: int) -> float:
+        """The seconds of a round of so many calls."""
+        if self.phase == "step":
+            self.subject.steps += calls
+        return clock.seconds_of(self.call, calls)
 
     def _at_work(self) -> Iterator[str]:
         """Whether something is at work after a call has returned, while nothing is asked for."""

@@ -27,10 +27,11 @@ from benchmarks.record.statistics import (
 MATTERS = 0.03
 """A lead below this share is a tie."""
 
-HOPELESS = 3.0
-"""An implementation that takes more than so many times as long as the first in each process that ran both is
-no contender, unless it is the fastest that needs nothing beyond NumPy. What disturbs a process makes it up
-to 2 times as slow: one process is enough to know."""
+HOPELESS = {1: 3.0, 2: 1.5, 3: 1.2}
+"""An implementation that takes more than so many times as long as the first, in each of so many processes
+that ran both, is no contender, unless it is the fastest that needs nothing beyond NumPy. What disturbs a
+process makes it up to 2 times as slow: beyond that one process is enough to know. With `FEWEST` processes it
+has an interval, and is none only by the first of these rules."""
 
 FEWEST = 5
 """Processes, and pairs of a cell, before an interval is believed: looking early, and stopping when it
@@ -134,8 +135,9 @@ def _confidence(contenders: int) -> float:
 
 
 def _hopeless(own: TimingByProcess, first: TimingByProcess) -> bool:
-    shared = own.keys() & first.keys()
-    return bool(shared) and all(own[k].fastest > HOPELESS * first[k].fastest for k in shared)
+    ratios = [own[k].fastest / first[k].fastest for k in own.keys() & first.keys()]
+    rules = {1: HOPELESS[1]} if len(ratios) >= FEWEST else HOPELESS
+    return any(len(ratios) >= processes and min(ratios) > share for processes, share in rules.items())
 
 
 def _verdict(behind: Speedup) -> RankVerdict:

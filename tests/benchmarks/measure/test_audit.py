@@ -187,15 +187,22 @@ def test_waits_for_a_cpu_break_no_law() -> None:
     )  # that all calls of one kind have to wait; ATTEMPTS more series follow
 
 
-def test_a_process_that_waits_for_a_cpu_makes_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("planned", [1, 43, 500])
+def test_a_process_that_waits_for_a_cpu_makes_every_call(
+    planned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call takes 20 us, its message 0.1 ms, a wait as long as a round: short ones were planned in waits."""
     draw = random.Random(0)
-    monkeypatch.setattr(clock, "seconds_of", lambda call, n: n * 1.0 + 100 * waits(draw))
     looked = audit.Audit.__new__(audit.Audit)
-    looked.plan, looked.phase, looked.call = clock.RoundPlan(5, 43), "gradients", lambda: None
+    looked.plan, looked.phase, looked.call = clock.RoundPlan(5, planned), "gradients", lambda: None
     looked.subject = SimpleNamespace(implementation=SimpleNamespace(repeat=None))  # type: ignore[assignment]
-    assert sum(bool(list(looked._repeated(audit.SERIES))) for _ in range(1000)) < 50
-    monkeypatch.setattr(clock, "seconds_of", lambda call, n: 43.0 + waits(draw))
-    assert all(list(looked._repeated(audit.SERIES)) for _ in range(100))
+    monkeypatch.setattr(clock, "seconds_of", lambda call, n: 1e-4 + n * 2e-5 + 1e-3 * waits(draw))
+    assert sum(bool(list(looked._repeated(2 * audit.SERIES))) for _ in range(1000)) < 1000 / 2**audit.SERIES
+    for one_call_of_all in (2e-5, 1e-2):
+        monkeypatch.setattr(
+            clock, "seconds_of", lambda call, n, took=one_call_of_all: 1e-4 + took + 1e-4 * waits(draw)
+        )
+        assert sum(bool(list(looked._repeated(2 * audit.SERIES))) for _ in range(100)) > 90
 
 
 def test_the_draw_is_not_the_same_twice() -> None:

@@ -495,7 +495,7 @@ def test_the_fastest_of_numpy_alone_stays_in_a_race_for_the_ranking(
 def test_a_race_for_the_ranking_goes_on_until_it_is_known(
     player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paces = {"loops": 1.0, "numpy": 1.08, "numba": 1.6}
+    paces = {"loops": 1.0, "numpy": 1.08, "numba": 1.18}
     monkeypatch.setattr(
         Player, "seconds", lambda self, c: paces[c.implementation] * self.random.lognormvariate(0.0, 0.03)
     )
@@ -526,7 +526,7 @@ def test_a_race_for_the_ranking_says_which_pairs_it_could_not_tell_apart(
 def test_what_a_scouting_process_did_not_come_to_waits_until_the_rest_is_known(
     player: Player, tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paces = {"numba": 1.0, "numpy": 2.0, "loops": 2.5}
+    paces = {"numba": 1.0, "numpy": 1.1, "loops": 2.5}
     monkeypatch.setattr(Player, "seconds", lambda self, cell: paces[cell.implementation])
     promising = dataclasses.replace(SETTINGS, implementations=("numba", "numpy", "loops"), batch_sizes=(1,))
     scouting = plan(settings=promising, question=Ranking(), budget=65.0, scouting=15.0)
