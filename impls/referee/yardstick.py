@@ -44,6 +44,9 @@ UNDERFLOW = 1e4
 KINK = 8.0
 """Standard deviations of an error of z within which relu may find either derivative."""
 
+ROUNDED = 64
+"""Roundings, relative to itself, that what kinks explain may have: an implementation has computed it."""
+
 KINKS = 512
 """Units of samples that may be so near to their kinks; gradients of a batch with more have no limit."""
 
@@ -70,26 +73,40 @@ BLOCK = 2**15
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kinks:
     """What another derivative of relu changes in a gradient, for each of K units near the kink in a sample:
-    the product of a column of `dz` (n, K) and one of `x` (n_below, K), both known exactly.
+    between `least` (K,) and `most` (K,) times the product of a column of `dz` (n, K) and one of `x`
+    (n_below, K). All four are known exactly.
     """
 
     dz: Reals
     x: Reals
+    least: Reals
+    most: Reals
 
     def taken_from(self, error: Reals) -> Reals:
-        """`error` (n, n_below) less the nearest combination of them."""
-        sizes = [np.linalg.norm(q, axis=0) for q in (self.dz, self.x)]
-        some = (sizes[0] > 0) & (sizes[1] > 0)
-        dz, x = (q[:, some] / size[some] for q, size in zip((self.dz, self.x), sizes, strict=True))
-        products = (dz.T @ dz) * (x.T @ x)
-        top = float(np.abs(error).max())
-        if not (some.any() and 0 < top < math.inf):
+        """`error` (n, n_below) less the nearest of what they can add up to."""
+        from scipy.optimize import lsq_linear  # here: few arrays need it
+
+        sizes = np.linalg.norm(self.dz, axis=0) * np.linalg.norm(self.x, axis=0)
+        some = (sizes > 0) & (self.most > self.least)
+        if not some.any():
             return error
-        left = error / top
+        dz, x, least, most = self.dz[:, some] / sizes[some], self.x[:, some], self.least, self.most
+        least, most = least[some] * sizes[some], most[some] * sizes[some]
+        # of least squares in n n_below numbers and K unknowns the K by K root of the normal matrix is enough
+        values, vectors = np.linalg.eigh((dz.T @ dz) * (x.T @ x))
+        full = values > len(values) * np.finfo(np.float64).eps * values[-1]
+        roots, vectors = np.sqrt(values[full]), vectors[:, full]
+        left = error
         for _ in range(2):  # the second time for what the first one rounded
-            share = np.linalg.lstsq(products, ((dz.T @ left) * x.T).sum(axis=1), rcond=None)[0]
-            left = left - (dz * share) @ x.T
-        return top * left
+            top = float(np.abs(left).max())
+            if not 0 < top < math.inf:
+                break
+            low = least / top
+            ends = low, np.maximum(most / top, np.nextafter(low, math.inf))
+            aim = vectors.T @ ((dz.T @ (left / top)) * x.T).sum(axis=1) / roots
+            share = top * lsq_linear(roots[:, None] * vectors.T, aim, ends, method="bvls").x
+            left, least, most = left - (dz * share) @ x.T, least - share, most - share
+        return left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,23 +330,33 @@ class Yardstick:
         unit of a sample where the sign of z is a matter of rounding; not where it is a sum of zeros.
         """
         dz, samples = np.zeros((len(self.w[-1]), 0)), np.zeros(0, np.intp)
+        least, most = np.zeros(0), np.zeros(0)
         for k in range(self.network.layers - 1, -1, -1):
             x, z, da, slope, keep = (q[k] for q in (exact.x, exact.z, exact.da, exact.slope, exact.kept))
             x = high(x)
+            above = np.zeros((len(high(z)), 0))  # what kinks of layers above make of da
             if len(samples):
-                dz = (self.exact[k + 1][0].T @ dz) * high(slope)[:, samples]
-                dz = dz if keep is None else dz * keep[:, samples]
+                above = self.exact[k + 1][0].T @ dz
+                above = above if keep is None else above * keep[:, samples]
+                dz = above * high(slope)[:, samples]
             else:
-                dz = np.zeros((len(high(z)), 0))
+                dz = above
             if self.network.activations[k] == "relu" and da is not None:
                 units, columns = np.nonzero(np.abs(high(z)) <= self.doubt[k])
                 w, b = self.exact[k]
                 summed = (np.abs(w[units]) * np.abs(x[:, columns]).T).sum(axis=1) + np.abs(b[units, 0])
                 units, columns = units[summed > 0], columns[summed > 0]
                 own = np.zeros((len(dz), len(units)))
-                own[units, np.arange(len(units))] = high(da)[units, columns]
+                own[units, np.arange(len(units))] = 1.0
+                # the other derivative times da, whatever the kinks above have made of it in that sample
+                moved = above[units] * (samples == columns[:, None])
+                parts = np.stack([moved * least, moved * most])
+                da_ends = high(da)[units, columns] + [parts.min(axis=0).sum(1), parts.max(axis=0).sum(1)]
+                ends = (1 - 2 * high(slope)[units, columns]) * da_ends
                 dz, samples = np.hstack([dz, own]), np.concatenate([samples, columns])
-            self.kinks[k].append(Kinks(dz, x[:, samples]))
+                least = np.concatenate([least, np.minimum(ends.min(axis=0), 0)])
+                most = np.concatenate([most, np.maximum(ends.max(axis=0), 0)])
+            self.kinks[k].append(Kinks(dz, x[:, samples], least, most))
 
     def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
@@ -350,7 +377,12 @@ class Yardstick:
 
         found_dw, found_db = [], []
         kinks = [
-            Kinks(*(np.hstack([getattr(part, name) for part in parts]) for name in ("dz", "x")))
+            Kinks(
+                np.hstack([part.dz for part in parts]),
+                np.hstack([part.x for part in parts]),
+                np.concatenate([part.least for part in parts]) / m,
+                np.concatenate([part.most for part in parts]) / m,
+            )
             for parts in self.kinks
         ]
         held = [q.x.shape[1] <= KINKS for q in kinks]  # to take away more costs minutes
@@ -382,7 +414,7 @@ class Yardstick:
             tuple(found_db),
             tuple(q if few else None for q, few in zip(kinks, held, strict=True)),
             tuple(
-                Kinks(q.dz, np.ones((1, q.dz.shape[1]))) if few else None
+                dataclasses.replace(q, x=np.ones((1, q.x.shape[1]))) if few else None
                 for q, few in zip(kinks, held, strict=True)
             ),
         )
