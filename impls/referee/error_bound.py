@@ -142,13 +142,6 @@ class Linear:
         return Spread.of(E, self.norm * error.r, self.size @ error.new)
 
 
-def magnitudes(w: Linear, q: Reals, error: Spread) -> Reals:
-    """What is added up in w q, with its error; which counts twice, as derivatives are rounded, too."""
-    n_out, n = w.size.shape
-    summed: Reals = w.size @ (q + (2 + (n_out + FREE) / n) * error.E)
-    return summed
-
-
 def batched(q: Numbers) -> Numbers:
     """(n, m) as (m, n, 1)."""
     return q.T[:, :, None]
@@ -290,6 +283,16 @@ class ErrorBound:
         self.m = m
         self.rounding = Rounding(dtype)
 
+    def magnitudes(self, w: Linear, q: Reals, error: Spread | None) -> Reals:
+        """What is added up in w q, with the error of q; by derivatives, which are rounded too, that counts
+        again.
+        """
+        if error is None:
+            return np.asarray(w.size @ q)
+        n_out, n = w.size.shape
+        again = 1 + (n_out + FREE) / n if self.by_derivatives else 0.0
+        return np.asarray(w.size @ (q + (1 + again) * error.E))
+
     def activation(
         self, g: str, z: Reals, a: Reals, slope: Reals | None, error: Spread
     ) -> tuple[Spread, Spread | None]:
@@ -398,7 +401,7 @@ class ErrorBound:
             x = np.abs(high(exact.x[k]))
             reach = x if error is None else x + error.E
             n = len(x)
-            summed = (w.size @ x if error is None else magnitudes(w, x, error)) + np.abs(b)
+            summed = self.magnitudes(w, x, error) + np.abs(b)
             # a sum of zeros alone is exact: there relu'(0) = 0 is a law and no matter of rounding
             local = (gamma(n + 1) * summed + resolution(w.top, x) + (n + 1) * eta) * (summed > 0)
             z_error = Spread.alone(local) if error is None else w(error).plus(local)
@@ -455,7 +458,8 @@ class ErrorBound:
             if k:
                 w = self.back[k]
                 n = len(dz)
-                local = gamma(n + FREE) * magnitudes(w, dz, error) + resolution(w.top, dz) + n * m * eta
+                local = gamma(n + FREE) * self.magnitudes(w, dz, error)
+                local = local + resolution(w.top, dz) + n * m * eta
                 error = w(error).plus(local)
         return Bounds(
             cost=GUARD * self.cost(zs[last], as_[last], Y, moved[last], output),

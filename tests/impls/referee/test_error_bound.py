@@ -61,6 +61,23 @@ def test_the_bound_of_a_sum_is_gamma_times_its_magnitudes() -> None:
     assert (E / want <= 1.01).all()
 
 
+def test_by_norms_an_error_counts_once_among_the_magnitudes_of_the_next_sum() -> None:
+    """In arithmetic of 7 bits, where the second order shows."""
+    network = Network((3, 4, 2), ("identity", "identity"), "mean_squared_error")
+    given = Problem.random(network, 5, 5)
+    (w, w_next), (b, b_next) = map(np.abs, given.weights), map(np.abs, given.biases)
+    bound = ErrorBound(network, given.weights, given.biases, 5, "float32")
+    bound.rounding.u = 2.0**-7
+    exact = Oracle(network, given.weights, given.biases, False).propagate(given.X, given.Y)
+    gamma = bound.rounding.gamma
+    E = gamma(4) * (w @ np.abs(given.X) + b)
+    carried = np.minimum(
+        w_next @ E, np.linalg.norm(w_next, axis=1, keepdims=True) * np.linalg.norm(E, axis=0)
+    )
+    want = carried + gamma(5) * (w_next @ (np.abs(exact.x[1]) + E) + b_next)
+    assert np.allclose(bound.of(exact, given.Y).output, want, rtol=2e-3, atol=0)
+
+
 def test_gamma_is_highams() -> None:
     assert Rounding("float64").u == 2.0**-53
     assert Rounding("float32").u == 2.0**-24
