@@ -207,7 +207,14 @@ def _on_each(law: Callable[[Class, str, Problem], None]) -> Iterator[Case]:
 
 
 def _same(what: str, want: Result, got: Result, among: Sequence[str] = QUANTITIES) -> None:
-    """Raise where two results differ in any bit."""
+    """Raise where two results differ in any bit, or are not finite."""
+    for name, array in _named(got).items():
+        if name.partition("[")[0] in among and not np.isfinite(array).all():
+            raise BrokenLawError(
+                f"{what}: {name}: expected finite numbers, got {array[~np.isfinite(array)][0]}"
+            )
+    if "loss" in among and not np.isfinite(got.loss):
+        raise BrokenLawError(f"{what}: loss: expected a finite number, got {got.loss}")
     try:
         same_bits(got, want, "to the bit", among)
     except structure.FoulError as difference:

@@ -114,6 +114,22 @@ class TrainsItsOwnWay(NumpyBatch):
         super().train(steps, learning_rate * (1 + 2**-40))
 
 
+class LosesItsNumbers(NumpyBatch):
+    """However it is trained."""
+
+    trained = False
+
+    def step(self, learning_rate: float) -> None:
+        super().step(learning_rate)
+        self.trained = True
+
+    def export(self) -> Result:
+        result = super().export()
+        if not self.trained:
+            return result
+        return dataclasses.replace(result, dw=tuple(np.full_like(dw, np.nan) for dw in result.dw))
+
+
 class RepeatsAStepLess(NumpyBatch):
     def repeat(self, method: str, times: int, *arguments: float) -> None:
         for _ in range(times - (method == "step")):
@@ -210,6 +226,8 @@ def test_loops_pass_and_do_not_claim_float32() -> None:
         (SharesState, "implementations are independent", "another problem's race"),
         (AnotherNetworksGradients, "every activation and cost", r"dw\[\d\] at .* times its bound"),
         (TrainsItsOwnWay, "train(n) is n steps", r"train\(5\) and 5 steps: .*"),
+        (LosesItsNumbers, "train(n) is n steps", r"and 5 steps: dw\[0\]: expected finite numbers, got nan"),
+        (LosesItsNumbers, "two constructions agree", r"dw\[0\]: expected finite numbers, got nan"),
         (RepeatsAStepLess, "repeat(n) is n calls", r"step repeated 4 times and 4 calls: "),
         (ForgetsAStep, "train(n) is n steps", r"train\(5\) and 5 steps: .*"),
         (
