@@ -62,12 +62,8 @@ class CellError(Exception):
 
     def measurement(self, cell: Cell) -> race_file.Measurement:
         """As the record has it."""
-        return race_file.Measurement(
-            **dataclasses.asdict(cell),
-            process=0,
-            status=self.status,
-            reason=self.reason,
-            predicted_seconds=self.predicted_seconds,
+        return race_file.Measurement.without_times(
+            cell, self.status, self.reason, predicted_seconds=self.predicted_seconds
         )
 
 

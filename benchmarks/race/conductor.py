@@ -263,10 +263,7 @@ class Race:
         """The cell in flight is lost, it alone: the others go on in the next process."""
         if at is not None:
             status: Status = "timed out" if isinstance(error, Silent) else "failed"
-            lost = race_file.Measurement(
-                **dataclasses.asdict(at), process=0, status=status, reason=str(error)
-            )
-            self._note(messages.Measured(lost))
+            self._note(messages.Measured(race_file.Measurement.without_times(at, status, str(error))))
             return
         self.deaths += 1
         if not self.measurements or self.deaths == DEATHS:

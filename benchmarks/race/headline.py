@@ -106,9 +106,9 @@ def timeout(experiment: Experiment) -> float:
 def lost(order: Train, started: datetime.datetime, error: ProcessError) -> Trained:
     """What is put on record of an order that a process did not answer."""
     status: Status = "timed out" if isinstance(error, Silent) else "failed"
-    cell = dataclasses.asdict(order.experiment.cell(order.name))
+    cell = order.experiment.cell(order.name)
     return Trained(
-        race_file.Measurement(**cell, process=0, status=status, reason=f"{order.name}: {error}"),
+        race_file.Measurement.without_times(cell, status, f"{order.name}: {error}"),
         race_file.Process(seed=order.experiment.seed, started=started.isoformat(), seconds=0.0),
     )
 

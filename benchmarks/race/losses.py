@@ -31,7 +31,12 @@ def held(found: Sequence[Measurement], seeds: Sequence[int]) -> list[Measurement
     whose loss is another than that of others which began alike, after as many steps.
     """
     reasons = dict(_others(found, seeds))
-    return [_wrong(each, reasons[k]) if k in reasons else each for k, each in enumerate(found)]
+    return [
+        Measurement.without_times(each.cell, "wrong", f"{each.implementation}: {reasons[k]}", each.process)
+        if k in reasons
+        else each
+        for k, each in enumerate(found)
+    ]
 
 
 def _others(found: Sequence[Measurement], seeds: Sequence[int]) -> Iterator[tuple[int, str]]:
@@ -61,12 +66,3 @@ def _others(found: Sequence[Measurement], seeds: Sequence[int]) -> Iterator[tupl
                     place,
                     f"the loss is {loss!r} after {steps} steps, and {right!r} with {', '.join(names)}",
                 )
-
-
-def _wrong(one: Measurement, reason: str) -> Measurement:
-    return Measurement(
-        **dataclasses.asdict(one.cell),
-        process=one.process,
-        status="wrong",
-        reason=f"{one.implementation}: {reason}",
-    )

@@ -161,6 +161,19 @@ class Measurement:
     alone_seconds: Positive | None = None
     allreduces: tuple[tuple[int, Positive], ...] = ()
 
+    @classmethod
+    def without_times(
+        cls, cell: Cell, status: Status, reason: str, process: int = 0, predicted_seconds: float | None = None
+    ) -> Measurement:
+        """That of a cell which was not timed, or whose times do not count."""
+        return cls(
+            **dataclasses.asdict(cell),
+            process=process,
+            status=status,
+            reason=reason,
+            predicted_seconds=predicted_seconds,
+        )
+
     @property
     def cell(self) -> Cell:
         """The cell that was measured."""
