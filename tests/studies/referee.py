@@ -5,7 +5,8 @@ before every implementation that can be had here and every accepted formula: how
 tight the bound is. Then bit for bit equality with `loops`, the mutants, narrower arithmetic at every place of
 every workload, implementations that are wrong only later or save work. With `--part training` random problems
 with random optimizers, L2 and dropout, and their mutants; with `--part bound` how large the bounds are beside
-the arrays that they hold. Exits with 1 where an implementation is rejected, a mutant survives, or the largest
+the arrays that they hold, with `--part limit` how near to its limit as a whole every implementation comes in
+any array of any workload. Exits with 1 where an implementation is rejected, a mutant survives, or the largest
 error is far below its bound.
 """
 
@@ -271,6 +272,40 @@ def bounds(names: Sequence[str], sizes: Sequence[int]) -> Table:
     return shown
 
 
+def limits(
+    implementations: dict[str, type[Implementation]], names: Sequence[str], sizes: Sequence[int]
+) -> tuple[Table, list[str]]:
+    """The largest 2-norm of an array's error as a share of its limit, after construction, and whose; and who
+    was rejected.
+    """
+    shown = Table("workload", "batch", title="The 2-norm of an error, of its limit, at most")
+    for heading in (f"{dtype}{of}" for dtype in DTYPES for of in ("", ", of")):
+        shown.add_column(heading, justify="right")
+    rejected: list[str] = []
+    largest = dict.fromkeys(DTYPES, (0.0, ""))
+    for workload, m in itertools.product(names, sizes):
+        given = workloads.problem(workloads.named(workload), m)
+        row: list[str] = []
+        for dtype in DTYPES:
+            state = referee.first_state(given, dtype)
+            shares = [(0.0, "")]
+            for name, implementation in implementations.items():
+                try:
+                    verdict = referee.judge_gradients(state, implementation(given, dtype).export())
+                except Unsupported:
+                    continue
+                shares.append((verdict.error_of_limit, name))
+                if not verdict.passed:
+                    rejected.append(f"{workload}, {m}: {name}: {verdict.message}")
+            most = max(shares)
+            largest[dtype] = max(largest[dtype], most)
+            row += [f"{most[0]:.3f}", most[1]]
+        shown.add_row(workload, str(m), *row)
+    shown.add_section()
+    shown.add_row("largest", "", *(q for share, name in largest.values() for q in (f"{share:.3f}", name)))
+    return shown, rejected
+
+
 def spared() -> list[str]:
     """The implementations wrong only later, and those that save work, that keep every law."""
     laws = (
@@ -415,7 +450,17 @@ def narrow_places(names: Sequence[str], sizes: Sequence[int]) -> bool:
     return bool(passed)
 
 
-PARTS = ("training", "plain", "order", "mutants", "narrow", "bound", "cost")
+def shares_of_limits(
+    implementations: dict[str, type[Implementation]], names: Sequence[str], sizes: Sequence[int]
+) -> bool:
+    """Whether any implementation was rejected in a workload."""
+    shown, rejected = limits(implementations, names, sizes)
+    console.print(shown)
+    console.print(f"rejected: {len(rejected)}", *rejected)
+    return bool(rejected)
+
+
+PARTS = ("training", "plain", "order", "mutants", "narrow", "bound", "limit", "cost")
 
 
 @click.command()
@@ -433,12 +478,12 @@ PARTS = ("training", "plain", "order", "mutants", "narrow", "bound", "cost")
 )
 @click.option("--start", default=0, show_default=True, help="The first seed.")
 @click.option("--impl", "names", multiple=True, help="An implementation; repeat it for more. [all]")
-@click.option("--workload", multiple=True, help="Of narrow and bound; repeat it for more. [all]")
+@click.option("--workload", multiple=True, help="Of narrow, bound and limit; repeat it for more. [all]")
 @click.option(
     "--sizes",
     default="1,4,16,64,256,1024,4096",
     show_default=True,
-    help="Batch sizes of narrow and bound, with commas.",
+    help="Batch sizes of narrow, bound and limit, with commas.",
 )
 def main(
     part: str,
@@ -453,7 +498,7 @@ def main(
     began = time.perf_counter()
     cells = workload or tuple(workloads.WORKLOADS), [int(m) for m in sizes.split(",")]
     asked = PARTS if part == "all" else (part,)
-    implementations = available(names) if {"training", "plain", "order"} & set(asked) else {}
+    implementations = available(names) if {"training", "plain", "order", "limit"} & set(asked) else {}
     work: dict[str, Callable[[], bool | None]] = {
         "training": lambda: training(implementations, problems, start),
         "plain": lambda: plain(implementations, problems, start),
@@ -461,6 +506,7 @@ def main(
         "mutants": mutants,
         "narrow": lambda: narrow_places(*cells),
         "bound": lambda: console.print(bounds(*cells)),
+        "limit": lambda: shares_of_limits(implementations, *cells),
         "cost": lambda: console.print(cost()),
     }
     failed = [name for name in asked if work[name]()]
