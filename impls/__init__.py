@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         launched,
         printed,
     )
+    from impls.progress import progress_console
     from impls.referee import (
         State,
         Verdict,
@@ -84,6 +85,7 @@ __all__ = [
     "load",
     "names",
     "printed",
+    "progress_console",
     "quantities",
     "snapshot",
     "takes_ranks",
@@ -92,6 +94,7 @@ __all__ = [
 # Imported where it is first asked for: help needs no NumPy, and an implementation no referee.
 _PLACES = (
     "impls.processes",
+    "impls.progress",
     "impls.interface",
     "impls.registry",
     "impls.facts",

@@ -108,6 +108,7 @@ def accuracy(
     from rich.progress import track
 
     from impls import registry
+    from impls.progress import progress_console
     from impls.referee import accuracy
 
     _fail_whoever_exits()
@@ -118,7 +119,7 @@ def accuracy(
             total=len(asked) * len(dtypes) * len(batch_sizes),
             description="checking",
             transient=True,
-            console=Console(stderr=True),
+            console=progress_console(),
         )
     )
     # a width of its own where the output is no terminal

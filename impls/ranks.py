@@ -54,7 +54,7 @@ def in_ranks(name: str, target: str, ranks: int, launcher: Launcher, remedy: str
     start = _mpiexec(name, ranks, remedy) if launcher == "mpiexec" else ()
     root = str(Path(__file__).parent.parent)
     command = (*start, sys.executable, "-c", _SERVE, root, target, launcher, str(ranks))
-    words = f"{name} cannot be loaded in {ranks} ranks (what brings all it needs: {remedy})"
+    words = f"{name} cannot be loaded in {ranks} ranks (everything that it needs: {remedy})"
     return cast("type[Implementation]", served_by(command, words, quoted, Ranks))
 
 

@@ -41,7 +41,7 @@ def main(target: str, launcher: str, ranks: str, *of_rank: str) -> None:
         try:
             world = worlds.of_mpi(int(ranks))
         except ValueError as error:
-            _end(0, str(error))
+            _end(str(error))
     else:
         world = worlds.of_this_host(int(ranks), *map(int, of_rank))
     served = ServedRank(target, world)
@@ -93,7 +93,7 @@ def _lead(served: ServedRank, others: Sequence[Connection]) -> None:
         if _refused(own):
             late = [rank for rank, other in enumerate(others, 1) if not other.poll(GRACE)]
             if late:
-                _end(0, _refused(own))
+                _end(f"rank 0: {_refused(own)}")
         theirs = [other.recv() for other in others]
         for other, (each, _) in zip(others, theirs, strict=True):
             if _refused(each):
@@ -127,7 +127,7 @@ def _follow(served: ServedRank, leader: Connection) -> None:
         leader.send((own, content))
         if _refused(own):
             if not leader.poll(GRACE):
-                _end(served.world.rank, _refused(own))
+                _end(f"rank {served.world.rank}: {_refused(own)}")
             assert leader.recv_bytes() == _GO_ON
 
 
@@ -148,7 +148,7 @@ def _watch(world: World) -> None:
         threading.Thread(target=wait, daemon=True).start()
 
 
-def _end(rank: int, words: str) -> NoReturn:
+def _end(words: str) -> NoReturn:
     """End this rank, and by that the job, with its last words."""
-    print(f"rank {rank}: {words}", file=sys.stderr, flush=True)
+    print(words, file=sys.stderr, flush=True)
     os._exit(1)

@@ -39,11 +39,14 @@ def of_mpi(ranks: int) -> World:
     if world.size != ranks:
         library = MPI.Get_library_version().partition("\n")[0].strip("\0 ")
         raise ValueError(
-            f"expected {ranks} ranks, got {world.size}: mpiexec is not of mpi4py's MPI, {library}"
+            f"rank {world.rank}: expected {ranks} ranks, got {world.size}: mpiexec is not of mpi4py's MPI, "
+            f"{library}"
         )
     host = world.Split_type(MPI.COMM_TYPE_SHARED)
-    connections = [_connected(world)] if world.rank else _accepted(world, host.size == ranks)
-    return World(world.rank, connections, host.rank, host.size)
+    number_on_host, on_host = host.rank, host.size
+    host.Free()
+    connections = [_connected(world)] if world.rank else _accepted(world, on_host == ranks)
+    return World(world.rank, connections, number_on_host, on_host)
 
 
 def _accepted(world: Any, one_host: bool) -> list[Connection]:
@@ -77,20 +80,33 @@ def of_this_host(ranks: int, rank: int = 0, descriptor: int = -1) -> World:
     """
     if rank:
         return World(rank, [Connection(descriptor)], rank, ranks)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_reserved_port())}
     os.environ |= {"WORLD_SIZE": str(ranks), "RANK": "0"}
     connections = []
-    for rank in range(1, ranks):
-        own, other = Pipe()
-        with other:
+    for other in range(1, ranks):
+        own, theirs = Pipe()
+        with theirs:
             subprocess.Popen(
-                [*sys.orig_argv, str(rank), str(other.fileno())],
-                env=os.environ | {"RANK": str(rank)},
+                [*sys.orig_argv, str(other), str(theirs.fileno())],
+                env=os.environ | {"RANK": str(other)},
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
-                pass_fds=[other.fileno()],
+                pass_fds=[theirs.fileno()],
             )
         connections.append(own)
     return World(0, connections, 0, ranks)
+
+
+def _reserved_port() -> int:
+    """A port of this host that no other process is given as long as this one lives.
+
+    A socket without a listener holds it: gloo's and JAX's servers may bind it, too, as they set one of these
+    options (socket(7)), and a search for a free port passes over it.
+    """
+    holder = socket.socket()
+    for shared in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        holder.setsockopt(socket.SOL_SOCKET, shared, 1)
+    holder.bind(("127.0.0.1", 0))
+    port: int = holder.getsockname()[1]
+    holder.detach()  # open until the process ends
+    return port

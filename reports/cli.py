@@ -123,7 +123,6 @@ def page(analyses: dict[str, Analysis], out: Path, baseline: str | None, **wante
 
     With several RECORDS it is the page of the first one, with all of their machines side by side in it.
     """
-
     analysis = next(iter(analyses.values()))
     panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
     try:

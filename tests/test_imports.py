@@ -35,6 +35,7 @@ NO_IMPLEMENTATION = {
     "facts",
     "interface",
     "processes",
+    "progress",
     "ranks",
     "registry",
     "serve",

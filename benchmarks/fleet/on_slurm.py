@@ -31,11 +31,11 @@ LATE_SECONDS = 15.0
 
 
 class SlurmEngine:
-    """Each host's job is in the folder, so that one that has ended since a run of this command was lost is
-    taken up again.
+    """Races on the nodes of a Slurm cluster: a job on each node that is named, or an array of as many jobs as
+    are asked for, each with a node to itself.
 
-    Hosts are nodes by name, a job each; or so many of the partition, the elements of one array, each on a
-    node that it has alone. Raises ImportError without the extra, and ConnectionError without Slurm.
+    The number of each host's job is kept in the folder: where this command was killed, the next one finds the
+    jobs that have ended meanwhile. Raises ImportError without the extra, and ConnectionError without Slurm.
     """
 
     def __init__(self, fleet: Slurm, folder: Path, say: tasks.Say) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 
 import rich.console
 import rich.progress
+
+import impls
 
 
 class FleetProgress:
@@ -15,11 +16,7 @@ class FleetProgress:
 
     def __init__(self, quiet: bool, console: rich.console.Console | None = None) -> None:
         self.quiet = quiet
-        # a log is no terminal, though its colours are forced
-        forced = None if sys.stderr.isatty() else False
-        self.console = console or rich.console.Console(
-            stderr=True, highlight=False, markup=False, force_terminal=forced
-        )
+        self.console = console or impls.progress_console()
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.completed} of {task.total} hosts"),
             rich.progress.BarColumn(bar_width=20),

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterable
 
 import impls
-from benchmarks import options
 
 INTERPRETED = ("loops", "loops-pypy", "loops-ndarray")
 """Loops in an interpreter: tens to hundreds of times as slow as the fastest, whatever the network."""
@@ -22,7 +21,12 @@ SECONDS = {False: 60.0, True: 120.0}
 
 RACE, SURVEY, SCOUTING = 0.75, 0.12, 0.26
 """Shares of these seconds: for the race, for memory and compilation after it, and, of the race's, for the
-first process, which finds the contenders. The rest starts the command and writes the report."""
+first process.
+
+That process tries everybody, and gets a third of the race; the four that have to follow share the rest, and
+measure only who may be the fastest. The survey starts a process for each of those. What is left starts the
+command and writes the report.
+"""
 
 PROMISING = (
     *("numpy-inplace", "numba-blocked", "numba-parallel", "jax", "numba", "numpy", "torch"),
@@ -34,7 +38,7 @@ PROMISING = (
 def contenders(threads: int) -> tuple[str, ...]:
     """Every implementation that an answer on so many threads may name, the most promising first."""
     left_out = INTERPRETED if threads > 1 else INTERPRETED + PARALLEL
-    names = [name for name in options.by_default(()) if name not in left_out]
+    names = [name for name in impls.names() if name not in left_out and not impls.takes_ranks(name)]
     return tuple(sorted(names, key=lambda name: (*PROMISING, name).index(name)))
 
 

@@ -157,17 +157,18 @@ class Race:
             startup = self.costs.get(STARTUP, 0.0)
             if self.measurements and self.left <= startup:
                 return
-            cells = self._next(self._share - startup) or self._next(self.left - startup)
+            cells = next(filter(None, (self._next(most - startup) for most in self._budgets())), [])
             if not cells:
                 return
             yield cells
 
-    @property
-    def _share(self) -> float:
-        """What one of the processes to come may take: after scouting there are to be enough of them."""
+    def _budgets(self) -> list[float]:
+        """The seconds that the next process may take: a share first, where a scouting process was the first
+        and enough others are to follow; in the end all that are left.
+        """
         if not (self.plan.scouting and self.measurements):
-            return self.left
-        return self.left / max(FEWEST - len(self.processes), 1)
+            return [self.left]
+        return [self.left / max(FEWEST - len(self.processes), 1), self.left]
 
     def _next(self, budget: float) -> list[Cell]:
         """The cells of a process that may take so many seconds; none where none is wanted."""

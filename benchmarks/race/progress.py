@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from types import TracebackType
 
 import rich.console
 import rich.progress
 from rich.table import Column
+
+import impls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +36,11 @@ class Progress:
 
     def __init__(self, quiet: bool, console: rich.console.Console | None = None) -> None:
         self.quiet = quiet
-        # a log is no terminal, though its colours are forced
-        forced = None if sys.stderr.isatty() else False
-        self.console = console or rich.console.Console(stderr=True, force_terminal=forced)
+        self.console = console or impls.progress_console()
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", table_column=Column(min_width=len("process 99"))),
             rich.progress.BarColumn(bar_width=20),
-            rich.progress.TextColumn("{task.fields[state]}"),
+            rich.progress.TextColumn("{task.fields[state]}", markup=False),
             console=self.console,
             disable=quiet or not self.console.is_terminal,
             transient=True,

@@ -10,6 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from impls.interface import DTYPES, Implementation
+from impls.progress import progress_console
 from impls.referee import conformance
 from impls.referee.conformance import Finding, FindingStatus
 
@@ -19,7 +20,7 @@ STATUSES: tuple[FindingStatus, ...] = ("passed", "failed", "not supported")
 def show(target: str, implementation: type[Implementation], console: Console) -> bool:
     """Whether the implementation passes; runs the test, and prints every law and the reasons of failures."""
     findings = []
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task(f"checking {target}", total=conformance.size())
         for finding in conformance.examine(implementation):
             findings.append(finding)

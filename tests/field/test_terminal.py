@@ -78,12 +78,27 @@ def test_a_width_that_is_none_hides_nothing(columns: str, gradrace: Command, gal
     assert "numba-blocked" in shown
 
 
+MOVES = re.compile(r"\x1b\[[0-9;?]*[A-HJKl]")
+"""What moves the cursor of a terminal, or hides it."""
+
+
+@pytest.mark.field
+@pytest.mark.parametrize(
+    "asked",
+    [("check", "numpy"), ("accuracy", "--impl", "numpy", "--batch-sizes", "1", "--network", "2-2")],
+    ids=["check", "accuracy"],
+)
+def test_a_log_of_what_is_checked_has_no_moving_bar(asked: tuple[str, ...], gradrace: Command) -> None:
+    ended = gradrace(*asked, env={"FORCE_COLOR": "1"}, status=0)
+    assert not MOVES.search(ended.text)
+
+
 @pytest.mark.field
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "CLICOLOR_FORCE"])
 def test_a_log_has_no_moving_bar(variable: str, tmp_path: Path) -> None:
     asked = ("race", "--workload", "xor", "--batch-sizes", "1", "--impl", "numpy", "--record", "r.json")
     ended = race(*GRADRACE, *asked, cwd=tmp_path, env={variable: "1"}, status=0)
-    assert not re.search(r"\x1b\[[0-9;?]*[A-HJKl]", ended.text), "the cursor is moved"
+    assert not MOVES.search(ended.text)
 
 
 @pytest.mark.field

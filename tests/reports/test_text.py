@@ -52,6 +52,13 @@ def test_the_answer_rests_on_what_was_measured_where_it_can() -> None:
     assert answer(record(made[2:])).startswith("numpy is 32.0x as fast as loops (projected) at m = 4 ")
 
 
+def test_a_headline_of_one_implementation_is_compared_with_nothing() -> None:
+    steps = cell("numpy", 64, phase="headline", seconds=(1e-3,), iterations=100)
+    analysis = Analysis(record([steps], settings={"steps": 100}))
+    found = text.story(analysis, analysis.panel(), "numpy").answer
+    assert found.startswith("100 steps of 64 samples take numpy 100 ms (")
+
+
 def test_the_fallback_baseline_is_named() -> None:
     made = [
         cell("numpy", 1, seconds=(4.0,), dtype="float32"),

@@ -80,6 +80,7 @@ def test_controls_settle_when_the_last_benchmark_is_lost(root: Path, tmp_path: P
     process.communicate()
     record = pairs_file.read(out)
     assert [incident.reason for incident in record.incidents]
+    # one pair with the benchmark, one in which it was lost, and then the controls alone
     assert len(record.pairs) > 2
     assert all(reading.benchmark.startswith("control") for reading in record.pairs[-1].readings)
 

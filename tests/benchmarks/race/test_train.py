@@ -15,6 +15,7 @@ from benchmarks.race.messages import Experiment
 from benchmarks.race.steps import run
 from impls.referee.reference import reference
 from tests.benchmarks.race.test_headline import ENDS
+from tests.benchmarks.race.test_losses import ROUND
 
 
 @pytest.mark.parametrize("workload", ["digits", "digits-softmax"])
@@ -123,7 +124,7 @@ def test_every_seed_has_a_process_in_which_all_train(tmp_path: Path) -> None:
 
 
 def test_implementations_take_the_same_steps_to_the_same_accuracy() -> None:
-    short = dataclasses.replace(TRAINING, steps=505)
+    short = dataclasses.replace(TRAINING, steps=5 * ROUND)
     one, other = (run(name, short).measurement.accuracies for name in ("numpy", "numpy-inplace"))
     assert one == other
 
