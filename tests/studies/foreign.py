@@ -271,22 +271,25 @@ def table(measured: Sequence[GatesOfKind]) -> Iterator[str]:
     """A row for each kind of each project: how this gate judged it, and how long that took."""
     from tests.studies.replays import until_pair, whole
 
-    yield "| suite | change | gates | failed | named | could not tell | pairs, median | s, median | longest |"
-    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    heads = ("suite", "benchmarks", "change", "gates", "failed", "named", "could not tell")
+    yield f"| {' | '.join(heads)} | pairs, median | s, median | longest |"
+    yield "| --- | ---: | --- |" + " ---: |" * 7
     for each in measured:
         t = whole(each.recordings, each.slowed)
         seconds = [until_pair(pairs, -1) for pairs in each.pairs]
+        named = t.named if each.slowed else ""
         yield (
-            f"| {each.project} | {each.kind} | {t.gates} | {t.alarms} | {t.named if each.slowed else ''} "
-            f"| {t.unknown} | {t.pairs:g} | {statistics.median(seconds):.0f} | {max(seconds):.0f} |"
+            f"| {each.project} | {len(each.recordings[0].gated)} | {each.kind} | {t.gates} | {t.alarms} "
+            f"| {named} | {t.unknown} | {t.pairs:g} | {statistics.median(seconds):.0f} | {max(seconds):.0f} |"
         )
     every = [pairs for each in measured for pairs in each.pairs]
     first = [until_pair(pairs, 0) for pairs in every]
-    watched = sorted({sum(not b.control for b in pairs.benchmarks) for pairs in every})
+    loads = [pair.load_average for pairs in every for pair in pairs.pairs if pair.load_average is not None]
     yield ""
     yield (
-        f"{len(every)} gates of {', '.join(map(str, watched))} benchmarks. From the start of a gate to the "
-        f"end of its first pair: {statistics.median(first):.0f} s as a median, {max(first):.0f} s at most."
+        f"{len(every)} gates. From the start of a gate to the end of its first pair: "
+        f"{statistics.median(first):.0f} s as a median, {max(first):.0f} s at most. The load average before "
+        f"a pair: {statistics.median(loads):.1f} as a median, {min(loads):.1f} to {max(loads):.1f}."
     )
 
 

@@ -101,7 +101,7 @@ def test_gates_are_counted_by_suite_and_the_rules_by_change(tmp_path: Path) -> N
     for kind in ("same", "comment"):
         pairs_file.write(benchmarks_named(recorded(), name), runs / f"{kind}-00.json")
     measured = list(foreign.gates(tmp_path))
-    rows = {tuple(row.split(" | ")[1:6]) for row in foreign.table(measured)}
+    rows = {tuple(row.split(" | ")[2:7]) for row in foreign.table(measured)}
     assert {("same", "1", "0", "", "0"), ("comment", "1", "0", "", "0"), ("5 %", "1", "1", "1", "0")} <= rows
     others = list(foreign.beside_others(measured))
     assert others[0] == "| rule | no change: failed | 5 %: named |"
