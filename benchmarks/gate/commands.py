@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -194,6 +195,7 @@ def run(
     comparison = runner.GateRequest(base, head, settings, fixed, out, resume, suite["here"])
     with machine_errors():
         runner.run(comparison, root, commits, say)
+    say(f"its verdict: gradrace gate judge {shlex.quote(str(out))}")
     click.echo(out)
 
 

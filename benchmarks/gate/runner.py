@@ -237,11 +237,11 @@ class Runner:
         }
         plan = planning.GatePlan.of(doubled, starting, budget)
         self.order = (*plan.watched, *plan.too_slow)
-        ahead = f"{self.asked.pairs} pairs" if self.asked.pairs else f"{self.asked.settings.budget:g} s"
-        self.say(
-            f"plan: {len(plan.watched)} benchmarks, some {plan.pair:.1f} s a pair; unchanged, they pass "
-            f"after {planning.PAIRS_TO_PASS} pairs, in some {plan.seconds:.0f} s of {ahead}"
-        )
+        ahead = f"unchanged, they pass after {planning.PAIRS_TO_PASS} pairs, in some {plan.seconds:.0f} s of "
+        ahead += f"{self.asked.settings.budget:g} s"
+        if self.asked.pairs:
+            ahead = f"some {self.asked.pairs * plan.pair:.0f} s for all {self.asked.pairs}"
+        self.say(f"plan: {len(plan.watched)} benchmarks, some {plan.pair:.1f} s a pair; {ahead}")
         for benchmark in self.gated():
             if node_id(benchmark) in plan.too_slow:
                 seconds = costs[node_id(benchmark)].pair(few=False)

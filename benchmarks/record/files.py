@@ -54,6 +54,9 @@ def write(path: Path, content: bytes) -> Path:
             if error.errno not in IN_THE_WAY:
                 raise
             target.write_bytes(content)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk has none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     return path

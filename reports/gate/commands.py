@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,12 +115,40 @@ def _effect(share: float | None) -> str:
     return f"{100 * share:.1f} %" if math.isfinite(share) else "none"
 
 
-def text(judgement: Judgement) -> str:
-    """The table for a terminal or a log."""
+def text(judgement: Judgement, width: float = math.inf) -> str:
+    """The table for a log, or for a terminal of so many columns: where it is too wide for those, the figures
+    of a benchmark stand below its name, and its notes below them.
+    """
     rows = [list(HEADINGS), *grid(judgement)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADINGS))]
-    return "\n".join(
+    lines = _aligned(rows)
+    if max(map(len, lines)) <= width:
+        return "\n".join(lines)
+    figures = _aligned([row[1:-1] for row in rows])
+    shown = []
+    for (name, *_, notes), line in zip(rows, figures, strict=True):
+        shown += [name, f"    {line}", wrapped(notes, width, indent=4)]
+    return "\n".join(filter(None, shown))
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def wrapped(words: str, width: float, indent: int = 0) -> str:
+    """Words in lines of so many columns, where those are limited."""
+    if width == math.inf:
+        return words
+    space = " " * indent
+    return textwrap.fill(
+        words,
+        int(width),
+        initial_indent=space,
+        subsequent_indent=space,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -181,7 +211,10 @@ def judge(
     effects, source = known_effects(measured, same_commit)
     judgement = verdicts.judge(measured, effects)
     notes = [*remarks(measured), source]
-    click.echo("\n".join([text(judgement), *notes, judgement.sentence]))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    click.echo(text(judgement, width))
+    for line in (*notes, judgement.sentence):
+        click.echo(wrapped(line, width))
     write("--summary", summary, markdown(judgement, notes).encode())
     write("--json", as_json, exports.as_json(judgement, notes))
     write("--junit", junit, exports.as_junit(judgement))

@@ -74,6 +74,22 @@ def test_the_table_names_every_benchmark_with_its_verdict(judge: Judge) -> None:
     assert lines[-1] == f"slower: {NUMPY}"
 
 
+def test_a_narrow_terminal_has_the_figures_below_the_names(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Incident(LOOPS, "head", "failed", "it never called its benchmark fixture " * 5)
+    judgement = verdicts.judge(by_hand.made(SLOWER, incidents=[lost]), {})
+    narrow = commands.text(judgement, 80).splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert narrow[0] == "benchmark"
+    below = narrow[narrow.index(NUMPY) + 1].split()
+    assert below[:3] == ["slower", "median", "1.100"]
+    assert "    head: failed: it never called" in "\n".join(narrow)
+    wide = commands.text(judgement)
+    assert len(wide.splitlines()) < len(narrow)
+    assert commands.text(judgement, max(map(len, wide.splitlines()))) == wide
+
+
 def test_detectable_effects_are_printed_beside_the_verdicts(judge: Judge, tmp_path: Path) -> None:
     pairs_file.write(same(), tmp_path / "same.json")
     result = judge(by_hand.made(SLOWER), "--same-commit", "same.json")
