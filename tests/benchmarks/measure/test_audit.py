@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -185,6 +186,27 @@ def test_waits_for_a_cpu_break_no_law() -> None:
     assert (
         found < 3000 / 2**audit.SERIES
     )  # that all calls of one kind have to wait; ATTEMPTS more series follow
+
+
+class WaitsInEachRound(Sound):
+    """An honest one on a machine so busy that a round, and no block, is longer than its turn on a CPU."""
+
+    row = 0
+
+    def step(self, learning_rate: float) -> None:
+        super().step(learning_rate)
+        self.row = 0
+
+    def gradients(self) -> None:
+        super().gradients()
+        self.row += 1
+        if self.row % 8 == 0:
+            time.sleep(3e-3)  # while others have the CPU
+
+
+def test_who_waits_for_a_cpu_in_each_round_is_not_accused(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = measure(WaitsInEachRound, "gradients", monkeypatch, m=1)
+    assert found.status == "measured", found.reason
 
 
 @pytest.mark.parametrize("planned", [1, 43, 500])
