@@ -291,7 +291,7 @@ def fleet(session: nox.Session) -> None:
     if os.geteuid() == 0 and not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged", "ip"))):
         session.run("apt-get", "update", external=True)
         session.run("apt-get", "install", "--yes", *needed, external=True)
-    session.install("-e", ".[dask,slurm]", *TESTS)
+    session.install("-e", ".[dask,slurm]", "mpich", "mpi4py", *TESTS)
     session.run("python", "-m", "pytest", "-m", "", "tests/benchmarks/fleet", *session.posargs)
 
 

@@ -18,6 +18,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -84,13 +85,36 @@ class _Process:
         )
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
-        self._orders, self._answers = self._popen.stdin, self._popen.stdout.fileno()
+        self._orders: IO[bytes] = self._popen.stdin
+        self._answers = self._popen.stdout.fileno()
         self._unread, self._printed_before = bytearray(), 0
         self._end = end_of(self._popen.pid)
         self._poll = select.poll()
         for descriptor in filter(None, (self._answers, self._end)):
             self._poll.register(descriptor, select.POLLIN)
         self.close = weakref.finalize(self, _end, self._popen, self._output, self._end)
+
+    def start(self) -> dict[str, Any]:
+        """The answer to the first order; further orders go where it says. Raises as `ask` does."""
+        answer, _ = self.ask("start", timeout=START_SECONDS, protocol=PROTOCOL, host=socket.gethostname())
+        if "address" in answer:
+            self._go_on_at(*answer["address"])
+        return answer
+
+    def _go_on_at(self, host: str, port: int, key: str) -> None:
+        try:
+            connection = socket.create_connection((host, port), START_SECONDS)
+        except OSError as error:
+            self.close()
+            raise ChildError(f"the program cannot be reached at {host}:{port}: {error}") from None
+        with connection:  # closed with `_orders`
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(key.encode() + b"\n")
+            self._poll.unregister(self._answers)
+            self._orders = cast("IO[bytes]", connection.makefile("wb", 0))
+            self._answers = connection.fileno()
+            self._poll.register(self._answers, select.POLLIN)
 
     def ask(
         self, kind: str, data: bytes = b"", timeout: float | None = None, **fields: Any
@@ -284,7 +308,7 @@ def _process_of(of: type[Child], threads: int) -> _Process:
             of.idle.remove(process)
             return process
     process = _Process(of.command(), threads, of.quoted)
-    process.ask("start", timeout=START_SECONDS, protocol=PROTOCOL)
+    process.start()
     return process
 
 
@@ -362,7 +386,7 @@ def served_by(
     """
     process = _Process(command, 1, quoted)
     try:
-        answer, _ = process.ask("start", timeout=START_SECONDS, protocol=PROTOCOL)
+        answer = process.start()
         facts = {**answer["facts"], "interpreter": answer["interpreter"]}
     except (ChildError, Unavailable, KeyError) as error:
         raise Unavailable(f"{words}: {error}") from error

@@ -1,7 +1,7 @@
 """The program's side of docs/protocol.md where it is several: the ranks of a job.
 
 Rank 0 reads the orders, hands each to the others, carries it out as they do, and answers once all of them
-have.
+have. Where `mpiexec` starts the ranks it does so on a socket.
 
 A rank that ends, or that raises what the others do not, would leave these in a sum for ever. So each watches
 its sockets for a hang-up and ends with whoever hangs up; and a rank that raised something waits for `GRACE`
@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hmac
 import os
 import pickle
+import secrets
 import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from impls import serve, shares, worlds
 from impls.interface import Result
@@ -40,8 +43,8 @@ def main(target: str, launcher: str, ranks: str, *of_rank: str) -> None:
     if launcher == "mpiexec":
         try:
             world = worlds.of_mpi(int(ranks))
-        except ValueError as error:
-            _end(str(error))
+        except (ValueError, OSError) as error:
+            worlds.abort_mpi(str(error))
     else:
         world = worlds.of_this_host(int(ranks), *map(int, of_rank))
     served = ServedRank(target, world)
@@ -49,7 +52,7 @@ def main(target: str, launcher: str, ranks: str, *of_rank: str) -> None:
     if world.rank:
         _follow(served, world.connections[0])
     else:
-        _lead(served, world.connections)
+        _lead(served, world.connections, by_socket=launcher == "mpiexec")
 
 
 class ServedRank(serve.Served):
@@ -84,26 +87,61 @@ class ServedRank(serve.Served):
         return {}, serve.numbers(shares.whole(self.exported, of_ranks), self.problem)
 
 
-def _lead(served: ServedRank, others: Sequence[Connection]) -> None:
+def _lead(served: ServedRank, others: Sequence[Connection], by_socket: bool) -> None:
     orders, answers = serve.streams()
+    if by_socket:
+        orders, answers = _moved(served, others, orders, answers)
     for order, data in serve.read(orders):
-        for other in others:
-            other.send((order, data))
-        own, content = serve.answer(functools.partial(served.carry_out, order, data))
-        if _refused(own):
-            late = [rank for rank, other in enumerate(others, 1) if not other.poll(GRACE)]
-            if late:
-                _end(f"rank 0: {_refused(own)}")
-        theirs = [other.recv() for other in others]
-        for other, (each, _) in zip(others, theirs, strict=True):
-            if _refused(each):
-                other.send_bytes(_GO_ON)
-        found, contents = zip((own, content), *theirs, strict=True)
-        together, content = _together(found), b""
-        if order["kind"] == "export" and not _refused(together):
-            together, content = serve.answer(functools.partial(served.together, contents))
-        serve.write(answers, order, together, content)
+        serve.write(answers, order, *_carried_out(served, others, order, data))
     os._exit(0)  # the others end with it; the end of MPI would wait for them
+
+
+def _moved(
+    served: ServedRank, others: Sequence[Connection], orders: IO[bytes], answers: IO[bytes]
+) -> tuple[IO[bytes], IO[bytes]]:
+    """Answer the first order with an address, and take the others there.
+
+    `mpiexec` forwards a standard input in pieces: that of MPICH ends a job that reads one of them late.
+    """
+    order, data = next(serve.read(orders))
+    answer, content = _carried_out(served, others, order, data)
+    if _refused(answer):
+        serve.write(answers, order, answer, content)
+        return orders, answers
+    host, key = socket.gethostname(), secrets.token_hex()
+    local = order.get("host") == host
+    with socket.create_server(("127.0.0.1" if local else "", 0)) as server:
+        answer["address"] = ["127.0.0.1" if local else host, server.getsockname()[1], key]
+        serve.write(answers, order, answer, content)
+        while True:
+            connection, _ = server.accept()
+            with connection:  # closed with what it is made into
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                orders, answers = connection.makefile("rb"), connection.makefile("wb")
+            if hmac.compare_digest(orders.readline(len(key) + 1), key.encode() + b"\n"):
+                return orders, answers
+
+
+def _carried_out(
+    served: ServedRank, others: Sequence[Connection], order: dict[str, Any], data: bytes
+) -> tuple[dict[str, Any], bytes]:
+    """The answer of all ranks to an order, with its content."""
+    for other in others:
+        other.send((order, data))
+    own, content = serve.answer(functools.partial(served.carry_out, order, data))
+    if _refused(own):
+        late = [rank for rank, other in enumerate(others, 1) if not other.poll(GRACE)]
+        if late:
+            _end(f"rank 0: {_refused(own)}")
+    theirs = [other.recv() for other in others]
+    for other, (each, _) in zip(others, theirs, strict=True):
+        if _refused(each):
+            other.send_bytes(_GO_ON)
+    found, contents = zip((own, content), *theirs, strict=True)
+    together = _together(found)
+    if order["kind"] == "export" and not _refused(together):
+        return serve.answer(functools.partial(served.together, contents))
+    return together, b""
 
 
 def _together(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Client, Connection, Listener
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 
 class World(NamedTuple):
@@ -29,7 +29,10 @@ class World(NamedTuple):
 
 
 def of_mpi(ranks: int) -> World:
-    """That of a process which `mpiexec` started; raises ValueError where it did not start so many."""
+    """That of a process which `mpiexec` started.
+
+    Raises ValueError where it did not start so many, and OSError where one cannot reach rank 0's host.
+    """
     import mpi4py
 
     mpi4py.rc.thread_level = "funneled"  # only one thread calls MPI: it need not lock anything
@@ -67,9 +70,21 @@ def _accepted(world: Any, one_host: bool) -> list[Connection]:
 def _connected(world: Any) -> Connection:
     """The connection of another rank of MPI to rank 0."""
     at, key = world.bcast(None)
-    leader = Client(at, authkey=key)
+    try:
+        leader = Client(at, authkey=key)
+    except OSError as error:
+        raise OSError(f"rank {world.rank}: cannot reach rank 0 at {at}: {error}") from error
     leader.send(world.rank)
     return leader
+
+
+def abort_mpi(words: str) -> NoReturn:
+    """End the job of this rank with its last words: others may wait for it in what only MPI can end."""
+    from mpi4py import MPI
+
+    print(words, file=sys.stderr, flush=True)
+    MPI.COMM_WORLD.Abort(1)
+    os._exit(1)
 
 
 def of_this_host(ranks: int, rank: int = 0, descriptor: int = -1) -> World:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -423,6 +424,7 @@ def test_the_orders_are_those_of_the_document(monkeypatch: pytest.MonkeyPatch) -
         send(process, message)
 
     monkeypatch.setattr(_Process, "_send", kept)
+    monkeypatch.setattr(socket, "gethostname", lambda: "here")
 
     class Fresh(in_child("loops")):  # type: ignore[misc]
         """Has no process yet."""
