@@ -42,10 +42,15 @@ UNDERFLOW = 1e4
 """Absolute error, in units of the smallest normal number, that each dz may have from operations below it."""
 
 KINK = 8.0
-"""Standard deviations of an error of z within which relu may find either derivative."""
+"""Standard deviations of an error of z within which relu may find either derivative, and of an error of da by
+which the other derivative may change a gradient by more, or less.
+"""
 
 ROUNDED = 64
 """Roundings, relative to itself, that what kinks explain may have: an implementation has computed it."""
+
+FIT, PASSES_OF_FIT = 1e-12, 3
+"""How near to the nearest shares of kinks an iteration ends, and how often it begins anew at what it left."""
 
 KINKS = 512
 """Units of samples that may be so near to their kinks; gradients of a batch with more have no limit."""
@@ -92,19 +97,15 @@ class Kinks:
             return error
         dz, x, least, most = self.dz[:, some] / sizes[some], self.x[:, some], self.least, self.most
         least, most = least[some] * sizes[some], most[some] * sizes[some]
-        # of least squares in n n_below numbers and K unknowns the K by K root of the normal matrix is enough
-        values, vectors = np.linalg.eigh((dz.T @ dz) * (x.T @ x))
-        full = values > len(values) * np.finfo(np.float64).eps * values[-1]
-        roots, vectors = np.sqrt(values[full]), vectors[:, full]
         left = error
-        for _ in range(2):  # the second time for what the first one rounded
+        for _ in range(PASSES_OF_FIT):
             top = float(np.abs(left).max())
-            if not 0 < top < math.inf:
+            if not np.finfo(np.float64).eps * float(np.abs(error).max()) < top < math.inf:
                 break
+            products, aim = least_squares(dz, x, left / top)
             low = least / top
             ends = low, np.maximum(most / top, np.nextafter(low, math.inf))
-            aim = vectors.T @ ((dz.T @ (left / top)) * x.T).sum(axis=1) / roots
-            share = top * lsq_linear(roots[:, None] * vectors.T, aim, ends, method="bvls").x
+            share = top * lsq_linear(products, aim, ends, tol=FIT).x
             left, least, most = left - (dz * share) @ x.T, least - share, most - share
         return left
 
@@ -157,6 +158,21 @@ def sequential(p: Singles, q: Singles, total: Singles | None = None) -> Singles:
     return total
 
 
+def least_squares(dz: Reals, x: Reals, error: Reals) -> tuple[Reals, Reals]:
+    """The least-squares problem of fitting products of the columns of dz (n, K) and x (n_below, K) to `error`
+    (n, n_below), with no more rows than columns: by QR, of a block of rows after the other.
+    """
+    K = dz.shape[1]
+    triangle = np.zeros((0, K + 1))
+    rows = max(1, BLOCK // (len(x) * K))
+    for start in range(0, len(dz), rows):
+        block = slice(start, start + rows)
+        products = (dz[block, None, :] * x).reshape(-1, K)
+        both = np.hstack([products, error[block].reshape(-1, 1)])
+        triangle = np.linalg.qr(np.vstack([triangle, both]), mode="r")
+    return triangle[:, :K], triangle[:, K]
+
+
 class Errors:
     """The squared errors of one array over all passes, and how many degrees of freedom are in them."""
 
@@ -206,6 +222,7 @@ class Yardstick:
         self.units = [Errors() for _ in weights]  # each unit's share in a sample, by its dz
         self.energy = [np.zeros(w.shape[1]) for w in self.w]  # sums of squares of each layer's inputs
         self.doubt = [0.0 for _ in self.w]  # how near to 0 a z may have either sign
+        self.astray = [0.0 for _ in self.w]  # how far off a da may be
         self.hashes: list[Reals] = []  # a number for each sample, the same for equal ones
         self.passed = 0  # samples that went through the network in float32
         self.narrowest = float(min(network.widths[1:]))  # units that a sample has in some layer
@@ -283,8 +300,9 @@ class Yardstick:
             if k:
                 self.inputs[k].add(a - high(exact.x[k])[:, order].transpose(1, 0, 2))
             z = self.product(w, a) + b
-            error = z[0] - high(exact.z[k])
-            self.doubt[k] = max(self.doubt[k], KINK * self.scale * math.sqrt(np.mean(error * error)))
+            self.doubt[k] = max(
+                self.doubt[k], self.typical(z - high(exact.z[k])[:, order].transpose(1, 0, 2))
+            )
             a = self.activation(g, z)
             slopes.append(self.slope(g, a, each(high(exact.a[k]), order)))
             keep = kept[k]
@@ -299,6 +317,9 @@ class Yardstick:
             a = np.exp(z - self.moved(np.logaddexp(np.float32(0), z)))
         dz = a - each(Y, order)
         for k in range(last, -1, -1):
+            da = exact.da[k]
+            if da is not None:
+                self.astray[k] = max(self.astray[k], self.typical(dz - high(da)[:, order].transpose(1, 0, 2)))
             if k < last or self.network.loss == "mean_squared_error":
                 dz = dz * slopes[k]
             dzs.insert(0, dz)
@@ -307,6 +328,10 @@ class Yardstick:
                 keep = kept[k - 1]
                 dz = dz if keep is None else dz * keep
         return xs, dzs
+
+    def typical(self, error: Reals) -> float:
+        """KINK standard deviations of an error, in the dtype that is judged."""
+        return KINK * self.scale * math.sqrt(np.mean(error * error))
 
     def add_gradients(self, xs: list[Singles], dzs: list[Singles]) -> None:
         """One product after another onto dw and db, the samples of each pass in its order."""
@@ -331,6 +356,7 @@ class Yardstick:
         """
         dz, samples = np.zeros((len(self.w[-1]), 0)), np.zeros(0, np.intp)
         least, most = np.zeros(0), np.zeros(0)
+        near = [np.abs(high(z)) <= doubt for z, doubt in zip(exact.z, self.doubt, strict=True)]
         for k in range(self.network.layers - 1, -1, -1):
             x, z, da, slope, keep = (q[k] for q in (exact.x, exact.z, exact.da, exact.slope, exact.kept))
             x = high(x)
@@ -342,10 +368,12 @@ class Yardstick:
             else:
                 dz = above
             if self.network.activations[k] == "relu" and da is not None:
-                units, columns = np.nonzero(np.abs(high(z)) <= self.doubt[k])
+                units, columns = np.nonzero(near[k])
                 w, b = self.exact[k]
-                summed = (np.abs(w[units]) * np.abs(x[:, columns]).T).sum(axis=1) + np.abs(b[units, 0])
-                units, columns = units[summed > 0], columns[summed > 0]
+                # what is 0 for a kink below is another number with its other derivative
+                some = (x != 0) | near[k - 1] if k and self.network.activations[k - 1] == "relu" else x != 0
+                summed = ((w[units] != 0) & some[:, columns].T).any(axis=1) | (b[units, 0] != 0)
+                units, columns = units[summed][: KINKS + 1], columns[summed][: KINKS + 1]
                 own = np.zeros((len(dz), len(units)))
                 own[units, np.arange(len(units))] = 1.0
                 # the other derivative times da, whatever the kinks above have made of it in that sample
@@ -354,8 +382,8 @@ class Yardstick:
                 da_ends = high(da)[units, columns] + [parts.min(axis=0).sum(1), parts.max(axis=0).sum(1)]
                 ends = (1 - 2 * high(slope)[units, columns]) * da_ends
                 dz, samples = np.hstack([dz, own]), np.concatenate([samples, columns])
-                least = np.concatenate([least, np.minimum(ends.min(axis=0), 0)])
-                most = np.concatenate([most, np.maximum(ends.max(axis=0), 0)])
+                least = np.concatenate([least, np.minimum(ends.min(axis=0), 0) - self.astray[k]])
+                most = np.concatenate([most, np.maximum(ends.max(axis=0), 0) + self.astray[k]])
             self.kinks[k].append(Kinks(dz, x[:, samples], least, most))
 
     def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:

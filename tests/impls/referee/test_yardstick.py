@@ -92,6 +92,26 @@ def test_any_choice_of_derivatives_at_kinks_passes() -> None:
             assert found.passed, found.message
 
 
+class AboveZero(Sound):
+    """Near its kinks a relu that is not 0."""
+
+    def relu(self, z: np.ndarray) -> np.ndarray:
+        near = (z != 0) & (np.abs(z) < NEAR)
+        return np.where(near, z.dtype.type(NEAR), np.maximum(z, 0))
+
+
+def test_a_unit_above_a_kink_may_have_either_derivative_where_its_inputs_are_zero() -> None:
+    network = Network((6, 5, 5, 3), ("relu", "relu", "identity"), "mean_squared_error")
+    given = held(Problem.random(network, 24, 24, seed=1), "float32")
+    (w, above, last), (b, b_above, b_last) = (map(np.array, q) for q in (given.weights, given.biases))
+    b[0] -= (w @ given.X + b)[0, 0] + NEAR / 3  # a kink, in the first sample
+    above[0] = np.eye(5)[0]  # which alone is what a unit of the next layer sees
+    b_above[0] = 0
+    given = held(dataclasses.replace(given, weights=(w, above, last), biases=(b, b_above, b_last)), "float32")
+    found = judge_gradients(first_state(given, "float32"), AboveZero(given, "float32").export())
+    assert found.passed, found.message
+
+
 def mostly_at_kinks() -> Problem:
     """More units of samples just above their kinks than the first layer has parameters; every da positive."""
     network = Network((2, 3, 1), ("relu", "identity"), "mean_squared_error")
