@@ -204,9 +204,11 @@ class Runner:
         elif self.asked.out.exists():
             self.asked.out.replace(self.asked.out.with_name(f"{self.asked.out.name}.previous"))
         self.plan()
+        tried = record is not None
         while wanted := self.wanted(record):
-            if self.late(time.perf_counter() - begun, record):
+            if tried and self.late(time.perf_counter() - begun, record):
                 break
+            tried = True
             suite, names = self.suite(wanted, record)
             self.lay(suite)
             before_it = len(self.incidents)
@@ -260,8 +262,8 @@ class Runner:
         return sorted(left, key=lambda each: ranks.get(node_id(each), len(ranks)))
 
     def late(self, elapsed: float, record: Pairs | None) -> bool:
-        """Whether another pair, as long as the last one, would go past the budget; one is always tried."""
-        if self.asked.pairs is not None or not (record or self.incidents):
+        """Whether another pair, as long as the last one, would go past the budget."""
+        if self.asked.pairs is not None:
             return False
         return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.settings.budget
 
