@@ -19,7 +19,7 @@ WIDE = 200_000
 SECONDS = {False: 60.0, True: 120.0}
 """How long advice may take on a network that is wide, or is not."""
 
-RACE, SURVEY, SCOUTING = 0.75, 0.12, 0.26
+RACE, SURVEY, SCOUTING = 0.8, 0.12, 0.26
 """Shares of these seconds: for the race, for memory and compilation after it, and, of the race's, for the
 first process.
 
