@@ -92,7 +92,8 @@ class _Process:
         self._poll = select.poll()
         for descriptor in filter(None, (self._answers, self._end)):
             self._poll.register(descriptor, select.POLLIN)
-        self.close = weakref.finalize(self, _end, self._popen, self._output, self._end)
+        self._files: list[IO[bytes]] = [self._popen.stdin, self._popen.stdout, self._output]
+        self.close = weakref.finalize(self, _end, self._popen, self._files, self._end)
 
     def start(self) -> dict[str, Any]:
         """The answer to the first order; further orders go where it says. Raises as `ask` does."""
@@ -114,6 +115,7 @@ class _Process:
             self._poll.unregister(self._answers)
             self._orders = cast("IO[bytes]", connection.makefile("wb", 0))
             self._answers = connection.fileno()
+            self._files.append(self._orders)
             self._poll.register(self._answers, select.POLLIN)
 
     def ask(
@@ -213,13 +215,11 @@ class _Process:
         return printed(self._output, self._printed_before, self._quoted)
 
 
-def _end(popen: subprocess.Popen[bytes], output: IO[bytes], end: int | None) -> None:
-    assert popen.stdin is not None
-    assert popen.stdout is not None
+def _end(popen: subprocess.Popen[bytes], files: list[IO[bytes]], end: int | None) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(popen.pid, signal.SIGKILL)
     popen.wait()
-    for file in (popen.stdin, popen.stdout, output):
+    for file in files:
         with contextlib.suppress(OSError):
             file.close()
     if end is not None:
