@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 
 import pytest
+from filelock import FileLock
 
 import impls
 
@@ -29,6 +32,27 @@ def _interruptible() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What several workers need of numba one of them compiles; then the others find it in numba's cache."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    from numba.core import event
+
+    lock = FileLock(tmp_path_factory.getbasetemp().parent / "numba.lock")
+
+    class OneAtATime(event.Listener):
+        def on_start(self, event: object) -> None:
+            lock.acquire()
+
+        def on_end(self, event: object) -> None:
+            lock.release()
+
+    with event.install_listener("numba:compiler_lock", OneAtATime()):
+        yield
 
 
 @pytest.fixture(params=[name for name in impls.names() if not impls.takes_ranks(name)], scope="session")
