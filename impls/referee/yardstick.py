@@ -32,8 +32,7 @@ ELEMENTARY = 4
 """Half width, in units of U, of the random error put on each exp and tanh: 4 ulp are granted elementwise."""
 
 SLACK = 2.0
-"""How many times the yardstick's error an array of many elements may have; honest implementations have at
-most 1.04 times, and operands of 11 bits, where they show least, 5."""
+"""How many times the yardstick's error an array of many elements may have: calibrated (error-bound.md)."""
 
 DEVIATIONS = 6.0
 """Standard deviations at which a ratio of two measured variances is no matter of chance: 1 in 10^9."""

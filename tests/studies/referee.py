@@ -29,6 +29,7 @@ from rich.table import Table
 import impls
 from benchmarks import workloads
 from benchmarks.measure import clock
+from benchmarks.measure.threads import limit_threads
 from impls import Implementation, Network, Problem, Training, Unavailable, Unsupported, referee
 from impls.interface import DTYPES
 from impls.referee import conformance, error_bound, honesty
@@ -495,6 +496,7 @@ def main(
     sizes: str,
 ) -> None:
     """Put every implementation through random problems, and the referee through every mutant."""
+    limit_threads(1)  # as in a race; and on a busy machine the threads of a BLAS wait for each other
     began = time.perf_counter()
     cells = workload or tuple(workloads.WORKLOADS), [int(m) for m in sizes.split(",")]
     asked = PARTS if part == "all" else (part,)
