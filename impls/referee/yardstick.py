@@ -168,7 +168,7 @@ def least_squares(dz: Reals, x: Reals, error: Reals) -> tuple[Reals, Reals]:
         block = slice(start, start + rows)
         products = (dz[block, None, :] * x).reshape(-1, K)
         both = np.hstack([products, error[block].reshape(-1, 1)])
-        triangle = np.linalg.qr(np.vstack([triangle, both]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.vstack([triangle, both]), mode="r"))
     return triangle[:, :K], triangle[:, K]
 
 

@@ -97,7 +97,7 @@ class AboveZero(Sound):
 
     def relu(self, z: np.ndarray) -> np.ndarray:
         near = (z != 0) & (np.abs(z) < NEAR)
-        return np.where(near, z.dtype.type(NEAR), np.maximum(z, 0))
+        return np.asarray(np.where(near, z.dtype.type(NEAR), np.maximum(z, 0)))
 
 
 def test_a_unit_above_a_kink_may_have_either_derivative_where_its_inputs_are_zero() -> None:
