@@ -13,7 +13,7 @@ from impls.interface import Result
 from impls.referee.error_bound import COARSEST
 from impls.referee.reference import Exact, Reference
 from impls.referee.structure import FoulError, place
-from impls.referee.yardstick import ROUNDED
+from impls.referee.yardstick import FIT, ROUNDED
 
 Reals = NDArray[np.float64]
 
@@ -117,7 +117,7 @@ class Comparison:
         if sound and exact.kinks is not None and norm > limit:
             left = exact.kinks.taken_from(error)
             norm = float(np.linalg.norm(left))
-            limit += ROUNDED * self.eps / 2 * float(np.linalg.norm(error - left))
+            limit += (ROUNDED * self.eps / 2 + FIT) * float(np.linalg.norm(error - left))
         if name.startswith(UPDATED):
             self.beyond_coarse |= not (
                 sound or (exact.coarse is not None and bool((np.abs(error) <= exact.coarse).all()))

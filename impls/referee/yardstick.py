@@ -48,8 +48,8 @@ which the other derivative may change a gradient by more, or less.
 ROUNDED = 64
 """Roundings, relative to itself, that what kinks explain may have: an implementation has computed it."""
 
-FIT, PASSES_OF_FIT = 1e-12, 3
-"""How near to the nearest shares of kinks an iteration ends, and how often it begins anew at what it left."""
+FIT, PASSES_OF_FIT = 1e-10, 3
+"""What a fit of kinks may leave, as a share of what it finds, and how often it begins anew at the rest."""
 
 KINKS = 512
 """Units of samples that may be so near to their kinks; gradients of a batch with more have no limit."""
@@ -104,7 +104,7 @@ class Kinks:
             products, aim = least_squares(dz, x, left / top)
             low = least / top
             ends = low, np.maximum(most / top, np.nextafter(low, math.inf))
-            share = top * lsq_linear(products, aim, ends, tol=FIT).x
+            share = top * lsq_linear(products, aim, ends, tol=FIT / 100).x
             left, least, most = left - (dz * share) @ x.T, least - share, most - share
         return left
 
