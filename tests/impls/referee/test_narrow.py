@@ -36,7 +36,7 @@ def test_narrower_arithmetic_at_any_place_is_rejected(workload: str, m: int) -> 
 
 
 def test_narrower_arithmetic_in_a_deep_network_is_named() -> None:
-    given = problem("deep", 16)
+    given = problem("deep", 16)  # of 64 samples each is found alike, in twice the time
     assert check(Sound(given, "float32"), given, "float32").passed
     for place in places(given.network):
         if place.part == "both" and place.bits == 11 and place.layer % 2:
