@@ -49,7 +49,7 @@ FIGURES = [
     *("construct_seconds", "compile_seconds", "predicted_seconds", "flops", "bytes"),
     *("peak_bytes", "construct_peak_bytes", "least_bytes"),
     *("cold_construct_seconds", "cold_compile_seconds", "cached_compile_seconds"),
-    *("error_of_bound", "error_ulp", "error_ulp_median"),
+    *("error_of_bound", "error_ulp", "error_ulp_median", "bound_of_norm"),
 ]
 """What the record may hold of a cell beside its times."""
 

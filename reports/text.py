@@ -18,6 +18,9 @@ from reports.charts.words import cell_words, describe, whiskers
 from reports.style import MARKS, MEANINGS, cores, digits, duration, factor, plain
 from reports.tables.crossovers import notable_crossovers
 
+DISCRIMINATING = 0.01
+"""A bound whose 2-norm is more than this share of that of what it bounds does not discriminate."""
+
 
 class Story(NamedTuple):
     """A panel in a sentence and a table, with remarks."""
@@ -175,6 +178,13 @@ def common(panel: pd.DataFrame) -> list[str]:
     errors = panel["error_of_bound"].max()
     if np.isfinite(errors):
         words.append(f"Every timed cell passed the referee: largest error {digits(errors)} of its bound.")
+    loose = panel[panel["bound_of_norm"] > DISCRIMINATING]
+    if not loose.empty:
+        words.append(
+            f"Not discriminating in {len(loose)} of {len(panel)} cells: the bound has up to "
+            f"{digits(loose['bound_of_norm'].max())} of the norm of what it bounds; there the error of each "
+            "array as a whole is what counts."
+        )
     return words
 
 

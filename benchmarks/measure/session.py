@@ -296,6 +296,7 @@ class Session:
             error_of_bound=prepared.verdict.error_of_bound,
             error_ulp=prepared.verdict.error_ulp,
             error_ulp_median=prepared.verdict.error_ulp_median,
+            bound_of_norm=prepared.verdict.bound_of_norm,
         )
 
     def process(self, seed: int, calibrate: bool = True) -> race_file.Process:

@@ -172,6 +172,7 @@ def _measure(
         error_of_bound=verdict.error_of_bound,
         error_ulp=verdict.error_ulp,
         error_ulp_median=verdict.error_ulp_median,
+        bound_of_norm=verdict.bound_of_norm,
     )
     flops = costs.flops(problem.network, "step", cell.batch_size)
     return Ceiling(lambda: None).held(measurement, flops), audit_seed

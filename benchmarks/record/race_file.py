@@ -154,6 +154,7 @@ class Measurement:
     error_of_bound: float | None = None
     error_ulp: float | None = None
     error_ulp_median: float | None = None
+    bound_of_norm: float | None = None
     losses: tuple[float, ...] = ()
     accuracies: tuple[float, ...] = ()
     judged: tuple[int, ...] = ()

@@ -19,9 +19,6 @@ Reals = NDArray[np.float64]
 
 Fault = Literal["", "wrong", "unstable", "coarse"]
 
-DISCRIMINATING = 0.01
-"""A bound whose 2-norm is more than this share of its array's own does not discriminate."""
-
 UPDATED = ("weights", "biases", "state")
 """What a step updates. Its error is mostly the rounding of the result itself: as a share of its bound it says
 nothing about a pass that is right, and no array as a whole is held against a limit.
@@ -44,7 +41,8 @@ class Verdict:
     nothing, and an ulp of what is left would measure the problem's condition, not the implementation. They
     are None where the batch is so large that the reference is no more precise than the implementation.
 
-    `bound_of_norm` is the 2-norm of a bound as a share of its array's own, the largest of output, dw and db.
+    `bound_of_norm` is the 2-norm of a bound as a share of its array's own, the largest of output, dw and db:
+    where it is large the elementwise bound says little, and `error_of_limit` the more.
     """
 
     passed: bool
@@ -55,11 +53,6 @@ class Verdict:
     fault: Fault = ""
     error_of_limit: float = 0.0
     bound_of_norm: float = 0.0
-
-    @property
-    def discriminating(self) -> bool:
-        """Whether the elementwise bound says anything; where it does not, only `error_of_limit` does."""
-        return self.bound_of_norm <= DISCRIMINATING
 
 
 class Comparison:

@@ -59,6 +59,20 @@ def test_a_headline_of_one_implementation_is_compared_with_nothing() -> None:
     assert found.startswith("100 steps of 64 samples take numpy 100 ms (")
 
 
+def test_cells_whose_bound_does_not_discriminate_are_counted_with_the_largest_ratio() -> None:
+    cells = [
+        cell("loops", m, process, (1.0,), error_of_bound=0.1, bound_of_norm=m * text.DISCRIMINATING / 2)
+        for m in (1, 4, 16)
+        for process in range(2)
+    ]
+    found = words(record(cells, ["loops"]))
+    assert (
+        "Not discriminating in 2 of 3 cells: the bound has up to 0.0800 of the norm of what it bounds; there "
+        "the error of each array as a whole is what counts."
+    ) in found
+    assert not any("discriminating" in each for each in words(record(cells[:2], ["loops"])))
+
+
 def test_the_fallback_baseline_is_named() -> None:
     made = [
         cell("numpy", 1, seconds=(4.0,), dtype="float32"),

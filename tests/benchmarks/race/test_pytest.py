@@ -67,6 +67,8 @@ def test_a_race_leaves_a_record_and_pytest_benchmarks_own(tmp_path: Path) -> Non
         assert m.iterations >= 1
         assert m.error_of_bound is not None
         assert 0 <= m.error_of_bound <= 1
+        assert m.bound_of_norm is not None
+        assert 0 < m.bound_of_norm < 0.01
         assert m.construct_seconds is not None
         assert m.construct_seconds > 0
     document = json.loads(own.read_text())
