@@ -54,7 +54,7 @@ FIT, PASSES_OF_FIT = 1e-10, 3
 KINKS = 512
 """Units of samples that may be so near to their kinks; gradients of a batch with more have no limit."""
 
-WORK, PASSES = 1_000_000, 16
+WORK, PASSES = 1_000_000, 64
 """Passes are repeated up to so many multiplications, and up to so often, where arrays are small."""
 
 SAMPLES = 4
@@ -250,7 +250,7 @@ class Yardstick:
         """a = g(z), by the least accurate of the usual formulas."""
         if g == "sigmoid":
             half = np.float32(0.5)
-            return (1 + self.moved(np.tanh(z * half), ELEMENTARY)) * half
+            return self.moved(1 + self.moved(np.tanh(z * half), ELEMENTARY)) * half
         if g == "tanh":
             return self.moved(np.tanh(z), ELEMENTARY)
         if g == "relu":
@@ -298,7 +298,8 @@ class Yardstick:
             xs.append(a)
             if k:
                 self.inputs[k].add(a - high(exact.x[k])[:, order].transpose(1, 0, 2))
-            z = self.product(w, a) + b
+            # where one of two terms is small all passes round their sum alike, unless each is moved
+            z = self.moved(self.product(w, a) + b)
             self.doubt[k] = max(
                 self.doubt[k], self.typical(z - high(exact.z[k])[:, order].transpose(1, 0, 2))
             )
