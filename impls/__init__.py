@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impls.child import Child
+    from impls.compiled import keep_compiled
     from impls.facts import lines_of_code
     from impls.interface import (
         ACTIVATIONS,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
         quantities,
         snapshot,
     )
-    from impls.registry import keep_compiled, load, names, takes_ranks
+    from impls.registry import load, names, takes_ranks
 
 __all__ = [
     "ACTIVATIONS",
@@ -97,6 +98,7 @@ _PLACES = (
     "impls.progress",
     "impls.interface",
     "impls.registry",
+    "impls.compiled",
     "impls.facts",
     "impls.kernels.caches",
     "impls.child",

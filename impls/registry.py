@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple, cast
 
+from impls.compiled import keep_compiled, share_compiled
 from impls.interface import DTYPES, Implementation, Unavailable
 
 ENTRY_POINTS = "gradrace.implementations"
@@ -129,30 +126,6 @@ def _installed() -> dict[str, str]:
     return {point.name: f"{point.module}:{point.attr or ''}" for point in found}
 
 
-def keep_compiled() -> None:
-    """Let numba keep what it compiles in a scratch folder of this process and of those that it starts.
-
-    Only where it could keep it nowhere, and would refuse to work: in a checkout of somebody else's, without a
-    home.
-    """
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
-    usual = (Path(__file__).parent / "__pycache__", Path(home) / "numba")
-    if "NUMBA_CACHE_DIR" in os.environ or any(map(_can_be_written, usual)):
-        return
-    folder = tempfile.mkdtemp(prefix="gradrace-compiled-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["NUMBA_CACHE_DIR"] = folder
-
-
-def _can_be_written(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return False
-    return True
-
-
 def _load_own(name: str, entry: Entry) -> type[Implementation]:
     under, at, python = entry.target.partition("@")
     if at:
@@ -160,11 +133,13 @@ def _load_own(name: str, entry: Entry) -> type[Implementation]:
     module, _, attribute = entry.target.partition(":")
     keep_compiled()
     try:
-        return cast("type[Implementation]", getattr(importlib.import_module(module), attribute))
+        found = cast("type[Implementation]", getattr(importlib.import_module(module), attribute))
     # A broken installation of a backend may raise anything; the other implementations must still load.
     except Exception as error:
         remedy = f"pip install -e '.[{entry.extra}]'" if entry.extra else "pip install -e ."
         raise Unavailable(f"{name} cannot be loaded ({error}); install what it needs: {remedy}") from error
+    share_compiled()
+    return found
 
 
 def _load_under(name: str, python: str) -> type[Implementation]:
@@ -207,6 +182,7 @@ def _load_outside(name: str, target: str) -> type[Implementation]:
         raise Unavailable(
             f"{name}: {place} has no {attribute}; it defines {', '.join(classes) or 'no class at all'}"
         )
+    share_compiled()
     found = getattr(module, attribute)
     faults = faults_of(found)
     if faults:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,17 +234,3 @@ def test_a_class_that_is_no_implementation_is_told_what_it_lacks(
 ) -> None:
     with pytest.raises(impls.Unavailable, match=rf"Mine is no implementation: .*{message}"):
         impls.load(written(tmp_path, source))
-
-
-def test_what_is_compiled_is_kept_somewhere_where_nothing_usual_can_be_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "mine")
-    registry.keep_compiled()
-    assert os.environ["NUMBA_CACHE_DIR"] == "mine"
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    registry.keep_compiled()
-    assert "NUMBA_CACHE_DIR" not in os.environ
-    monkeypatch.setattr(registry, "_can_be_written", lambda folder: False)
-    registry.keep_compiled()
-    assert Path(os.environ["NUMBA_CACHE_DIR"]).is_dir()

@@ -1,0 +1,71 @@
+"""What numba compiles and keeps on disk: somewhere, and by one process at a time."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def keep_compiled() -> None:
+    """Let numba keep what it compiles in a scratch folder of this process and of those that it starts.
+
+    Only where it could keep it nowhere, and would refuse to work: in a checkout of somebody else's, without a
+    home.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
+    usual = (Path(__file__).parent / "__pycache__", Path(home) / "numba")
+    if "NUMBA_CACHE_DIR" in os.environ or any(map(_can_be_written, usual)):
+        return
+    folder = tempfile.mkdtemp(prefix="gradrace-compiled-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["NUMBA_CACHE_DIR"] = folder
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def share_compiled() -> None:
+    """Have processes take turns at the files of numba's cache, once numba is loaded.
+
+    Two that compile for two dtypes at once may take the same file, which the index then names for the wrong
+    one; and one that looks between the writes of index and file finds older code there. Both have given wrong
+    gradients (numba takes no lock: https://github.com/numba/numba/issues/10128).
+    """
+    caching: Any = sys.modules.get("numba.core.caching")
+    if caching is None or hasattr(caching.IndexDataCacheFile.save, "__wrapped__"):
+        return
+    for name in ("save", "load"):
+        setattr(caching.IndexDataCacheFile, name, _in_turn(getattr(caching.IndexDataCacheFile, name)))
+
+
+def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def in_turn(cache: Any, *arguments: Any) -> Any:
+        with _alone_at(cache._index_path):  # noqa: SLF001 - it has no other name
+            return method(cache, *arguments)
+
+    return in_turn
+
+
+@contextlib.contextmanager
+def _alone_at(path: str) -> Iterator[None]:
+    from filelock import FileLock  # here, as other interpreters have it not
+
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, NotImplementedError):  # a folder that cannot be written changes not
+            stack.enter_context(FileLock(f"{path}.lock"))
+        yield
