@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import clock
+from benchmarks.measure.noise import Moments
 from benchmarks.measure.threads import limit_threads
 from benchmarks.record import lesson_file, machine
+from benchmarks.record.statistics import SLOWER
 
 LESSON = Path(__file__).parents[2] / "docs" / "lesson.md"
 
@@ -34,6 +36,9 @@ LISTED = 64
 """The loops on arrays are timed up to such a batch: beyond, they take seconds."""
 
 ROUNDS = 7
+
+WAIT_SECONDS = 60.0
+"""How long rounds wait for undisturbed moments, all together."""
 
 WITHIN = 0.25
 """A figure that is quoted is to be so near to a rerun's on the same machine."""
@@ -56,12 +61,17 @@ def run(text: str) -> dict[str, Any]:
 
 
 def times(names: Mapping[str, Any], sizes: tuple[int, ...] = SIZES) -> dict[str, dict[int, float]]:
-    """The seconds of a call of each block at each batch size: the fastest of rounds that alternate."""
+    """The seconds of a call of each block at each batch size: the fastest of rounds that alternate, and begin
+    in undisturbed moments.
+    """
     random = np.random.default_rng(0)
     pairs = zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
     layers = [(random.standard_normal((i, j)) / np.sqrt(j), random.standard_normal(i)) for i, j in pairs]
     as_lists = [(w.tolist(), b.tolist()) for w, b in layers]
     found: dict[str, dict[int, float]] = {name: {} for name in BLOCKS}
+    moments = Moments(SLOWER)
+    moments.listen()
+    moments.wait_budget = WAIT_SECONDS
     for m in sizes:
         X, Y = random.random((WIDTHS[0], m)), random.random((WIDTHS[-1], m))
         rows = X.T.tolist(), Y.T.tolist()
@@ -74,6 +84,7 @@ def times(names: Mapping[str, Any], sizes: tuple[int, ...] = SIZES) -> dict[str,
         for _ in range(ROUNDS):
             for name, call in calls.items():
                 iterations = plans[name].iterations
+                moments.wait()
                 seconds = clock.seconds_of(call, iterations) / iterations
                 found[name][m] = min(seconds, found[name].get(m, seconds))
     return found
