@@ -71,6 +71,10 @@ AT_WORK = 0.5
 """The share of that pause which the process may be at work."""
 
 
+Timer = Callable[[Callable[[], Any], int], float]
+"""The seconds of so many calls."""
+
+
 class AuditError(Exception):
     """What the audit found against an implementation; the message says what, and in which round."""
 
@@ -202,23 +206,23 @@ class Audit:
         """Move the state; time what the round is held against. May be called again before the same round."""
         start = time.perf_counter()
         if self.phase == "step":
-            self._lead = self._gradients() if self._round_to_come in self.held else None
+            self._lead = self._gradients(clock.seconds_of) if self._round_to_come in self.held else None
         elif self._round_to_come in self.held:
-            self._lead = self._moved()
+            self._lead = self._moved(clock.seconds_of)
         else:
             self.subject.step()
             self._lead = None
         self.seconds += time.perf_counter() - start
 
-    def _gradients(self) -> Times:
+    def _gradients(self, timed: Timer) -> Times:
         gradients, n = self.subject.implementation.gradients, self.block
         if not hasattr(self.subject.implementation, "repeat"):
-            return Times(0.0, clock.seconds_of(gradients, n) / n, None)
+            return Times(0.0, timed(gradients, n) / n, None)
         gradients()  # on a busy machine a process that has been waiting is slow to answer
         self.subject.steps += n
-        return Times(0.0, clock.seconds_of(gradients, n) / n, clock.seconds_of(self.step, n) / n)
+        return Times(0.0, timed(gradients, n) / n, timed(self.step, n) / n)
 
-    def _moved(self) -> Times:
+    def _moved(self, timed: Timer) -> Times:
         step, call, n = self.step, self.call, self.block
 
         def steps() -> None:
@@ -233,17 +237,17 @@ class Audit:
 
         self.subject.steps += n
         if self.plan.slow:
-            return Times(clock.seconds_of(step, n) / n, None, None)  # the round is one call, and the first
-        alone = clock.seconds_of(steps, n) / n
+            return Times(timed(step, n) / n, None, None)  # the round is one call, and the first
+        alone = timed(steps, n) / n
         if n == 1:
-            first = clock.seconds_of(calls, 1)
+            first = timed(calls, 1)
         else:
             self.subject.steps += n
-            first = clock.seconds_of(both, n) / n - alone
+            first = timed(both, n) / n - alone
         if not hasattr(self.subject.implementation, "repeat"):
             return Times(alone, first, None)
         self.subject.steps += n
-        return Times(clock.seconds_of(step, n) / n, first, clock.seconds_of(calls, n) / n)
+        return Times(timed(step, n) / n, first, timed(calls, n) / n)
 
     def after(self, number: int, seconds: float) -> None:
         """Take a round into account, and judge its last call where it was drawn; raises AuditError."""
@@ -260,21 +264,18 @@ class Audit:
         self.seconds += time.perf_counter() - start
 
     def _series(self) -> Iterator[str]:
-        """What another series of rounds shows."""
+        """What another series of rounds shows, by the CPU where that is less: on a busy machine every round
+        may have to wait, as it is longer than a turn, and no block.
+        """
         found = []
         for _ in range(SERIES):
-            lead = self._gradients() if self.phase == "step" else self._moved()
-            found.append(lead.before(self._round()))
+            lead = self._gradients(_seconds) if self.phase == "step" else self._moved(_seconds)
+            found.append(lead.before(self._round(_seconds)))
         return offences(self.phase, found)
 
-    def _round(self) -> float:
-        """The seconds of a call in a round, by the CPU where that is less: on a busy machine every round may
-        have to wait, as it is longer than a turn, and no block.
-        """
-        n = self.plan.iterations
-        if self.phase == "step":
-            self.subject.steps += n
-        return _seconds(self.call, n) / n
+    def _round(self, timed: Timer) -> float:
+        """The seconds of a call in a round."""
+        return self._round_of(self.plan.iterations, timed) / self.plan.iterations
 
     def _confirm(self, number: int, found: list[str], again: Callable[[], Iterator[str]]) -> None:
         for _ in range(ATTEMPTS):
@@ -309,7 +310,7 @@ class Audit:
     def _owed(self, seconds: float, exports: list[impls.Result]) -> Iterator[str]:
         """Whether an export right after a round does work that the round owes."""
         export = self.subject.implementation.export
-        first, second = _seconds(lambda: exports.append(export())), _seconds(export)
+        first, second = _seconds(lambda: exports.append(export()), 1), _seconds(export, 1)
         whole = seconds * self.plan.iterations
         if first - second > OWED * whole and first > LONGER * second:
             yield (
@@ -319,8 +320,8 @@ class Audit:
 
     def _owed_again(self) -> Iterator[str]:
         if self.phase != "step":
-            self._moved()
-        return self._owed(self._round(), [])
+            self._moved(_seconds)
+        return self._owed(self._round(_seconds), [])
 
     def _repeated(self, rounds: int) -> Iterator[str]:
         """Whether an implementation that is asked for a whole round at once makes each of its calls.
@@ -342,13 +343,13 @@ class Audit:
 
     def _least(self, rounds: int, calls: int) -> float:
         """The seconds of the fastest of so many rounds of so many calls."""
-        return min(self._round_of(calls) for _ in range(rounds))
+        return min(self._round_of(calls, clock.seconds_of) for _ in range(rounds))
 
-    def _round_of(self, calls: int) -> float:
+    def _round_of(self, calls: int, timed: Timer) -> float:
         """The seconds of a round of so many calls."""
         if self.phase == "step":
             self.subject.steps += calls
-        return clock.seconds_of(self.call, calls)
+        return timed(self.call, calls)
 
     def _at_work(self) -> Iterator[str]:
         """Whether something is at work after a call has returned, while nothing is asked for."""
@@ -365,7 +366,7 @@ class Audit:
             )
 
 
-def _seconds(call: Callable[[], Any], times: int = 1) -> float:
+def _seconds(call: Callable[[], Any], times: int) -> float:
     """The lesser of the seconds of so many calls and of their CPU seconds: a busy machine prolongs the ones,
     idle threads that spin the others.
     """

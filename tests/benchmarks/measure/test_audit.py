@@ -1,6 +1,7 @@
 """The audit of a cell: implementations that save work under the clock, and honest ones."""
 
 import dataclasses
+import itertools
 import random
 import time
 from collections.abc import Iterator
@@ -207,6 +208,33 @@ class WaitsInEachRound(Sound):
 def test_who_waits_for_a_cpu_in_each_round_is_not_accused(monkeypatch: pytest.MonkeyPatch) -> None:
     _, found = measure(WaitsInEachRound, "gradients", monkeypatch, m=1)
     assert found.status == "measured", found.reason
+
+
+class WaitsForADevice(Sound):
+    """An honest one whose work is done elsewhere: this process sleeps meanwhile."""
+
+    def step(self, learning_rate: float) -> None:
+        super().step(learning_rate)
+        time.sleep(2e-3)
+
+    def gradients(self) -> None:
+        super().gradients()
+        time.sleep(2e-3)
+
+
+@pytest.mark.parametrize("phase", ["gradients", "step"])
+def test_who_waits_for_a_device_is_not_accused_where_a_disturbance_was_seen(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = itertools.count()
+
+    def disturbed_at_first(phase: str, leads: list[Lead]) -> Iterator[str]:
+        return iter(["a disturbance"]) if next(series) == 0 else offences(phase, leads)
+
+    monkeypatch.setattr(audit, "offences", disturbed_at_first)
+    _, found = measure(WaitsForADevice, phase, monkeypatch, m=1)
+    assert found.status == "measured", found.reason
+    assert next(series) > 1
 
 
 @pytest.mark.parametrize("planned", [1, 43, 500])
