@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,7 +128,8 @@ def _raise_again(dropped: Any) -> None:
     reference, of which every import has some. Nothing can be raised out of those.
     """
     error = dropped.exc_value
-    if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+    ends = isinstance(error, (KeyboardInterrupt, SystemExit))
+    if not ends or threading.current_thread() is not threading.main_thread():
         sys.__unraisablehook__(dropped)
         return
 

@@ -99,24 +99,28 @@ class _Process:
         """The answer to the first order; further orders go where it says. Raises as `ask` does."""
         answer, _ = self.ask("start", timeout=START_SECONDS, protocol=PROTOCOL, host=socket.gethostname())
         if "address" in answer:
-            self._go_on_at(*answer["address"])
+            self._go_on_at(answer["address"])
         return answer
 
-    def _go_on_at(self, host: str, port: int, key: str) -> None:
+    def _go_on_at(self, address: Any) -> None:
         try:
+            host, port, key = address
             connection = socket.create_connection((host, port), START_SECONDS)
-        except OSError as error:
+            with connection:  # it stays open with `_orders`
+                connection.settimeout(None)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.sendall(key.encode() + b"\n")
+                self._poll.unregister(self._answers)
+                self._orders = cast("IO[bytes]", connection.makefile("wb", 0))
+                self._answers = connection.fileno()
+                self._files.append(self._orders)
+                self._poll.register(self._answers, select.POLLIN)
+        except (OSError, TypeError, ValueError, AttributeError) as error:
             self.close()
-            raise ChildError(f"the program cannot be reached at {host}:{port}: {error}") from None
-        with connection:  # closed with `_orders`
-            connection.settimeout(None)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(key.encode() + b"\n")
-            self._poll.unregister(self._answers)
-            self._orders = cast("IO[bytes]", connection.makefile("wb", 0))
-            self._answers = connection.fileno()
-            self._files.append(self._orders)
-            self._poll.register(self._answers, select.POLLIN)
+            raise ChildError(
+                "expected an address [host, port, key] where the program can be reached, got "
+                f"{address!r}: {error}"
+            ) from None
 
     def ask(
         self, kind: str, data: bytes = b"", timeout: float | None = None, **fields: Any

@@ -1,4 +1,4 @@
-"""What numba compiles and keeps on disk: somewhere, and by one process at a time."""
+"""Where numba keeps what it compiles, and that one process at a time reads or writes it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ def share_compiled() -> None:
     caching: Any = sys.modules.get("numba.core.caching")
     if caching is None or hasattr(caching.IndexDataCacheFile.save, "__wrapped__"):
         return
+    try:
+        import filelock  # noqa: F401 - now, and not inside a construction that is timed
+    except ImportError:  # another interpreter may have numba without it
+        return
     for name in ("save", "load"):
         setattr(caching.IndexDataCacheFile, name, _in_turn(getattr(caching.IndexDataCacheFile, name)))
 
@@ -55,7 +59,7 @@ def share_compiled() -> None:
 def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def in_turn(cache: Any, *arguments: Any) -> Any:
-        with _alone_at(cache._index_path):  # noqa: SLF001 - it has no other name
+        with _alone_at(cache._index_path):  # noqa: SLF001 - numba has no public name for it
             return method(cache, *arguments)
 
     return in_turn
@@ -63,9 +67,9 @@ def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def _alone_at(path: str) -> Iterator[None]:
-    from filelock import FileLock  # here, as other interpreters have it not
+    from filelock import FileLock
 
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError, NotImplementedError):  # a folder that cannot be written changes not
+        with contextlib.suppress(OSError, NotImplementedError):  # not writable: nothing changes there
             stack.enter_context(FileLock(f"{path}.lock"))
         yield

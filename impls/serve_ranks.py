@@ -10,6 +10,7 @@ seconds until all have answered, then it ends the job with its words, as "rank 1
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hmac
@@ -32,6 +33,9 @@ from impls.worlds import World
 GRACE = 3.0
 """Seconds that ranks which raised something wait for the others."""
 
+KEY_SECONDS = 10.0
+"""How long a connection may take to send the key; others may find the port, too."""
+
 _REFUSALS = ("unsupported", "unavailable", "error")
 _GO_ON = b"+"
 
@@ -50,6 +54,7 @@ def main(target: str, launcher: str, ranks: str, *of_rank: str) -> None:
     served = ServedRank(target, world)
     _watch(world)
     if world.rank:
+        os.dup2(2, 1)  # nobody reads what a rank prints on the standard output of a job
         _follow(served, world.connections[0])
     else:
         _lead(served, world.connections, by_socket=launcher == "mpiexec")
@@ -115,11 +120,13 @@ def _moved(
         serve.write(answers, order, answer, content)
         while True:
             connection, _ = server.accept()
-            with connection:  # closed with what it is made into
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(OSError), connection:  # it stays open with what is made of it
+                connection.settimeout(KEY_SECONDS)
                 orders, answers = connection.makefile("rb"), connection.makefile("wb")
-            if hmac.compare_digest(orders.readline(len(key) + 1), key.encode() + b"\n"):
-                return orders, answers
+                if hmac.compare_digest(orders.readline(len(key) + 1), key.encode() + b"\n"):
+                    connection.settimeout(None)
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    return orders, answers
 
 
 def _carried_out(

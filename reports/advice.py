@@ -126,10 +126,11 @@ def _remarks(rows: pd.DataFrame, places: list[Rank], repaid: dict[str, float]) -
     dropped = [place for place in places if place.verdict == "dropped"]
     if dropped:
         rules = (
-            f"more than {share:g} times the fastest in {'one process' if few == 1 else f'each of {few}'}"
+            f"more than {share:g} times the fastest in "
+            f"{'every process' if few == 1 else f'each of {few} processes or more'}"
             for few, share in HOPELESS.items()
         )
-        yield (f"Dropped, at {_listed(rules, 'or')}: {_listed(map(_name, dropped))}.")
+        yield f"Dropped, at {_listed(rules, 'or')}: {_listed(map(_name, dropped))}."
     for status, meaning in MEANINGS.items():
         for reason, names in rows[rows["status"] == status].groupby("reason")["implementation"]:
             yield f"Not tried ({meaning}): {', '.join(map(plain, names))}: {plain(str(reason), 200)}."

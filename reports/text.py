@@ -178,12 +178,13 @@ def common(panel: pd.DataFrame) -> list[str]:
     errors = panel["error_of_bound"].max()
     if np.isfinite(errors):
         words.append(f"Every timed cell passed the referee: largest error {digits(errors)} of its bound.")
-    loose = panel[panel["bound_of_norm"] > DISCRIMINATING]
+    bounds = panel["bound_of_norm"].dropna()
+    loose = bounds[bounds > DISCRIMINATING]
     if not loose.empty:
         words.append(
-            f"Not discriminating in {len(loose)} of {len(panel)} cells: the bound has up to "
-            f"{digits(loose['bound_of_norm'].max())} of the norm of what it bounds; there the error of each "
-            "array as a whole is what counts."
+            f"The elementwise bound does not discriminate in {len(loose)} of {len(bounds)} cells: it has up "
+            f"to {digits(loose.max())} of the norm of what it bounds; there the error of each array as a whole "
+            "is what counts."
         )
     return words
 

@@ -167,7 +167,8 @@ class Times(NamedTuple):
 
     def before(self, again: float) -> Lead:
         """With the seconds of a call in the round."""
-        return Lead(self.step, self.first or again, self.second or again, again)
+        first, second = (again if each is None else each for each in (self.first, self.second))
+        return Lead(self.step, first, second, again)
 
 
 class Audit:

@@ -180,9 +180,10 @@ def advise(
 
     NETWORK is its widths, like 784-128-10. Prints the fastest at each batch size, which ones tie with it, how
     far behind the others are, and what each costs. Implementations that take more than 3 times as long as the
-    fastest in one process, 1.5 times in each of two or 1.2 times in each of three are dropped, but for the
-    fastest that needs nothing beyond NumPy; the interpreted loops are measured only where --impl names them,
-    and those last that compile longest. It ends when the ranking is known, ties to 3 %.
+    fastest in every process, 1.5 times in each of two or more or 1.2 times in each of three or four are
+    dropped, but for the fastest that needs nothing beyond NumPy; the interpreted loops are measured only
+    where --impl names them, and those last that compile longest. It ends when the ranking is known, ties to
+    3 %.
 
     Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
     implementation named by --impl, or a batch size, was not measured, 130 where it was interrupted.

@@ -98,8 +98,9 @@ def test_the_dropped_are_named_with_the_rule() -> None:
     found = story({"jax": [1e-3] * 5, "torch": [9e-3], "autograd": [5e-3]})
     assert "2 others take 5.00x as long or longer." in found.answer
     words = (
-        "Dropped, at more than 3 times the fastest in one process, more than 1.5 times the fastest in each "
-        "of 2 or more than 1.2 times the fastest in each of 3: autograd and torch."
+        "Dropped, at more than 3 times the fastest in every process, more than 1.5 times the fastest in each "
+        "of 2 processes or more or more than 1.2 times the fastest in each of 3 processes or more: autograd "
+        "and torch."
     )
     assert words in found.remarks
 
