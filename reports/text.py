@@ -183,8 +183,8 @@ def common(panel: pd.DataFrame) -> list[str]:
     if not loose.empty:
         words.append(
             f"The elementwise bound does not discriminate in {len(loose)} of {len(bounds)} cells: it has up "
-            f"to {digits(loose.max())} of the norm of what it bounds; there the error of each array as a whole "
-            "is what counts."
+            f"to {digits(loose.max())} of the norm of what it bounds; there the error of each array as a "
+            "whole is what counts."
         )
     return words
 
