@@ -371,7 +371,7 @@ def check_ranks(ranks: Sequence[int], implementations: Sequence[str]) -> None:
     import impls
 
     if ranks and implementations and not any(map(impls.takes_ranks, implementations)):
-        known = ", ".join(filter(impls.takes_ranks, impls.names()))
+        known = ", ".join(impls.names(ranks=True))
         raise click.UsageError(
             f"--ranks: expected --impl with one that takes them ({known}), got {', '.join(implementations)}"
         )
@@ -381,7 +381,7 @@ def by_default(ranks: Sequence[int]) -> tuple[str, ...]:
     """Every implementation; those that take ranks only where ranks are asked for."""
     import impls
 
-    return tuple(name for name in impls.names() if ranks or not impls.takes_ranks(name))
+    return impls.names(ranks=None if ranks else False)
 
 
 def under(implementations: Sequence[str], pythons: Sequence[str]) -> tuple[str, ...]:

@@ -58,12 +58,14 @@ REGISTRY: dict[str, Entry] = {
 }
 
 
-def names() -> tuple[str, ...]:
+def names(ranks: bool | None = None) -> tuple[str, ...]:
     """Every registered name, in the order of the ladder, whether or not it can be loaded here.
 
-    Those of installed distributions (entry points of the group `ENTRY_POINTS`) come last.
+    Only of those that take ranks, or, with False, that do not. Those of installed distributions (entry points
+    of the group `ENTRY_POINTS`) come last.
     """
-    return (*REGISTRY, *(name for name in _installed() if name not in REGISTRY))
+    known = (*REGISTRY, *(name for name in _installed() if name not in REGISTRY))
+    return tuple(name for name in known if ranks is None or takes_ranks(name) == ranks)
 
 
 def takes_ranks(name: str) -> bool:

@@ -55,7 +55,7 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=[name for name in impls.names() if not impls.takes_ranks(name)], scope="session")
+@pytest.fixture(params=impls.names(ranks=False), scope="session")
 def implementation_name(request: pytest.FixtureRequest) -> str:
     """Every registered implementation; skipped, with the reason, where it cannot be loaded.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -29,10 +28,8 @@ class HostRecords:
 
     def begin(self) -> None:
         """Put aside what an earlier fleet left, unless this one goes on from it."""
-        if not self._resume and self.folder.exists():
-            before = self.folder.with_name(f"{self.folder.name}.previous")
-            shutil.rmtree(before, ignore_errors=True)
-            self.folder.replace(before)
+        if not self._resume:
+            files.put_aside(self.folder)
         files.write(self._asked, msgspec.json.encode(self._arguments))
 
     def _check(self) -> None:
@@ -91,8 +88,7 @@ def merged(records: Sequence[Record]) -> list[Record]:
 def write(records: Sequence[Record], place: Path) -> list[Path]:
     """The files of the records: `place` for one, record-1.json, record-2.json ... beside it for several.
 
-    Those of an earlier race which this one does not write are put aside, with `.previous` behind their
-    names: no report is to mix the two.
+    Those of an earlier race which this one does not write are put aside: no report is to mix the two.
     """
     numbered = (place.with_name(f"{place.stem}-{k}{place.suffix}") for k in itertools.count(1))
     paths = list(itertools.islice(numbered, len(records))) if len(records) > 1 else [place]
@@ -100,6 +96,5 @@ def write(records: Sequence[Record], place: Path) -> list[Path]:
         race_file.write(record, path)
     stale = itertools.takewhile(Path.exists, numbered)
     for path in [*stale, *([place] if place not in paths else [])]:
-        if path.exists():
-            path.replace(path.with_name(f"{path.name}.previous"))
+        files.put_aside(path)
     return paths

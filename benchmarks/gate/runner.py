@@ -23,7 +23,7 @@ from benchmarks.gate.settings import GateSettings
 from benchmarks.gate.sides import PLUGIN, SIDES, Collected, SideEnvironment
 from benchmarks.gate.suites import Suites, node_id
 from benchmarks.gate.turns import Wanted
-from benchmarks.record import machine, pairs_file
+from benchmarks.record import files, machine, pairs_file
 from benchmarks.record.documents import RecordError
 from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pairs, Side
 
@@ -201,8 +201,8 @@ class Runner:
                 _check_resumed(self.asked, f"versions of {side}", dict(commit.versions), versions)
             self.benchmarks, self.left_out = record.benchmarks, dict(record.left_out)
             self.incidents = list(record.incidents)
-        elif self.asked.out.exists():
-            self.asked.out.replace(self.asked.out.with_name(f"{self.asked.out.name}.previous"))
+        else:
+            files.put_aside(self.asked.out)
         self.plan()
         tried = record is not None
         while wanted := self.wanted(record):

@@ -54,8 +54,8 @@ def check_clean(root: Path, besides: Path | None = None) -> None:
     """
     own = []
     if besides is not None and besides.resolve().is_relative_to(root.resolve()):
-        name = besides.resolve().relative_to(root.resolve()).as_posix()
-        own = [f":(top,exclude,literal){name}{ending}" for ending in ("", ".previous")]
+        here = besides.resolve().relative_to(root.resolve())
+        own = [f":(top,exclude,literal){path.as_posix()}" for path in (here, files.aside(here))]
     dirty = git(root, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *own).splitlines()
     if dirty:
         shown = ", ".join(line[3:] for line in dirty[:3]) + (", ..." if len(dirty) > 3 else "")

@@ -17,7 +17,7 @@ WIDE = 200_000
 """A network with more connections is wide."""
 
 SECONDS = {False: 60.0, True: 120.0}
-"""How long advice may take on a network that is wide, or is not."""
+"""How long advice may take: on a wide network (True), and on others."""
 
 RACE, SURVEY, SCOUTING = 0.8, 0.12, 0.26
 """Shares of these seconds: for the race, for memory and compilation after it, and, of the race's, for the
@@ -38,7 +38,7 @@ PROMISING = (
 def contenders(threads: int) -> tuple[str, ...]:
     """Every implementation that an answer on so many threads may name, the most promising first."""
     left_out = INTERPRETED if threads > 1 else INTERPRETED + PARALLEL
-    names = [name for name in impls.names() if name not in left_out and not impls.takes_ranks(name)]
+    names = [name for name in impls.names(ranks=False) if name not in left_out]
     return tuple(sorted(names, key=lambda name: (*PROMISING, name).index(name)))
 
 

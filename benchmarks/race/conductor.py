@@ -24,7 +24,7 @@ from benchmarks.race import journal, messages, stopping, survey
 from benchmarks.race.journal import Journal, JournalEntry
 from benchmarks.race.messages import WorkerAnswer
 from benchmarks.race.progress import RaceProgress
-from benchmarks.record import checkout, machine, race_file
+from benchmarks.record import checkout, files, machine, race_file
 from benchmarks.record.cells import Cell, Status
 from benchmarks.record.merging import check_source, must_agree
 from benchmarks.record.ranking import FEWEST
@@ -131,8 +131,8 @@ class Race:
         The journal of a race that this one does not go on from is put aside. Raises RaceError.
         """
         place = journal.of(self.path)
-        if not self.processes and place.exists():
-            place.replace(place.with_name(f"{place.name}.previous"))
+        if not self.processes:
+            files.put_aside(place)
         self._journal = Journal(place)
         impls.keep_compiled()
         try:

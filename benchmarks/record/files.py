@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def ready(folder: Path) -> None:
     if made and OUT.exists():
         (OUT / ".gitignore").write_text("*\n", encoding="utf-8")
     tempfile.TemporaryFile(dir=folder).close()
+
+
+def aside(path: Path) -> Path:
+    """The name under which `put_aside` leaves a file or folder."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def put_aside(path: Path) -> None:
+    """Rename what an earlier run left there, if anything, in place of what was put aside before."""
+    if path.is_dir():
+        shutil.rmtree(aside(path), ignore_errors=True)
+    if path.exists():
+        path.replace(aside(path))
 
 
 def write(path: Path, content: bytes) -> Path:

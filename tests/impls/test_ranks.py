@@ -87,7 +87,7 @@ def test_of_a_job_the_words_of_its_ranks_are_quoted_where_there_are_any() -> Non
     params=[
         # JAX compiles everything anew in each process
         pytest.param(name, marks=pytest.mark.field) if name == "jax-gloo" else name
-        for name in filter(impls.takes_ranks, impls.names())
+        for name in impls.names(ranks=True)
     ],
     scope="module",
 )

@@ -56,7 +56,7 @@ def accusations(count: int, seed: int, names: tuple[str, ...]) -> tuple[Counter[
     draw = random.Random(seed)
     session = Session(workloads.WORKLOADS, threads=1)
     found, accused = Counter[str](), []
-    left_out = ("torch-compile", *filter(impls.takes_ranks, impls.names()))
+    left_out = ("torch-compile", *impls.names(ranks=True))
     names = names or tuple(name for name in impls.names() if name not in left_out)
     with Progress(console=console, transient=True) as progress:
         for _ in progress.track(range(count), description="measuring honest ones"):

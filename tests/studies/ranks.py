@@ -38,7 +38,7 @@ def problem(seed: int, ranks: int) -> impls.Problem:
 def available() -> list[str]:
     """The implementations that take ranks, of those whose packages are here; prints what the others lack."""
     found = []
-    for name in filter(impls.takes_ranks, impls.names()):
+    for name in impls.names(ranks=True):
         try:
             impls.load(name)
         except impls.Unavailable as missing:

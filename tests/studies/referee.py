@@ -77,7 +77,7 @@ class ProblemTally:
 def available(names: tuple[str, ...]) -> dict[str, type[Implementation]]:
     """The implementations that can be loaded; prints why others cannot."""
     found = {}
-    for name in names or itertools.filterfalse(impls.takes_ranks, impls.names()):  # those have a study
+    for name in names or impls.names(ranks=False):  # those have a study
         try:
             found[name] = impls.load(name)
         except Unavailable as missing:

@@ -134,7 +134,7 @@ def test_implementations_take_the_same_steps_to_the_same_accuracy() -> None:
     [
         # what gloo comes with takes seconds to load in each process
         pytest.param(name, marks=pytest.mark.field) if name.endswith("-gloo") else name
-        for name in filter(impls.takes_ranks, impls.names())
+        for name in impls.names(ranks=True)
     ],
 )
 def test_a_training_on_ranks_takes_the_steps_of_one_process(name: str) -> None:
