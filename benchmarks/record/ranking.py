@@ -30,8 +30,9 @@ MATTERS = 0.03
 HOPELESS = {1: 3.0, 2: 1.5, 3: 1.2}
 """An implementation that takes more than so many times as long as the first, in each of so many processes
 that ran both, is no contender, unless it is the fastest that needs nothing beyond NumPy. What disturbs a
-process makes it up to 2 times as slow: beyond that one process is enough to know. From `FEWEST` processes
-on it has an interval, and only the first rule applies."""
+process makes it up to 2 times as slow: beyond that one process is enough to know. Simulated races in which a
+tenth of the times are disturbed drop one of five equals in at most 3 of 100 (tests/benchmarks/record). From
+`FEWEST` processes on it has an interval, and only the first rule applies."""
 
 FEWEST = 5
 """Processes, and pairs of a cell, before an interval is believed: looking early, and stopping when it

@@ -11,6 +11,7 @@ each of ATTEMPTS series.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -39,9 +40,9 @@ ROUNDS, ATTEMPTS = 9, 3
 
 REPEATED = 8
 
-SIZING = 64
-"""Calls at once that show how long one takes. A single call of ranks is on a busy machine mostly the wait of
-the others for the one that has no CPU, and they spin.
+SIZING, SIZING_SECONDS = 64, 0.2
+"""The most calls at once that show how long one takes, and seconds after which fewer do. A single call of
+ranks is on a busy machine mostly the wait of the others for the one that has no CPU, and they spin.
 """
 
 RATE = 1e-3
@@ -176,6 +177,12 @@ def _built(implementation: type[Implementation], network: Network, dtype: str) -
 
 
 def _call_seconds(race: Implementation) -> float:
-    if repeat := getattr(race, "repeat", None):
-        return _seconds(lambda: repeat("gradients", SIZING)) / SIZING
-    return _seconds(race.gradients)
+    repeat = getattr(race, "repeat", None)
+    if repeat is None:
+        return _seconds(race.gradients)
+    calls, seconds = 1, 0.0
+    while seconds < SIZING_SECONDS and calls <= SIZING:
+        seconds = _seconds(functools.partial(repeat, "gradients", calls))
+        each = seconds / calls
+        calls *= 2
+    return each

@@ -1,6 +1,7 @@
 """What numba keeps on disk, by several processes at once."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -100,3 +101,16 @@ def test_where_no_lock_can_be_had_the_cache_is_used_without(
     cache.save("float64", "code")
     assert cache.load("float64") == "code"
     assert [path.suffix for path in tmp_path.glob("*.lock")] == []
+
+
+def test_without_filelock_the_cache_is_used_as_numba_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("save", "load"):
+        method = getattr(IndexDataCacheFile, name)
+        monkeypatch.setattr(IndexDataCacheFile, name, getattr(method, "__wrapped__", method))
+    numbas_own = IndexDataCacheFile.save, IndexDataCacheFile.load
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    compiled.share_compiled()
+    assert (IndexDataCacheFile.save, IndexDataCacheFile.load) == numbas_own
+    monkeypatch.undo()
+    compiled.share_compiled()
+    assert IndexDataCacheFile.save is not numbas_own[0]
