@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from impls.interface import Problem
 from impls.referee.double_double import Number, halves, high
 from impls.referee.error_bound import ErrorBound
+from impls.referee.kinks import Kinks
 from impls.referee.masks import kept
 from impls.referee.oracle import Oracle
-from impls.referee.yardstick import Kinks, Yardstick
+from impls.referee.yardstick import Yardstick
 
 Reals = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from impls.interface import Result
 from impls.referee.error_bound import COARSEST
+from impls.referee.kinks import FIT, ROUNDED
 from impls.referee.reference import Exact, Reference
 from impls.referee.structure import FoulError, place
-from impls.referee.yardstick import FIT, ROUNDED
 
 Reals = NDArray[np.float64]
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from impls.interface import Network
 from impls.referee.double_double import high
+from impls.referee.kinks import Kinks, joined, kinks_of
 from impls.referee.oracle import Pass
 
 Reals = NDArray[np.float64]
@@ -45,15 +46,6 @@ KINK = 8.0
 which the other derivative may change a gradient by more, or less.
 """
 
-ROUNDED = 64
-"""Roundings, relative to itself, that what kinks explain may have: an implementation has computed it."""
-
-FIT, PASSES_OF_FIT = 1e-10, 3
-"""What a fit of kinks may leave, as a share of what it finds, and how often it begins anew at the rest."""
-
-KINKS = 512
-"""Units of samples that may be so near to their kinks; gradients of a batch with more have no limit."""
-
 WORK, PASSES = 1_000_000, 64
 """Passes are repeated up to so many multiplications, and up to so often, where arrays are small."""
 
@@ -72,41 +64,6 @@ COLUMNS = 32
 
 BLOCK = 2**15
 """Products that are held at once."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Kinks:
-    """What another derivative of relu changes in a gradient, for each of K units near the kink in a sample:
-    between `least` (K,) and `most` (K,) times the product of a column of `dz` (n, K) and one of `x`
-    (n_below, K). All four are known exactly.
-    """
-
-    dz: Reals
-    x: Reals
-    least: Reals
-    most: Reals
-
-    def taken_from(self, error: Reals) -> Reals:
-        """`error` (n, n_below) less the nearest of what they can add up to."""
-        from scipy.optimize import lsq_linear  # here: few arrays need it
-
-        sizes = np.linalg.norm(self.dz, axis=0) * np.linalg.norm(self.x, axis=0)
-        some = (sizes > 0) & (self.most > self.least)
-        if not some.any():
-            return error
-        dz, x, least, most = self.dz[:, some] / sizes[some], self.x[:, some], self.least, self.most
-        least, most = least[some] * sizes[some], most[some] * sizes[some]
-        left = error
-        for _ in range(PASSES_OF_FIT):
-            top = float(np.abs(left).max())
-            if not np.finfo(np.float64).eps * float(np.abs(error).max()) < top < math.inf:
-                break
-            products, aim = least_squares(dz, x, left / top)
-            low = least / top
-            ends = low, np.maximum(most / top, np.nextafter(low, math.inf))
-            share = top * lsq_linear(products, aim, ends, tol=FIT / 100).x
-            left, least, most = left - (dz * share) @ x.T, least - share, most - share
-        return left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,21 +114,6 @@ def sequential(p: Singles, q: Singles, total: Singles | None = None) -> Singles:
     return total
 
 
-def least_squares(dz: Reals, x: Reals, error: Reals) -> tuple[Reals, Reals]:
-    """The least-squares problem of fitting products of the columns of dz (n, K) and x (n_below, K) to `error`
-    (n, n_below), with no more rows than columns: by QR, of a block of rows after the other.
-    """
-    K = dz.shape[1]
-    triangle = np.zeros((0, K + 1))
-    rows = max(1, BLOCK // (len(x) * K))
-    for start in range(0, len(dz), rows):
-        block = slice(start, start + rows)
-        products = (dz[block, None, :] * x).reshape(-1, K)
-        both = np.hstack([products, error[block].reshape(-1, 1)])
-        triangle = np.asarray(np.linalg.qr(np.vstack([triangle, both]), mode="r"))
-    return triangle[:, :K], triangle[:, K]
-
-
 class Errors:
     """The squared errors of one array over all passes, and how many degrees of freedom are in them."""
 
@@ -213,7 +155,7 @@ class Yardstick:
         self.dw = [np.zeros((R, len(w), min(w.shape[1], few)), np.float32) for w in self.w]
         self.columns: list[NDArray[np.intp] | None] = [None for _ in self.w]
         self.db = [np.zeros((R, *b.shape), np.float32) for b in self.b]
-        self.exact = list(zip(weights, biases, strict=True))
+        self.weights, self.biases = list(weights), list(biases)
         self.kinks: list[list[Kinks]] = [[] for _ in weights]  # of each layer, part by part
         self.output = Errors()
         self.inputs = [Errors() for _ in weights]  # of each layer, but for the first
@@ -284,7 +226,9 @@ class Yardstick:
             else:
                 xs, dzs = ([each(high(q), order) for q in qs] for qs in (exact.x, exact.dz))
             self.add_gradients(xs, dzs)
-            self.add_kinks(exact)
+            found = kinks_of(self.network, self.weights, self.biases, exact, self.doubt, self.astray)
+            for part, parts in zip(found, self.kinks, strict=True):
+                parts.append(part)
 
     def through(
         self, X: Reals, Y: Reals, exact: Pass, order: NDArray[np.intp]
@@ -350,42 +294,6 @@ class Yardstick:
             self.dw[k] = sequential(p, q, self.dw[k])
             self.db[k] = sequential(p, np.ones((len(p), 1, 1, 1), np.float32), self.db[k])
 
-    def add_kinks(self, exact: Pass) -> None:
-        """What another derivative of relu makes of the gradients of its layer and of those below, for each
-        unit of a sample where the sign of z is a matter of rounding; not where it is a sum of zeros.
-        """
-        dz, samples = np.zeros((len(self.w[-1]), 0)), np.zeros(0, np.intp)
-        least, most = np.zeros(0), np.zeros(0)
-        near = [np.abs(high(z)) <= doubt for z, doubt in zip(exact.z, self.doubt, strict=True)]
-        for k in range(self.network.layers - 1, -1, -1):
-            x, z, da, slope, keep = (q[k] for q in (exact.x, exact.z, exact.da, exact.slope, exact.kept))
-            x = high(x)
-            above = np.zeros((len(high(z)), 0))  # what kinks of layers above make of da
-            if len(samples):
-                above = self.exact[k + 1][0].T @ dz
-                above = above if keep is None else above * keep[:, samples]
-                dz = above * high(slope)[:, samples]
-            else:
-                dz = above
-            if self.network.activations[k] == "relu" and da is not None:
-                units, columns = np.nonzero(near[k])
-                w, b = self.exact[k]
-                # what is 0 for a kink below is another number with its other derivative
-                some = (x != 0) | near[k - 1] if k and self.network.activations[k - 1] == "relu" else x != 0
-                summed = ((w[units] != 0) & some[:, columns].T).any(axis=1) | (b[units, 0] != 0)
-                units, columns = units[summed][: KINKS + 1], columns[summed][: KINKS + 1]
-                own = np.zeros((len(dz), len(units)))
-                own[units, np.arange(len(units))] = 1.0
-                # the other derivative times da, whatever the kinks above have made of it in that sample
-                moved = above[units] * (samples == columns[:, None])
-                parts = np.stack([moved * least, moved * most])
-                da_ends = high(da)[units, columns] + [parts.min(axis=0).sum(1), parts.max(axis=0).sum(1)]
-                ends = (1 - 2 * high(slope)[units, columns]) * da_ends
-                dz, samples = np.hstack([dz, own]), np.concatenate([samples, columns])
-                least = np.concatenate([least, np.minimum(ends.min(axis=0), 0) - self.astray[k]])
-                most = np.concatenate([most, np.maximum(ends.max(axis=0), 0) + self.astray[k]])
-            self.kinks[k].append(Kinks(dz, x[:, samples], least, most))
-
     def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
         R, m = self.R, self.m
@@ -404,16 +312,7 @@ class Yardstick:
             return SLACK * math.sqrt(ratio * square / R) * self.scale + lost
 
         found_dw, found_db = [], []
-        kinks = [
-            Kinks(
-                np.hstack([part.dz for part in parts]),
-                np.hstack([part.x for part in parts]),
-                np.concatenate([part.least for part in parts]) / m,
-                np.concatenate([part.most for part in parts]) / m,
-            )
-            for parts in self.kinks
-        ]
-        held = [q.x.shape[1] <= KINKS for q in kinks]  # to take away more costs minutes
+        kinks = [joined(parts, m) for parts in self.kinks]
         for k in range(self.network.layers):
             w_errors, b_errors = Errors(), Errors()
             columns = self.columns[k]
@@ -425,7 +324,7 @@ class Yardstick:
             per_input = w_errors.squares / max(float(self.energy[k][columns].sum()), math.ulp(0.0))
             weights, biases = per_input * float(self.energy[k].sum()), max(per_input * m, b_errors.squares)
             lost = self.eta * m * math.sqrt(dw[k].size)
-            if not held[k]:
+            if kinks[k] is None:
                 lost = math.inf
             freedom = max(w_errors.freedom, b_errors.freedom)
             found_dw.append(
@@ -440,9 +339,6 @@ class Yardstick:
             limit(self.output, output, self.output.freedom, min(distinct * self.narrowest, carried), lost),
             tuple(found_dw),
             tuple(found_db),
-            tuple(q if few else None for q, few in zip(kinks, held, strict=True)),
-            tuple(
-                dataclasses.replace(q, x=np.ones((1, q.x.shape[1]))) if few else None
-                for q, few in zip(kinks, held, strict=True)
-            ),
+            tuple(kinks),
+            tuple(q and dataclasses.replace(q, x=np.ones((1, q.x.shape[1]))) for q in kinks),
         )
