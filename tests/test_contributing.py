@@ -15,7 +15,7 @@ import pytest
 from tests.documents import ROOT, check, commands
 
 PAGE = ROOT / "CONTRIBUTING.md"
-EXERCISE = re.search(r"\n## A stranger's exercise\n.*?(?=\n## )", PAGE.read_text("utf-8"), re.DOTALL)
+EXERCISE = re.search(r"\n## A first exercise\n.*?(?=\n## )", PAGE.read_text("utf-8"), re.DOTALL)
 
 EDIT = re.compile(
     r"^(?:(?P<new>New file)|(?P<end>At the end of)|In) `(?P<path>[^`]+)`(?:, below `(?P<below>[^`]+)`)?:\n\n"
@@ -29,7 +29,7 @@ PROGRAMS = {"gradrace": "gradrace.py", "pytest": "-m pytest"}
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stranger") / "gradrace"
+    folder = tmp_path_factory.mktemp("exercise") / "gradrace"
     unwanted = shutil.ignore_patterns(".*", "docs", "out", "__pycache__", "*.egg-info", "shared")
     shutil.copytree(ROOT, folder, ignore=unwanted)
     return folder
@@ -65,7 +65,7 @@ def run(command: str, folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-def test_the_exercise_of_a_stranger_works(copy: Path) -> None:
+def test_the_exercise_works(copy: Path) -> None:
     assert EXERCISE
     steps = list(STEP.finditer(EXERCISE[0]))
     assert [bool(step["shell"]) for step in steps].count(True) == 3

@@ -58,8 +58,8 @@ db_option = click.option(
     envvar="GRADRACE_HISTORY",
     default=str(DEFAULT),
     help=(
-        "SQLite file, or postgresql://USER@HOST/DATABASE; also $GRADRACE_HISTORY, which other users of the "
-        f"machine do not see.  [default: {DEFAULT}]"
+        "SQLite file, or postgresql://USER@HOST/DATABASE; also $GRADRACE_HISTORY, which hides it from other "
+        "users of the machine."
     ),
 )
 
