@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.copies import copied
 from tests.documents import ROOT, check, commands
 
 PAGE = ROOT / "CONTRIBUTING.md"
@@ -30,8 +30,7 @@ PROGRAMS = {"gradrace": "gradrace.py", "pytest": "-m pytest"}
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exercise") / "gradrace"
-    unwanted = shutil.ignore_patterns(".*", "docs", "out", "__pycache__", "*.egg-info", "shared")
-    shutil.copytree(ROOT, folder, ignore=unwanted)
+    copied(ROOT, folder, ".*", "docs", "out", "*.egg-info", "shared")
     return folder
 
 

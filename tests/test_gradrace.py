@@ -163,7 +163,7 @@ def gradrace_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def test_it_works_from_a_folder_that_has_packages_of_our_names(tmp_path: Path) -> None:
     folder = a_folder_of_its_own(tmp_path)
-    asked = "--workload xor --batch-sizes 1 --phases step --target 1e9 --record mine/record.json"
+    asked = "--workload xor --batch-sizes 1 --phases step --target 1e9 --quiet --record mine/record.json"
     done = gradrace_in(folder, "race", "--impl", "numpy,outside.py:Outside", *asked.split())
     assert done.returncode == 0, done.stderr
     record = json.loads((folder / "mine" / "record.json").read_text("utf-8"))

@@ -180,14 +180,16 @@ def _check_state(state: Any, problem: Problem) -> list[str]:
 
 
 def _check_numbers(name: str, array: Reals, result: Result, problem: Problem, dtype: str) -> None:
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.argwhere(~finite)
         text = f"expected finite numbers, got {array[tuple(bad[0])]} at {place(bad[0])}"
         raise _infinite(name, text, result, problem)
     if dtype != "float64":
         with np.errstate(over="ignore"):
-            wide = np.argwhere(array != array.astype(dtype))
-        if len(wide):
+            same = array == array.astype(dtype)
+        if not same.all():
+            wide = np.argwhere(~same)
             raise FoulError(
                 f"{name}: expected numbers of {dtype}, got {array[tuple(wide[0])]!r} at {place(wide[0])}, "
                 "which is none: was it computed in another dtype?"

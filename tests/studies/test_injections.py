@@ -2,7 +2,6 @@
 right.
 """
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gate.watched import GATED
+from tests.copies import ROOT, copied
 from tests.studies.injections import GATED_IMPLEMENTATIONS, INJECTIONS, Edit
-
-ROOT = Path(__file__).parents[2]
 
 PROBE = """
 import json, sys
@@ -28,7 +26,7 @@ print(json.dumps([verdict.passed, verdict.message, impls.__file__]))
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "impls", tmp_path / "impls", ignore=shutil.ignore_patterns("__pycache__"))
+    copied(ROOT / "impls", tmp_path / "impls")
     return tmp_path
 
 

@@ -23,8 +23,6 @@ from tests.impls.mutants import Sound
 def measure(
     implementation: type[Any], phase: str, monkeypatch: pytest.MonkeyPatch, m: int = 64
 ) -> tuple[session.Session, Any]:
-    monkeypatch.setattr(noise, "WAIT_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(noise, "LISTEN_SECONDS", 0.0)
     race = session.Session(workloads.WORKLOADS, threads=1)
     monkeypatch.setattr(race, "load", lambda name, ranks: implementation)
     with threadpoolctl.threadpool_limits(1):  # as a race limits them

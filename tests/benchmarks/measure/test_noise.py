@@ -47,6 +47,11 @@ class Machine:
 Build = Callable[[Callable[[int, float], bool]], Machine]
 
 
+@pytest.fixture(autouse=True)
+def _at_once() -> None:
+    """Not here, where waits are what is tested."""
+
+
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Build:
     def build(disturbed: Callable[[int, float], bool]) -> Machine:

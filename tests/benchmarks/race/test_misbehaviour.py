@@ -103,6 +103,7 @@ def test_whatever_an_implementation_does_costs_its_own_cells_alone(
     at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    monkeypatch.setattr("benchmarks.race.questions.FEWEST", 2)  # no interval is asked for
     (tmp_path / "unruly.py").write_text(UNRULY)
     record = tmp_path / "record.json"
     names = {name: f"{tmp_path}/unruly.py:{name}{at}" for name in FATES}
@@ -135,7 +136,8 @@ def test_a_killed_race_leaves_no_process_behind_and_resumes(tmp_path: Path) -> N
     record = tmp_path / "record.json"
     command = [
         *(sys.executable, "-m", "benchmarks", "race", "--impl", "numpy,numpy-inplace", "--workload", "xor"),
-        *("--batch-sizes", "1,4", "--seed", "3", "--target", "1e9", "--quiet", "--record", str(record)),
+        *("--batch-sizes", "1,4", "--phases", "step", "--seed", "3", "--target", "1e9", "--quiet"),
+        *("--record", str(record)),
     ]
     place = journal.of(record)
     with subprocess.Popen(command, cwd=ROOT) as process:

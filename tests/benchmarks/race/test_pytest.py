@@ -38,8 +38,12 @@ NOBODYS = {name: value for name, value in os.environ.items() if not name.startsw
 """The environment of a race, without the variables of these tests and of the workers that run them."""
 
 
+UNNEEDED = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+"""Plugins that take longer than a small race: Hypothesis is imported for its summary, where there is none."""
+
+
 def race(*arguments: str) -> Any:
-    command = [sys.executable, "-m", "pytest", "--benchmark-only", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "--benchmark-only", *UNNEEDED, *arguments]
     return subprocess.run(command, cwd=ROOT, env=NOBODYS, capture_output=True, text=True, check=False)
 
 

@@ -1,0 +1,15 @@
+"""The process of a race that waits for no undisturbed moment, as no test asserts a time."""
+
+from __future__ import annotations
+
+from benchmarks.measure import calibration, noise
+from benchmarks.measure.process import Parent
+from benchmarks.race import worker
+
+
+def serve(parent: Parent) -> None:
+    """What the process of a race serves, with no waits, and a calibration of the fewest repeats."""
+    noise.WAIT_SECONDS = (0.0, 0.0)
+    noise.LISTEN_SECONDS = 0.0
+    calibration.MOST = calibration.REPEATS
+    worker.serve(parent)
