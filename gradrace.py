@@ -18,30 +18,33 @@ from typing import Any
 import click
 
 PACKAGES = ("benchmarks", "reports", "impls")
-"""Ours; the commands of each are the group `main` of its module `cli`."""
+"""This project's packages; the commands of each are the group `main` of its module `cli`."""
+
+AGAIN_SECONDS = 0.01
+"""How soon a dropped exception is raised again: by then a finalizer or a callback has usually ended."""
 
 
 class Checkout:
-    """Finds our packages in this checkout, wherever else packages of these names are on the path."""
+    """Finds this project's packages in its checkout, though other packages of these names are on the path."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The spec of one of our packages; None for everything else, which others find."""
+        """The spec of one of `PACKAGES`; None for everything else, which other finders find."""
         if path is not None or name not in PACKAGES:
             return None
         return importlib.machinery.PathFinder.find_spec(name, [str(Path(__file__).resolve().parent)], target)
 
 
 class Refused(click.ClickException):
-    """What was asked for cannot be done: one line that says why, and exit status 2."""
+    """What was asked for cannot be done: one line with the reason, and exit status 2."""
 
     exit_code = 2
 
 
 class Commands(click.Group):
-    """The commands of these packages. A package is imported only where the ones before lack the command."""
+    """The commands of these packages. A package is imported only if the ones before it lack the command."""
 
     def __init__(self, *packages: str, **attributes: Any) -> None:
         super().__init__(
@@ -64,7 +67,7 @@ class Commands(click.Group):
         return click.CommandCollection(cmd_name, sources=sources, help=first.help)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a user's mistake ends in one line, and nothing but a command's own answer in 1."""
+        """Run the command; a user's mistake ends in one line, and only a command's own answer in status 1."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -75,9 +78,9 @@ class Commands(click.Group):
             raise
         except (ValueError, TypeError, ArithmeticError, ImportError, OSError) as error:
             raise Refused(str(error)) from error
-        except Exception:  # noqa: BLE001 - a fault of ours: shown, with a status of its own
+        except Exception:  # noqa: BLE001 - a fault of gradrace: shown, with a status of its own
             click.echo(traceback.format_exc(), err=True, nl=False)
-            sys.exit(2)  # Python's own 1 would say "slower" to whoever asks the gate
+            sys.exit(2)  # Python's own 1 would mean "slower" to a caller of the gate
         else:
             return result
 
@@ -85,7 +88,7 @@ class Commands(click.Group):
 class Unbroken(io.FileIO):
     """Standard output or error that goes nowhere once its reader has gone, as `| head` does.
 
-    What a command does, and how it ends, is the same whoever reads.
+    A command does the same, and ends the same, with any reader.
     """
 
     def write(self, data: Any, /) -> int:
@@ -100,7 +103,7 @@ class Unbroken(io.FileIO):
 
 
 def _open_streams() -> None:
-    """Standard streams for any reader: none at all, one that leaves, one that lacks a character."""
+    """Prepare the standard streams for closed ones, readers that leave, and characters that they lack."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -122,10 +125,10 @@ def _end(number: int, _: object) -> None:
 
 
 def _raise_again(dropped: Any) -> None:
-    """Raise what ends a command once more, a moment later, where Python could only drop it.
+    """Raise an exception that ends a command once more, `AGAIN_SECONDS` later, where Python had to drop it.
 
-    A signal's handler runs wherever the program is: also in a finalizer, or in a callback of a weak
-    reference, of which every import has some. Nothing can be raised out of those.
+    A signal's handler runs wherever the program is, also in a finalizer or in a callback of a weak reference,
+    as every import has some. Python drops what is raised there.
     """
     error = dropped.exc_value
     ends = isinstance(error, (KeyboardInterrupt, SystemExit))
@@ -137,7 +140,7 @@ def _raise_again(dropped: Any) -> None:
         raise error
 
     signal.signal(signal.SIGALRM, again)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
 
 def _group(package: str) -> click.Group:
@@ -147,35 +150,35 @@ def _group(package: str) -> click.Group:
 
 commands = Commands(
     *PACKAGES,
-    help="What each step away from a Python loop buys on forward and back propagation: race implementations "
-    "whose gradients are proved equal, and report what came out.",
+    help="Measure what each step away from a Python loop buys on forward and back propagation: race "
+    "implementations whose gradients are proved equal, and draw reports.",
 )
 commands = click.version_option(package_name="gradrace", message="%(prog)s %(version)s")(commands)
 
 
 def main(package: str | None = None) -> None:
-    """Run the command: that of one package (`python -m PACKAGE`), or `gradrace`, which has them all."""
+    """Run the command of one package (`python -m PACKAGE`), or `gradrace`, which has all commands."""
     if sys.flags.inspect and os.environ.pop("PYTHONINSPECT", ""):
-        # Python would end every command in 0, and show its own way out as a traceback
+        # Python would end every command with 0, and show SystemExit as a traceback
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
     _open_streams()
     try:
         here = str(Path.cwd())
     except OSError as error:
-        click.echo(f"Error: the present folder: {error.strerror}; change to one that is there", err=True)
+        click.echo(f"Error: the present folder: {error.strerror}; change to one that exists", err=True)
         sys.exit(2)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or nobody would know how a process ended
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the status of a process that ended is lost
     if os.environ.get("COLUMNS", "").strip("0") == "":
         os.environ.pop("COLUMNS", None)  # a terminal of unknown size
     if os.environ.get("TERM") == "":
-        os.environ["TERM"] = "dumb"  # which is what a terminal without a name is
-    os.environ.pop("MPLBACKEND", None)  # a notebook's, or one's own: here pictures go to files
+        os.environ["TERM"] = "dumb"  # a terminal without a name
+    os.environ.pop("MPLBACKEND", None)  # pictures go to files here
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored
-            signal.signal(number, _end)  # by an exception, so that what was begun is put away
+            signal.signal(number, _end)  # by an exception, so that context managers clean up
     sys.unraisablehook = _raise_again
     sys.meta_path.insert(0, Checkout)
-    sys.path.append(here)  # last: for package.module:Class of a user's own, which shadows nothing
+    sys.path.append(here)  # for a user's package.module:Class; last, so that it shadows nothing
     if package is None:
         commands(prog_name="gradrace")
     else:

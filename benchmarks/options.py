@@ -158,13 +158,13 @@ IMPLEMENTATIONS_OPTION = listed(
     "--impl",
     "implementations",
     item=IMPLEMENTATION,
-    help="Names, path/to/file.py:Class, package.module:Class.",
-    show_default="all; those that share a batch among ranks where ranks are asked for",
+    help="Names, or path/to/file.py:Class, or package.module:Class.",
+    show_default="all; those with ranks only beside --ranks",
 )
 RANKS_OPTION = listed(
     "--ranks",
     item=COUNT,
-    help="Processes that share each batch, of the implementations that take them.",
+    help="Processes that share each batch, for implementations with ranks.",
     show_default="1",
 )
 THREADS_OPTION = click.Option(
@@ -235,7 +235,7 @@ ADVISE = (
         "--impl",
         "implementations",
         item=IMPLEMENTATION,
-        help="Names, path/to/file.py:Class, package.module:Class.",
+        help="Names, or path/to/file.py:Class, or package.module:Class.",
         show_default="all but the interpreted loops",
     ),
     _batch_sizes(ADVISED_BATCH_SIZES),
@@ -253,7 +253,7 @@ PYTHON_OPTION = listed(
     "pythons",
     item=Interpreter(),
     metavar="PATH",
-    help="Race each implementation of --impl under this interpreter, too: NAME@PATH.",
+    help="Interpreter under which to race each of --impl as well, as NAME@PATH.",
 )
 PHASES_OPTION = listed(
     "--phases",
@@ -265,7 +265,7 @@ PHASES_OPTION = listed(
 
 def record_option(default: Path) -> click.Option:
     """The option that names the record to write."""
-    return click.Option(["--record"], type=OUTPUT, default=default, metavar="PATH", help="The record.")
+    return click.Option(["--record"], type=OUTPUT, default=default, metavar="PATH", help="Record to write.")
 
 
 RECORD_OPTION = record_option(RECORD)

@@ -1,4 +1,4 @@
-"""The commands of `impls`: check an implementation, show how accurate they are."""
+"""The commands of `impls`: `check` and `accuracy`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def listed(
 
 
 def _fail_whoever_exits() -> None:
-    """Have `os._exit` raise SystemExit in this process, as `sys.exit` does: an implementation that ends the
-    process fails, where it would end the command in a status of its own.
+    """Make `os._exit` raise SystemExit in this process, as `sys.exit` does, so that an implementation that
+    ends the process fails and does not choose the command's exit status.
     """
     ours, exit_at_once = os.getpid(), os._exit
 
@@ -40,7 +40,7 @@ def _fail_whoever_exits() -> None:
 
 @click.group()
 def main() -> None:
-    """Check an implementation, or show how accurate they are."""
+    """Check an implementation, or show the accuracy of several."""
 
 
 @main.command()
@@ -52,13 +52,14 @@ def main() -> None:
     callback=listed(click.IntRange(min=1)),
     metavar="LIST",
     show_default=True,
-    help="Processes that share each batch, of a TARGET that takes them.",
+    help="Processes that share each batch, for a TARGET with ranks.",
 )
 def check(target: str, isolated: bool, ranks: tuple[int, ...]) -> None:
     """Run the conformance test on TARGET, once for each of --ranks.
 
-    TARGET is an implementation's name, path/to/file.py:Class or package.module:Class. The exit status is 1 if
-    it fails any law, and 2 if it cannot be loaded.
+    TARGET is an implementation's name, path/to/file.py:Class or package.module:Class.
+
+    Exit status: 0; 1 if it fails any law; 2 if it cannot be loaded.
     """
     from rich.console import Console
 
@@ -102,7 +103,7 @@ def accuracy(
 ) -> None:
     """Show each implementation's errors in ulp, and its time.
 
-    Exit status: 0, or 4 where an implementation named by --impl was never checked and timed.
+    Exit status: 0; 4 if an implementation named by --impl was not checked and timed.
     """
     from rich.console import Console
     from rich.progress import track

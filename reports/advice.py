@@ -160,7 +160,7 @@ def _verdict(place: Rank) -> str:
 def _closeness(place: Rank) -> str:
     if place.closer:
         return f"closer than {MATTERS:.0%}"
-    return "not told apart" if place.behind.low <= 1 else f"{place.behind.mean - 1:.1%} behind"
+    return "not distinguished" if place.behind.low <= 1 else f"{place.behind.mean - 1:.1%} behind"
 
 
 def _calls(count: float, phase: str) -> str:

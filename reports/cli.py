@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> Analysis:
-    """The analysis of the record at `path`, which is refused where it is none."""
+    """The analysis of the record at `path`; raises click.BadParameter for any other file."""
     from benchmarks.record import race_file
     from benchmarks.record.documents import RecordError
     from reports.analysis import Analysis
@@ -89,7 +89,7 @@ def panel_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def main() -> None:
-    """Report on the record of a race, from it alone; judge a change; keep the history of runs."""
+    """Report on records, judge a change, keep the history of runs."""
 
 
 main.add_command(gate)
@@ -119,16 +119,16 @@ def render(analysis: Analysis, out: Path, baseline: str | None, **wanted: str | 
 @baseline_option
 @panel_options
 def page(analyses: dict[str, Analysis], out: Path, baseline: str | None, **wanted: str | int | None) -> None:
-    """Write a record as one self-contained HTML page.
+    """Write RECORDS as one self-contained HTML page.
 
-    With several RECORDS it is the page of the first one, with all of their machines side by side in it.
+    With several RECORDS the page is of the first one, and compares all of their machines.
     """
     analysis = next(iter(analyses.values()))
     panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
     try:
         from reports.page.build import build
     except ImportError as error:
-        raise ImportError(f"the page needs {error.name}, got none; pip install -e '.[page]'") from error
+        raise ImportError(f"page: expected {error.name}, got none; pip install -e '.[page]'") from error
     from reports.tables.compare import side_by_side
 
     machines = side_by_side(analyses, panel, over) if len(analyses) > 1 else ()
@@ -175,8 +175,8 @@ def export(analysis: Analysis, out: Path, baseline: str | None, kind: str) -> No
 def compare(analyses: dict[str, Analysis], out: Path, **wanted: str | int | None) -> None:
     """Set RECORDS side by side.
 
-    Each machine has its ranking, with a word on where rankings differ, and each implementation a factor
-    between the first record and every other.
+    Prints each machine's ranking, where rankings differ, and how many times as fast each implementation is
+    on every other record as on the first.
     """
     if len(analyses) < 2:
         raise ValueError(f"expected two records or more, got {len(analyses)}")
@@ -206,9 +206,9 @@ def compare(analyses: dict[str, Analysis], out: Path, **wanted: str | int | None
 @record_argument
 @baseline_option
 def standings(analysis: Analysis, baseline: str | None) -> None:
-    """Print the ladder's best beside its best rival, cell by cell.
+    """Print the fastest of the ladder beside the fastest peer.
 
-    The last column is its share of the rate of a large matrix product.
+    Each has its share of the rate of a large matrix product, and of memory's bandwidth.
     """
     from reports import terminal
     from reports.tables import standings as standing
@@ -230,8 +230,8 @@ def standings(analysis: Analysis, baseline: str | None) -> None:
 def trainings_(analysis: Analysis, baseline: str | None, **wanted: str | int | None) -> None:
     """Print the trainings of RECORD side by side.
 
-    What a step costs beyond its gradients and over a plain step, and how many times as fast it is as the
-    baseline's; of a record of `train`, what it takes to read held-out digits.
+    Prints what a step costs beyond its gradients and over a plain step, and its speedup; for a record of
+    `train`, the steps and the time to read held-out digits.
     """
     from reports import terminal
     from reports.tables import trainings
@@ -252,9 +252,9 @@ def trainings_(analysis: Analysis, baseline: str | None, **wanted: str | int | N
 @main.command()
 @record_argument
 def ranking(analysis: Analysis) -> None:
-    """Print who is fastest in RECORD at each batch size.
+    """Print which implementation is fastest at each batch size.
 
-    And which ones tie with it, how far behind the others are, and what each costs.
+    Also prints which ones tie with it, how far behind the others are, and what each costs.
     """
     from reports import advice, terminal
 
@@ -281,7 +281,7 @@ def ranking(analysis: Analysis) -> None:
 def gallery(lesson: Path | None, **given: Analysis | None) -> None:
     """Redraw the pictures and the figures of the documents.
 
-    They are those of the records in docs/gallery.
+    They are drawn from the records in docs/gallery.
     """
     from benchmarks.record import lesson_file
     from reports import gallery as drawing

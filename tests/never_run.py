@@ -1,9 +1,8 @@
 """`python -m tests.never_run REPORT...`: tests that every session skipped, by the sessions' JUnit reports.
 
 A test that needs an optional backend is skipped where that is absent; skipped everywhere, it tests nothing.
-Tests are told apart by their function and, where they have one, their implementation: an implementation may
-well refuse one network, as long as it ran another. A file that was skipped as a whole has run where any test
-of it has.
+A test is its function and, where it has one, its implementation: an implementation may refuse one network, as
+long as it ran another. A file that was skipped whole has run if any of its tests has.
 """
 
 from __future__ import annotations

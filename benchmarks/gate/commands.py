@@ -89,7 +89,7 @@ SUITE = (
     click.Option(
         ["--here"], is_flag=True, help="Run both sides in this environment instead of building two."
     ),
-    click.Option(["--extras"], metavar="LIST", help="Extras of the project to install, with commas between."),
+    click.Option(["--extras"], metavar="LIST", help="Extras of the project to install."),
     click.Option(["--groups"], metavar="LIST", help="Dependency groups of the project to install."),
     click.Option(
         ["--requirements"],
@@ -115,7 +115,7 @@ def say(line: str) -> None:
 
 
 def given(suite: Mapping[str, Any], **more: Any) -> Any:
-    """What the command line has of the settings."""
+    """The settings that the command line gives."""
     from benchmarks.gate.asked import Given
 
     return Given(
@@ -133,7 +133,7 @@ def _split(items: str | None) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def machine_errors() -> Iterator[None]:
-    """A block in which a machine or a Git that refuses is no answer."""
+    """A block in which an error of the machine or of Git becomes NoAnswer."""
     from benchmarks.record.git import GitError
 
     try:
@@ -154,12 +154,14 @@ def gate() -> None:
 @click.option(
     "--head", default="HEAD", metavar="REF", show_default=True, help="Branch, tag or commit to judge."
 )
-@click.option("--minimum-effect", type=float, metavar="%", help="Slower means slower by more.  [default: 2]")
-@click.option("--target", type=float, metavar="%", help="Same means slower by less than this.  [default: 5]")
-@click.option("--budget", type=options.SECONDS, metavar="S", help="Seconds to measure for.  [default: 300]")
 @click.option(
-    "--pairs", "fixed", type=click.IntRange(min=1), metavar="N", help="Measure N pairs, whatever they show."
+    "--minimum-effect", type=float, metavar="%", help="A slowdown is slower by more than this.  [default: 2]"
 )
+@click.option(
+    "--target", type=float, metavar="%", help="Unchanged is slower by less than this.  [default: 5]"
+)
+@click.option("--budget", type=options.SECONDS, metavar="S", help="Seconds to measure for.  [default: 300]")
+@click.option("--pairs", "fixed", type=click.IntRange(min=1), metavar="N", help="Measure exactly N pairs.")
 @click.option(
     "--out",
     type=options.OutputFile(),
@@ -181,10 +183,10 @@ def run(
 ) -> None:
     """Measure head against base in pairs of fresh processes.
 
-    The tests are those of a Git repository that use pytest-benchmark; after -- stand the arguments of its
-    pytest, with paths from its root. `gradrace gate judge` then judges the pairs.
+    It runs the tests of a Git repository that use pytest-benchmark. Arguments of pytest stand after --, with
+    paths from the root. `gradrace gate judge` then judges the pairs.
 
-    Exit status: 0 measured, 2 could not measure, 3 asked for in a way that cannot be followed.
+    Exit status: 0 measured, 2 could not measure, 3 refused.
     """
     from benchmarks.gate import asked, runner, worktrees
 
@@ -195,21 +197,23 @@ def run(
     comparison = runner.GateRequest(base, head, settings, fixed, out, resume, suite["here"])
     with machine_errors():
         runner.run(comparison, root, commits, say)
-    say(f"its verdict: gradrace gate judge {shlex.quote(str(out))}")
+    say(f"for the verdict: gradrace gate judge {shlex.quote(str(out))}")
     click.echo(out)
 
 
 @gate.command(cls=_GateCommand, params=list(SUITE))
-@click.option("--good", required=True, metavar="REF", help="Commit at which it was fast.")
-@click.option("--bad", default="HEAD", metavar="REF", show_default=True, help="Commit at which it is slow.")
+@click.option("--good", required=True, metavar="REF", help="Commit at which the benchmark was fast.")
+@click.option(
+    "--bad", default="HEAD", metavar="REF", show_default=True, help="Commit at which the benchmark is slow."
+)
 def bisect(good: str, bad: str, **suite: Any) -> None:
     """Find the commit that made a benchmark slower.
 
-    Commits between the good and the bad end are measured in pairs with the good one, half of the way at a
-    time. The arguments of pytest name the benchmark, as in tests/test_it.py::test_that; of several the one
-    that is slowed most is followed. The commit is right in 95 % of searches at least.
+    It bisects the commits from the good end to the bad one, and measures each in pairs with the good one. The
+    arguments of pytest name the benchmark, as in tests/test_it.py::test_that; of several it follows the one
+    that is slowed most. At least 95 % of searches name the right commit.
 
-    Exit status: 0 found, 2 could not tell, 3 asked for in a way that cannot be followed.
+    Exit status: 0 found, 2 could not tell, 3 refused.
     """
     from benchmarks.gate import asked, runner, worktrees
     from benchmarks.gate import bisect as bisection
@@ -228,7 +232,9 @@ def bisect(good: str, bad: str, **suite: Any) -> None:
         found = bisection.search(between, lambda commit: pairs.pair(commit)[name], say)
     click.echo("\n".join(found.commits))
     if len(found.commits) > 1:
-        raise NoAnswer(f"one of these {len(found.commits)} commits: those before the last have no answer")
+        raise NoAnswer(
+            f"one of these {len(found.commits)} commits: those before the last could not be measured"
+        )
 
 
 @gate.command(cls=_Step, params=list(SUITE))
@@ -237,7 +243,7 @@ def bisect(good: str, bad: str, **suite: Any) -> None:
 def step(good: str, budget: float | None, **suite: Any) -> None:
     """Report to `git bisect run` whether HEAD is slower than a commit.
 
-    Exit status: 0 no slowdown, 1 slower, 125 could not tell, 128 asked for in a way that cannot be followed.
+    Exit status: 0 no slowdown, 1 slower, 125 could not tell, 128 refused.
     """
     import tempfile
 

@@ -44,6 +44,7 @@ class GateRequest:
     out: Path
     resume: bool
     here: bool
+    began: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     def described(self) -> dict[str, Any]:
         """What the runs that fill one file must have in common, besides the commits."""
@@ -61,11 +62,10 @@ def run(asked: GateRequest, root: Path, commits: Mapping[Side, str], say: Say) -
 
     Raises Refusal where that cannot be followed, and NoAnswer where no pair can be measured.
     """
-    began = datetime.datetime.now(datetime.UTC)
     before = _resumed(asked, commits) if asked.resume else None
     with prepared(root, commits, asked.settings, asked.here, say) as places:
         found = find(root, commits, places, asked.settings)
-        return Runner(asked, commits, places, found, say, began).run(before)
+        return Runner(asked, commits, places, found, say).run(before)
 
 
 @contextlib.contextmanager
@@ -164,14 +164,12 @@ class Runner:
         places: Sequence[SideEnvironment],
         found: Suites,
         say: Say,
-        began: datetime.datetime,
     ) -> None:
         self.asked = asked
         self.commits = commits
         self.places = places
         self.found = found
         self.say = say
-        self.began = began
         controls = tuple(Benchmark(name, control=True) for name in CONTROLS)
         self.benchmarks = (*found.benchmarks, *controls)
         self.left_out = dict(found.left_out)
@@ -366,7 +364,7 @@ class Runner:
 
         new = [f"new in head: {name}" for name in sorted(self.found.new - self.left_out.keys())]
         return Pairs(
-            created=self.began.isoformat(timespec="seconds"),
+            created=self.asked.began.isoformat(timespec="seconds"),
             command=shlex.join(["gradrace", *sys.argv[1:]]),
             base=side(self.asked.base, "base"),
             head=side(self.asked.head, "head"),

@@ -38,30 +38,30 @@ if TYPE_CHECKING:
     "--until",
     type=click.Choice(["speedups", "ranking"]),
     default="speedups",
-    help="Race until every speedup is known to --target, or until the ranking of each cell is.",
+    help="Race until every speedup is known to --target, or until each cell's ranking is known.",
 )
 @click.option(
     "--target",
     type=options.POSITIVE,
     default=5.0,
     metavar="%",
-    help="Race until speedups are known to +- this.",
+    help="Half-width of the intervals to reach.",
 )
 @click.option(
     "--budget", type=options.SECONDS, default=215.0, metavar="S", help="Seconds after which no cell begins."
 )
 @click.option(
-    "--timeout", type=options.SECONDS, default=120.0, metavar="S", help="Seconds after which a cell is lost."
+    "--timeout", type=options.SECONDS, default=120.0, metavar="S", help="Seconds that a cell may take."
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted race, or add to one that ended.")
-@click.option("--survey", is_flag=True, help="Then measure peak memory and cold compilation, too.")
+@click.option("--survey", is_flag=True, help="Measure peak memory and cold compilation, too.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option(
     "--on",
     "fleet",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     metavar="FLEET",
-    help="Race on every host of the fleet that this YAML file describes (docs/scaling.md).",
+    help="YAML file of a fleet (docs/scaling.md); race on each of its hosts.",
 )
 @click.pass_context
 def race(
@@ -83,9 +83,8 @@ def race(
 ) -> None:
     """Race in fresh processes until every speedup is known.
 
-    Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where what was
-    named, an implementation by --impl or a value of another list, was not measured, 130 where it was
-    interrupted.
+    Exit status: 0; 1 if the race could not go on; 2 if an option is wrong; 4 if an implementation named by
+    --impl, or a value of another list, was not measured; 130 if it was interrupted.
     """
     from benchmarks.measure.threads import check_threads
     from benchmarks.race import journal, questions, report
@@ -137,7 +136,7 @@ def race(
 
 
 def _race_on(ctx: click.Context, path: Path, record: Path, resume: bool, quiet: bool) -> None:
-    """Race on every host of a fleet; the records of like machines are merged, others stand side by side."""
+    """Race on every host of a fleet; merge the records of like machines, compare the others."""
     from benchmarks.fleet import description, fleet, state, tasks
     from benchmarks.fleet.progress import FleetProgress
     from benchmarks.race import journal, report
@@ -169,7 +168,7 @@ def _race_on(ctx: click.Context, path: Path, record: Path, resume: bool, quiet: 
     type=options.SECONDS,
     metavar="S",
     show_default="60; 120 for a wide network",
-    help="Seconds of the whole command, compilation included.",
+    help="Seconds for the whole command, compilation included.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but the answer, and errors.")
 @click.pass_context
@@ -179,14 +178,15 @@ def advise(
     """Measure which implementation to use for a network.
 
     NETWORK is its widths, like 784-128-10. Prints the fastest at each batch size, which ones tie with it, how
-    far behind the others are, and what each costs. Implementations that take more than 3 times as long as the
-    fastest in every process, 1.5 times in each of two or more or 1.2 times in each of three or four are
-    dropped, but for the fastest that needs nothing beyond NumPy; the interpreted loops are measured only
-    where --impl names them, and those last that compile longest. It ends when the ranking is known, ties to
-    3 %.
+    far behind the others are, and what each costs. It ends when the ranking is known, ties to 3 %.
 
-    Exit status: 0, or 1 where the race could not go on, 2 where it was asked for wrongly, 4 where an
-    implementation named by --impl, or a batch size, was not measured, 130 where it was interrupted.
+    An implementation is dropped if it takes more than 3 times as long as the fastest in every process, 1.5
+    times in each of two or more, or 1.2 times in each of three or four; the fastest that needs nothing beyond
+    NumPy stays. Those that compile longest are measured last, the interpreted loops only if --impl names
+    them.
+
+    Exit status: 0; 1 if the race could not go on; 2 if an option is wrong; 4 if an implementation named by
+    --impl, or a batch size, was not measured; 130 if it was interrupted.
     """
     from benchmarks.measure.threads import check_threads
     from benchmarks.race import advice, journal, questions, report
@@ -222,7 +222,7 @@ def advise(
         report.ranking(record)
     tried = {m.implementation for m in running.measurements}
     if left_out := [name for name in settings.implementations if name not in tried]:
-        click.echo(f"Not tried, as the time was over: {', '.join(left_out)}; give it a larger --budget.")
+        click.echo(f"Not tried within --budget: {', '.join(left_out)}; give it a larger one.")
     if not quiet:
         click.echo(f"{running.verdict()}\nrecord: {record}")
     unreached = running.unreached(
@@ -286,7 +286,9 @@ def _earlier(path: Path) -> list[JournalEntry]:
 
 @click.command()
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--record", type=options.OUTPUT, default=options.RECORD, metavar="PATH", help="The merged one.")
+@click.option(
+    "--record", type=options.OUTPUT, default=options.RECORD, metavar="PATH", help="Record to write."
+)
 def merge(records: tuple[Path, ...], record: Path) -> None:
     """Merge records of one machine, its versions and settings."""
     from benchmarks.race import journal

@@ -27,7 +27,11 @@ WORKLOAD = click.option(
     "--workload", type=options.WORKLOAD, default="digits", metavar="NAME", help="A workload on the digits."
 )
 BUDGET = click.option(
-    "--budget", type=options.SECONDS, default=150.0, metavar="S", help="Seconds of each; more is projected."
+    "--budget",
+    type=options.SECONDS,
+    default=150.0,
+    metavar="S",
+    help="Seconds for each implementation; longer trainings are projected.",
 )
 DTYPE = click.option(
     "--dtype", type=options.DTYPE, default="float64", metavar="NAME", help="float64 or float32."
@@ -35,7 +39,7 @@ DTYPE = click.option(
 
 
 RATE = click.option(
-    "--learning-rate", type=options.POSITIVE, metavar="RATE", help="[default: the workload's]"
+    "--learning-rate", type=options.POSITIVE, metavar="RATE", help="Of a step.  [default: the workload's]"
 )
 
 
@@ -46,14 +50,14 @@ RATE = click.option(
             "implementations",
             item=options.IMPLEMENTATION,
             required=True,
-            help="Names, path/to/file.py:Class, package.module:Class.",
+            help="Names, or path/to/file.py:Class, or package.module:Class.",
         ),
         *options.TRAINING,
         options.listed(
             "--seeds",
             "--seed",
             item=options.SEED,
-            help="Each draws the weights to begin with.",
+            help="Seeds that draw the first weights, a training each.",
             show_default=",".join(map(str, SEEDS)),
         ),
         options.THREADS_OPTION,
@@ -68,10 +72,10 @@ RATE = click.option(
     type=options.Within("a share from 0 up to 100 %", 0.0, math.nextafter(100.0, math.inf)),
     default=95.0,
     metavar="%",
-    help="The share of held-out digits to read rightly.",
+    help="Share of held-out digits to read correctly.",
 )
 @BUDGET
-@click.option("--record", type=options.OUTPUT, default=TRAINED, metavar="PATH", help="The record.")
+@click.option("--record", type=options.OUTPUT, default=TRAINED, metavar="PATH", help="Record to write.")
 @WORKLOAD
 @DTYPE
 @click.pass_context
@@ -91,9 +95,9 @@ def train(
 ) -> None:
     """Train on the digits: the time until held-out digits are read.
 
-    It is the steps that the training takes times what a step takes the implementation.
+    That time is the number of steps of the training times the implementation's time of a step.
 
-    Exit status: 0, or 4 where an implementation was not measured, or is wrong.
+    Exit status: 0; 4 if an implementation was not measured, or is wrong.
     """
     from benchmarks.measure.threads import check_threads
 
@@ -130,7 +134,7 @@ def train(
 @click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
 @RATE
 @BUDGET
-@click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="The record.")
+@click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="Record to write.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted headline.")
 @WORKLOAD
 @DTYPE
@@ -150,8 +154,9 @@ def headline(
 ) -> None:
     """Time 100,000 steps on the digits, the article's experiment.
 
-    As many steps have to leave every implementation the same loss. Exit status: 0, or 4 where an
-    implementation is wrong or, named by --impl, was not measured.
+    Every implementation has to reach the same loss after the same number of steps.
+
+    Exit status: 0; 4 if an implementation is wrong, or was named by --impl and not measured.
     """
     from benchmarks.measure.threads import check_threads
 

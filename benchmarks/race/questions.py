@@ -128,7 +128,7 @@ class Ranking:
         return f"ahead: {', '.join(ahead)}" if ahead else "no ranking yet"
 
     def verdict(self, found: Gathered) -> list[str]:
-        """How many rankings are known, and which pairs are not told apart."""
+        """How many rankings are known, and which pairs are not."""
         timed, lean = times(found.measurements), light(found.facts)
         still = [undecided({cell: timed[cell] for cell in group}, lean) for group in groups(timed)]
         known = sum(not pairs for pairs in still)

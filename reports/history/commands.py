@@ -50,7 +50,7 @@ class HistoryCommands(click.Group):
 
 @click.group(cls=HistoryCommands)
 def history() -> None:
-    """Keep past runs, and find the commits that changed them."""
+    """Keep past runs, and find what changed their level."""
 
 
 db_option = click.option(
@@ -86,7 +86,7 @@ def _open(db: str, write: bool = False) -> Iterator[Store]:
 def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) -> None:
     """Keep the runs of FILES, records of races or pairs.
 
-    What is kept already stays as it is.
+    A file that is kept already is not added again.
     """
     from reports.history import sources
     from reports.history.store import open_store
@@ -99,7 +99,7 @@ def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) 
             if new:
                 words = f"{len(run.samples)} measurements of {sha[:10]} on {run.commit.branch}"
             else:
-                words = f"nothing added, it is here already, as a run of {sha[:10]}"
+                words = f"nothing added: it is kept already, as a run of {sha[:10]}"
             click.echo(f"{path}: run {run_id}: {words}")
 
 
@@ -156,7 +156,7 @@ def trend(
 ) -> None:
     """Show where series changed their level, and at which commit.
 
-    This informs, and blocks nothing.
+    A change of level is no error: the exit status is 0.
     """
     from reports.history import reading, terminal
 
@@ -208,7 +208,7 @@ def _trends(store: Store, timeline: Timeline, chosen: dict[str, Any], changed: b
 @click.option("--dry-run", is_flag=True, help="Only print how many runs would go.")
 @db_option
 def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_run: bool, db: str) -> None:
-    """Drop the runs that fit all options, and what only they needed."""
+    """Drop the runs that match all options, and data of no other run."""
     if before is None and branch is None and not run_ids:
         raise HistoryError("expected --before, --branch or --run, got none: that would drop everything")
     from reports.history import pruning

@@ -1,4 +1,4 @@
-"""The best of the ladder against the best of the rest, cell by cell, and how near it is to both limits."""
+"""The fastest of the ladder and the fastest peer of each cell, and how near it is to the machine's limits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reports.style import duration, factor
 
 
 class Standing(NamedTuple):
-    """One cell: the ladder's fastest implementation and the fastest off the ladder; NaN or "" where there is
-    none.
+    """One cell: the ladder's fastest implementation and the fastest `peer`; NaN or "" where there is none.
 
-    `speedup` is over the baseline, whose time may be `projected`, `share` of the measured gemm rate, `memory`
-    of the measured bandwidth, at which the bytes that must move do, more than 1 where they are in a cache;
-    `lead` is how many times as fast as `rival` the best is, paired within a process, with its 95 % interval.
+    `speedup` is over the baseline, whose time may be `projected`. `share` is of the measured gemm rate;
+    `memory` is the rate of the bytes that must move, of the measured bandwidth, more than 1 where they are in
+    a cache. `lead` is how many times as fast as the peer the best is, paired within a process, with its 95 %
+    interval.
     """
 
     cell: str
@@ -31,13 +31,13 @@ class Standing(NamedTuple):
     projected: bool
     share: float
     memory: float
-    rival: str
+    peer: str
     lead: float
     low: float
     high: float
 
 
-def rivals(implementations: Mapping[str, Facts], baseline: str) -> set[str]:
+def peers(implementations: Mapping[str, Facts], baseline: str) -> set[str]:
     """The implementations off the baseline's ladder: those that stand on another one's lowest rung."""
     lowest = {name: _lowest(name, implementations) for name in [*implementations, baseline]}
     return {name for name in implementations if lowest[name] not in (None, lowest[baseline])}
@@ -45,7 +45,7 @@ def rivals(implementations: Mapping[str, Facts], baseline: str) -> set[str]:
 
 def _lowest(name: str, implementations: Mapping[str, Facts]) -> str | None:
     """The lowest rung below an implementation; None where the record does not hold it."""
-    for _ in implementations:  # so many at most: a record may name implementations in a circle
+    for _ in implementations:  # no more steps than names: a record may name implementations in a circle
         below = implementations[name].differs_from if name in implementations else ""
         if not below:
             return name if below is None else None
@@ -55,7 +55,7 @@ def _lowest(name: str, implementations: Mapping[str, Facts]) -> str | None:
 
 def standings(analysis: Analysis, baseline: str) -> list[Standing]:
     """The standing of every cell in which an implementation of the ladder was measured."""
-    others = rivals(analysis.record.implementations, baseline)
+    others = peers(analysis.record.implementations, baseline)
     table = analysis.speedups(baseline)
     timed = table[table["status"] == "measured"].sort_values("seconds")
     found = []
@@ -66,10 +66,10 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
         best = rows[on].iloc[0]
         cell = Cell(**best[CELL])
         top = analysis.roof(cell.dtype, cell.threads, cell.ranks)
-        rival, lead = "", UNKNOWN
+        peer, lead = "", UNKNOWN
         if not on.all():
-            rival = str(rows[~on].iloc[0]["implementation"])
-            beaten = dataclasses.replace(cell, implementation=rival)
+            peer = str(rows[~on].iloc[0]["implementation"])
+            beaten = dataclasses.replace(cell, implementation=peer)
             ahead = speedup(analysis.times[beaten], analysis.times[cell])
             lead = Interval(*ahead[:3]) if ahead.pairs else UNKNOWN
         several = (("threads", cell.threads), ("ranks", cell.ranks))
@@ -83,7 +83,7 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
                 bool(best["basis"] == "projected"),
                 float(best["flops"] / best["seconds"] / top.flops) if top else math.nan,
                 float(best["bytes"] / best["seconds"] / top.bytes) if top else math.nan,
-                rival,
+                peer,
                 *lead,
             )
         )
@@ -115,13 +115,13 @@ def grid(found: list[Standing]) -> tuple[list[str], list[list[str]]]:
     def times(*values: float) -> str:
         return " to ".join(map(factor, values)) if all(map(math.isfinite, values)) else "-"
 
-    head = ["cell", "best", "time", "over baseline", "of gemm", "of memory", "rival", "lead", "95 % interval"]
+    head = ["cell", "best", "time", "over baseline", "of gemm", "of memory", "peer", "lead", "95 % interval"]
     body = [
         [
             *(one.cell, one.best, duration(one.seconds)),
             ("~" if one.projected else "") + times(one.speedup),
             *(f"{share:.0%}" if math.isfinite(share) else "-" for share in (one.share, one.memory)),
-            *(one.rival or "-", times(one.lead), times(one.low, one.high)),
+            *(one.peer or "-", times(one.lead), times(one.low, one.high)),
         ]
         for one in found
     ]

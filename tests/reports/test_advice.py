@@ -72,7 +72,7 @@ def test_a_lead_below_what_matters_is_a_tie() -> None:
 
 def test_an_interval_that_holds_one_is_a_tie_that_was_not_told_apart() -> None:
     found = story({"jax": [1e-3] * 5, "torch": [1.5e-3, 0.9e-3, 1.4e-3, 0.8e-3, 1.3e-3]})
-    assert "torch (not told apart) ties with it." in found.answer
+    assert "torch (not distinguished) ties with it." in found.answer
 
 
 @pytest.mark.parametrize("times", [[1.5e-3], [1.5e-3, 0.9e-3], [1.5e-3, 0.9e-3, 1.2e-3]])

@@ -62,8 +62,8 @@ def ran(folder: Path, two: list[clusters.Host], name: str, *command: str) -> sub
     )
 
 
-def received(host: clusters.Host) -> int:
-    """The bytes that a host has sent."""
+def sent_by(host: clusters.Host) -> int:
+    """The bytes that the bridge has received from a host."""
     return int(Path(f"/sys/class/net/{host.name}/statistics/rx_bytes").read_text())
 
 
@@ -73,7 +73,7 @@ def test_ranks_on_two_hosts_sum_over_the_network(two: list[clusters.Host], tmp_p
     done = ran(tmp_path, two, "$host", "race", *asked, "--budget", "1", "--record", str(record))
     assert done.returncode == 0, done.stdout + done.stderr
     gradients = 8 * (784 * 128 + 128 + 128 * 10 + 10)
-    assert all(received(host) > 10 * gradients for host in two)
+    assert all(sent_by(host) > 10 * gradients for host in two)
 
 
 def test_a_rank_that_cannot_reach_rank_0_ends_the_job_with_its_words(

@@ -85,7 +85,7 @@ def test_pairs_are_filed_under_branches_that_exist(repository: Path, ref: str, b
 
 def test_a_record_is_added_once_and_listed(db: str, record: Path) -> None:
     assert f"{record}: run 1: 8 measurements of {made.sha(0)[:10]} on main" in fine("add", record, "--db", db)
-    assert "nothing added, it is here already" in fine("add", record, "--db", db)
+    assert "nothing added: it is kept already" in fine("add", record, "--db", db)
     text = fine("show", "--db", db)
     assert text.count("main") == 1
     assert made.sha(0)[:10] in text

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.record.race_file import Measurement, Record
 from reports.analysis import Analysis
-from reports.tables.standings import grid, per_iteration, rivals, standings
+from reports.tables.standings import grid, peers, per_iteration, standings
 from tests.reports import records
 
 
@@ -16,10 +16,10 @@ def of(*measurements: Measurement) -> Record:
     return dataclasses.replace(made, implementations=facts)
 
 
-def test_a_peer_and_what_stands_on_it_are_rivals_of_the_ladder() -> None:
+def test_a_peer_and_what_stands_on_it_are_peers_of_the_ladder() -> None:
     race = of(*(records.cell(name, 1) for name in ("loops", "numpy", "torch", "torch-compile")))
     for ground in ("loops", "numpy"):
-        assert rivals(race.implementations, ground) == {"torch", "torch-compile"}
+        assert peers(race.implementations, ground) == {"torch", "torch-compile"}
 
 
 def test_a_speedup_over_a_predicted_time_is_marked() -> None:
@@ -43,7 +43,7 @@ def test_the_lead_is_the_ratio_within_a_process() -> None:
         )
     )
     (one,) = standings(Analysis(race), "loops")
-    assert (one.best, one.rival) == ("numpy", "torch")
+    assert (one.best, one.peer) == ("numpy", "torch")
     assert one.lead == pytest.approx(2)
     assert one.low == pytest.approx(2)
     assert one.speedup == pytest.approx(8)
@@ -51,10 +51,10 @@ def test_the_lead_is_the_ratio_within_a_process() -> None:
     assert one.memory == pytest.approx(10**9 / math.sqrt(10) / records.CALIBRATION["triad"])
 
 
-def test_without_a_rival_the_cell_stands_alone() -> None:
+def test_without_a_peer_the_cell_stands_alone() -> None:
     race = of(records.cell("loops", 1), records.cell("torch", 1, status="unsupported"))
     (one,) = standings(Analysis(race), "loops")
-    assert one.rival == ""
+    assert one.peer == ""
     assert math.isnan(one.lead)
     head, (row,) = grid([one])
     assert len(head) == len(row)
