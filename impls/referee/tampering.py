@@ -11,16 +11,20 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
-MODULES = ("builtins", "time", "gc", "statistics", "numpy", "numpy.linalg", "threadpoolctl")
+MODULES = (
+    *("builtins", "dataclasses", "functools", "gc", "math", "os", "resource", "statistics", "time"),
+    *("numpy", "numpy.linalg", "threadpoolctl"),
+)
 """What the referee and the clock of a race stand on."""
 
-OWN = ("impls.referee", "impls.processes", "benchmarks.measure", "benchmarks.race")
+IN_DEPTH = ("random", "impls.referee", "impls.processes", "benchmarks.measure", "benchmarks.race")
+"""Of these packages methods and constants are watched, too."""
 
 Snapshot = dict[tuple[str, str], tuple[Any, ...]]
 
 
 def snapshot() -> Snapshot:
-    """Every function and class of the watched modules that are loaded, with the code behind them."""
+    """What is watched of the modules that are loaded, by name, with the code behind it."""
     return {key: _behind(value) for key, value in _watched()}
 
 
@@ -42,17 +46,21 @@ def _watched() -> Iterator[tuple[tuple[str, str], Any]]:
         if callable(value := getattr(package, name)):
             yield ("impls", name), value
     for module, found in list(sys.modules.items()):
-        if module in MODULES or module.startswith(OWN):
+        in_depth = module.startswith(IN_DEPTH)
+        if module in MODULES or in_depth:
             for name, value in list(vars(found).items()):
-                if callable(value):
+                if callable(value) or (in_depth and name.isupper()):
                     yield (module, name), value
-                if isinstance(value, type) and value.__module__ == module and module.startswith(OWN):
-                    for inner, method in list(vars(value).items()):
-                        if callable(method) or isinstance(method, property):
-                            yield (module, f"{name}.{inner}"), method
+                if in_depth and isinstance(value, type) and value.__module__ == module:
+                    methods = {k: v for k, v in vars(value).items() if callable(v) or isinstance(v, property)}
+                    yield from (((module, f"{name}.{inner}"), method) for inner, method in methods.items())
+                    # one more may hide one that is inherited
+                    yield (module, f"{name}.__dict__"), frozenset(methods)
 
 
 def _behind(value: Any) -> tuple[Any, ...]:
     if isinstance(value, FunctionType):
         return value, value.__code__, value.__defaults__
-    return (value,)
+    if isinstance(value, dict):
+        return value, *value.values()
+    return tuple(sorted(value)) if isinstance(value, frozenset) else (value,)
