@@ -247,10 +247,11 @@ class Session:
         audit.lead()
         compiled = self._compilations.count()
         try:
-            for number, taken in enumerate(self.moments.rounds(call, plan, audit.lead)):
+            for number, taken in enumerate(self.moments.rounds(audit.rounds, audit.lead)):
                 if taken.seconds <= 0:  # no implementation is accused of what the clock does
                     raise CellError("failed", "the clock stood still or stepped back in this cell")
-                rounds.append(taken)
+                if number < plan.rounds:
+                    rounds.append(taken)
                 if number in audit.drawn:  # what a call replaces, the next one may put back
                     self._check_around(cell)
                 audit.after(number, taken.seconds)
