@@ -51,7 +51,7 @@ RATE = 1e-3
 KEPT = 0.25
 """A call that repeats another takes at least so much of its time."""
 
-OWED = 0.2
+OWED = 0.3
 """The largest share of a call's work that may seem to be done after it."""
 
 

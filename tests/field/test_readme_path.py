@@ -53,8 +53,8 @@ def test_the_command_races_and_draws(
     implementations: str, installed: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, commands = installed
-    asked = ("race", *SMALL, "--impl", implementations, "--budget", "20", "--record", "r.json")
-    run(commands / "gradrace", *asked, cwd=tmp_path, status=0, within=300)
+    asked = ("race", *SMALL, "--impl", implementations, "--budget", "120", "--record", "r.json")
+    run(commands / "gradrace", *asked, cwd=tmp_path, status=0, within=600)  # each compiles, on any machine
     assert set(statuses(tmp_path / "r.json")) == set(implementations.split(","))
     assert (tmp_path / "speedup.svg").is_file()
 
