@@ -18,15 +18,12 @@ from typing import Any, NamedTuple
 
 import impls
 from benchmarks import workloads
-from benchmarks.measure import clock, noise
+from benchmarks.measure import clock
 from benchmarks.record.cells import Cell
 
 RATE = 0.01
-"""The learning rate of timed steps and of moves at most, that of plain gradient descent. Small: however many
-there are, the network stays in its curved part."""
-
-LEAST_RATE = 0.5
-"""And at least so much of it: each round has its own, so that no state can be computed ahead."""
+"""The learning rate of timed steps and of moves, that of plain gradient descent. Small: however many there
+are, the network stays in its curved part."""
 
 BLOCKS = 16
 """What is timed around a round, to hold the round against, takes so many times fewer calls."""
@@ -58,18 +55,11 @@ LEFT = {"forward": 1 / 256, "gradients": 1 / 16}
 """A call takes at least so much of a step, which does all that the call does: a forward pass of `autograd`,
 whose steps are traced, takes 1/70 of one with dropout and m = 1."""
 
-OWED, OWED_BY_A_ROUND = 0.15, 0.5
-"""An export that follows a call takes at most so much of the call longer than one after another method, and
-at most so much of a round longer than the next one."""
+OWED = 0.5
+"""An export that follows a round takes at most so much of the round longer than the next export."""
 
-LONGER = 0.5
-"""Or at most so much of the other one longer."""
-
-SKIPPED = 0.1
-"""Each single call takes at least so much of the first one after a step, or a step of gradients."""
-
-SINGLE = 1000
-"""Calls that are timed one by one, at most."""
+LONGER = 3.0
+"""And at most so many times as long."""
 
 TWICE = 1.25
 """A round of twice the calls takes at least so many times as long; where each call is made it is 2."""
@@ -184,9 +174,7 @@ class Times(NamedTuple):
 class Audit:
     """The audit of one cell, while its rounds are taken.
 
-    `lead` has to be called before each of `rounds`, and `after` with the seconds of a call in it. Where a
-    round has several calls, one more than planned comes at the end, of fewer: nobody can know in time that it
-    is not like the others, and which call is its last, that is judged.
+    `lead` has to be called before each round, and `after` with the seconds of a call in it.
     """
 
     def __init__(self, subject: Subject, cell: Cell, plan: clock.RoundPlan, draw: random.Random) -> None:
@@ -194,10 +182,10 @@ class Audit:
         self.phase = phase = cell.phase
         self.threads = cell.threads * cell.ranks
         self.plan = plan
-        self._draw = draw
-        self._rate = subject.rate
-        self.rounds = plan.rounds + (plan.iterations > 1)
-        self.drawn = {self.rounds - 1}
+        training = subject.problem.training
+        self.call = method(subject.implementation, phase, training)
+        self.step = method(subject.implementation, "step", training)
+        self.drawn = {plan.rounds - 1}
         if draw.random() < DRAWN:
             self.drawn.add(draw.randrange(plan.rounds))
         held = FEW if plan.slow and phase == "step" else HELD
@@ -206,20 +194,8 @@ class Audit:
         self.seconds = 0.0
         self.judged: list[int] = []
         self.leads: list[Lead] = []
-        self.others: list[float] = []
         self.block = self._block()
         self._lead: Times | None = None
-        self._times = plan.iterations
-
-    @property
-    def step(self) -> Callable[[], Any]:
-        """A step at the rate of the round."""
-        return functools.partial(self.subject.implementation.step, self.subject.rate)
-
-    @property
-    def call(self) -> Callable[[], Any]:
-        """What is timed."""
-        return self.step if self.phase == "step" else getattr(self.subject.implementation, self.phase)
 
     def _block(self) -> int:
         """The calls of a block: few where they take longer than the call that is timed, as a cheat's do."""
@@ -227,29 +203,17 @@ class Audit:
         seconds = clock.seconds_of(call, 1)
         return max(1, min(self.plan.iterations, int(clock.ROUND_SECONDS / seconds)) // BLOCKS)
 
-    def lead(self) -> tuple[Callable[[], Any], int]:
-        """Move the state; time what the round is held against. May be called again before the same round.
-
-        Returns what to call in the round, and how often.
-        """
+    def lead(self) -> None:
+        """Move the state; time what the round is held against. May be called again before the same round."""
         start = time.perf_counter()
-        self.subject.rate = self._rate * self._draw.uniform(LEAST_RATE, 1)
-        self._lead = None
-        if self._round_to_come in self.held:
-            self._lead = self._held(clock.seconds_of)
+        if self.phase == "step":
+            self._lead = self._gradients(clock.seconds_of) if self._round_to_come in self.held else None
+        elif self._round_to_come in self.held:
+            self._lead = self._moved(clock.seconds_of)
         else:
-            self._unheld()
-        if self._round_to_come == self.plan.rounds:
-            self._times = self._draw.randrange(1, self.plan.iterations + 1)
-        self.seconds += time.perf_counter() - start
-        return self.call, self._times
-
-    def _held(self, timed: Timer) -> Times:
-        return self._gradients(timed) if self.phase == "step" else self._moved(timed)
-
-    def _unheld(self) -> None:
-        if self.phase != "step":
             self.subject.step()
+            self._lead = None
+        self.seconds += time.perf_counter() - start
 
     def _gradients(self, timed: Timer) -> Times:
         gradients, n = self.subject.implementation.gradients, self.block
@@ -291,28 +255,24 @@ class Audit:
         start = time.perf_counter()
         self._round_to_come = number + 1
         if self.phase == "step":
-            self.subject.steps += self._times
+            self.subject.steps += self.plan.iterations
         if self._lead is not None:
             self.leads.append(self._lead.before(seconds))
-        elif number < self.plan.rounds:
-            self.others.append(seconds)
         if number in self.drawn:
             self._judge(number, seconds)
-        if number == self.rounds - 1:
-            self._confirm(number, list(offences(self.phase, self.leads, self.others)), self._series)
+        if number == self.plan.rounds - 1:
+            self._confirm(number, list(offences(self.phase, self.leads)), self._series)
         self.seconds += time.perf_counter() - start
 
     def _series(self) -> Iterator[str]:
         """What another series of rounds shows, by the CPU where that is less: on a busy machine every round
         may have to wait, as it is longer than a turn, and no block.
         """
-        found, others = [], []
+        found = []
         for _ in range(SERIES):
-            lead = self._held(_seconds)
+            lead = self._gradients(_seconds) if self.phase == "step" else self._moved(_seconds)
             found.append(lead.before(self._round(_seconds)))
-            self._unheld()
-            others.append(self._round(_seconds))
-        return offences(self.phase, found, others)
+        return offences(self.phase, found)
 
     def _round(self, timed: Timer) -> float:
         """The seconds of a call in a round."""
@@ -324,25 +284,22 @@ class Audit:
                 return
             found = list(again())
         if found:
-            raise AuditError(f"round {number + 1} of {self.rounds}: {found[0]}")
+            raise AuditError(f"round {number + 1} of {self.plan.rounds}: {found[0]}")
 
     def _judge(self, number: int, seconds: float) -> None:
         """What the round's last call left, before the referee; raises AuditError."""
         exports: list[impls.Result] = []
-        export, last = self.subject.implementation.export, number == self.rounds - 1
-        first, second = _seconds(lambda: exports.append(export()), 1), _seconds(export, 1)
-        verdict = self._verdict(exports[0], last)
+        found = list(self._owed(seconds, exports))
+        verdict = self._verdict(exports[0], last=number == self.plan.rounds - 1)
         if not verdict.passed:
-            raise AuditError(f"round {number + 1} of {self.rounds}: {verdict.message}")
+            raise AuditError(f"round {number + 1} of {self.plan.rounds}: {verdict.message}")
         self.judged.append(number)
-        # a library may keep what it converted for the first export: that is no work of the call
-        self._confirm(number, list(_owed(OWED * seconds, first, second)), self._owed_again)
-        if last:
-            self._confirm(number, list(self._skipped()), self._skipped)
+        self._confirm(number, found, self._owed_again)
+        if number == self.plan.rounds - 1:
             again = functools.partial(self._repeated, 2 * SERIES)
             self._confirm(number, list(self._repeated(1)), again)
         # the idle threads of a pool may spin for a while, where there are several
-        if last and self.threads == 1:
+        if number == self.plan.rounds - 1 and self.threads == 1:
             self._confirm(number, list(self._at_work()), self._at_work)
 
     def _verdict(self, result: impls.Result, last: bool) -> impls.Verdict:
@@ -351,40 +308,21 @@ class Audit:
         judge = impls.judge_forward if self.phase == "forward" else impls.judge_gradients
         return judge(self.subject.state(result), result)
 
-    def _owed_again(self) -> Iterator[str]:
-        """Whether an export does work that the call before it owes, or the whole round."""
-        implementation = self.subject.implementation
-        between = implementation.gradients if self.phase == "step" else self.subject.step
-        calls, firsts, others = [], [], []
-        for _ in range(SERIES):
-            self.subject.step()
-            calls.append(self._round_of(1, _seconds))
-            firsts.append(_seconds(implementation.export, 1))
-            self.subject.step()
-            between()
-            others.append(_seconds(implementation.export, 1))
-        yield from _owed(OWED * min(calls), min(firsts), min(others))
-        self._unheld()
-        whole = self._round(_seconds) * self.plan.iterations
-        first, second = (_seconds(implementation.export, 1) for _ in range(2))
-        yield from _owed(OWED_BY_A_ROUND * whole, first, second)
+    def _owed(self, seconds: float, exports: list[impls.Result]) -> Iterator[str]:
+        """Whether an export right after a round does work that the round owes."""
+        export = self.subject.implementation.export
+        first, second = _seconds(lambda: exports.append(export()), 1), _seconds(export, 1)
+        whole = seconds * self.plan.iterations
+        if first - second > OWED * whole and first > LONGER * second:
+            yield (
+                f"the export right after it takes {1e3 * (first - second):.3g} ms longer than the next one, "
+                f"the round {1e3 * whole:.3g} ms: is work left to the export?"
+            )
 
-    def _skipped(self) -> Iterator[str]:
-        """Whether single calls of a round are left out, while others make up for them."""
-        if self.plan.iterations == 1 or hasattr(self.subject.implementation, "repeat"):
-            return
-        calls, whole = min(self.plan.iterations, SINGLE), []
-        self._round(clock.seconds_of)  # one that looks like any other, as far as the calls go
-        self._unheld()
-        noise.probe()
-        least = min(self._round_of(1, clock.seconds_of) for _ in range(calls))
-        for _ in range(2 * SERIES):
-            self.subject.step()
-            call = self.subject.implementation.gradients if self.phase == "step" else self.call
-            whole.append(clock.seconds_of(call, 1))
-        if least < SKIPPED * min(whole):
-            what = "gradients take" if self.phase == "step" else "the first after a step takes"
-            yield f"the fastest of {calls} calls takes {least / min(whole):.2g} of what {what}: is it made?"
+    def _owed_again(self) -> Iterator[str]:
+        if self.phase != "step":
+            self._moved(_seconds)
+        return self._owed(self._round(_seconds), [])
 
     def _repeated(self, rounds: int) -> Iterator[str]:
         """Whether an implementation that is asked for a whole round at once makes each of its calls.
@@ -438,26 +376,9 @@ def _seconds(call: Callable[[], Any], times: int) -> float:
     return min(seconds, impls.cpu_seconds() - used)
 
 
-def _owed(most: float, first: float, other: float) -> Iterator[str]:
-    """Whether an export takes more than so many seconds longer than another."""
-    owed = first - other
-    if owed > most and owed > LONGER * other:
-        yield (
-            f"an export right after it takes {1e3 * owed:.3g} ms longer than another, {1e3 * most:.3g} ms at "
-            "most are granted: is work left to the export?"
-        )
-
-
-def offences(phase: str, leads: list[Lead], others: list[float]) -> Iterator[str]:
-    """The laws on times that a series of rounds breaks, in words; `others` are seconds of a call in rounds
-    before which nothing is timed.
-    """
+def offences(phase: str, leads: list[Lead]) -> Iterator[str]:
+    """The laws on times that a series of rounds breaks, in words."""
     name = {"forward": "a forward pass", "gradients": "gradients", "step": "a step"}[phase]
-    if others and (share := min(others) / max(min(lead.again for lead in leads), 1e-9)) < KEPT:
-        yield (
-            f"{name} take {share:.2g} of their time in rounds before which nothing else is timed: "
-            "is work done only while somebody looks?"
-        )
     ratio = _ratio([lead.second for lead in leads], [lead.first for lead in leads])
     if phase == "step":
         if ratio < KEPT:

@@ -82,23 +82,24 @@ class Moments:
         self.wait_budget -= taken
         return took
 
-    def rounds(self, count: int, lead: Callable[[], tuple[Callable[[], Any], int]]) -> Iterator[Round]:
-        """So many rounds; each begins in an undisturbed moment, as far as the wait budget allows.
+    def rounds(
+        self, call: Callable[[], Any], plan: clock.RoundPlan, lead: Callable[[], Any] = lambda: None
+    ) -> Iterator[Round]:
+        """The rounds of a plan; each begins in an undisturbed moment, as far as the wait budget allows.
 
-        `lead` is called before each, outside the clock, and again where a wait came between: it returns what
-        to call in the round, and how often.
+        `lead` is called before each, outside the clock; again, where a wait came between.
         """
         if self.fastest == math.inf:
             self.listen()
         self.wait_budget += WAIT_SECONDS[1]
         with clock.no_collection():
-            for _ in range(count):
-                call, times = lead()
+            for _ in range(plan.rounds):
+                lead()
                 waited = self.waited
                 before = self.wait()
                 if self.waited - waited > _PAUSE:
-                    call, times = lead()  # the caches may hold something else now, or be those of another CPU
-                seconds = clock.seconds_of(call, times) / times
+                    lead()  # the caches may hold something else now, or be those of another CPU
+                seconds = clock.seconds_of(call, plan.iterations) / plan.iterations
                 yield Round(seconds, max(before, self.probe()))
 
     def _probe_everywhere(self) -> float:

@@ -444,13 +444,9 @@ _BEFORE = tampering.snapshot()
 
 
 def _leaves_alone(implementation: Class, dtype: str, problem: Problem) -> None:
-    race = implementation(problem, dtype)
-    for call in (race.gradients, race.forward, race.export, lambda: race.train(2, 0.1)):
-        call()
-        if found := tampering.changed(_BEFORE):
-            raise BrokenLawError(
-                f"it changed {', '.join(found[:5])}: expected it to leave alone what judges it"
-            )
+    implementation(problem, dtype).train(2, 0.1)
+    if found := tampering.changed(_BEFORE):
+        raise BrokenLawError(f"it changed {', '.join(found[:5])}: expected it to leave alone what judges it")
 
 
 LAWS: dict[str, tuple[Case, ...]] = {

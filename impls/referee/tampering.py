@@ -11,20 +11,16 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
-MODULES = (
-    *("builtins", "dataclasses", "functools", "gc", "math", "os", "resource", "statistics", "time"),
-    *("numpy", "numpy.linalg", "threadpoolctl"),
-)
+MODULES = ("builtins", "time", "gc", "statistics", "numpy", "numpy.linalg", "threadpoolctl")
 """What the referee and the clock of a race stand on."""
 
-IN_DEPTH = ("random", "impls.referee", "impls.processes", "benchmarks.measure", "benchmarks.race")
-"""Of these packages methods and constants are watched, too."""
+OWN = ("impls.referee", "impls.processes", "benchmarks.measure", "benchmarks.race")
 
 Snapshot = dict[tuple[str, str], tuple[Any, ...]]
 
 
 def snapshot() -> Snapshot:
-    """What is watched of the modules that are loaded, by name, with the code behind it."""
+    """Every function and class of the watched modules that are loaded, with the code behind them."""
     return {key: _behind(value) for key, value in _watched()}
 
 
@@ -46,21 +42,17 @@ def _watched() -> Iterator[tuple[tuple[str, str], Any]]:
         if callable(value := getattr(package, name)):
             yield ("impls", name), value
     for module, found in list(sys.modules.items()):
-        in_depth = module.startswith(IN_DEPTH)
-        if module in MODULES or in_depth:
+        if module in MODULES or module.startswith(OWN):
             for name, value in list(vars(found).items()):
-                if callable(value) or (in_depth and name.isupper()):
+                if callable(value):
                     yield (module, name), value
-                if in_depth and isinstance(value, type) and value.__module__ == module:
-                    methods = {k: v for k, v in vars(value).items() if callable(v) or isinstance(v, property)}
-                    yield from (((module, f"{name}.{inner}"), method) for inner, method in methods.items())
-                    # one more may hide one that is inherited
-                    yield (module, f"{name}.__dict__"), frozenset(methods)
+                if isinstance(value, type) and value.__module__ == module and module.startswith(OWN):
+                    for inner, method in list(vars(value).items()):
+                        if callable(method) or isinstance(method, property):
+                            yield (module, f"{name}.{inner}"), method
 
 
 def _behind(value: Any) -> tuple[Any, ...]:
     if isinstance(value, FunctionType):
         return value, value.__code__, value.__defaults__
-    if isinstance(value, dict):
-        return value, *value.values()
-    return tuple(sorted(value)) if isinstance(value, frozenset) else (value,)
+    return (value,)

@@ -179,7 +179,7 @@ def test_undisturbed_rounds_go_on_record_where_there_are_enough() -> None:
 def test_a_clock_that_stands_still_is_a_failure_of_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):  # the audit draws where it looks
         race = of()
-        monkeypatch.setattr(race.moments, "rounds", lambda count, lead: [Round(0.0, 1e-5)] * count)
+        monkeypatch.setattr(race.moments, "rounds", lambda call, plan, lead: [Round(0.0, 1e-5)] * 3)
         found = race.measure(cell())
         assert found.status == "failed"
         assert "the clock stood still" in found.reason

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import resource
 import time
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 
 import impls
 from impls import processes
-from impls.referee import changed, judgement, snapshot, structure, verdict
+from impls.referee import changed, snapshot, verdict
 
 
 def test_nothing_is_changed_where_nothing_was() -> None:
@@ -29,9 +27,6 @@ def test_nothing_is_changed_where_nothing_was() -> None:
         (impls, "check", print, "impls.check"),
         (impls, "cpu_seconds", lambda: 0.0, "impls.cpu_seconds"),
         (processes, "descendants", list, "impls.processes.descendants"),
-        (random.Random, "random", lambda self: 1.0, "random.Random.__dict__"),
-        (resource, "getrusage", print, "resource.getrusage"),
-        (judgement, "UNSEEN", 1e9, "impls.referee.judgement.UNSEEN"),
     ],
 )
 def test_a_replaced_name_is_found(
@@ -40,14 +35,8 @@ def test_a_replaced_name_is_found(
     before = snapshot()
     monkeypatch.setattr(where, name, value)
     assert found in changed(before)
-    # the package hands on what its modules have; what is no method any more is one method less, too
-    assert len(changed(before)) == 1 + (where is processes or value is True)
-
-
-def test_a_constant_that_was_changed_in_place_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = snapshot()
-    monkeypatch.setitem(structure.STATES, "adam", ())
-    assert "impls.referee.structure.STATES" in changed(before)
+    # the package hands on what its modules have
+    assert len(changed(before)) == 1 + (where is processes)
 
 
 def test_other_code_behind_the_same_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
