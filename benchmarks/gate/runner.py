@@ -174,7 +174,7 @@ class Runner:
         self.benchmarks = (*found.benchmarks, *controls)
         self.left_out = dict(found.left_out)
         self.incidents = list(found.lost)
-        self.schedules: dict[str, Schedule] = {}
+        self.schedules: dict[Side, dict[str, Schedule]] = {side: {} for side in SIDES}  # by whose files
         self.order: tuple[str, ...] = ()
         self.laid: Side | None = None
 
@@ -210,7 +210,7 @@ class Runner:
             suite, names = self.suite(wanted, record)
             self.lay(suite)
             before_it = len(self.incidents)
-            record = self.measure(record, names, wanted)
+            record = self.measure(record, suite, names, wanted)
             for incident in self.incidents[before_it:]:
                 self.say(f"lost: {incident.benchmark} of {incident.side}: {incident.reason}")
             if record is not None:
@@ -308,6 +308,7 @@ class Runner:
     def measure(
         self,
         record: Pairs | None,
+        suite: Side,
         chosen: Sequence[Benchmark],
         wanted: Mapping[str, Sequence[Measure]],
     ) -> Pairs | None:
@@ -317,7 +318,7 @@ class Runner:
         few = frozenset(node for node, measures in left.items() if ONCE_A_PROCESS.issuperset(measures))
         untraced = frozenset(node for node, measures in left.items() if "memory" not in measures)
         asked = Wanted(CONTROLS, tuple(names), few, untraced)
-        measured = turns.measure(self.places, asked, self.schedules)
+        measured = turns.measure(self.places, asked, self.schedules[suite])
         for incident in measured.incidents:
             name = names.get(incident.benchmark, incident.benchmark)
             if name in self.found.new and incident.side == "base":

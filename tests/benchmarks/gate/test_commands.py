@@ -299,6 +299,8 @@ def test_files_that_differ_are_taken_from_both_sides_in_turn(root: Path) -> None
     theirs = f"{WORK[1]} (base's file)"
     assert read == [set(WORK), {f"{WORK[0]} (base's file)", theirs}]
     assert pairs_file.series(record)[1][theirs]["median"] > 0.2  # head's easier file does not hide it
+    calls = {reading.benchmark: reading.iterations for pair in record.pairs for reading in pair.readings}
+    assert calls[theirs] < calls[WORK[1]]  # of an easier one it takes more to fill a turn
 
 
 def test_a_new_benchmark_of_new_code_is_named_and_decides_nothing(root: Path) -> None:
@@ -408,7 +410,7 @@ def test_a_killed_gate_keeps_its_pairs_and_goes_on_from_them(root: Path, tmp_pat
 
 
 def test_two_gates_at_once_are_refused(root: Path, tmp_path: Path) -> None:
-    first = start(root, "--base", "main", "--pairs", "2", "--out", str(tmp_path / "one.json"))
+    first = start(root, "--base", "main", "--pairs", "1", "--out", str(tmp_path / "one.json"))
     deadline = time.monotonic() + 300
     while not list((tmp_path / "cache").glob("gradrace/*/lock.pid")) and time.monotonic() < deadline:
         time.sleep(0.01)
