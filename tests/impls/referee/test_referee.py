@@ -215,6 +215,7 @@ def test_the_referee_shares_no_code_with_a_implementation() -> None:
         "double_double",
         "error_bound",
         "judgement",
+        "kinks",
         "masks",
         "oracle",
         "reference",
