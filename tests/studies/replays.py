@@ -116,7 +116,7 @@ def whole(runs: Sequence[Recording], hurt: Collection[str]) -> GateTally:
 
 def whole_rival(runs: Sequence[Recording], rule: rivals.RivalRule, hurt: Collection[str]) -> GateTally:
     """A rival's verdicts by the first pairs of gates that were really run, each long enough for it."""
-    return _tally([_rivalled(run, rule, range(2 * RIVAL_PROCESSES), {}, hurt) for run in runs])
+    return _tally([_rivalled(run, rule, range(len(run.differences)), {}, hurt) for run in runs])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,15 +156,15 @@ def _rivalled(
     shares: Mapping[str, float],
     hurt: Collection[str],
 ) -> _Verdict:
-    before, after = chosen[:RIVAL_PROCESSES], chosen[RIVAL_PROCESSES:]
-    slower = {
-        name
-        for name in recording.gated
-        if rule(
-            [recording.base[i][name] for i in before],
-            [recording.head[i][name] * (1 + shares.get(name, 0.0)) for i in after],
-        )
-    }
+    slower = set()
+    for name in recording.gated:
+        # one that is too slow for the budget of its gate is measured in no pair
+        measured = [i for i in chosen if name in recording.base[i]][: 2 * RIVAL_PROCESSES]
+        before, after = measured[:RIVAL_PROCESSES], measured[RIVAL_PROCESSES:]
+        base = [recording.base[i][name] for i in before]
+        head = [recording.head[i][name] * (1 + shares.get(name, 0.0)) for i in after]
+        if len(measured) == 2 * RIVAL_PROCESSES and rule(base, head):
+            slower.add(name)
     return _Verdict(bool(slower), bool(slower) and slower <= set(hurt), False, RIVAL_PROCESSES)
 
 

@@ -100,6 +100,25 @@ def test_rivals_are_replayed_on_the_same_pairs(name: str) -> None:
     assert replays.rival(same, rules()[name], slowdown, 20, seed=0).alarms == 20
 
 
+@pytest.mark.parametrize("name", rules())
+def test_rivals_see_the_first_pairs_in_which_a_benchmark_was_measured(name: str) -> None:
+    full = recorded(0.001)
+    early, *rest = full.pairs
+    early = dataclasses.replace(early, readings=tuple(r for r in early.readings if r.benchmark != NUMPY))
+    without = replays.Recording(dataclasses.replace(full, pairs=(early, *rest)))
+    after = replays.Recording(dataclasses.replace(full, pairs=tuple(rest)))
+    after.gated = without.gated = [NUMPY]
+    assert replays.whole_rival([without], rules()[name], []) == replays.whole_rival(
+        [after], rules()[name], []
+    )
+    slower = replays.Recording(
+        dataclasses.replace(
+            recorded(numpy=math.log(2.0)), pairs=(early, *recorded(numpy=math.log(2.0)).pairs[1:])
+        )
+    )
+    assert replays.whole_rival([slower], rules()[name], [NUMPY]).named == 1
+
+
 def test_every_rule_has_a_look_of_its_own() -> None:
     assert {OURS, *rules()} <= set(LOOKS)
 
