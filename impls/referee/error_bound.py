@@ -301,6 +301,7 @@ class ErrorBound:
         if g == "softmax":
             # a = e^(z - log sum e^z)
             rounded = gamma(FREE) * log_softmax_size(z) + gamma(len(z) + 2 * ELEMENTARY + FREE)
+            rounded = rounded + self.logarithm_at_size(z, E)
             exponent = np.minimum(E + softmax_drift(a, E) + rounded, HUGE)
             relative = np.expm1(exponent)
             # all but a (e - sum a e): e^t - 1 - t is at most t (e^t - 1), and ln(sum a e^e) is within half
@@ -362,6 +363,18 @@ class ErrorBound:
             size = y * (log_softmax_size(z) + 2 * E.max(axis=0))
         gamma = self.rounding.gamma(terms + FREE + 2 * ELEMENTARY)
         return float((moved + gamma * size).sum()) + self.rounding.eta * self.m * z.size
+
+    def logarithm_at_size(self, z: Reals, E: Reals) -> Reals:
+        """The rounding of log(sum(e^z)) as one number, at the size of the largest z, which is a number of the
+        dtype itself: the logarithm is rounded by no more than it differs from that, (m,).
+        """
+        order = np.argsort(z, axis=0)
+        ahead, others = order[-1:], order[:-1]
+        top, e = (np.take_along_axis(q, ahead, axis=0)[0] for q in (z, E))
+        behind = np.take_along_axis(z, others, axis=0) + np.take_along_axis(E, others, axis=0)
+        rest: Reals = np.exp(np.minimum(behind - (top - e), HUGE)).sum(axis=0)
+        rounded: Reals = np.minimum(self.rounding.gamma(2) * (np.abs(top) + np.log(len(z)) + e), rest)
+        return rounded
 
     def saturated(self, a: Reals, y: Reals) -> Reals:
         """What dz of a cross-entropy loses by way of y / a, where fewer than three digits of a are left.

@@ -257,8 +257,9 @@ class Yardstick:
         self.output.add(a - exact_output)
         self.passed += X.shape[1]
         dzs: list[Singles] = []
-        if self.network.loss == "binary_cross_entropy":  # its derivative may be e^(z - ln(1 + e^z)) - y
-            a = np.exp(z - self.moved(np.logaddexp(np.float32(0), z)))
+        if self.network.loss == "binary_cross_entropy":
+            # its derivative may be e^(z - ln(1 + e^z)) - y, and (1 - y) - (1 - a)
+            a = 1 - self.moved(1 - np.exp(z - self.moved(np.logaddexp(np.float32(0), z))))
         dz = a - each(Y, order)
         for k in range(last, -1, -1):
             da = exact.da[k]

@@ -87,6 +87,23 @@ class ProbabilitiesDividedLate(Sound):
         return (e - self.y * total) / total
 
 
+class OfComplements(Sound):
+    """dz = (1 - y) - (1 - a) of binary cross-entropy, the derivative of (1 - y) z + ln(1 + e^-z)."""
+
+    def last_dz(self) -> Array:
+        if self.network.loss != "binary_cross_entropy":
+            return super().last_dz()
+        return (1 - self.y) - self.sigmoid(-self.zs[-1])
+
+
+class SoftmaxByLogarithm(Sound):
+    """a = e^(z - ln(sum e^z)), the logarithm as one number, rounded at the size of the largest z."""
+
+    def softmax(self, z: Array) -> Array:
+        top = z.max(axis=0)
+        return np.exp(z - (top + np.log(np.exp(z - top).sum(axis=0))))
+
+
 class SoftmaxByJacobian(Sound):
     """dz = (diag(a) - a a^T) da with da = -y / a, which has no digits where an a underflows."""
 
@@ -114,6 +131,8 @@ ACCEPTED = (
     DividedEarly,
     DividedByProducts,
     ProbabilitiesDividedLate,
+    OfComplements,
+    SoftmaxByLogarithm,
     SoftmaxByJacobian,
 )
 

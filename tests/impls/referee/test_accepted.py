@@ -13,7 +13,9 @@ from tests.impls.accepted import (
     UNSTABLE,
     LossOfClippedOutput,
     LossOfOutput,
+    OfComplements,
     SlopeOfOutput,
+    SoftmaxByJacobian,
     SoftmaxByJacobianAnyhow,
     saturated,
 )
@@ -36,6 +38,30 @@ def test_a_correct_formula_is_accepted(variant: type[Sound]) -> None:
             assert check(implementation, problem, dtype).message == ""
             judged += 1
     assert judged >= PROBLEMS
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("scale", [100.0, 400.0])
+@pytest.mark.parametrize(
+    "variant", [v for v in ACCEPTED if v is not SoftmaxByJacobian], ids=lambda variant: variant.__name__
+)
+def test_a_correct_formula_is_accepted_where_one_output_is_far_ahead(
+    variant: type[Sound], scale: float, dtype: str
+) -> None:
+    network = Network((5, 12, 12, 4), ("sigmoid", "relu", "softmax"), "softmax_cross_entropy")
+    for seed in (19, 26, 28):
+        problem = Problem.random(network, 24, 6, seed=seed, scale=scale)
+        assert check(variant(problem, dtype), problem, dtype).message == ""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("z", [-5.0, -12.0, -20.0, -30.1, -36.0, 20.0])
+def test_the_derivative_by_complements_is_accepted_where_every_output_saturates(z: float, dtype: str) -> None:
+    network = Network((1, 1), ("sigmoid",), "binary_cross_entropy")
+    for y in (0.0, 1.0):
+        w, b, x, target = (np.array([[value]]) for value in (1.0, 0.2, z, y))
+        problem = Problem(network, (w,), (b,), x, target, 1)
+        assert check(OfComplements(problem, dtype), problem, dtype).message == ""
 
 
 @pytest.mark.parametrize(
