@@ -1,9 +1,9 @@
-"""What is timed is what is checked: the audit of one cell, outside the clock.
+"""The audit of one cell, outside the clock: it checks that what is timed is what was verified.
 
-Before each round the state moves, by a small step on to another batch, so that no two rounds ask for the same
-answer. Results that go before the referee are those of timed calls: the last one of a cell always, others by
-a draw. And the cell's times are compared with each other, by laws that work which is kept, owed or done
-elsewhere breaks.
+Before each round the audit moves the state by a small step to another batch, so that no two rounds ask for
+the same answer. The referee judges results of timed calls: the last call of a cell always, calls of other
+rounds at random. The audit also compares the cell's times with each other; an implementation that keeps a
+result, leaves work to a later call or has it done elsewhere breaks one of the laws that relate them.
 """
 
 from __future__ import annotations
@@ -22,65 +22,66 @@ from benchmarks.measure import clock
 from benchmarks.record.cells import Cell
 
 RATE = 0.01
-"""The learning rate of timed steps and of moves, that of plain gradient descent. Small: however many there
-are, the network stays in its curved part."""
+"""The learning rate, under gradient descent, of timed steps and of steps between rounds. It is small so that
+the activations stay in their curved part after any number of steps."""
 
 BLOCKS = 16
-"""What is timed around a round, to hold the round against, takes so many times fewer calls."""
+"""A round has this many times the calls of a block, which is what the audit times before the round."""
 
 DRAWN = 0.25
-"""How likely one more round of a cell is to be judged beside the last."""
+"""The probability that one more round of a cell is judged beside the last."""
 
 ATTEMPTS = 3
-"""An offence has to be found again in each of so many further series."""
+"""The number of further series, in each of which an offence has to be found again."""
 
 SERIES = 5
-"""Rounds of such a series."""
+"""The rounds of such a series."""
 
 HELD = 10
-"""Rounds of a cell that are held against blocks, by a draw; before the others the state moves, and nothing is
-timed."""
+"""The number of rounds of a cell, drawn at random, that are compared with blocks. Before the other rounds the
+state moves and nothing is timed."""
 
 FEW = 2
-"""Rounds of slow steps that are held against gradients."""
+"""The number of rounds of slow steps that are compared with gradients."""
 
 AGAIN = 0.25
-"""A call that repeats another takes at least so much of its time: after a step honest ones have had more than
-twice of it, where a library then has more to look after or the caches hold something else."""
+"""A call that repeats another takes at least this share of its time. Right after a step, honest calls have
+taken more than twice as long as their repetition, where the library had more to do or the caches held other
+data."""
 
 KEPT = 0.5
-"""A step takes at least so much of the time of what it does, gradients or a forward pass."""
+"""A step takes at least this share of the time of gradients or of a forward pass, which it contains."""
 
 LEFT = {"forward": 1 / 256, "gradients": 1 / 16}
-"""A call takes at least so much of a step, which does all that the call does: a forward pass of `autograd`,
-whose steps are traced, takes 1/70 of one with dropout and m = 1."""
+"""A call takes at least this share of the time of a step, which contains it. A forward pass of `autograd`,
+which traces its steps, takes 1/70 of a step with dropout and m = 1."""
 
 OWED = 0.5
-"""An export that follows a round takes at most so much of the round longer than the next export."""
+"""An export right after a round may always take longer than the next by this share of the round's time."""
 
 LONGER = 3.0
-"""And at most so many times as long."""
+"""An export right after a round may always take this many times as long as the next export."""
 
 TWICE = 1.25
-"""A round of twice the calls takes at least so many times as long; where each call is made it is 2."""
+"""A round of twice the calls takes at least this many times as long; 2 where every call is made."""
 
 PAUSE_SECONDS = 2e-3
-"""How long what is at work after a call has time to show it."""
+"""The length of the pause after a call in which the process should be idle."""
 
 AT_WORK = 0.5
-"""The share of that pause which the process may be at work."""
+"""The share of that pause for which the process may be at work."""
 
 
 Timer = Callable[[Callable[[], Any], int], float]
-"""The seconds of so many calls."""
+"""`timer(call, n)` returns the seconds of n calls."""
 
 
 class AuditError(Exception):
-    """What the audit found against an implementation; the message says what, and in which round."""
+    """The implementation broke a law of the audit; the message names the round and what was found."""
 
 
 class Subject:
-    """An implementation, and where it stands: `steps` counts those since its construction, at `rate`."""
+    """An implementation, the problem it runs, and the number of steps at `rate` since its construction."""
 
     def __init__(
         self,
@@ -96,13 +97,13 @@ class Subject:
         self.rate = rate or workloads.learning_rate(problem.training, RATE)
 
     def step(self) -> None:
-        """A small step, on to the next batch."""
+        """Make a small step, which moves the implementation to the next batch."""
         self.implementation.step(self.rate)
         self.steps += 1
 
     @property
     def repeat(self) -> Callable[[str, int], None] | None:
-        """So many steps at once; None where the implementation cannot repeat them itself."""
+        """`repeat(method, times)` makes `times` steps at once; None if the implementation cannot repeat."""
         repeat = getattr(self.implementation, "repeat", None)
         if repeat is None:
             return None
@@ -114,16 +115,16 @@ class Subject:
         return steps
 
     def state(self, result: impls.Result) -> impls.State:
-        """Where it stands, with the parameters that it exported."""
+        """The state after the last step, which left `result`."""
         first = impls.first_state(self.problem, self.dtype)
         batch = (self.steps - 1) % self.problem.batches
         return dataclasses.replace(first, batch=batch, t=self.steps - 1).after_step(result)
 
     def judge_last_step(self, result: impls.Result, and_another: bool) -> impls.Verdict:
-        """The verdict on the last step, which left `result`: nobody exported anything before it.
+        """The verdict on the last step, which left `result` and before which nothing was exported.
 
-        What other optimizers than gradient descent did cannot be undone: another step is made and judged, as
-        it is where `and_another`.
+        A step of gradient descent can be undone, so that it is judged itself, and `and_another` adds a
+        further step. For any other optimizer only a further step is judged.
         """
         state = self.state(result)
         if self.problem.training.optimizer == "gradient_descent":
@@ -135,7 +136,7 @@ class Subject:
 
 
 def method(implementation: impls.Implementation, phase: str, training: impls.Training) -> Callable[[], Any]:
-    """The call that a phase times."""
+    """The call that is timed in a phase."""
     if phase == "forward":
         return implementation.forward
     if phase == "gradients":
@@ -145,11 +146,12 @@ def method(implementation: impls.Implementation, phase: str, training: impls.Tra
 
 @dataclasses.dataclass(frozen=True)
 class Lead:
-    """Seconds of a call by blocks around a round: of a `step`, of the phase's call right after a step
-    (`first`) and of the same call after that (`second`), and of the call `again`, in the round.
+    """Seconds of one call, from the blocks before a round and from the round itself.
 
-    `second` is `again` but of an implementation that is asked for a whole round at once: asking for each call
-    takes its time. In the phase "step", `first` is that of gradients, the others that of a step.
+    `step`: a step. `first`: the phase's call right after a step. `second`: the same call once more, in a
+    block. `again`: the call in the round. `second` equals `again` unless the implementation runs a whole
+    round on one request: there each request takes time of its own. In the phase "step", `first` is the time
+    of gradients, `second` and `again` that of a step.
     """
 
     step: float
@@ -159,22 +161,22 @@ class Lead:
 
 
 class Times(NamedTuple):
-    """What was timed before a round: None is the time of a call in the round."""
+    """Seconds of one call, from the blocks before a round; None is the time of a call in the round."""
 
     step: float
     first: float | None
     second: float | None
 
     def before(self, again: float) -> Lead:
-        """With the seconds of a call in the round."""
+        """The lead of a round in which a call takes `again` seconds."""
         first, second = (again if each is None else each for each in (self.first, self.second))
         return Lead(self.step, first, second, again)
 
 
 class Audit:
-    """The audit of one cell, while its rounds are taken.
+    """The audit of one cell, while its rounds are timed.
 
-    `lead` has to be called before each round, and `after` with the seconds of a call in it.
+    Call `lead` before each round, and `after` behind it with the seconds of one of its calls.
     """
 
     def __init__(self, subject: Subject, cell: Cell, plan: clock.RoundPlan, draw: random.Random) -> None:
@@ -198,13 +200,16 @@ class Audit:
         self._lead: Times | None = None
 
     def _block(self) -> int:
-        """The calls of a block: few where they take longer than the call that is timed, as a cheat's do."""
+        """The number of calls in a block: few if they are slower than the timed call, as a cheat's are."""
         call = self.subject.implementation.gradients if self.phase == "step" else self.subject.step
         seconds = clock.seconds_of(call, 1)
         return max(1, min(self.plan.iterations, int(clock.ROUND_SECONDS / seconds)) // BLOCKS)
 
     def lead(self) -> None:
-        """Move the state; time what the round is held against. May be called again before the same round."""
+        """Move the state, and time the blocks that the round is compared with.
+
+        May be called again before the same round.
+        """
         start = time.perf_counter()
         if self.phase == "step":
             self._lead = self._gradients(clock.seconds_of) if self._round_to_come in self.held else None
@@ -251,7 +256,10 @@ class Audit:
         return Times(timed(step, n) / n, first, timed(calls, n) / n)
 
     def after(self, number: int, seconds: float) -> None:
-        """Take a round into account, and judge its last call where it was drawn; raises AuditError."""
+        """Record that a call of round `number` took `seconds`; judge the round's last call if it was drawn.
+
+        Raises AuditError if a law is broken.
+        """
         start = time.perf_counter()
         self._round_to_come = number + 1
         if self.phase == "step":
@@ -265,8 +273,10 @@ class Audit:
         self.seconds += time.perf_counter() - start
 
     def _series(self) -> Iterator[str]:
-        """What another series of rounds shows, by the CPU where that is less: on a busy machine every round
-        may have to wait, as it is longer than a turn, and no block.
+        """The offences of another series of rounds, in CPU seconds where these are fewer.
+
+        A round is longer than the scheduler's time slice and a block is shorter, so that on a busy machine
+        every round may wait for a CPU while no block does.
         """
         found = []
         for _ in range(SERIES):
@@ -275,7 +285,7 @@ class Audit:
         return offences(self.phase, found)
 
     def _round(self, timed: Timer) -> float:
-        """The seconds of a call in a round."""
+        """Seconds of a call in a round."""
         return self._round_of(self.plan.iterations, timed) / self.plan.iterations
 
     def _confirm(self, number: int, found: list[str], again: Callable[[], Iterator[str]]) -> None:
@@ -287,7 +297,10 @@ class Audit:
             raise AuditError(f"round {number + 1} of {self.plan.rounds}: {found[0]}")
 
     def _judge(self, number: int, seconds: float) -> None:
-        """What the round's last call left, before the referee; raises AuditError."""
+        """Have the referee judge the result of the round's last call, and check the laws on single rounds.
+
+        Raises AuditError if either fails.
+        """
         exports: list[impls.Result] = []
         found = list(self._owed(seconds, exports))
         verdict = self._verdict(exports[0], last=number == self.plan.rounds - 1)
@@ -298,7 +311,7 @@ class Audit:
         if number == self.plan.rounds - 1:
             again = functools.partial(self._repeated, 2 * SERIES)
             self._confirm(number, list(self._repeated(1)), again)
-        # the idle threads of a pool may spin for a while, where there are several
+        # with several threads, the idle ones of a pool may spin for a while
         if number == self.plan.rounds - 1 and self.threads == 1:
             self._confirm(number, list(self._at_work()), self._at_work)
 
@@ -309,7 +322,7 @@ class Audit:
         return judge(self.subject.state(result), result)
 
     def _owed(self, seconds: float, exports: list[impls.Result]) -> Iterator[str]:
-        """Whether an export right after a round does work that the round owes."""
+        """Whether an export right after a round does work that belongs to the round."""
         export = self.subject.implementation.export
         first, second = _seconds(lambda: exports.append(export()), 1), _seconds(export, 1)
         whole = seconds * self.plan.iterations
@@ -325,10 +338,11 @@ class Audit:
         return self._owed(self._round(_seconds), [])
 
     def _repeated(self, rounds: int) -> Iterator[str]:
-        """Whether an implementation that is asked for a whole round at once makes each of its calls.
+        """Whether an implementation that runs a whole round on one request makes every call of it.
 
-        By the least of so many rounds: on a busy machine a process may wait longer for a CPU than a round
-        takes. A round that was planned while it did is too short: as long as the message that asks for it.
+        Compares the fastest of `rounds` rounds, since a process on a busy machine may wait for a CPU longer
+        than a round takes. A round that was planned during such a wait is too short, about as long as the
+        request itself, and is made longer first.
         """
         if not hasattr(self.subject.implementation, "repeat"):
             return
@@ -343,23 +357,23 @@ class Audit:
             )
 
     def _least(self, rounds: int, calls: int) -> float:
-        """The seconds of the fastest of so many rounds of so many calls."""
+        """Seconds of the fastest of `rounds` rounds of `calls` calls."""
         return min(self._round_of(calls, clock.seconds_of) for _ in range(rounds))
 
     def _round_of(self, calls: int, timed: Timer) -> float:
-        """The seconds of a round of so many calls."""
+        """Seconds of a round of `calls` calls."""
         if self.phase == "step":
             self.subject.steps += calls
         return timed(self.call, calls)
 
     def _at_work(self) -> Iterator[str]:
-        """Whether something is at work after a call has returned, while nothing is asked for."""
+        """Whether the process is at work after a call has returned."""
         self.subject.step()
         before = impls.cpu_seconds()
         start, begun = impls.cpu_seconds(), time.perf_counter()
         time.sleep(PAUSE_SECONDS)
-        took = time.perf_counter() - begun  # longer where other programs have the CPU
-        busy = impls.cpu_seconds() - start - (start - before)  # less what looking takes
+        took = time.perf_counter() - begun  # longer than asked for on a busy machine
+        busy = impls.cpu_seconds() - start - (start - before)  # less the cost of reading the clock
         if busy > AT_WORK * took:
             yield (
                 f"in a pause of {1e3 * took:.3g} ms after a step the process was at work for "
@@ -368,8 +382,9 @@ class Audit:
 
 
 def _seconds(call: Callable[[], Any], times: int) -> float:
-    """The lesser of the seconds of so many calls and of their CPU seconds: a busy machine prolongs the ones,
-    idle threads that spin the others.
+    """The smaller of the wall-clock seconds and the CPU seconds of `times` calls.
+
+    A busy machine prolongs the former, idle threads that spin the latter.
     """
     used = impls.cpu_seconds()
     seconds = clock.seconds_of(call, times)
@@ -377,7 +392,7 @@ def _seconds(call: Callable[[], Any], times: int) -> float:
 
 
 def offences(phase: str, leads: list[Lead]) -> Iterator[str]:
-    """The laws on times that a series of rounds breaks, in words."""
+    """A sentence for each law that the times of a series of rounds break."""
     name = {"forward": "a forward pass", "gradients": "gradients", "step": "a step"}[phase]
     ratio = _ratio([lead.second for lead in leads], [lead.first for lead in leads])
     if phase == "step":
@@ -386,22 +401,22 @@ def offences(phase: str, leads: list[Lead]) -> Iterator[str]:
         return
     if ratio < AGAIN:
         yield f"{name} again take {ratio:.2g} of what they take right after a step: is a result kept?"
-    # the least: ranks that have to wait for a CPU prolong their steps many times over
+    # the minimum: ranks that wait for a CPU prolong their steps many times over
     step = min(lead.step for lead in leads)
     share = statistics.median(lead.again for lead in leads) / max(step, 1e-9)
     if share < LEFT[phase]:
         yield f"{name} take {share:.2g} of what a step takes: does something else do their work?"
-    # the lesser of both: a round is longer than a block, and more of it goes to others on a busy machine
+    # the minimum: a round is longer than a block, and loses more of its time to other programs
     whole = _ratio([lead.step for lead in leads], [min(lead.second, lead.again) for lead in leads])
     if whole < KEPT:
         yield f"a step takes {whole:.2g} of what {name} take: which part does it leave out?"
 
 
 def _ratio(seconds: list[float], others: list[float]) -> float:
-    """How many times as long as the others: the median of neighbours, or of the least where that is more.
+    """The ratio of `seconds` to `others`: the median over pairs, or the ratio of the minima if larger.
 
-    Waits for a CPU, of whole milliseconds in calls of microseconds, may fall on the others alone more often
-    than not; that they fall on each of them is rare.
+    A call of microseconds may wait milliseconds for a CPU. More than half of `others` may have waited; it is
+    rare that all of them have.
     """
     pairs = [(one, max(other, 1e-9)) for one, other in zip(seconds, others, strict=True)]
     least = min(one for one, _ in pairs) / min(other for _, other in pairs)

@@ -1,12 +1,12 @@
 """The error bound: how far an implementation's loss, output and gradients may lie from the exact ones.
 
-The derivation is in docs/error-bound.md. In short: each quantity q of a pass carries `E`, an array of bounds
-on |q_computed - q|, element by element, and `r` (m,), a bound on the 2-norm of that error in each column. A
-layer hands them on by |w| E and by ||w|| r, whichever is smaller, and adds its own roundings: gamma(k) =
-k u / (1 - k u) times the magnitudes that are summed, for sums of k terms in any order. In a network of three
-layers or more, where that does not cost too much, each sample's exact derivatives of the z and dz of a layer
-by those of every other take the place of |w| and ||w||.
-Source: N. J. Higham (2002), Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM, chapter 3.
+The derivation is in docs/error-bound.md. In short: each quantity q of a pass has two bounds: `E`, an array
+that bounds |q_computed - q| element by element, and `r` (m,), which bounds the 2-norm of that error in each
+column. A layer propagates them by |w| E and ||w|| r, takes the smaller one, and adds its own roundings:
+gamma(k) = k u / (1 - k u) times the magnitudes of the terms, for sums of k terms in any order. In networks of
+three layers or more, up to a given cost, each sample's exact derivatives of the z and dz of a layer by those
+of every other layer replace |w| and ||w||. Source: N. J. Higham (2002), Accuracy and Stability of Numerical
+Algorithms, 2nd ed., SIAM, chapter 3.
 """
 
 from __future__ import annotations
@@ -24,44 +24,45 @@ from impls.referee.oracle import Pass, head_bits
 
 Reals = NDArray[np.float64]
 Numbers = NDArray[Any]
-"""Of the implementation's dtype."""
+"""An array of the implementation's dtype."""
 
 ELEMENTARY = 8
-"""Relative error, in units of u, granted to one exp, tanh, log or log1p: 4 ulp, an ulp being at most 2 u.
+"""The relative error, in units of u, granted to one exp, tanh, log or log1p: 4 ulp, an ulp being at most 2 u.
 
-NumPy's own are within 4 ulp ("max ULP error" in the SIMD loops of numpy/_core/src/umath), glibc's within 1
+NumPy's are within 4 ulp ("max ULP error" in the SIMD loops of numpy/_core/src/umath), glibc's within 1
 or 2 ("Errors in math functions" in the GNU C Library manual), SLEEF's, which torch uses, within 1 to 3.5.
 """
 
 FREE = 8
-"""Roundings granted to an element beside those of a sum: scalings by 1/m, the factors of g', a conversion."""
+"""The roundings granted to an element besides those of a sum: scaling by 1/m, the factors of g',
+conversion."""
 
 DROPPED = 4
-"""Roundings granted to dropout: one product, or a quotient by 1 - p rounded on its own."""
+"""The roundings granted to dropout: a product, or a quotient by 1 - p, which is rounded itself."""
 
 UNDERFLOW = 4
-"""Absolute error of one operation below the normal range, in units of the smallest normal number: room for
-hardware that flushes denormals to zero, and for exponentials that stop at it."""
+"""The absolute error of one operation below the normal range, in units of the smallest normal number, which
+covers hardware and exponentials that flush denormals to zero."""
 
 GUARD = 1 + 2.0**-10
-"""Covers the roundings of this very computation, and of a float64 oracle under a float32 implementation
-(2^-29).
+"""The factor on each bound that covers the roundings of the bound's own computation, and those of a float64
+oracle for a float32 implementation (2^-29).
 """
 
 COARSEST = 2.0**-8
-"""The unit roundoff of the coarsest arithmetic that is called coarse, bfloat16; what is beyond is wrong."""
+"""The unit roundoff of the coarsest arithmetic that is called coarse, bfloat16; larger errors are wrong."""
 
 HUGE = 700.0
-"""Exponents of e are cut here, below overflow; a bound that large holds anything."""
+"""The largest exponent of e, below overflow; a bound that large excludes nothing."""
 
 AFFORDABLE = 4e9
-"""Multiplications that the derivatives of a batch may take, about 0.1 ns each."""
+"""The largest number of multiplications for the derivatives of a batch, about 0.1 ns each."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bounds:
-    """The largest |computed - exact| that rounding can explain: `output` (n_L, m), and of the sums over the
-    batch `cost`, `dw` and `db`, not yet averaged, so that those of parts add up.
+    """The largest |computed - exact| that rounding can explain, of `output` (n_L, m) and of `cost`, `dw` and
+    `db` as sums over the samples, not averages, so that those of parts can be added.
     """
 
     cost: float
@@ -72,10 +73,9 @@ class Bounds:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Spread:
-    """An error: element by element at most `E` (n, m), and at most `r` (m,) in the 2-norm of each column.
+    """Bounds on an error: `E` (n, m) on each element, and `r` (m,) on the 2-norm of each column.
 
-    All but `new` (n, m) of it is what exact derivatives make of errors in earlier z and dz, once those are
-    `known`.
+    `new` (n, m) bounds the part that does not follow, by exact derivatives, from errors of earlier z and dz.
     """
 
     E: Reals
@@ -84,37 +84,37 @@ class Spread:
 
     @classmethod
     def alone(cls, E: Reals) -> Spread:
-        """Of which nothing else is known."""
+        """The bounds of an error that is only known to be at most `E`."""
         return cls(E, column_norms(E), E)
 
     @classmethod
     def of(cls, E: Reals, r: Reals, new: Reals) -> Spread:
-        """The norm is bounded by that of E too."""
+        """The bounds with the smaller of `r` and the norm of `E`."""
         return cls(E, np.minimum(column_norms(E), r), new)
 
     def plus(self, local: Reals) -> Spread:
-        """With further, local errors on top."""
+        """The bounds after adding an error of at most `local`."""
         return Spread.of(self.E + local, self.r + column_norms(local), self.new + local)
 
     def with_another(self, other: Spread) -> Spread:
-        """The sum of two errors."""
+        """The bounds of the sum of two errors."""
         return Spread.of(self.E + other.E, self.r + other.r, self.new + other.new)
 
     def times(self, factor: Reals) -> Spread:
-        """After multiplication by `factor`, element by element."""
+        """The bounds after multiplication by `factor`, element by element."""
         return Spread.of(factor * self.E, factor.max(axis=0) * self.r, factor * self.new)
 
     def times_about(self, factor: Reals, most: Reals, off: Reals) -> Spread:
-        """After multiplication by what is at most `most`, and at most `off` away from `factor`."""
+        """The bounds after multiplication by a factor that is at most `most` and within `off` of `factor`."""
         return Spread.of(most * self.E, most.max(axis=0) * self.r, factor * self.new + off * self.E)
 
     def known(self, E: Reals) -> Spread:
-        """The same error, at most `E` by its derivatives, which have what is new from now on."""
+        """The bounds of the same error with `E` from derivatives; these include what was new until now."""
         return Spread.of(np.where(np.isfinite(E), E, self.E), self.r, np.zeros_like(E))
 
 
 def column_norms(E: Reals) -> Reals:
-    """The 2-norm of each column, (m,), without overflow or underflow on the way."""
+    """The 2-norm of each column, (m,), computed without overflow or underflow."""
     top = E.max(axis=0)
     part = E / np.where(top > 0, top, 1.0)
     norms: Reals = top * np.sqrt(np.einsum("is,is->s", part, part))
@@ -123,7 +123,7 @@ def column_norms(E: Reals) -> Reals:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Linear:
-    """What a matrix can make of magnitudes and of errors."""
+    """A matrix w, with the norms that bound its product with an error."""
 
     size: Reals  # |w|
     rows: Reals  # 2-norm of each row, (n, 1)
@@ -132,12 +132,12 @@ class Linear:
 
     @classmethod
     def of(cls, w: Reals, norm: float) -> Linear:
-        """`norm` is at least the 2-norm of w."""
+        """From w and `norm`, which is at least its 2-norm."""
         size = np.abs(w)
         return cls(size, column_norms(size.T)[:, None], norm, size.max(axis=1, keepdims=True))
 
     def __call__(self, error: Spread) -> Spread:
-        """What w makes of an error in its input."""
+        """The error of w x, from that of x."""
         E = np.minimum(self.size @ error.E, self.rows * error.r)
         return Spread.of(E, self.norm * error.r, self.size @ error.new)
 
@@ -148,16 +148,16 @@ def batched(q: Numbers) -> Numbers:
 
 
 def each(J: Numbers, E: Numbers) -> Numbers:
-    """J E, a matrix for each sample; J (m, n, k), E (k, m)."""
+    """J E for each sample, (n, m); J (m, n, k), E (k, m)."""
     return (J @ batched(E))[:, :, 0].T
 
 
 class Derivatives:
-    """What errors in z and dz of any layers become in the others, to first order, sample by sample.
+    """Propagates errors of the z and dz of each layer to all others, to first order, for each sample.
 
-    `z[k]` (m, n_k, N) has the derivatives of z_k by z_0, ..., z_k side by side, N = n_0 + ... + n_k of them;
-    its transpose those of dz_0, ..., dz_k by dz_k. The derivatives of dz_k by z_i, of a pass forward and
-    backward, are those of dz_i by z_k: both are second derivatives of the cost.
+    `z[k]` (m, n_k, N) has the derivatives of z_k by z_0, ..., z_k side by side, N = n_0 + ... + n_k; its
+    transpose has those of dz_0, ..., dz_k by dz_k. The derivatives of dz_k by z_i are the transpose of those
+    of dz_i by z_k, as both are second derivatives of the cost.
     """
 
     def __init__(self, weights: Sequence[Reals], activations: Sequence[str], exact: Pass, dtype: str) -> None:
@@ -169,31 +169,31 @@ class Derivatives:
             for g, a, slope, da in zip(activations, a, slopes, exact.da, strict=True)
         ]
         self.curves = [batched(curve).astype(dtype) for curve in curves]
-        # of each z by the one before
+        # the derivatives of each z by the one before
         handed = (q if keep is None else q * keep for q, keep in zip(slopes, exact.kept, strict=True))
         self.forward = [
             (w * D.T[:, None, :]).astype(dtype) for w, D in zip(weights[1:], handed, strict=False)
         ]
         if activations[-1] == "softmax":
             end = np.eye(len(a[-1])) * batched(a[-1]) - batched(a[-1]) * a[-1].T[:, None, :]
-        else:  # of dz = a - y, or (a - y) g'
+        else:  # dz = a - y, or (a - y) g'
             own = slopes[-1] if exact.da[-1] is None else slopes[-1] ** 2 + curves[-1]
             end = np.eye(len(own)) * batched(own)
         self.end = end.astype(dtype)
         m = len(end)
         self.z: list[Numbers] = []
-        self.new = np.empty((0, m), dtype)  # the errors made in z, layer below layer
-        self.dz = np.empty((m, 0, 0), dtype)  # of dz_k by every z up to layer k, k the layer that was last
-        self.later = np.empty((0, m), dtype)  # the errors of dz, layer below layer, due to layers above
+        self.new = np.empty((0, m), dtype)  # the new errors of z, of all layers in one column
+        self.dz = np.empty((m, 0, 0), dtype)  # of dz_k by every z up to layer k, for the last layer k visited
+        self.later = np.empty((0, m), dtype)  # the errors of dz, of all layers, that come from layers above
 
     @staticmethod
     def cost(network: Network) -> int:
-        """Multiplications for each sample."""
+        """The number of multiplications for each sample."""
         n = network.widths[1:]
         return sum(n[k] * n[k - 1] * 2 * sum(n[:k]) for k in range(1, len(n)))
 
     def forth(self, new: Reals) -> Reals:
-        """The error of z in the next layer, where errors of at most `new` are made."""
+        """The error of z in the next layer, (n, m), whose new errors are at most `new` (n, m)."""
         n, k, N = len(new), len(self.z), len(self.new)
         J = np.empty((new.shape[1], n, N + n), self.new.dtype)
         if k:
@@ -204,7 +204,7 @@ class Derivatives:
         return each(np.abs(J), self.new).astype(np.float64)
 
     def back(self, new: Reals) -> Reals:
-        """The error of dz in the layer before, where errors of at most `new` are made."""
+        """The error of dz in the layer before, (n, m), whose new errors are at most `new` (n, m)."""
         J = self.z.pop()
         k, N = len(self.z), J.shape[2]
         own = slice(N - len(new), N)
@@ -222,7 +222,8 @@ class Derivatives:
 def resolution(p_top: Reals, q: Reals) -> Reals:
     """The error of the oracle's split products, sum_k p_ik q_kj; `p_top` (i, 1) is max_k |p_ik|, q >= 0.
 
-    Two products of n terms, in float64, of factors of which one is a tail: below 2^-head_bits of its top.
+    It is that of two float64 products of n terms, in each of which one factor is a tail, which is less than
+    2^-head_bits of the largest element.
     """
     n = len(q)
     small = 4.0 * n * (n + 2) * 2.0 ** (-53 - head_bits(n))
@@ -231,7 +232,7 @@ def resolution(p_top: Reals, q: Reals) -> Reals:
 
 
 class Rounding:
-    """The arithmetic of a dtype: its unit roundoff, and what follows from it."""
+    """The unit roundoff `u` of a dtype, the error `eta` of an operation that underflows, and gamma."""
 
     def __init__(self, dtype: str) -> None:
         info = np.finfo(dtype)
@@ -239,26 +240,27 @@ class Rounding:
         self.eta = UNDERFLOW * float(info.smallest_normal)
 
     def gamma(self, k: int) -> float:
-        """k u / (1 - k u), Higham (2002), lemma 3.1; infinite for sums that are too long for it."""
+        """k u / (1 - k u), Higham (2002), lemma 3.1; infinite from k u = 1 on."""
         return k * self.u / (1 - k * self.u) if k * self.u < 1 else np.inf
 
 
 def softmax_drift(a: Reals, E: Reals) -> Reals:
-    """How far log(sum(e^z)) moves, at most, when each z moves by E: log(sum(a e^E)), (m,)."""
+    """The largest change of log(sum(e^z)), (m,), if each z changes by at most E: log(sum(a e^E))."""
     drift: Reals = np.log1p((a * np.expm1(np.minimum(E, HUGE))).sum(axis=0))
     return drift
 
 
 def log_softmax_size(z: Reals) -> Reals:
-    """The numbers that are added up on the way to log(a): the shift, the logarithm, 1."""
+    """The magnitudes that are summed to compute log(a): the shift, the logarithm, 1."""
     top = z.max(axis=0)
     size: Reals = np.log(np.exp(z - top).sum(axis=0)) + (top - z) + 1
     return size
 
 
 class ErrorBound:
-    """The bounds of a network whose parameters an implementation of `dtype` holds exactly; batches are of m
-    samples.
+    """The error bounds of a network, for an implementation of `dtype` that holds the parameters exactly and
+    has batches of m samples. With `lossy`, formulas that lose digits where an output saturates are granted
+    that loss.
     """
 
     def __init__(
@@ -275,7 +277,7 @@ class ErrorBound:
         self.weights = weights
         self.dtype = dtype
         self.by_derivatives = network.layers > 2 and m * Derivatives.cost(network) <= AFFORDABLE
-        # no error ever reaches the first layer from below, or leaves it downwards
+        # the first layer has no error in its input and propagates none backward
         norms = [np.inf] + [float(np.linalg.norm(w, 2)) for w in weights[1:]]
         self.forth = [Linear.of(w, norm) for w, norm in zip(weights, norms, strict=True)]
         self.back = [Linear.of(w.T, norm) for w, norm in zip(weights, norms, strict=True)]
@@ -284,8 +286,8 @@ class ErrorBound:
         self.rounding = Rounding(dtype)
 
     def magnitudes(self, w: Linear, q: Reals, error: Spread | None) -> Reals:
-        """What is added up in w q, with the error of q; by derivatives, which are rounded too, that counts
-        again.
+        """The magnitudes that are summed in w q, with the error of q; where derivatives are used, the error
+        counts again for their own roundings.
         """
         if error is None:
             return np.asarray(w.size @ q)
@@ -296,7 +298,7 @@ class ErrorBound:
     def activation(
         self, g: str, z: Reals, a: Reals, slope: Reals | None, error: Spread
     ) -> tuple[Spread, Spread | None]:
-        """From the error of z, that of a = g(z) and, where there is a g', that of g'(z)."""
+        """The error of a = g(z) and that of g'(z), which is None for softmax, from the error of z."""
         E, gamma, eta = error.E, self.rounding.gamma, self.rounding.eta
         if g == "softmax":
             # a = e^(z - log sum e^z)
@@ -304,8 +306,8 @@ class ErrorBound:
             rounded = rounded + self.logarithm_at_size(z, E)
             exponent = np.minimum(E + softmax_drift(a, E) + rounded, HUGE)
             relative = np.expm1(exponent)
-            # all but a (e - sum a e): e^t - 1 - t is at most t (e^t - 1), and ln(sum a e^e) is within half
-            # the square of the largest e of sum a e, by Hoeffding's lemma
+            # the error less its linear part a (e - sum a e): e^t - 1 - t is at most t (e^t - 1), and ln(sum a
+            # e^e) is within half the square of the largest e of sum a e, by Hoeffding's lemma
             top = E.max(axis=0)
             new = np.minimum(a * (exponent * relative + top**2 / 2 + rounded), 1 + 2 * a * top)
             a_error = Spread.alone(np.minimum(a * relative, 1) + eta)
@@ -314,18 +316,19 @@ class ErrorBound:
         if g == "identity":
             return error, Spread.alone(np.zeros_like(z))
         if g == "relu":
-            # within E of the kink either derivative is right; a sum without any rounding has no such doubt
+            # within E of the kink either derivative is right; an exact sum has only one
             unsure = (np.abs(z) <= E) & (E > 0)
             new = slope * error.new + np.maximum(E - np.abs(z), 0)
             return Spread.of(np.clip(z + E, 0, E), error.r, new), Spread.alone(unsure.astype(np.float64))
-        # |d/dz ln g'| is at most 1 (sigmoid), 2 (tanh): so g' within E of z is at most g'(z) e^E, e^2E
+        # |d/dz ln g'| is at most 1 (sigmoid) or 2 (tanh), so that g' within E of z is at most g'(z) e^E or
+        # e^2E
         steepness, top = (1.0, 0.25) if g == "sigmoid" else (2.0, 1.0)
-        # far out a float64 oracle has no digits of it, and what is beyond HUGE may have crossed the middle
+        # far out a float64 oracle has no digits of g'; an error beyond HUGE may reach the largest g'
         exponent = steepness * E
         known = np.maximum(slope, 2.0**-52)
         more = np.where(exponent < HUGE, known * np.expm1(np.minimum(exponent, HUGE)), top)
         moved = error.times_about(slope, np.minimum(slope + more, top), np.minimum(more, top))
-        # sigmoid may be (1 + tanh(z / 2)) / 2: the error of tanh is relative to 1, and halved
+        # sigmoid may be computed as (1 + tanh(z / 2)) / 2: the error of tanh is relative to 1, and halved
         size = np.maximum(a, 0.5) if g == "sigmoid" else np.abs(a)
         a_error = moved.plus(gamma(ELEMENTARY + FREE) * (size + moved.E) + eta)
         if g == "sigmoid":  # a (1 - a), whose derivative by a is 1 - 2 a
@@ -337,7 +340,7 @@ class ErrorBound:
         return a_error, doubt.plus(gamma(FREE) * (1 + doubt.E))
 
     def dropped(self, error: Spread, result: Reals, keep: Reals | None) -> Spread:
-        """From the error of a quantity, that of its product with `keep`, which is `result`."""
+        """The error of `result`, which is a quantity times `keep`, from that of the quantity."""
         if keep is None:
             return error
         error = error.times(keep)
@@ -353,7 +356,7 @@ class ErrorBound:
             moved = distance * E + E**2 / 2
             size = (distance + E) ** 2 / 2
         elif loss == "binary_cross_entropy":
-            # the derivative by z is a - y, and the second one at most 1/4
+            # the derivative by z is a - y, and the second derivative is at most 1/4
             E = z_error.E
             moved = np.abs(a - y) * E + E**2 / 8
             size = (1 + y) * (np.abs(z) + E) + 1
@@ -377,9 +380,10 @@ class ErrorBound:
         return rounded
 
     def saturated(self, a: Reals, y: Reals) -> Reals:
-        """What dz of a cross-entropy loses by way of y / a, where fewer than three digits of a are left.
+        """The error of a cross-entropy's dz that is computed from y / a, where a has fewer than three digits
+        left.
 
-        Products of two outputs below the square root of the smallest normal number underflow, too.
+        Products of two outputs below the square root of the smallest normal number underflow as well.
         """
         E = self.rounding.gamma(ELEMENTARY + FREE) + np.sqrt(self.rounding.eta)
 
@@ -408,14 +412,14 @@ class ErrorBound:
         moved: list[Spread] = []  # the errors of z
         x_errors: list[Spread | None] = []
         doubts: list[Spread | None] = []
-        reaches: list[Reals] = []  # the largest |x| that an implementation may have
+        reaches: list[Reals] = []  # the largest |x| of an implementation
         error: Spread | None = None  # an implementation holds X exactly
         for k, (w, b, g) in enumerate(zip(self.forth, self.biases, self.network.activations, strict=True)):
             x = np.abs(high(exact.x[k]))
             reach = x if error is None else x + error.E
             n = len(x)
             summed = self.magnitudes(w, x, error) + np.abs(b)
-            # a sum of zeros alone is exact: there relu'(0) = 0 is a law and no matter of rounding
+            # a sum of zeros is exact, and relu'(0) = 0 has to hold there
             local = (gamma(n + 1) * summed + resolution(w.top, x) + (n + 1) * eta) * (summed > 0)
             z_error = Spread.alone(local) if error is None else w(error).plus(local)
             if derivatives:
@@ -431,18 +435,18 @@ class ErrorBound:
 
         output = error
         local = gamma(FREE) * (np.abs(as_[last] - Y) + output.E) + m * eta
-        # a / m - y / m: divided before the difference
+        # a / m - y / m may be divided before it is subtracted
         local = local + gamma(2) * (np.abs(as_[last]) + np.abs(Y))
         if self.network.loss == "softmax_cross_entropy":
-            # dz = a - y where the targets sum to 1; an implementation that differentiates J has a sum(y) - y
+            # dz = a - y if the targets sum to 1; an implementation that differentiates J has a sum(y) - y
             drift = np.abs(Y.sum(axis=0) - 1) + gamma(len(Y) + FREE)
             local = local + drift * (as_[last] + output.E)
         if self.network.loss == "binary_cross_entropy":
-            # an implementation that differentiates ln(1 + e^z) has e^(z - ln(1 + e^z)) for a: its exponent is
-            # rounded at the size of z, though by no more than ln(1 + e^z) differs from max(z, 0)
+            # an implementation that differentiates ln(1 + e^z) has e^(z - ln(1 + e^z)) for a. The exponent is
+            # rounded relative to z, but by no more than ln(1 + e^z) differs from max(z, 0)
             z, a, E = np.abs(zs[last]), as_[last], moved[last].E
             exponent = np.minimum(gamma(2) * (z + E + 1), np.exp(np.minimum(E - z, HUGE)))
-            # J is the same of -z and 1 - y: one that has (1 - y) - (1 - a) rounds what is near 1 for small a
+            # J is the same for -z and 1 - y; (1 - y) - (1 - a) has rounding errors relative to 1 for small a
             local = local + (a + output.E) * np.expm1(exponent) + gamma(ELEMENTARY + FREE) * (1 - a)
         if self.lossy:
             local = local + self.saturated(as_[last], Y)

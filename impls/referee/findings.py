@@ -1,4 +1,4 @@
-"""What the conformance test finds, as tables for a terminal."""
+"""Runs the conformance test and prints its findings as tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUSES: tuple[FindingStatus, ...] = ("passed", "failed", "not supported")
 
 
 def show(target: str, implementation: type[Implementation], console: Console) -> bool:
-    """Whether the implementation passes; runs the test, and prints every law and the reasons of failures."""
+    """Run the test and print its findings; True if the implementation passes."""
     findings = []
     with Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task(f"checking {target}", total=conformance.size())
@@ -49,7 +49,7 @@ def _table(target: str, findings: list[Finding]) -> Table:
 
 
 def _print_reasons(console: Console, status: FindingStatus, findings: list[Finding]) -> None:
-    """Print the reasons of all findings of one status, each once, with the first case that it holds for."""
+    """Print each reason of the findings of one status once, with its first case and the number of others."""
     cases: dict[str, list[str]] = {}
     for f in findings:
         if f.status == status:

@@ -1,11 +1,10 @@
-"""Whether a call does its work itself: nothing is owed to a later call, nothing kept from an earlier one.
+"""Laws on times: each call does its own work, neither keeping a result nor leaving work to a later call.
 
-Laws on an implementation's times, each a comparison of the implementation with itself at one moment. The
-times are CPU seconds of the whole process, its threads and the processes that it started included, which
-other programs on the machine do not prolong. A law looks at the median of ROUNDS ratios of neighbouring calls
-and holds it against a share far below what honest implementations show (0.89 and more, on a machine with ten
-other programs on two cores), and far above what a kept result shows (0.01). An offence has to be found in
-each of ATTEMPTS series.
+Each law compares times of the same implementation, measured next to each other. The times are CPU seconds of
+the process with its threads and the processes that it started, which other programs on the machine do not
+prolong. A law compares the median of ROUNDS ratios of neighbouring calls with a threshold far below the
+ratios of honest implementations (0.89 and more, beside ten other programs on two cores) and far above that of
+a kept result (0.01). An offence has to be found in each of ATTEMPTS series.
 """
 
 from __future__ import annotations
@@ -26,40 +25,43 @@ NETWORKS = (
     Network((64, 64, 1), ("sigmoid", "sigmoid"), "mean_squared_error"),
     Network((64, 64, 2), ("relu", "softmax"), "softmax_cross_entropy"),
 )
-"""Few outputs: what an export copies is small beside what a pass computes."""
+"""They have few outputs, so that an export copies little beside what a pass computes."""
 
 BATCHES = (8, 256, 8192)
-"""Samples of a batch, the fewest with which a call takes LEAST_SECONDS."""
+"""Batch sizes to try; the first with which a call takes LEAST_SECONDS is used."""
 
 LEAST_SECONDS = 3e-3
 
 PAUSE_SECONDS = 1e-2
-"""How long a thread that is still at work has time to show it."""
+"""The length of the pause after a call in which the process should be idle."""
 
 ROUNDS, ATTEMPTS = 9, 3
 
 REPEATED = 8
 
 SIZING, SIZING_SECONDS = 64, 0.2
-"""The most calls at once that show how long one takes, and seconds after which fewer do. A single call of
-ranks is on a busy machine mostly the wait of the others for the one that has no CPU, and they spin.
+"""The largest number of calls in one request by which the time of a call is measured, and the seconds after
+which fewer are enough. On a busy machine a single call of ranks consists mostly of the spinning of those that
+wait for the one without a CPU.
 """
 
 RATE = 1e-3
-"""A step moves the parameters a little, so that the next call has another answer."""
+"""The learning rate; a small step changes the parameters, so that the next call has another result."""
 
 KEPT = 0.25
-"""A call that repeats another takes at least so much of its time."""
+"""A call that repeats another takes at least this share of its time."""
 
 OWED = 0.5
-"""The largest share of a call's work that may seem to be done after it."""
+"""The largest share of a call's CPU time that may be measured after the call."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RoundSeconds:
-    """CPU seconds of each round: of calls right after a step has changed the state (`gradients`, `forward`)
-    and of the same calls `again`, of an export right after a call and of another, of a call (`busy`) and of a
-    pause right after it (`idle`); and of one call of so many as are `repeated` at once, where it offers that.
+    """CPU seconds, one number for each round.
+
+    `step`; `gradients` and `forward` right after a step; `again` and `forward_again`: the same call once
+    more; `export` right after gradients, and `export_again`; `busy`: gradients, and `idle`: a pause right
+    after them; `repeated`: one of REPEATED calls in one request, empty if the implementation has no `repeat`.
     """
 
     step: list[float]
@@ -75,7 +77,7 @@ class RoundSeconds:
 
 
 def measure(race: Implementation) -> RoundSeconds:
-    """The times of ROUNDS rounds, those that a law compares one after the other."""
+    """The times of ROUNDS rounds; the calls that a law compares follow each other."""
     found = RoundSeconds(*([] for _ in dataclasses.fields(RoundSeconds)))
     for _ in range(ROUNDS):
         found.step.append(_seconds(lambda: race.step(RATE)))
@@ -107,7 +109,7 @@ def _ratio(numerator: list[float], denominator: list[float]) -> float:
 
 
 def offences(found: RoundSeconds) -> Iterator[tuple[str, str]]:
-    """The laws that a series breaks, by name, and how."""
+    """Yield the name of each law that a series breaks, and what was found."""
     for name, first, second in (
         ("gradients", found.gradients, found.again),
         ("forward", found.forward, found.forward_again),
@@ -124,7 +126,7 @@ def offences(found: RoundSeconds) -> Iterator[tuple[str, str]]:
             "a step takes what its gradients take",
             f"it takes {ratio:.2g} of that: which part does it leave out?",
         )
-    # the least of single calls: ranks that find no CPU have the others wait busily, in each single call anew
+    # the minimum of single calls: in each one, the ranks may spin while another waits for a CPU
     if found.repeated and (ratio := _ratio(found.repeated, [min(found.gradients)])) < KEPT:
         yield (
             f"gradients repeated {REPEATED} times take {REPEATED} times as long",
@@ -152,9 +154,9 @@ def offences(found: RoundSeconds) -> Iterator[tuple[str, str]]:
 
 
 def broken(implementation: type[Implementation], network: Network, dtype: str) -> dict[str, str]:
-    """The laws that an implementation breaks in each of ATTEMPTS series, by name, and how.
+    """The laws that an implementation breaks in each of ATTEMPTS series: what was found, by name.
 
-    Raises Unsupported where it cannot run `network`.
+    Raises Unsupported if it cannot run `network`.
     """
     with threadpoolctl.threadpool_limits(1):  # idle threads of a BLAS spin, and their time counts
         race = _built(implementation, network, dtype)
@@ -167,7 +169,7 @@ def broken(implementation: type[Implementation], network: Network, dtype: str) -
 
 
 def _built(implementation: type[Implementation], network: Network, dtype: str) -> Implementation:
-    """An implementation on the smallest batch that keeps it busy for a while."""
+    """The implementation, constructed with the smallest of BATCHES with which a call takes LEAST_SECONDS."""
     for m in BATCHES:
         race = implementation(Problem.random(network, 3 * m, m, seed=9), dtype)
         race.step(RATE)

@@ -1,7 +1,7 @@
-"""The check of an implementation, and the judgement of single results from the state that they started in.
+"""The check of an implementation, and the verdicts on single results.
 
-Every result is judged from the implementation's own state before the call, as it exported it: no error is
-carried from one call to the next, however many there are.
+Each result is judged from the state before its call, as the implementation exported it. So errors do not
+accumulate from call to call.
 """
 
 from __future__ import annotations
@@ -34,32 +34,33 @@ from impls.referee.verdict import Comparison, Verdict, digits
 Reals = NDArray[np.float64]
 
 RATE = 0.1
-"""The learning rate of the step under test, at most; like most rates it is no binary fraction."""
+"""The largest learning rate of the step under test; like most rates it is not a binary fraction."""
 
 FIRST, SECOND = 1e9, 1e8
-"""What references may cost (see `reference`): that of the first batch, which serves every implementation
-of a problem, about 0.5 s; that of a later state, which is each implementation's own, about 0.05 s."""
+"""The multiplications that a reference may cost (see `reference`). FIRST, about 0.5 s, is for the first
+batch, whose reference serves every implementation of a problem; SECOND, about 0.05 s, is for the later
+states, which differ between implementations."""
 
 BITWISE = 100_000
-"""Samples times parameters up to which an implementation that sums in the order of `loops` is held against
-it bit for bit: some 30 ms of loops."""
+"""Up to this number of samples times parameters, an implementation that claims the order of sums of `loops`
+is compared with it bit for bit: about 30 ms of `loops`."""
 
 UNSEEN = 4.0
-"""What is granted beyond the bounds where the parameters before a step are known to a rounding or two only,
-which adds less than the product with each of them is granted anyway."""
+"""The factor on the bounds where the parameters before a step are only known to a rounding or two. Each of
+these roundings adds less error than the bounds grant to the product with that parameter."""
 
-CLAIM = "the very bits of loops, whose order of sums the implementation claims"
+CLAIM = "bit for bit as in loops, whose order of sums the implementation claims"
 
 QUANTITIES = tuple(field.name for field in dataclasses.fields(Result))
-"""What a result consists of."""
+"""The names of a result's fields."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class State:
-    """Where an implementation of a dtype stands before a call: its parameters, the batch that is next, the
-    optimizer's arrays in the order of `Result.state`, and t, the number of steps made.
+    """The state of an implementation before a call.
 
-    `problem` is the problem as the dtype holds it.
+    `problem` is rounded to `dtype`, `batch` is the index of the next batch, `arrays` are the optimizer's in
+    the order of `Result.state`, and `t` is the number of steps made.
     """
 
     problem: Problem
@@ -71,19 +72,19 @@ class State:
     t: int = 0
 
     def after_step(self, result: Result) -> State:
-        """The state after a step that left `result`; judge the step first."""
+        """The state after a step that left `result`, which must have been judged before."""
         batch = (self.batch + 1) % self.problem.batches
         arrays = result.state[:-1]
         return State(self.problem, self.dtype, result.weights, result.biases, batch, arrays, self.t + 1)
 
     def step_of_dropout(self, in_use: bool) -> int | None:
-        """The step whose dropout a pass has; None for a network without any, and for one in use."""
+        """The step whose dropout mask a pass has; None without dropout, and in use."""
         return None if in_use or not any(self.problem.dropout) else self.t
 
 
 @functools.lru_cache(maxsize=1)
 def first_state(problem: Problem, dtype: str) -> State:
-    """The state after construction; raises ValueError where `problem` overflows `dtype`."""
+    """The state after construction; raises ValueError if `problem` overflows `dtype`."""
     problem = held(problem, dtype)
     kinds = STATES[problem.training.optimizer]
     arrays = tuple(np.zeros_like(p) for _ in kinds for p in (*problem.weights, *problem.biases))
@@ -92,18 +93,18 @@ def first_state(problem: Problem, dtype: str) -> State:
 
 @functools.lru_cache(maxsize=1)
 def _first_reference(state: State) -> Reference:
-    """The reference of the gradients after construction: the same for all implementations, and so kept."""
+    """The reference of the gradients after construction; cached, as all implementations share it."""
     step = state.step_of_dropout(in_use=False)
     return reference(state.problem, state.weights, state.biases, 0, state.dtype, FIRST, step=step)
 
 
-@functools.lru_cache(maxsize=2)  # that of a pass in use comes between those with dropout
+@functools.lru_cache(maxsize=2)  # passes with and without dropout alternate
 def _later_reference(state: State, step: int | None) -> Reference:
     return reference(state.problem, state.weights, state.biases, state.batch, state.dtype, SECOND, step=step)
 
 
 def reference_of(state: State, in_use: bool = False) -> Reference:
-    """The exact results at a state: those of gradients, or of a pass in use, which knows no dropout."""
+    """The exact results at a state: of gradients, or of a pass in use, which has no dropout."""
     step = state.step_of_dropout(in_use)
     fresh = state.weights is state.problem.weights and state.batch == state.t == 0
     if fresh and step == state.step_of_dropout(in_use=False):
@@ -112,25 +113,26 @@ def reference_of(state: State, in_use: bool = False) -> Reference:
 
 
 def judge_forward(state: State, result: Result) -> Verdict:
-    """The verdict on what a `forward` from `state` left: loss, output, and parameters that stay."""
+    """The verdict on the result of `forward` from `state`: loss, output, and unchanged parameters."""
     return _verdict(state, lambda seen: seen.forward(state, result, "in a forward pass"))
 
 
 def judge_gradients(state: State, result: Result) -> Verdict:
-    """The verdict on what `gradients` from `state` left: those too."""
+    """The verdict on the result of `gradients` from `state`: as for `forward`, and dw and db."""
     return _verdict(state, lambda seen: seen.gradients(state, result, "in gradients"))
 
 
 def judge_step(state: State, result: Result, learning_rate: float) -> Verdict:
-    """The verdict on what a `step` from `state` left: pass, gradients, and parameters after the update."""
+    """The verdict on the result of `step` from `state`: loss, output, dw, db, and the update."""
     return _verdict(state, lambda seen: seen.step(state, result, learning_rate, "in a step"))
 
 
 def judge_unseen_step(after: State, result: Result, learning_rate: float) -> Verdict:
-    """The verdict on a `step` of gradient descent to the state `after`, from one that nobody exported.
+    """The verdict on a `step` of gradient descent to the state `after`, from a state that was not exported.
 
-    The parameters before were those after plus `learning_rate` times dw (less l2), to a rounding or two: pass
-    and gradients are held against theirs, within UNSEEN times the bounds.
+    The earlier parameters are recovered, to a rounding or two, from the later ones, dw, db and
+    `learning_rate`. Loss, output and gradients are compared with the reference at these parameters, within
+    UNSEEN times the bounds.
     """
     rate, l2 = float(np.dtype(after.dtype).type(learning_rate)), after.problem.training.l2
 
@@ -154,21 +156,21 @@ def judge_unseen_step(after: State, result: Result, learning_rate: float) -> Ver
 
 
 def judge_train(trained: Result, stepped: Result) -> Verdict:
-    """The verdict on `train(n)` beside n calls of `step` from the same state: equal bit for bit."""
+    """The verdict on `train(n)`: it has to equal n calls of `step` from the same state bit for bit."""
     try:
-        same_bits(trained, stepped, "as so many steps leave it")
+        same_bits(trained, stepped, "as the same number of steps leaves it")
     except FoulError as foul:
         return failed(foul)
     return Verdict(True, "", 0.0, None, None)
 
 
 def check(implementation: Implementation, problem: Problem, dtype: str) -> Verdict:
-    """The verdict on a freshly constructed implementation: what it exports after construction, after a step,
-    after a forward pass and after gradients on the next batch.
+    """The verdict on a freshly constructed implementation, from what it exports after construction, after a
+    step (after two, if its optimizer keeps arrays), after a forward pass and after gradients on the next
+    batch.
 
-    The implementation can go on afterwards: it has made one step, or two where its optimizer keeps arrays,
-    and stands at the batch after that.
-    Raises ValueError where `problem` overflows `dtype`.
+    The implementation can be used afterwards; it has made that step or those two.
+    Raises ValueError if `problem` overflows `dtype`.
     """
     state = first_state(problem, dtype)
     return _verdict(state, lambda seen: _inspect(seen, implementation, state))
@@ -180,14 +182,14 @@ def failed(foul: FoulError) -> Verdict:
 
 
 class _StopError(Exception):
-    """A comparison failed, and what follows need not be looked at; the message explains an unstable one."""
+    """A comparison failed, and no more are made; the message is that of an unstable result, or empty."""
 
 
 class _Seen(Comparison):
-    """What was seen of an implementation, call by call."""
+    """The comparisons of an implementation's results, call by call."""
 
     def structure(self, state: State, result: Any, when: str) -> None:
-        """Raise FoulError, saying when, where a result has not the structure of one."""
+        """Raise FoulError, with `when` in its message, if the structure of `result` is wrong."""
         try:
             check_structure(result, state.problem, state.dtype)
         except FoulError as foul:
@@ -226,14 +228,14 @@ class _Seen(Comparison):
         self._stop_unless_passed(state, result, when)
 
     def _kept(self, state: State, result: Result, when: str) -> None:
-        """Parameters and the optimizer's state are the very ones from before, to the last bit."""
+        """Compare the parameters and the optimizer's state with those before the call, bit for bit."""
         self.compare_kept(when, "weights", result.weights, state.weights)
         self.compare_kept(when, "biases", result.biases, state.biases)
         self.compare_kept(when, "state", result.state[:-1], state.arrays)
         _check_t(result, state.t, when)
 
     def _updated(self, state: State, result: Result, rate: float, when: str) -> None:
-        """Parameters and state follow from those before the step and the implementation's own gradients."""
+        """Compare parameters and state with the update of those before the step by the exported gradients."""
         update = Update(state.problem.training, self.dtype, state.t + 1, rate)
         names, L = state_names(state.problem), state.problem.network.layers
         for j, (name, before, d, after) in enumerate(
@@ -296,7 +298,7 @@ def _inspect(seen: _Seen, implementation: Implementation, state: State) -> None:
 
 
 def _check_copies(implementation: Implementation, result: Result) -> None:
-    """Writing to what was exported must leave the implementation as it is."""
+    """Writing to an export must not change the implementation."""
     before = [array.copy() for _, array in quantities(result)]
     for _, array in quantities(result):
         if array.flags.writeable:
@@ -309,8 +311,8 @@ def _check_copies(implementation: Implementation, result: Result) -> None:
 
 
 def _check_bits(result: Result, state: State, rate: float) -> None:
-    """An implementation that claims the order of sums of `loops` has its very bits, after the first step; of
-    float64, and of problems that are small.
+    """After the first step, an implementation that claims the order of sums of `loops` has to equal `loops`
+    bit for bit, in float64 and on problems of at most BITWISE samples times parameters.
     """
     size = state.problem.batch_size * sum(w.size for w in state.weights)
     if state.dtype == "float64" and size <= BITWISE:
@@ -320,9 +322,10 @@ def _check_bits(result: Result, state: State, rate: float) -> None:
 
 
 def same_bits(result: Result, exact: Result, claim: str, among: Sequence[str] = QUANTITIES) -> None:
-    """Raises FoulError at the first number of `result` that is not that of `exact`, as is claimed.
+    """Raise FoulError at the first number of `result` that differs from that of `exact`.
 
-    NaN is that of NaN: where both explode the rate is to blame.
+    `claim` is the phrase of the message that says why they should be equal. Two NaN are equal: where both
+    diverge, the learning rate is the cause.
     """
     if "loss" in among and result.loss != exact.loss and not (np.isnan(result.loss) and np.isnan(exact.loss)):
         raise FoulError(f"loss: expected {exact.loss!r}, {claim}, got {result.loss!r}")
@@ -342,8 +345,8 @@ def same_bits(result: Result, exact: Result, claim: str, among: Sequence[str] = 
 
 
 def _lost_digits(state: State, result: Result, when: str, in_use: bool) -> str:
-    """The message on a result whose errors are those of a right formula that loses digits where an output
-    saturates; empty where they are not, or where nothing is lost.
+    """The message on a result whose errors a right formula explains that loses digits where an output
+    saturates; empty if it does not explain them, or if no digits are lost.
     """
     problem, m = state.problem, state.problem.batch_size
     if LOSSES[problem.network.loss] is None:
@@ -382,7 +385,7 @@ def _lost_digits(state: State, result: Result, when: str, in_use: bool) -> str:
 
 
 def _is_logarithm_of_output(state: State, result: Result, Y: Reals) -> bool:
-    """Whether the loss is that of the logarithm of the output as it was rounded, or was clipped far out."""
+    """Whether the loss is computed from the logarithm of the rounded output, with or without clipping."""
     rounding = Rounding(state.dtype)
     binary = state.problem.network.loss == "binary_cross_entropy"
 
@@ -401,7 +404,7 @@ def _is_logarithm_of_output(state: State, result: Result, Y: Reals) -> bool:
 
 
 def learning_rate(weights: tuple[Reals, ...], exact: Reference) -> float:
-    """RATE, or less where such a step would throw the parameters far out."""
+    """RATE, or less if such a step would change a layer's weights by more than RATE of their largest."""
     rate = RATE
     for w, dw in zip(weights, exact.dw, strict=True):
         size, change = float(np.abs(w).max()), float(np.abs(dw.hi).max())

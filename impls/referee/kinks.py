@@ -1,4 +1,4 @@
-"""Kinks of relu: what its other derivative explains of a gradient's error, where z may have either sign.
+"""Kinks of relu: the part of a gradient's error that its other derivative explains where z is near 0.
 
 Derivation: docs/error-bound.md.
 """
@@ -19,23 +19,25 @@ from impls.referee.oracle import Pass
 Reals = NDArray[np.float64]
 
 ROUNDED = 64
-"""Roundings, relative to itself, that what kinks explain may have: an implementation has computed it."""
+"""The relative error, in roundings, granted to the part of a gradient that kinks explain."""
 
 FIT, PASSES_OF_FIT = 1e-10, 3
-"""What a fit of kinks may leave, as a share of what it finds, and how often it begins anew at the rest."""
+"""The error granted to a fit of kinks, as a share of what it explains, and the number of times that the fit
+is repeated on its residual."""
 
 KINKS = 512
-"""Units of samples that may be so near to their kinks; gradients of a batch with more have no limit."""
+"""The largest number of kinks, over units and samples; gradients of a batch with more have no limit."""
 
 BLOCK = 2**15
-"""Products that are held at once."""
+"""The number of products that are in memory at once."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kinks:
-    """What another derivative of relu changes in a gradient, for each of K units near the kink in a sample:
-    between `least` (K,) and `most` (K,) times the product of a column of `dz` (n, K) and one of `x`
-    (n_below, K). All four are known exactly.
+    """The changes of a gradient by the other derivative of relu, for K units near their kink in some sample.
+
+    Each change is the product of a column of `dz` (n, K) and one of `x` (n_below, K), times a share between
+    `least` (K,) and `most` (K,). All four are exact.
     """
 
     dz: Reals
@@ -44,8 +46,8 @@ class Kinks:
     most: Reals
 
     def taken_from(self, error: Reals) -> Reals:
-        """`error` (n, n_below) less the nearest of what they can add up to."""
-        from scipy.optimize import lsq_linear  # here: few arrays need it
+        """`error` (n, n_below) less the sum of changes that is nearest to it."""
+        from scipy.optimize import lsq_linear  # imported on use: few arrays need it
 
         sizes = np.linalg.norm(self.dz, axis=0) * np.linalg.norm(self.x, axis=0)
         some = (sizes > 0) & (self.most > self.least)
@@ -67,8 +69,8 @@ class Kinks:
 
 
 def least_squares(dz: Reals, x: Reals, error: Reals) -> tuple[Reals, Reals]:
-    """The least-squares problem of fitting products of the columns of dz (n, K) and x (n_below, K) to `error`
-    (n, n_below), with no more rows than columns: by QR, of a block of rows after the other.
+    """The matrix and the right-hand side of the least-squares fit of products of the columns of dz (n, K) and
+    x (n_below, K) to `error` (n, n_below), reduced to K + 1 rows at most by QR, block by block.
     """
     K = dz.shape[1]
     triangle = np.zeros((0, K + 1))
@@ -89,10 +91,10 @@ def kinks_of(
     doubt: Sequence[float],
     astray: Sequence[float],
 ) -> list[Kinks]:
-    """The kinks of each layer's gradients on a batch, those of the layers above among them.
+    """The kinks in each layer's gradients on a batch, those of the layers above included.
 
-    A unit of a sample is at its kink where z is within the layer's `doubt` of 0, and is no sum of zeros; the
-    da of a layer may be off by `astray`.
+    A unit of a sample is at its kink if its z is within the layer's `doubt` of 0 and is not a sum of zeros.
+    `astray` is the largest error of each layer's da.
     """
     dz, samples = np.zeros((len(weights[-1]), 0)), np.zeros(0, np.intp)
     least, most = np.zeros(0), np.zeros(0)
@@ -100,7 +102,7 @@ def kinks_of(
     found: list[Kinks] = []
     for k in range(network.layers - 1, -1, -1):
         x, da, keep, slope = high(exact.x[k]), exact.da[k], exact.kept[k], exact.slope[k]
-        above = np.zeros((len(weights[k]), 0))  # what kinks of layers above make of da
+        above = np.zeros((len(weights[k]), 0))  # the changes of da by kinks of the layers above
         if len(samples):
             above = weights[k + 1].T @ dz
             above = above if keep is None else above * keep[:, samples]
@@ -108,12 +110,12 @@ def kinks_of(
         else:
             dz = above
         if network.activations[k] == "relu" and da is not None:
-            # what is 0 for a kink below is another number with its other derivative
+            # an input that is 0 because of a kink below is not 0 with the other derivative
             some = (x != 0) | near[k - 1] if k and network.activations[k - 1] == "relu" else x != 0
             units, columns = _summed(near[k], weights[k], biases[k], some)
             own = np.zeros((len(dz), len(units)))
             own[units, np.arange(len(units))] = 1.0
-            # the other derivative times da, whatever the kinks above have made of it in that sample
+            # the other derivative times da, with any changes by the kinks above in that sample
             moved = above[units] * (samples == columns[:, None])
             parts = np.stack([moved * least, moved * most])
             da_ends = high(da)[units, columns] + [parts.min(axis=0).sum(1), parts.max(axis=0).sum(1)]
@@ -128,15 +130,17 @@ def kinks_of(
 def _summed(
     near: NDArray[np.bool_], w: Reals, b: Reals, some: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Units and samples `near` their kinks, one more than KINKS at most, where z sums what is not 0."""
+    """Units and samples `near` their kinks whose z has a term other than 0; KINKS + 1 of them at most."""
     units, columns = np.nonzero(near)
     summed = ((w[units] != 0) & some[:, columns].T).any(axis=1) | (b[units, 0] != 0)
     return units[summed][: KINKS + 1], columns[summed][: KINKS + 1]
 
 
 def joined(parts: Sequence[Kinks], m: int) -> Kinks | None:
-    """The kinks of all parts of a batch of m samples, of its mean gradient; None where they are too many."""
-    if sum(part.x.shape[1] for part in parts) > KINKS:  # to take away more costs minutes
+    """The kinks of the mean gradient of a batch of m samples, from those of its parts; None if there are more
+    than KINKS.
+    """
+    if sum(part.x.shape[1] for part in parts) > KINKS:  # a fit of more takes minutes
         return None
     return Kinks(
         np.hstack([part.dz for part in parts]),

@@ -1,4 +1,4 @@
-"""The referee's own dropout masks, drawn anew from their definition (`Training`, impls/kernels/masks.py)."""
+"""The referee's own computation of the dropout masks that `Training` defines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from impls.interface import Problem
 
 Reals = NDArray[np.float64]
 Words = NDArray[np.uint64]
-"""32-bit numbers, in 64 bits so that a product of two is exact."""
+"""32-bit numbers in 64 bits, so that a product of two is exact."""
 
 Kept = Sequence[Reals | None]
-"""For each layer what multiplies its activations, (n_l, m): 0 where one is dropped, else 1 / (1 - p); None
-where nothing is dropped, as after the last layer.
+"""For each layer the factors of its activations, (n_l, m): 0 where dropped, else 1 / (1 - p); None for a
+layer without dropout, as the last one.
 """
 
 LOW = np.uint64(0xFFFFFFFF)
@@ -29,7 +29,7 @@ def scramble(x: Words) -> Words:
 
 
 def kept(problem: Problem, dtype: str, step: int) -> list[Reals | None]:
-    """The dropout of one step, of which so many were made before, as an implementation of `dtype` has it."""
+    """The factors of dropout after `step` steps, rounded to `dtype`."""
     found: list[Reals | None] = []
     m = problem.batch_size
     for layer, (n, p) in enumerate(zip(problem.network.widths[1:-1], problem.dropout, strict=True)):

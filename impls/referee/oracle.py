@@ -1,8 +1,8 @@
 """The oracle: loss, output and gradients of one batch, in arithmetic wider than the implementation's.
 
-It shares no code with any implementation, and writes the mathematics differently: derivatives come from
-exponentials of z (not from a, as `a (1 - a)` does, which loses its digits where a unit saturates), and every
-sum is a matrix product of split operands, whose leading part is free of rounding.
+It shares no code with any implementation and uses other formulas. Derivatives come from exponentials of z, as
+`a (1 - a)` loses its digits where a unit saturates; every sum is a matrix product of split operands, whose
+leading part has no rounding error.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Reals = NDArray[np.float64]
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pass:
     """Every quantity of one pass: `x[l]` (n_{l-1}, m), `z`, `a`, `slope` = g'(z), `da`, `dz` (n_l, m) of each
-    layer; `cost`, `dw` and `db` are sums over the batch, not yet averaged, so that those of parts add up.
+    layer. `cost`, `dw` and `db` are sums over the samples, not averages, so that those of parts can be added.
 
-    With dropout `x` of the layer above is `a` times `kept`, and `da` is the derivative by `a`. Under a
-    cross-entropy `da` of the last layer is None: there dz = a - y comes in one piece. Softmax has no `slope`,
-    being no function of one z.
+    With dropout, `x` of the layer above is `a` times `kept`, and `da` is the derivative by `a`. `da` of the
+    last layer is None under a cross-entropy, where dz = a - y directly. `slope` is None for softmax, which is
+    not a function of one z.
     """
 
     cost: Number
@@ -43,7 +43,7 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """A matrix as head + tail, the heads of two factors so short that their product is exact in float64.
+    """A matrix as head + tail, with heads so short that the product of two is exact in float64.
 
     Each line along the summed axis keeps its leading `(53 - log2(terms)) / 2` bits, counted from its largest
     element. K. Ozaki, T. Ogita, S. Oishi, S. M. Rump (2012), Error-free transformations of matrix
@@ -71,15 +71,15 @@ class Split:
 
 
 def head_bits(terms: int) -> int:
-    """How many bits a factor may have for a sum of so many products to fit into 53."""
+    """The bits of a factor for which a sum of `terms` products is exact in 53 bits."""
     return (53 - (terms - 1).bit_length()) // 2
 
 
 def product(p: Split | Number, q: Number, doubled: bool) -> Number:
     """p q, of shapes (i, k) and (k, j): in float64, or doubled, to about 2^-70 of k max|p_i| max|q_j|.
 
-    Doubled: head(p) head(q), which is exact, plus two products smaller by 2^-20, whose roundings are smaller
-    by as much.
+    The doubled product is head(p) head(q), which is exact, plus two products smaller by 2^-20, whose rounding
+    errors are smaller by the same factor.
     """
     if not doubled:
         return p @ q
@@ -99,13 +99,13 @@ def across(q: Number, doubled: bool) -> Number:
 
 
 def shifted(z: Number) -> Number:
-    """z less the largest of its column; twice, since float64 does not hold all of a doubled number."""
+    """z less the largest of its column; subtracted twice, as it is a doubled number and `high` is float64."""
     once = z - high(z).max(axis=0)
     return once - high(once).max(axis=0)
 
 
 def activate(g: str, z: Number, doubled: bool) -> tuple[Number, Number | None]:
-    """a = g(z) and, but for softmax, g'(z)."""
+    """a = g(z), and g'(z) or, for softmax, None."""
     hi = high(z)
     if g == "sigmoid":
         e = exp(-abs(z))
@@ -126,7 +126,7 @@ def activate(g: str, z: Number, doubled: bool) -> tuple[Number, Number | None]:
 
 
 def cost(loss: str, z: Number, a: Number, y: Reals, doubled: bool) -> Number:
-    """m J as (1, 1), the cross-entropies from z, where no logarithm meets a zero."""
+    """m J as (1, 1); cross-entropies are computed from z, so that no logarithm of 0 is taken."""
     if loss == "mean_squared_error":
         distance = a - y
         terms = distance * distance * 0.5
@@ -141,9 +141,9 @@ def cost(loss: str, z: Number, a: Number, y: Reals, doubled: bool) -> Number:
 
 
 class Oracle:
-    """A network with parameters that are known exactly, held in a form that serves many batches.
+    """A network with exact parameters, whose weights are split once for all batches.
 
-    `doubled` is the arithmetic: pairs of float64, good to about 2^-70, for float64 implementations; else
+    With `doubled`, for float64 implementations, it computes in pairs of float64, to about 2^-70; otherwise in
     float64.
     """
 
@@ -157,7 +157,7 @@ class Oracle:
         self.back: list[Split | Reals] = [Split.of(w.T, axis=1) if doubled else w.T for w in weights]
 
     def propagate(self, X: Reals, Y: Reals, kept: Kept | None = None) -> Pass:
-        """Forward and backward; X (n_0, m), Y (n_L, m), without dropout unless `kept` is given."""
+        """The pass forward and backward; X (n_0, m), Y (n_L, m), without dropout unless `kept` is given."""
         doubled, network = self.doubled, self.network
         kept = kept or [None] * network.layers
         xs: list[Number] = []

@@ -1,4 +1,4 @@
-"""What the referee compares with: the exact value of each quantity of a batch, and the bound of its error."""
+"""The reference: the exact value of each quantity of a batch, and the bound of an implementation's error."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from impls.referee.yardstick import Yardstick
 Reals = NDArray[np.float64]
 
 TILE = 2**16
-"""Numbers in the widest layer of one part of a batch: a few such arrays stay in a core's cache."""
+"""The numbers in the widest layer of one part of a batch, so that a few such arrays fit a core's cache."""
 
 SLICE = 64
-"""Samples in a part of which derivatives are taken: a matrix for each, from each layer to each."""
+"""The samples in a part where the bound uses derivatives, which are matrices for each sample."""
 
 ELEMENT = 400
-"""What an activation and its derivative cost the doubled oracle, in multiplications of its products."""
+"""The cost of an activation and its derivative in the doubled oracle, in multiplications of its products."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Exact:
-    """A quantity as hi + lo, two float64 arrays, and the largest error that rounding explains: of each
-    element (`bound`, an array) and, in the 2-norm, of the whole (`limit`, see impls/referee/yardstick.py).
+    """A quantity as hi + lo, two float64 arrays, with the largest error that rounding explains: `bound`, of
+    each element, and `limit`, of the 2-norm of the array (see impls/referee/yardstick.py).
     """
 
     hi: Reals
@@ -38,17 +38,17 @@ class Exact:
     bound: Reals
     limit: float = np.inf
     kinks: Kinks | None = None
-    """What is taken from the error before the limit applies."""
+    """The kinks whose part of the error is subtracted before it is compared with `limit`."""
     coarse: Reals | None = None
-    """What `bound` is for arithmetic of COARSEST, of an update."""
+    """The bound for arithmetic of unit roundoff COARSEST; of parameters and state only."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reference:
     """The exact quantities of a batch, in the shapes of a `Result`.
 
-    `wider` tells whether they were computed in arithmetic wider than the implementation's. If not, their own
-    error, which keeps to the same bound, is in the bounds: they judge half as strictly, and measure no ulp.
+    `wider` is True if they were computed in wider arithmetic than the implementation's. Otherwise their own
+    error keeps to the same bound, so that the bounds are doubled, and errors in ulp are not measured.
     """
 
     loss: Exact
@@ -58,7 +58,7 @@ class Reference:
     wider: bool
 
     def within(self, times: float) -> Reference:
-        """The same, with so many times the bounds and limits."""
+        """The same quantities, with bounds and limits multiplied by `times`."""
 
         def wide(q: Exact) -> Exact:
             return dataclasses.replace(q, bound=times * q.bound, limit=times * q.limit)
@@ -82,13 +82,12 @@ def reference(
     lossy: bool = False,
     step: int | None = None,
 ) -> Reference:
-    """The reference of one batch of a problem, at these parameters, for an implementation of `dtype` that
-    holds them.
+    """The reference of one batch, for an implementation of `dtype` with these parameters.
 
-    The oracle computes in float64 for float32 implementations; for float64 implementations in doubled
-    arithmetic, or, where that would cost more than `affordable` multiplications (about 0.5 ns each), in
-    float64 too. `lossy` bounds are those of formulas that are right but lose digits where an output
-    saturates. With `step`, the number of steps made before, the pass has that step's dropout.
+    For float32 implementations the oracle computes in float64; for float64 implementations in doubled
+    arithmetic, or in float64 if that would cost more than `affordable` multiplications (about 0.5 ns each).
+    With `lossy`, the bounds are those of formulas that are right but lose digits where an output saturates.
+    `step`, the number of steps made before, selects the dropout; without it the pass has none.
     """
     m = problem.batch_size
     size = m * (sum(w.size for w in weights) + ELEMENT * sum(problem.network.widths[1:]))
@@ -123,7 +122,7 @@ def reference(
     L = problem.network.layers
     whole = [high(p) for p, _ in sums]
     limits = yardstick.limits(whole[:L], whole[L:])
-    u = bound.rounding.u  # every number is rounded once at least, to the dtype
+    u = bound.rounding.u  # each number is rounded to the dtype at least once
     averages = [
         Exact(
             *halves(p / float(m)),

@@ -1,5 +1,5 @@
-"""The structure of a result, examined before its values: types, shapes, dtypes, finiteness; and the problem
-as an implementation of a dtype holds it.
+"""The structure of a result, checked before its values: types, shapes, dtypes, finiteness; and the problem
+rounded to a dtype.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class FoulError(Exception):
 
 @functools.lru_cache(maxsize=1)
 def held(problem: Problem, dtype: str) -> Problem:
-    """The problem as an implementation of `dtype` holds it: parameters and data rounded to nearest.
+    """The problem with parameters and data rounded to `dtype`, as an implementation holds it.
 
-    Raises ValueError, by name and index, for a number that overflows on the way, and for an `eps` of the
-    training that is below the normal range of `dtype`, where it may be taken for 0.
+    Raises ValueError for a number that overflows, with its name and index, and for an `eps` of the training
+    below the normal range of `dtype`, where hardware may flush it to 0.
     """
     least, training = float(np.finfo(dtype).smallest_normal), problem.training
     if "eps" in CONSTANTS[training.optimizer] and training.eps < least:
@@ -72,7 +72,7 @@ def held(problem: Problem, dtype: str) -> Problem:
             )
         return narrow
 
-    # Targets that are rounded one by one may sum to 1 within float32 only, which Problem would refuse.
+    # Rounded targets sum to 1 only within float32, which Problem would refuse.
     copy = object.__new__(Problem)
     for name, value in (
         ("network", problem.network),
@@ -88,7 +88,7 @@ def held(problem: Problem, dtype: str) -> Problem:
 
 
 def quantities(result: Result) -> Iterator[tuple[str, Any]]:
-    """Every array of a result, by name; t, at the end of its state, is none."""
+    """Every array of a result with its name; t, the last item of its state, is left out."""
     yield "output", result.output
     for name in ("dw", "db", "weights", "biases"):
         for k, array in enumerate(getattr(result, name)):
@@ -98,7 +98,7 @@ def quantities(result: Result) -> Iterator[tuple[str, Any]]:
 
 
 def state_names(problem: Problem) -> list[str]:
-    """What each array of `Result.state` is."""
+    """A description of each array of `Result.state`, like "m of weights[0]"."""
     L = problem.network.layers
     return [
         f"{kind} of {name}[{k}]"
@@ -109,7 +109,7 @@ def state_names(problem: Problem) -> list[str]:
 
 
 def asked(training: Training) -> str:
-    """A training in a few words: the optimizer, and what is no default of it; empty for plain descent."""
+    """A training in words: the optimizer and its constants other than defaults; empty for plain descent."""
     dropout = np.any(training.dropout)
     names = ("l2", *(("dropout", "seed") if dropout else ()), *CONSTANTS[training.optimizer])
     usual = Training()
@@ -123,12 +123,12 @@ def asked(training: Training) -> str:
 
 
 def place(index: Sequence[int]) -> str:
-    """An index as it is written."""
+    """An index in the notation of Python, like [1, 2]."""
     return "[" + ", ".join(str(int(i)) for i in index) + "]"
 
 
 def check_structure(result: Any, problem: Problem, dtype: str) -> None:
-    """Raises FoulError where `result` is no Result of finite numbers of `dtype` in the problem's shapes."""
+    """Raise FoulError unless `result` is a Result of finite numbers of `dtype` in the problem's shapes."""
     n, m = problem.network.widths, problem.batch_size
     if not isinstance(result, Result):
         raise FoulError(f"export: expected a Result, got {type(result).__name__}")
@@ -160,7 +160,7 @@ def check_structure(result: Any, problem: Problem, dtype: str) -> None:
 
 
 def _check_state(state: Any, problem: Problem) -> list[str]:
-    """The names of the arrays in a state; raises FoulError where it has other items than they and t."""
+    """The names of the arrays in a state; raises FoulError unless the state consists of these and t."""
     names = state_names(problem)
     if names:
         kinds = " and ".join(STATES[problem.training.optimizer])
@@ -192,12 +192,14 @@ def _check_numbers(name: str, array: Reals, result: Result, problem: Problem, dt
             wide = np.argwhere(~same)
             raise FoulError(
                 f"{name}: expected numbers of {dtype}, got {array[tuple(wide[0])]!r} at {place(wide[0])}, "
-                "which is none: was it computed in another dtype?"
+                f"which is not a {dtype} number: was it computed in another dtype?"
             )
 
 
 def _infinite(name: str, text: str, result: Result, problem: Problem) -> FoulError:
-    """Unstable where an output has rounded to 0 or 1, whose logarithm or reciprocal is taken; else wrong."""
+    """The error on a number that is not finite: unstable if an output has rounded to 0 or 1, whose logarithm
+    or reciprocal is infinite; else wrong.
+    """
     saturated = np.argwhere((result.output == 0) | (result.output == 1))
     of_loss = name.startswith(("loss", "dw", "db"))
     if LOSSES[problem.network.loss] is None or not len(saturated) or not of_loss:

@@ -1,7 +1,7 @@
-"""Whether an implementation changed what it is measured and judged with: clocks, NumPy, referee, race.
+"""Detects an implementation that replaces functions which measure or judge it: clocks, NumPy, referee, race.
 
-It runs in the same process and can reach all of that. What it replaced is found here, by name, unless it
-replaced this, too: only an implementation in a process of its own (`gradrace check --isolated`) cannot.
+The implementation runs in the same process and can replace any of them, this module included. Only a process
+of its own (`gradrace check --isolated`) rules that out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 MODULES = ("builtins", "time", "gc", "statistics", "numpy", "numpy.linalg", "threadpoolctl")
-"""What the referee and the clock of a race stand on."""
+"""The modules of others that the referee and the clock of a race use."""
 
 OWN = ("impls.referee", "impls.processes", "benchmarks.measure", "benchmarks.race")
 
@@ -20,12 +20,12 @@ Snapshot = dict[tuple[str, str], tuple[Any, ...]]
 
 
 def snapshot() -> Snapshot:
-    """Every function and class of the watched modules that are loaded, with the code behind them."""
+    """Every function and class of the watched modules that are loaded, with its code."""
     return {key: _behind(value) for key, value in _watched()}
 
 
 def changed(before: Snapshot) -> list[str]:
-    """The names that are something else now than they were in `before`; those added since are no matter."""
+    """The names of `before` that are removed or replaced now."""
     now = dict(_watched())
     return [
         ".".join(key)

@@ -1,8 +1,9 @@
-"""What a step makes of parameters and of the optimizer's state, from the implementation's own gradients and
-the state before: the exact values of `Training`'s equations, and the largest errors that rounding explains.
+"""The exact update of parameters and optimizer's state by a step, and the largest errors that rounding
+explains.
 
-An update is a handful of operations on each element and no sum, so that its bound is a few roundings wide and
-needs no second test. The derivation is in docs/error-bound.md.
+It follows `Training`'s equations from the state before the step and the implementation's own gradients. An
+update is a few operations on each element and no sum, so that its bound is a few roundings wide and needs no
+second test. The derivation is in docs/error-bound.md.
 """
 
 from __future__ import annotations
@@ -22,36 +23,36 @@ from impls.referee.reference import Exact
 Reals = NDArray[np.float64]
 
 DOUBLE = 2.0**-53
-"""The unit roundoff of float64, in which 1 - b^t is computed, whatever the dtype."""
+"""The unit roundoff of float64, in which 1 - b^t is computed for every dtype."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Quantity:
-    """Exact numbers, and the largest error that an implementation's may have, element by element."""
+    """Exact numbers, and the largest error of an implementation's, element by element."""
 
     value: DoubleDouble
     E: Reals
 
     @property
     def size(self) -> Reals:
-        """The largest magnitudes that an implementation may have."""
+        """The largest magnitudes of an implementation's numbers."""
         return np.abs(self.value.hi) + self.E
 
     def times(self, factor: float) -> Quantity:
-        """Multiplied by a number of float64, 0 or more."""
+        """The product with a float64 number of 0 or more."""
         return Quantity(self.value * np.asarray(factor), self.E * factor)
 
 
 @dataclasses.dataclass(frozen=True)
 class Correction:
-    """c = 1 - b^t: exact, and its relative error where float64 computes it, by a power or by t products."""
+    """c = 1 - b^t: its exact value, and its relative error in float64, by a power or by t products."""
 
     exact: DoubleDouble
     error: float
 
     @classmethod
     def at(cls, b: float, t: int) -> Correction:
-        """At the step t, from 1."""
+        """The correction of step t, counted from 1."""
         with decimal.localcontext() as context:
             context.prec = 60
             power = decimal.Decimal(b) ** t
@@ -61,12 +62,12 @@ class Correction:
             return cls(exact, DOUBLE * ((t + ELEMENTARY) * float(power / c) + 2))
 
     def of(self, q: Quantity) -> Quantity:
-        """q / c; the error of c itself is left to the quotient that takes it."""
+        """q / c; the error of c itself is added in `Update.quotient`."""
         return Quantity(q.value / self.exact, q.E / float(self.exact.hi))
 
 
 class Update:
-    """A step t (from 1) of a training at a learning rate, for an implementation of `dtype`."""
+    """The update of step t, counted from 1, at a learning rate, for an implementation of `dtype`."""
 
     def __init__(self, training: Training, dtype: str, t: int, rate: float) -> None:
         def rounded(constant: float) -> float:
@@ -89,7 +90,7 @@ class Update:
         change, arrays = self.change(g, state)
         rounding = self.rounding
         value, E = p - change.value, change.E
-        shrunk = 0.0  # an implementation may have (1 - rate l2) w, and (1 - rate weight_decay) w
+        shrunk = 0.0  # an implementation may compute (1 - rate l2) w, and (1 - rate weight_decay) w
         if weights and self.optimizer == "adamw":
             shrunk = self.rate * self.decay
             value = value - DoubleDouble(p) * np.asarray(self.rate) * np.asarray(self.decay)
@@ -100,7 +101,7 @@ class Update:
         return self.exact(Quantity(value, E), local), [self.exact(array, 0.0) for array in arrays]
 
     def exact(self, q: Quantity, local: Reals | float) -> Exact:
-        """A quantity as it is compared, `local` being errors that narrower arithmetic does not enlarge."""
+        """The quantity with its bound; `local` is the error that narrower arithmetic does not enlarge."""
         return Exact(
             q.value.hi,
             q.value.lo,
@@ -109,7 +110,7 @@ class Update:
         )
 
     def gradient(self, p: Reals, d: Reals, weights: bool) -> Quantity:
-        """g, whose d an implementation may hold in more digits, or not yet averaged."""
+        """g; an implementation may hold d in more digits than it exports, or not averaged yet."""
         value, size = DoubleDouble(d), np.abs(d)
         if weights and self.l2:
             value = DoubleDouble(p) * np.asarray(self.l2) + d
@@ -117,7 +118,7 @@ class Update:
         return Quantity(value, self.rounding.gamma(FREE) * size + self.rounding.eta * (size > 0))
 
     def change(self, g: Quantity, state: Sequence[Reals]) -> tuple[Quantity, list[Quantity]]:
-        """What is taken from the parameters, and the optimizer's arrays after the step."""
+        """The change that is subtracted from the parameters, and the optimizer's arrays after the step."""
         if self.optimizer in ("momentum", "nesterov"):
             v = self.sum(self.mu, state[0], 1.0, g)
             taken = v if self.optimizer == "momentum" else self.sum(1.0, g, self.mu, v)
@@ -134,11 +135,11 @@ class Update:
 
     @staticmethod
     def square(q: Quantity) -> Quantity:
-        """q^2, its own rounding left to the sum that takes it."""
+        """q^2; its own rounding is added in `Update.sum`."""
         return Quantity(q.value * q.value, (2 * np.abs(q.value.hi) + q.E) * q.E)
 
     def sum(self, a: float, p: Quantity | Reals, b: float, q: Quantity) -> Quantity:
-        """a p + b q; where it is an average, p + b (q - p) will do, too."""
+        """a p + b q; where it is an average, p + b (q - p) is within the bound too."""
         if not isinstance(p, Quantity):
             p = Quantity(DoubleDouble(p), np.zeros_like(p))
         size = p.size + b * q.size
@@ -146,7 +147,7 @@ class Update:
         return Quantity(p.value * np.asarray(a) + q.value * np.asarray(b), E)
 
     def quotient(self, n: Quantity, v: Quantity, error: float) -> Quantity:
-        """rate n / (sqrt(v) + eps), `error` being a relative error on top."""
+        """rate n / (sqrt(v) + eps), with a further relative error of `error`."""
         root = sqrt(v.value)
         least = np.sqrt(np.maximum(v.value.hi - v.E, 0.0))
         both = root.hi + least

@@ -1,4 +1,4 @@
-"""What the referee found, and the comparison with a reference that it comes from."""
+"""The referee's verdict, and the comparison with a reference that it is made from."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ Reals = NDArray[np.float64]
 Fault = Literal["", "wrong", "unstable", "coarse"]
 
 UPDATED = ("weights", "biases", "state")
-"""What a step updates. Its error is mostly the rounding of the result itself: as a share of its bound it says
-nothing about a pass that is right, and no array as a whole is held against a limit.
+"""The arrays that a step updates. Their error is mostly the rounding of the result itself, so that its share
+of the bound does not count towards `Verdict.error_of_bound` if they pass, and no limit applies to the array
+as a whole.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What the referee found.
+    """The verdict of the referee.
 
-    `message` is empty when passed; otherwise it names the worst error, its place, the bound, what was got
-    and what was expected. `fault` classes it: "coarse" (coarser than the dtype: the errors of narrower
-    arithmetic), "unstable" (right, but digits are lost where an output saturates) or "wrong".
+    `message` is empty if `passed`; otherwise it names the worst error, its place, its bound, and the numbers
+    expected and got. `fault` is "wrong", "coarse" (narrower arithmetic than the dtype explains the errors) or
+    "unstable" (the formula is right but loses digits where an output saturates).
     `error_of_bound` is the largest error of loss, output, dw and db as a share of its bound (of parameters
-    and state too, where they fail), inf where structure or finiteness fails; `error_of_limit` is the largest
-    2-norm of an array's error as a share of its limit (impls/referee/yardstick.py).
+    and state too, if they fail), inf if structure or finiteness fails. `error_of_limit` is the largest 2-norm
+    of an array's error as a share of its limit (impls/referee/yardstick.py).
 
     `error_ulp` and `error_ulp_median` are over all elements of dw and db, in ulp of the implementation's
     dtype at the largest magnitude in the element's array: single elements of a gradient may cancel to
-    nothing, and an ulp of what is left would measure the problem's condition, not the implementation. They
-    are None where the batch is so large that the reference is no more precise than the implementation.
+    nothing, and an ulp of the remainder would measure the problem's condition, not the implementation. They
+    are None if the batch is so large that the reference is no more precise than the implementation.
 
-    `bound_of_norm` is the 2-norm of a bound as a share of its array's own, the largest of output, dw and db:
-    where it is large the elementwise bound says little, and `error_of_limit` the more.
+    `bound_of_norm` is the ratio of the 2-norm of a bound to that of its array, the largest of output, dw and
+    db. Where it is large the elementwise bound does not discriminate, and `error_of_limit` is the test.
     """
 
     passed: bool
@@ -76,7 +77,7 @@ class Comparison:
         return self.share <= 1 and self.limit_share <= 1
 
     def compare(self, when: str, name: str, got: Any, exact: Exact, ulps: bool = False) -> None:
-        """Hold `got` against the exact value and its bounds, element by element and as a whole."""
+        """Compare `got` with the exact value, element by element and as a whole."""
         got, E = np.asarray(got), exact.bound
         difference = (got - exact.hi) - exact.lo
         error = np.abs(difference)
@@ -84,8 +85,8 @@ class Comparison:
             self.ulps.append((error / self.ulp(exact.hi)).ravel())
         if not (np.isfinite(E) & (E >= 0)).all():
             raise FoulError(
-                f"{name} {when}: no finite error bound, the numbers come too near to the end of the dtype's "
-                "range, or too many of them are added up; scale the problem down, or take smaller batches"
+                f"{name} {when}: the error bound is not finite, as numbers come too near to the end of the "
+                "dtype's range or too many are summed; scale the problem down or use smaller batches"
             )
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(error == 0, 0.0, error / E)
@@ -105,7 +106,7 @@ class Comparison:
                 )
 
     def compare_norms(self, when: str, name: str, error: Reals, exact: Exact, sound: bool) -> None:
-        """Hold the error of an array as a whole against its limit."""
+        """Compare the 2-norm of an array's error with its limit."""
         size, norm, limit = float(np.linalg.norm(exact.hi)), float(np.linalg.norm(error)), exact.limit
         if sound and exact.kinks is not None and norm > limit:
             left = exact.kinks.taken_from(error)
@@ -139,24 +140,24 @@ class Comparison:
         return float(self.eps * 2.0 ** np.floor(np.log2(top)))
 
     def compare_pass(self, when: str, result: Result, exact: Reference) -> None:
-        """Loss and output."""
+        """Compare loss and output."""
         self.compare(when, "loss", result.loss, exact.loss)
         self.compare(when, "output", result.output, exact.output)
 
     def compare_gradients(self, when: str, result: Result, exact: Reference) -> None:
-        """dw and db of every layer."""
+        """Compare dw and db of every layer."""
         for name, got, want in (("dw", result.dw, exact.dw), ("db", result.db, exact.db)):
             for k, (g, e) in enumerate(zip(got, want, strict=True)):
                 self.compare(when, f"{name}[{k}]", g, e, ulps=exact.wider)
 
     def compare_kept(self, when: str, name: str, got: Sequence[Reals], want: Sequence[Reals]) -> None:
-        """The very arrays, to the last bit."""
+        """Compare arrays bit for bit."""
         for k, (g, p) in enumerate(zip(got, want, strict=True)):
             zero = np.zeros_like(p)
             self.compare(when, f"{name}[{k}]", g, Exact(p, zero, zero))
 
     def verdict(self, unstable: str = "") -> Verdict:
-        """The verdict on all comparisons; `unstable` is the message that explains the failed ones, if any."""
+        """The verdict on all comparisons; `unstable` is the message of an unstable result, or empty."""
         ulps = np.concatenate(self.ulps) if self.ulps else np.empty(0)
         fault: Fault = ""
         message = ""
@@ -178,7 +179,7 @@ class Comparison:
 
 
 def digits(error: float, size: float) -> int:
-    """How many leading decimal digits an error leaves."""
+    """The number of leading decimal digits that are right in a number of this size with this error."""
     if error == 0:
         return 17
     return max(0, int(np.floor(np.log10(size / error)))) if size > 0 else 0

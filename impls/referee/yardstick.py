@@ -1,10 +1,10 @@
-"""The yardstick: how large the error of a whole array is when float32 arithmetic computes it.
+"""The yardstick: the error of each array as a whole in float32 arithmetic.
 
-The elementwise bound holds for the worst order and the worst luck, so that arithmetic of 11 or 8 bits stays
-below it where sums are long or networks deep. Real roundings cancel like random numbers (Higham and Mary
-2019; Connolly, Higham and Mary 2021), and what is left after n of them is measured here: the same pass in
-float32, every sum strictly sequential, which is the least accurate order in use. The 2-norm of an
-implementation's error in each array is held against the 2-norm of this pass's error.
+The elementwise bound holds for the worst order of sums and the worst case of roundings, so that arithmetic of
+11 or 8 bits stays below it where sums are long or networks deep. Actual roundings cancel like random numbers
+(Higham and Mary 2019; Connolly, Higham and Mary 2021). This module measures what remains of them: it runs the
+same pass in float32 with every sum strictly sequential, the least accurate order in use. The 2-norm of an
+implementation's error in each array is compared with that of this pass.
 
 Derivation, calibration and the rate of false rejections: docs/error-bound.md.
 """
@@ -30,46 +30,47 @@ U = 2.0**-24
 """The unit roundoff of float32."""
 
 ELEMENTARY = 4
-"""Half width, in units of U, of the random error put on each exp and tanh: 4 ulp are granted elementwise."""
+"""The largest random error, in units of U, of each exp and tanh; elementwise, 4 ulp are granted."""
 
 SLACK = 2.0
-"""How many times the yardstick's error an array of many elements may have: calibrated (error-bound.md)."""
+"""The limit of an array of many elements, in errors of the yardstick; calibrated (docs/error-bound.md)."""
 
 DEVIATIONS = 6.0
-"""Standard deviations at which a ratio of two measured variances is no matter of chance: 1 in 10^9."""
+"""The standard deviations up to which the ratio of two measured variances may be due to chance: 1 in 10^9."""
 
 UNDERFLOW = 1e4
-"""Absolute error, in units of the smallest normal number, that each dz may have from operations below it."""
+"""The absolute error of each dz from operations that underflow, in units of the smallest normal number."""
 
 KINK = 8.0
-"""Standard deviations of an error of z within which relu may find either derivative, and of an error of da by
-which the other derivative may change a gradient by more, or less.
+"""The standard deviations of the error of z within which relu may have either derivative, and those of the
+error of da that are added to the change by the other derivative.
 """
 
 WORK, PASSES = 1_000_000, 64
-"""Passes are repeated up to so many multiplications, and up to so often, where arrays are small."""
+"""The largest number of multiplications, and of passes, for which the pass is repeated where arrays are
+small."""
 
 SAMPLES = 4
-"""Passes times samples of a batch, at least: of one sample's pass through ten outputs
-a variance is known by ten numbers, so that any ratio of two may be due to chance.
+"""The smallest number of passes times samples. One pass of one sample through ten outputs measures a variance
+by ten numbers, so that any ratio of two may be due to chance.
 """
 
 THROUGH = 512
-"""Samples up to which all of them go through the network in float32. In larger batches the first part does:
-what errors of single samples add up to is far below what their long sums lose.
+"""The largest number of samples that all go through the network in float32. Of a larger batch only the first
+part does: the errors of single samples add up to far less than the error of the long sums.
 """
 
 COLUMNS = 32
-"""Columns of dw that are computed where one pass has to do."""
+"""The columns of dw that are computed if there is only one pass."""
 
 BLOCK = 2**15
-"""Products that are held at once."""
+"""The number of products that are in memory at once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The largest 2-norm of each array's error that arithmetic of the dtype explains; of dw and db less what
-    `kinks_dw` and `kinks_db` explain.
+    """The largest 2-norm of each array's error that arithmetic of the dtype explains; of dw and db after what
+    `kinks_dw` and `kinks_db` explain is subtracted.
     """
 
     output: float
@@ -109,26 +110,27 @@ def sequential(p: Singles, q: Singles, total: Singles | None = None) -> Singles:
             total = total + products[0]
         else:
             products[0] += total
-            # accumulate keeps the order; reduce does so too, and faster, but for an axis of single numbers
+            # accumulate keeps the order; reduce is faster and keeps it too, except along an axis of single
+            # numbers
             total = np.add.reduce(products, axis=0) if total.size > 1 else np.add.accumulate(products)[-1]
     return total
 
 
 class Errors:
-    """The squared errors of one array over all passes, and how many degrees of freedom are in them."""
+    """The squared errors of one array over all passes, and their degrees of freedom."""
 
     def __init__(self) -> None:
         self.squares = self.fourths = 0.0
 
     def add(self, errors: Reals) -> None:
-        """Errors of some elements, of any shape."""
+        """Add the errors of some elements, of any shape."""
         squares = errors * errors
         self.squares += float(squares.sum())
         self.fourths += float(np.vdot(squares, squares))
 
     @property
     def freedom(self) -> float:
-        """The participation ratio: the number of elements, were they all of one size."""
+        """The participation ratio: the number of elements if all have the same size."""
         return self.squares**2 / self.fourths if self.fourths > 0 else 0.0
 
 
@@ -150,7 +152,7 @@ class Yardstick:
         with np.errstate(over="ignore"):
             self.w = [w.astype(np.float32) for w in weights]
             self.b = [b.astype(np.float32) for b in biases]
-        # of a large dw a few columns are as good: those of the largest inputs
+        # a few columns of a large dw are enough: those of the largest inputs
         few = COLUMNS if R == 1 else max(network.widths)
         self.dw = [np.zeros((R, len(w), min(w.shape[1], few)), np.float32) for w in self.w]
         self.columns: list[NDArray[np.intp] | None] = [None for _ in self.w]
@@ -158,12 +160,12 @@ class Yardstick:
         self.weights, self.biases = list(weights), list(biases)
         self.kinks: list[list[Kinks]] = [[] for _ in weights]  # of each layer, part by part
         self.output = Errors()
-        self.inputs = [Errors() for _ in weights]  # of each layer, but for the first
+        self.inputs = [Errors() for _ in weights]  # of each layer except the first
         self.samples = [Errors() for _ in weights]  # each sample's share in dw of a layer
         self.units = [Errors() for _ in weights]  # each unit's share in a sample, by its dz
         self.energy = [np.zeros(w.shape[1]) for w in self.w]  # sums of squares of each layer's inputs
-        self.doubt = [0.0 for _ in self.w]  # how near to 0 a z may have either sign
-        self.astray = [0.0 for _ in self.w]  # how far off a da may be
+        self.doubt = [0.0 for _ in self.w]  # |z| up to which either sign is possible
+        self.astray = [0.0 for _ in self.w]  # the largest error of da
         self.hashes: list[Reals] = []  # a number for each sample, the same for equal ones
         self.passed = 0  # samples that went through the network in float32
         self.narrowest = float(min(network.widths[1:]))  # units that a sample has in some layer
@@ -180,7 +182,7 @@ class Yardstick:
         return d
 
     def product(self, w: Singles, x: Singles) -> Singles:
-        """w x, (n, k) by (R, k, m), the terms of each pass but the first in an order of its own."""
+        """w x, (n, k) by (R, k, m); each pass but the first sums the terms in an order of its own."""
         R, k = x.shape[:2]
         order = np.argsort(self.random.random((R, k)), axis=1)
         order[0] = np.arange(k)
@@ -207,7 +209,7 @@ class Yardstick:
 
     @staticmethod
     def slope(g: str, a: Singles, exact: Singles) -> Singles:
-        """g'(z) from a; that of relu is the exact one, as a mask that differs is no matter of roundings."""
+        """g'(z) from a; for relu the exact one, as the kinks account for a mask that differs."""
         if g == "sigmoid":
             return a * (1 - a)
         if g == "tanh":
@@ -217,7 +219,7 @@ class Yardstick:
         return np.ones_like(a)
 
     def add(self, X: Reals, Y: Reals, exact: Pass) -> None:
-        """A part of the batch, with what the oracle has for it; X (n_0, m), Y (n_L, m)."""
+        """Add a part of the batch, with the oracle's pass on it; X (n_0, m), Y (n_L, m)."""
         with np.errstate(all="ignore"):
             order = np.argsort(self.random.random((self.R, X.shape[1])), axis=1)
             order[0] = np.arange(X.shape[1])
@@ -233,7 +235,7 @@ class Yardstick:
     def through(
         self, X: Reals, Y: Reals, exact: Pass, order: NDArray[np.intp]
     ) -> tuple[list[Singles], list[Singles]]:
-        """x and dz of each layer (R, n, m), forward and backward."""
+        """x and dz of each layer, (R, n, m), by a pass forward and backward in float32."""
         last = self.network.layers - 1
         a = each(X, order)
         xs, slopes = [], []
@@ -242,7 +244,7 @@ class Yardstick:
             xs.append(a)
             if k:
                 self.inputs[k].add(a - high(exact.x[k])[:, order].transpose(1, 0, 2))
-            # where one of two terms is small all passes round their sum alike, unless each is moved
+            # where one of two terms is small, all passes would round their sum alike
             z = self.moved(self.product(w, a) + b)
             self.doubt[k] = max(
                 self.doubt[k], self.typical(z - high(exact.z[k])[:, order].transpose(1, 0, 2))
@@ -275,11 +277,11 @@ class Yardstick:
         return xs, dzs
 
     def typical(self, error: Reals) -> float:
-        """KINK standard deviations of an error, in the dtype that is judged."""
+        """KINK standard deviations of an error, scaled to the implementation's dtype."""
         return KINK * self.scale * math.sqrt(np.mean(error * error))
 
     def add_gradients(self, xs: list[Singles], dzs: list[Singles]) -> None:
-        """One product after another onto dw and db, the samples of each pass in its order."""
+        """Add the products of all samples to dw and db one by one, in the order of each pass."""
         self.hashes.append(np.cos(np.arange(1, 1 + len(xs[0][0]))) @ xs[0][0])
         for k, (x, dz) in enumerate(zip(xs, dzs, strict=True)):
             x_squares, dz_squares = (np.square(q[0], dtype=np.float64) for q in (x, dz))
@@ -298,14 +300,14 @@ class Yardstick:
     def limits(self, dw: Sequence[Reals], db: Sequence[Reals]) -> Limits:
         """The limits for the whole batch; `dw` and `db` are the exact sums over it."""
         R, m = self.R, self.m
-        # a sample's own error is in all that it contributes to: as many are free as its narrowest layer has,
-        # and as units have a dz, where most of a layer is saturated
+        # all contributions of a sample share its own error: their degrees of freedom are at most the width of
+        # its narrowest layer, and at most its units with a dz, which are few where a layer is saturated
         distinct = len(np.unique(np.concatenate(self.hashes)))
         fewest = min((units.freedom for units in self.units if units.fourths > 0), default=0.0)
 
         def limit(errors: Errors, square: float, freedom: float, shared: float, lost: float) -> float:
             if not math.isfinite(square):
-                return math.inf  # the numbers are beyond the range of float32: nothing can be said
+                return math.inf  # the numbers are beyond the range of float32
             if square == 0:
                 return lost
             nu = max(1.0, min(errors.freedom / R, shared))
@@ -321,7 +323,7 @@ class Yardstick:
             with np.errstate(all="ignore"):
                 w_errors.add(self.dw[k] - dw[k][:, columns])
                 b_errors.add(self.db[k] - db[k])
-            # the error of a column is as large as its inputs; a bias is a weight whose input is 1
+            # the error of a column is proportional to its inputs; a bias is a weight whose input is 1
             per_input = w_errors.squares / max(float(self.energy[k][columns].sum()), math.ulp(0.0))
             weights, biases = per_input * float(self.energy[k].sum()), max(per_input * m, b_errors.squares)
             lost = self.eta * m * math.sqrt(dw[k].size)
@@ -332,7 +334,7 @@ class Yardstick:
                 limit(w_errors, weights, w_errors.freedom, shared, lost * (1 + self.largest[k])) / m
             )
             found_db.append(limit(b_errors, biases, freedom, shared, lost) / m)
-        # where most units are saturated, all that comes after shares the errors of the few that are not
+        # where most units are saturated, all later layers share the errors of the few that are not
         carried = min((errors.freedom / R for errors in self.inputs if errors.fourths > 0), default=math.inf)
         output = self.output.squares * m / self.passed
         lost = self.eta * math.sqrt(self.network.widths[-1] * m)

@@ -161,7 +161,7 @@ def test_a_train_that_is_no_row_of_steps_is_wrong() -> None:
     measurement = run(name, TINY).measurement
     assert measurement.status == "wrong"
     assert "after train(3): " in measurement.reason
-    assert "as so many steps leave it" in measurement.reason
+    assert "as the same number of steps leaves it" in measurement.reason
 
 
 @pytest.mark.parametrize(

@@ -65,4 +65,4 @@ def test_a_training_is_equal_to_its_steps_bit_for_bit() -> None:
     other.step(0.1)
     found = judge_train(one.export(), other.export())
     assert not found.passed
-    assert "as so many steps leave it" in found.message
+    assert "as the same number of steps leaves it" in found.message

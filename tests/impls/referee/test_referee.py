@@ -116,7 +116,7 @@ def test_who_claims_the_order_of_loops_is_held_to_its_bits(problem: Problem) -> 
     assert verdict(Sound, problem).passed
     found = verdict(ClaimsOrder, problem)
     assert not found.passed
-    assert "the very bits of loops, whose order of sums the implementation claims" in found.message
+    assert "bit for bit as in loops, whose order of sums the implementation claims" in found.message
     loops = registry.load("loops")
     assert check(loops(problem), problem, "float64").passed
 

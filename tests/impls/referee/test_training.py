@@ -369,7 +369,7 @@ def test_who_claims_the_order_of_loops_trains_with_its_bits() -> None:
         same_order = True
 
     given = problem(Training("adam", dropout=0.5, l2=0.01))
-    assert "the very bits of loops" in check(ClaimsTrainingOrder(given), given, "float64").message
+    assert "bit for bit as in loops" in check(ClaimsTrainingOrder(given), given, "float64").message
     assert check(load("loops")(given), given, "float64").passed
 
 
