@@ -26,9 +26,9 @@ OUT = files.OUT / "pairs.json"
 
 
 class _GateCommand(click.Command):
-    """A command whose exit status is 3 for wrong usage, and 2, no answer, where it is stopped.
+    """A command with exit status 3 for wrong usage, and 2, no answer, if it is interrupted.
 
-    click's own would be 2 and 1, which means "slower".
+    click's own statuses are 2 and 1, and 1 means "slower".
     """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -72,7 +72,7 @@ class _Step(_GateCommand):
             sys.exit(130)
         except click.exceptions.Exit:
             raise
-        except Exception:  # noqa: BLE001 - whatever it is, it is no slowdown
+        except Exception:  # noqa: BLE001 - no exception may look like a slowdown
             click.echo(traceback.format_exc(), err=True, nl=False)
             sys.exit(128)
 
@@ -106,7 +106,7 @@ SUITE = (
     ),
     click.Argument(["arguments"], nargs=-1, metavar="[-- PYTEST ARGUMENTS]"),
 )
-"""Which suite is run, and how its project is installed: the parameters that all commands share."""
+"""The parameters that all commands share: the suite to run, and how its project is installed."""
 
 
 def say(line: str) -> None:

@@ -1,7 +1,7 @@
 """The gate's decision after every pair of processes: pure arithmetic, with the standard library alone.
 
-The runner asks it what is left to measure, the judge what was found, and the validation study how often the
-gate errs. All three call one function, so that all of them stop by the same rule.
+The runner, the judge and the validation study call the same function, so that all of them stop by the same
+rule.
 
 Each pair gives every benchmark one number d for each of its measures, 0 where base and head are alike. The
 evidence that the centre of d lies above (or below) a line is an e-process by betting, which starts at 1 and
@@ -9,8 +9,8 @@ is multiplied with each pair:
 
     e *= 1 + BET * clip((d - line) / width, -1, 1)
 
-Where the centre does not lie above the line, the factor is 1 or less on average, and e ever reaches x with a
-probability of at most 1 / x, *at any time* (Ville, 1939): pairs may be added for as long as it takes.
+If the centre does not lie above the line, the factor is 1 or less on average, and the probability that e ever
+reaches x, *at any time*, is at most 1 / x (Ville, 1939): any number of pairs may be added.
 The noise may have any distribution, spread and dependence, as long as the clipped distance from the centre is
 0 on average, given the pairs before. See Waudby-Smith and Ramdas, "Estimating means of bounded random
 variables by betting" (2023), https://arxiv.org/abs/2010.09686.
@@ -24,32 +24,34 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 FLAG = 0.4
-"""Chance that the first stage flags any measure whose slowdown is the minimum effect or less."""
+"""The probability that the first stage flags any measure whose slowdown is the minimum effect or less."""
 
 BOUND = 0.025
-"""Chance that a bound of the printed interval is wrong: 95 % for both. The second stage confirms a flag by
-such a bound, on pairs of its own, so that a whole family has a false alarm with a chance of FLAG * BOUND,
-1 %, at most. A measure passes by such a bound, too."""
+"""The probability that a bound of the printed interval is wrong; the interval has 95 % for both. The second
+stage confirms a flag by such a bound, on later pairs, so that the family-wise rate of false alarms is at most
+FLAG * BOUND, 1 %. A measure passes by such a bound, too."""
 
 BET = 0.9
-"""Share of the evidence that a pair may cost: near 1 few pairs suffice, below 1 no single pair ruins it."""
+"""The largest share of the evidence that a pair may cost. Near 1 few pairs are enough; below 1 no single pair
+reduces the evidence to 0."""
 
 MOST_PAIRS = 120
-"""Where a gate ends in any case: what so many pairs do not show is below the minimum detectable effect."""
+"""The largest number of pairs of a gate; a change that they do not show is below the minimum detectable
+effect."""
 
 Measure = Literal["median", "mean", "tail", "processes", "first call", "memory", "limit"]
-"""What is judged of a benchmark. Of two sides: the `median` of neighbouring turns, the `mean` over all turns,
-the `tail` (the share of turns that are slow), the share of `processes` that are slow, the `first call` of a
-process, and the peak of `memory`; of head alone: its time beside an absolute `limit`."""
+"""The measures of a benchmark. They compare the two sides by the `median` of neighbouring turns, the `mean`
+over all turns, the `tail` (the share of slow turns), the share of slow `processes`, the `first call` of a
+process, and the peak of `memory`; `limit` compares head alone with an absolute time."""
 
 SHARES: frozenset[Measure] = frozenset({"tail", "processes"})
-"""Measures whose d is a difference of shares; of the others it is the logarithm of a ratio."""
+"""Measures whose d is a difference of shares; for the others d is the logarithm of a ratio."""
 
 WEIGHTS: Mapping[Measure, float] = {
     "median": 0.5,
     **dict.fromkeys(("mean", "tail", "processes", "first call", "memory", "limit"), 0.1),
 }
-"""How the chance of a false alarm is spread over the measures: half of it on the smallest slowdowns."""
+"""The weights by which the probability of a false alarm is divided among the measures."""
 
 LIMIT_WIDTH = math.log(1.05 / 1.02)
 
@@ -60,8 +62,8 @@ ControlState = Literal["steady", "moved", "inconclusive"]
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """The changes of a measure that matter, as shares: one is reported where it is shown to be larger than
-    the minimum effect; a measure passes where one as large as the target is ruled out.
+    """The changes of a measure that matter, as shares. A change is reported if it is shown to be larger than
+    the minimum effect; a measure passes if a change as large as the target is ruled out.
 
     Raises ValueError unless 0 <= minimum_effect < target, and both are finite.
     """
@@ -85,17 +87,17 @@ RULES: Mapping[Measure, Rule] = {
     "first call": Rule(0.5, 2.0),
     "memory": Rule(0.10, 0.25),
 }
-"""The rules where no others are asked for. The rarer what a measure sees, the more of it there must be."""
+"""The default rules. They are wider for measures of rarer events."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
     """A rule in the unit of a measure's d: the lines of the minimum effect and of the target, and the widths.
 
-    Distances from a line that are larger than its width count as the width. For most measures that is the
-    distance between the lines: so every pair counts fully where the noise is small, and an outlier counts as
-    one pair. A pair in which one process is slow, of `processes`, counts fully as well. What is shown to lie
-    above a line (`width`) and below one (`passing`) may differ in it.
+    Distances from a line are clipped at its width. For most measures the width is the distance between the
+    lines, so that a pair counts fully if the noise is small, and an outlier counts as one pair. For
+    `processes`, a pair with one slow process counts fully. `width` is for the evidence that the centre lies
+    above a line, `passing` for the evidence that it lies below one.
     """
 
     least: float
@@ -126,10 +128,10 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class MeasureState:
-    """What is known of one measure: its outcome, and the pairs `first` to `last` (exclusive) that show it.
+    """The state of one measure: its outcome, and the pairs `first` to `last` (exclusive) that it is based on.
 
-    Where a measure was flagged, and has not passed since, the pairs are those of the second stage alone: the
-    flag selected the others.
+    If a measure was flagged and has not passed since, these are the pairs of the second stage alone, as the
+    flag selected the earlier ones.
     """
 
     outcome: Outcome
@@ -141,7 +143,7 @@ class MeasureState:
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkState:
-    """What is known of one benchmark, measure by measure; more pairs may change what is `open`."""
+    """The state of one benchmark, by measure."""
 
     measures: Mapping[Measure, MeasureState]
 
@@ -152,12 +154,12 @@ class BenchmarkState:
 
     @property
     def slower(self) -> tuple[Measure, ...]:
-        """The measures that moved."""
+        """The measures that are slower."""
         return tuple(m for m, state in self.measures.items() if state.outcome == "slower")
 
     @property
     def outcome(self) -> Outcome:
-        """Slower where any measure is, the same where all of them pass, faster where the median is, too."""
+        """Slower if any measure is; if all of them pass, the outcome of the median: faster or the same."""
         if self.slower:
             return "slower"
         outcomes = [state.outcome for state in self.measures.values()]
@@ -168,16 +170,16 @@ class BenchmarkState:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What is known of all benchmarks and controls after the pairs so far."""
+    """The state of all benchmarks and controls after the pairs so far."""
 
     benchmarks: Mapping[str, BenchmarkState]
     controls: Mapping[str, ControlState]
 
     @property
     def to_measure(self) -> dict[str, tuple[Measure, ...]]:
-        """The measures that need more pairs; none once a control has moved: that concludes nothing.
+        """The measures that need more pairs; none once a control has moved, as nothing can be concluded then.
 
-        What else has moved of a benchmark that is slower is looked for while another one is open, no longer.
+        The other measures of a slower benchmark are only measured while another benchmark is open.
         """
         left = {name: state.open for name, state in self.benchmarks.items() if state.open}
         if "moved" in self.controls.values() or all(self.benchmarks[name].slower for name in left):
@@ -192,10 +194,10 @@ class Decision:
 
 
 class _Evidence:
-    """The e-processes of a measure or control; its pairs `first` to `last` (exclusive) show where it lies."""
+    """The e-processes of a measure or control, which are based on its pairs `first` to `last` (exclusive)."""
 
     def __init__(self, scale: Scale) -> None:
-        below = dataclasses.replace(scale, passing=scale.width)  # to be faster takes as much as to be slower
+        below = dataclasses.replace(scale, passing=scale.width)  # the same evidence for faster and slower
         self.bets = (
             scale.above(scale.least),
             scale.below(scale.most),
@@ -206,7 +208,9 @@ class _Evidence:
         self.slower = self.not_slower = self.faster = self.not_faster = 1.0
 
     def flag(self, pair: int) -> None:
-        """Begin the second stage after this pair: what shows a slowdown starts anew, what passes goes on."""
+        """Begin the second stage after this pair: the evidence of a slowdown restarts, that of passing does
+        not.
+        """
         self.first, self.slower = pair + 1, 1.0
 
     def add(self, pair: int, d: float) -> None:
@@ -228,26 +232,26 @@ class _Evidence:
 
 Key = tuple[str, Measure]
 Differences = Mapping[str, Mapping[Measure, float]]
-"""d of what a pair measured, by benchmark and measure."""
+"""The d of a pair, by benchmark and measure."""
 
 
 def decide(
     pairs: Sequence[Differences], gated: Mapping[str, Mapping[Measure, Rule]], controls: Collection[str]
 ) -> Decision:
-    """What the pairs show: `pairs[i]` holds d of everything that pair i measured, by benchmark and measure.
+    """The decision after `pairs`; `pairs[i]` has the d of pair i, by benchmark and measure.
 
-    `gated` has the rules of each benchmark; a measure that its readings lack is left out.
+    `gated` has the rules of each benchmark; measures without readings are left out.
 
     First stage: a measure is flagged once the evidence that it is slower reaches the sum of the weights of
-    all that is not confirmed, over its own weight and FLAG, which is Holm's weighted correction, stepping
-    down with each slowdown that was *confirmed*. Second stage: a flagged measure starts anew, on later pairs
-    only, and is confirmed once its interval lies above the minimum effect. The chance that any measure
-    without a slowdown is confirmed (the family-wise rate of false alarms) is then FLAG * BOUND at most,
-    whenever the pairs end. A measure passes once the interval of all its pairs lies below the target: one
-    that has moved by as much passes with a chance of BOUND at most.
+    all unconfirmed measures, divided by its own weight and by FLAG. This is Holm's weighted correction,
+    stepping down with each *confirmed* slowdown. Second stage: a flagged measure restarts on later pairs
+    only, and is confirmed once its interval lies above the minimum effect. The probability that any measure
+    without a slowdown is confirmed (the family-wise rate of false alarms) is then at most FLAG * BOUND, at
+    any number of pairs. A measure passes once the interval of all its pairs lies below the target; the
+    probability that one with a slowdown as large as the target passes is at most BOUND.
 
-    A control has moved once its interval lies beyond the minimum effect, and is steady once it lies within
-    the target, on both sides; it is judged by its median.
+    A control is judged by its median. It has moved once its interval lies beyond the minimum effect on either
+    side, and is steady once it lies within the target on both sides.
     """
     scales: dict[Key, Scale] = {}
     for name, rules in gated.items():
@@ -310,11 +314,11 @@ def decide(
 
 
 def interval(differences: Sequence[float], measure: Measure, rule: Rule) -> tuple[float, float]:
-    """The bounds outside which the centre of d is ruled out, as ratios head / base, or differences of shares.
+    """The 95 % interval of the centre of d, as ratios head / base or differences of shares.
 
-    A bound is the nearest line against which the evidence has reached 1 / BOUND: 95 % for both together and,
-    as they may be looked at after every pair, for all times together. With too few pairs the bounds are those
-    of whatever could be: 0 and infinite, or -1 and 1.
+    A bound is the nearest line against which the evidence has reached 1 / BOUND. The interval holds at all
+    times together, so that it may be looked at after every pair. With too few pairs it is 0 to infinity, or
+    -1 to 1.
     """
     shares = measure in SHARES
     low, high = (-1.0, 1.0) if shares else (-math.inf, math.inf)
@@ -332,7 +336,7 @@ def _shown(factors: Iterable[float]) -> bool:
 
 
 def _last(holds: Callable[[float], bool], inner: float, outer: float) -> float:
-    """The last place on the way from `inner`, where it holds, to `outer`, where it does not."""
+    """The last point from `inner`, where it holds, towards `outer`, where it does not, by bisection."""
     for _ in range(50):
         middle = (inner + outer) / 2
         if holds(middle):

@@ -1,7 +1,7 @@
 """The pytest plugin that times a suite's benchmarks in turns: one file, the standard library, and pytest.
 
-A process of a pair is pytest in somebody else's project, with this module loaded into it under a name of its
-own. It answers JSON lines, each with the `type` of the message, on the socket that `GRADRACE_GATE` names:
+A process of a pair runs pytest in the project under test, with this module loaded under a name of its own. It
+answers JSON lines, each with the `type` of the message, on the socket that `GRADRACE_GATE` names:
 
     collects the suite                     ->  Collected: its benchmarks, and what cannot be collected
     RunSuite: these, in this order         ->  Reached, as soon as one calls its `benchmark` fixture
@@ -39,10 +39,10 @@ except ImportError:
     BenchmarkFixture, FixtureAlreadyUsed = object, RuntimeError  # type: ignore[assignment, misc]
 
 TimeCalls = Callable[[int], tuple[float, Any]]
-"""Makes so many calls; returns the seconds of them all, and the result of the last."""
+"""`time_calls(n)` makes n calls and returns the seconds of all, and the result of the last."""
 
 CONTROLS = ("control interpreter", "control hash", "control memory")
-"""Work that no change touches: where it takes another time on one side, the machine moved."""
+"""Work that no commit changes: if its time differs between the sides, the machine changed."""
 
 COPIED_BYTES = 8 * 2**20
 """From and to as much: beyond a second-level cache, and beyond one core's share of a third-level one."""
@@ -312,7 +312,7 @@ def settled(timed: TimeCalls) -> float:
 
 
 def traced(timed: TimeCalls, calls: int) -> int:
-    """The most bytes that so many calls held beyond what stood before, by Python's own allocators."""
+    """The peak of bytes that `calls` calls allocated by Python's own allocators, beyond those held before."""
     gc.collect()
     tracemalloc.start()
     try:

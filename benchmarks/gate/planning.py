@@ -1,4 +1,4 @@
-"""How each benchmark is measured, and which of them fit into the budget: the cheap ones come first."""
+"""The schedule of each benchmark, and the plan of those that fit the budget, the cheapest first."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ import math
 from collections.abc import Mapping
 
 TURNS = 80
-"""Turns of each process on each benchmark. The process is what counts: more turns buy little."""
+"""Turns of each process on each benchmark. More turns gain little, as processes differ more than turns."""
 
 FEW_TURNS = 10
-"""Turns where only what is seen once a process is still open."""
+"""Turns if only measures with one value for each process are open."""
 
 LEAST_TURNS = 6
 
 SIDE_SECONDS = 0.4
-"""Where 80 turns would take a process longer, it takes fewer, down to the least."""
+"""The time of a process on one benchmark, above which it takes fewer turns, but at least LEAST_TURNS."""
 
 TURN_SECONDS = 1e-3
-"""Least length of a turn: some 10,000 times the resolution of the timer."""
+"""The shortest turn: about 10,000 times the resolution of the timer."""
 
 TRACE_SECONDS = 5e-3
-"""Memory is traced over as many calls as take so long untraced: what a list keeps of each of them adds up."""
+"""The untraced seconds of the calls whose memory is traced. Several calls show memory that each of them
+keeps."""
 
 TRACED_SLOWDOWN = 5
-"""How many times as long a call takes while its memory is traced, about."""
+"""The approximate slowdown of a call while its memory is traced."""
 
 PAIRS_TO_PASS = 19
-"""Pairs after which an unchanged benchmark passes: fewer do not show that one process in five is not slow."""
+"""The pairs after which an unchanged benchmark passes; fewer do not rule out that one process in five is
+slow."""
 
 FULL_PAIRS = 8
-"""How many of those have all of their turns, about: until only what is seen once a process is open."""
+"""The approximate number of those pairs with all turns, until only measures with one value for each process
+are open."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How a benchmark is measured in every pair: the calls of a turn, and the turns of a process."""
+    """The calls of a turn, the turns of a process, and the traced calls of a benchmark, the same in every
+    pair.
+    """
 
     calls: int
     turns: int
@@ -43,7 +48,7 @@ class Schedule:
 
     @classmethod
     def of(cls, seconds: float) -> Schedule:
-        """The schedule of a benchmark whose warm call takes so many seconds."""
+        """The schedule of a benchmark whose warm call takes `seconds`."""
         calls = max(1, math.ceil(TURN_SECONDS / seconds))
         turns = min(TURNS, max(LEAST_TURNS, round(SIDE_SECONDS / (calls * seconds))))
         return cls(calls, turns, max(1, math.ceil(TRACE_SECONDS / seconds)))
@@ -51,13 +56,13 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Seconds of a benchmark in a process: those of its test besides its calls, and those of a warm call."""
+    """Seconds of a benchmark in a process: `test` without its calls, and one warm `call`."""
 
     test: float
     call: float
 
     def pair(self, few: bool) -> float:
-        """Seconds in a pair."""
+        """Seconds in a pair, with all turns or with `few`."""
         if not self.call:
             return 0.0
         schedule = Schedule.of(self.call)
@@ -69,7 +74,10 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class GatePlan:
-    """The benchmarks that are watched, the cheap ones first, and those that are too slow; seconds to pass."""
+    """The benchmarks that are watched, the cheapest first, and those that are too slow for the budget.
+
+    `pair` is the seconds of a pair, `seconds` those until an unchanged suite passes.
+    """
 
     watched: tuple[str, ...]
     too_slow: tuple[str, ...]
@@ -78,7 +86,10 @@ class GatePlan:
 
     @classmethod
     def of(cls, costs: Mapping[str, Cost], starting: float, budget: float) -> GatePlan:
-        """The plan within so many seconds, where starting a pair takes `starting`; it has one at least."""
+        """The plan within a `budget` of seconds, if starting a pair takes `starting` seconds.
+
+        It watches at least one benchmark.
+        """
         pair, whole = starting, PAIRS_TO_PASS * starting
         watched: list[str] = []
         ordered = sorted(costs, key=lambda name: costs[name].pair(few=False))

@@ -30,12 +30,12 @@ from benchmarks.record.pairs_file import Benchmark, Commit, Incident, Pairs, Sid
 Say = Callable[[str], None]
 
 ONCE_A_PROCESS: frozenset[Measure] = frozenset({"processes", "first call", "memory"})
-"""Measures that few turns show as well as many."""
+"""Measures with one value for each process, for which few turns are enough."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GateRequest:
-    """What to compare, in which way, and for how long: within a budget of seconds, or so many pairs."""
+    """The commits to compare and how; `pairs` is their number, or None for as many as the budget allows."""
 
     base: str
     head: str
@@ -47,7 +47,7 @@ class GateRequest:
     began: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     def described(self) -> dict[str, Any]:
-        """What the runs that fill one file must have in common, besides the commits."""
+        """The settings, besides the commits, that runs which fill the same file must share."""
         return {
             "arguments": list(self.settings.arguments),
             "here": self.here,
@@ -58,9 +58,9 @@ class GateRequest:
 
 
 def run(asked: GateRequest, root: Path, commits: Mapping[Side, str], say: Say) -> Pairs:
-    """The pairs that are asked for, in the repository at `root`; `asked.out` is written after every pair.
+    """Measure pairs of two commits of the repository at `root`; writes `asked.out` after every pair.
 
-    Raises Refusal where that cannot be followed, and NoAnswer where no pair can be measured.
+    Raises Refusal if the request cannot be carried out, and NoAnswer if no pair can be measured.
     """
     before = _resumed(asked, commits) if asked.resume else None
     with prepared(root, commits, asked.settings, asked.here, say) as places:
@@ -174,7 +174,7 @@ class Runner:
         self.benchmarks = (*found.benchmarks, *controls)
         self.left_out = dict(found.left_out)
         self.incidents = list(found.lost)
-        self.schedules: dict[Side, dict[str, Schedule]] = {side: {} for side in SIDES}  # by whose files
+        self.schedules: dict[Side, dict[str, Schedule]] = {side: {} for side in SIDES}  # of each side's files
         self.order: tuple[str, ...] = ()
         self.laid: Side | None = None
 
@@ -337,7 +337,7 @@ class Runner:
         return self.kept(record or self.begun(), pair)
 
     def leave_out(self, name: str, why: str) -> None:
-        """Compare a benchmark no more, which is nobody's fault."""
+        """Stop comparing a benchmark, without an incident."""
         self.say(f"left out: {name}: {why}")
         self.left_out[name] = why
         self.benchmarks = tuple(each for each in self.benchmarks if each.name != name)

@@ -1,4 +1,4 @@
-"""What a project asks of its gate: `[tool.gradrace.gate]` of its pyproject.toml."""
+"""The settings of a project's gate: `[tool.gradrace.gate]` of its pyproject.toml."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class _Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, frozen=
 
 
 class Thresholds(_Table, frozen=True):
-    """Both in percent: slower is slower by more than the one, the same is slower by less than the other."""
+    """The minimum effect and the target of a measure, in percent (see `Rule`)."""
 
     minimum_effect: float | None = None
     target: float | None = None
 
 
 class Special(_Table, frozen=True):
-    """What is asked of the benchmarks whose names match a pattern, or that are in a group."""
+    """The settings of the benchmarks whose names match a pattern, or that are in a group."""
 
     match: str | None = None
     group: str | None = None
@@ -54,7 +54,7 @@ class Special(_Table, frozen=True):
 
 
 class GateSettings(_Table, frozen=True):
-    """What is in force unless the command line has something else."""
+    """The settings of a gate; options of the command line override them."""
 
     arguments: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class GateSettings(_Table, frozen=True):
     benchmarks: tuple[Special, ...] = ()
 
     def terms(self, benchmark: Benchmark) -> Terms:
-        """What is asked of a benchmark: the last table that it matches counts, key by key."""
+        """The terms of a benchmark; for each key, the last table that it matches applies."""
         rules = {**RULES, "median": self._rule("median", self.minimum_effect, self.target)}
         found: dict[str, Any] = {}
         without: tuple[Measure, ...] = ()
@@ -106,7 +106,7 @@ def _matches(special: Special, benchmark: Benchmark) -> bool:
 
 
 def seconds(text: str) -> float:
-    """The seconds of a time like "20 ms"; raises Refusal for anything else."""
+    """The seconds of a time like "20 ms"; raises Refusal for any other text."""
     match = re.fullmatch(r"\s*([0-9.e+-]+)\s*(s|ms|us|ns)\s*", text)
     try:
         found = float(match[1]) * UNITS[match[2]] if match else math.nan
@@ -118,7 +118,7 @@ def seconds(text: str) -> float:
 
 
 def parse(content: str, place: str) -> GateSettings:
-    """The settings in the text of a pyproject.toml; raises Refusal for what is none."""
+    """The settings in the text of a pyproject.toml; raises Refusal if they are invalid."""
     try:
         tables: Mapping[str, Any] = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
@@ -143,7 +143,7 @@ def _everywhere(special: Special) -> Special:
 
 
 def _check(special: Special) -> None:
-    """Raises Refusal for a table of benchmarks that asks for what cannot be."""
+    """Raise Refusal for a table of benchmarks with invalid values."""
     if special.match is None and special.group is None:
         raise Refusal("benchmarks: expected `match` or `group` in each, got neither")
     if special.speedup is not None and not 0 < special.speedup < math.inf:
@@ -157,7 +157,7 @@ def _check(special: Special) -> None:
 
 
 def of_commit(root: Path, commit: str) -> GateSettings:
-    """The settings of a commit: those of no pyproject.toml are all defaults."""
+    """The settings of a commit; the defaults if it has no pyproject.toml."""
     try:
         content = git(root, "show", f"{commit}:pyproject.toml")
     except GitError:
@@ -166,7 +166,7 @@ def of_commit(root: Path, commit: str) -> GateSettings:
 
 
 def of_file(path: Path) -> GateSettings:
-    """The settings in a file; raises Refusal where it cannot be read."""
+    """The settings in a file; raises Refusal if it cannot be read."""
     try:
         return parse(content_of(path).decode("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:

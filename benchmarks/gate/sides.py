@@ -46,13 +46,13 @@ class Settle(SideOrder):
 
 
 class TakeTurn(SideOrder):
-    """Take a turn of so many calls; answered by `Timed`."""
+    """Take a turn of `calls` calls; answered by `Timed`."""
 
     calls: int
 
 
 class Trace(SideOrder):
-    """Trace the memory of so many calls; answered by `Traced`."""
+    """Trace the memory of `calls` calls; answered by `Traced`."""
 
     calls: int
 
@@ -86,7 +86,7 @@ class Collected(SideAnswer):
 
 
 class Reached(SideAnswer):
-    """A test has called its benchmark, which bears so many rounds at most (None: any number)."""
+    """A test has called its benchmark, which allows at most `rounds` rounds (None: any number)."""
 
     benchmark: str
     rounds: int | None

@@ -1,4 +1,4 @@
-"""Which benchmarks are compared, by whose files: those of base and of head, where the two differ."""
+"""The benchmarks that are compared: by base's files and by head's in turn, if these differ."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmarks.gate.sides import SIDES, Collected, FoundBenchmark
 from benchmarks.record.pairs_file import Benchmark, Incident, Side
 
 _MARK = " (base's file)"
-"""What the name of a benchmark ends in that is taken from base's file, where head's is another."""
+"""The suffix of the name of a benchmark that is taken from base's file, where head's file differs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Suites:
-    """The benchmarks of both sides; `files` are those that differ, of which each side's are used in turn.
+    """The benchmarks of both sides; `files` are those that differ, and each side's are used in turn.
 
-    `left_out` has the reasons why benchmarks cannot be timed, `lost` what base watched and head does not,
-    `new` what only head has.
+    `left_out` has the reasons why benchmarks cannot be timed, `lost` the benchmarks of base that head lacks,
+    and `new` the names of those that only head has.
     """
 
     benchmarks: tuple[Benchmark, ...]
@@ -33,7 +33,7 @@ class Suites:
 
     @property
     def turns(self) -> tuple[Side, ...]:
-        """Whose files the pairs use, one after the other."""
+        """The sides whose files the pairs use in turn."""
         return ("head", "base") if self.files else ("head",)
 
 
@@ -48,10 +48,10 @@ def compared(
     files: tuple[str, ...],
     settings: GateSettings,
 ) -> Suites:
-    """What there is to compare; raises NoAnswer where that is nothing.
+    """The benchmarks to compare; raises NoAnswer if there are none.
 
-    `own` is each side's suite, `crossed` has those of both sides by whose `files` they were run with, as far
-    as they can be collected with them.
+    `own` is each side's suite with its own files; `crossed[side]` has the suites of both sides with the
+    `files` of `side`, if they can be collected with them.
     """
     found = {side: {benchmark.name: benchmark for benchmark in own[side].benchmarks} for side in SIDES}
     notes = [
@@ -102,7 +102,7 @@ def compared(
 
 
 def _grouped(left_out: Mapping[str, str]) -> Iterator[str]:
-    """Each reason once, with the first benchmark that it holds for and how many others."""
+    """Each reason once, with its first benchmark and the number of others."""
     names: dict[str, list[str]] = {}
     for name, why in left_out.items():
         names.setdefault(why, []).append(name)
@@ -112,7 +112,7 @@ def _grouped(left_out: Mapping[str, str]) -> Iterator[str]:
 
 
 def _missing(side: Side, each: FoundBenchmark, collected: Mapping[Side, Collected] | None) -> str:
-    """Why a benchmark is not there on a side, with files that were laid into its worktree; "" where it is."""
+    """Why a side lacks a benchmark with the other side's files in its worktree; "" if it has it."""
     if collected is None:
         return "the suite cannot be collected"
     if any(benchmark.name == each.name for benchmark in collected[side].benchmarks):
@@ -127,7 +127,7 @@ def _benchmark(each: FoundBenchmark, settings: GateSettings, suite: Side | str) 
 
 
 def _differs(own: str, files: Iterable[str], watched: Collection[str]) -> bool:
-    """Whether a benchmark's own file, a conftest.py that it can see, or what the suites share differs."""
+    """Whether a benchmark's file differs, a conftest.py that applies to it, or a file that suites share."""
     for file in files:
         path = PurePosixPath(file)
         shared = path.name != "conftest.py" or PurePosixPath(own).is_relative_to(path.parent)
@@ -137,7 +137,7 @@ def _differs(own: str, files: Iterable[str], watched: Collection[str]) -> bool:
 
 
 def paths(suites: Iterable[Collected], settings: GateSettings) -> set[str]:
-    """The files of benchmarks and their conftest.py, and what the settings name besides."""
+    """The files of benchmarks, their conftest.py, and the further files in the settings."""
     found = set(settings.suite)
     for suite in suites:
         for benchmark in suite.benchmarks:

@@ -1,7 +1,7 @@
 """One pair: two fresh processes, which take turns on one CPU, benchmark by benchmark.
 
-Turns of a few milliseconds expose both processes to the same conditions: what slows the machine for a second
-slows both. Which process comes first is drawn for each pair, and alternates from turn to turn.
+Turns of a few milliseconds expose both processes to the same conditions: a slow second of the machine slows
+both. The process that comes first is drawn for each pair, and alternates from turn to turn.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from benchmarks.record import machine
 from benchmarks.record.pairs_file import Incident, Pair, Reading, Side
 
 PADDING_BYTES = 4096
-"""A process's environment is longer by up to so much: that moves its stack, and what shares a cache line."""
+"""The largest random addition to a process's environment, which moves its stack and what shares a cache
+line."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What a pair is to measure: controls, and benchmarks by their node ids.
+    """The controls and benchmarks that a pair measures, by their node ids.
 
-    Those of `few` take few turns, and the memory of those of `untraced` is not traced.
+    Those in `few` take few turns; the memory of those in `untraced` is not traced.
     """
 
     controls: tuple[str, ...]
@@ -53,7 +54,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredPair:
-    """A pair, and why it has no reading of some benchmarks: lost on a side, or skipped by both."""
+    """A pair, and why readings are missing: `incidents` on a side, and benchmarks `skipped` by both."""
 
     pair: Pair
     incidents: tuple[Incident, ...]
@@ -61,7 +62,7 @@ class MeasuredPair:
 
 
 def collect(places: Iterable[SideEnvironment]) -> dict[Side, Collected]:
-    """The suite of each side, both collected at once; raises NoAnswer where one cannot be."""
+    """The suite of each side, both collected at once; raises NoAnswer if one cannot be collected."""
     with contextlib.ExitStack() as running:
         processes = [running.enter_context(SideProcess(place, 0, 0)) for place in places]
         return {process.place.side: process.collected() for process in processes}
@@ -72,8 +73,8 @@ def measure(
 ) -> MeasuredPair:
     """Measure what is wanted in a fresh pair.
 
-    `schedules` gets those of what was never measured before. Raises NoAnswer where a side cannot run at all,
-    or runs another's code.
+    Adds the schedules of benchmarks that were never measured before to `schedules`. Raises NoAnswer if a side
+    cannot run at all, or runs code of another tree.
     """
     rng = random.SystemRandom()
     began, started = time.perf_counter(), datetime.datetime.now(datetime.UTC)
@@ -126,7 +127,7 @@ def measure(
 
 
 def _check_source(process: SideProcess) -> None:
-    """Raises NoAnswer for a side that has loaded code of the other, or of the tree that it is from."""
+    """Raise NoAnswer if a side has loaded code from outside its worktree."""
     process.busy_with = None
     foreign = process.receive(SuiteEnded).foreign
     if foreign:
@@ -139,7 +140,7 @@ def _check_source(process: SideProcess) -> None:
 def _benchmark(
     name: str, processes: Mapping[Side, SideProcess], schedules: dict[str, Schedule], most: int, traced: bool
 ) -> tuple[Reading | None, dict[Side, Finished]]:
-    """The reading of one benchmark, None where a side has none, and how its tests ended."""
+    """The reading of one benchmark, None if a side has none, and how its tests ended."""
     reading, ends = None, {}
     try:
         bears = [process.reached(name).rounds for process in processes.values()]
@@ -161,7 +162,7 @@ def _turns(
     bears: int | None,
     traced: bool,
 ) -> Reading:
-    """The turns of one benchmark, which bears so many rounds (None: any number)."""
+    """The turns of one benchmark, which allows at most `bears` rounds (None: any number)."""
     first = {side: process.time(TakeTurn(1)) for side, process in processes.items()}
     if bears is not None:
         return _rounds(name, processes, first, min(most, bears - 1))
@@ -190,7 +191,7 @@ def _turns(
 def _rounds(
     name: str, processes: Mapping[Side, SideProcess], first: Mapping[Side, float], most: int
 ) -> Reading:
-    """The turns of a benchmark that asks for its rounds itself: one each, and no more of them."""
+    """The turns of a benchmark that sets its own number of rounds: one round each, and no more than that."""
     seconds: dict[Side, list[float]] = {side: [] for side in SIDES}
     sides = list(processes)
     fit = max(LEAST_TURNS, round(SIDE_SECONDS / min(first.values())))
@@ -204,9 +205,9 @@ def _rounds(
 
 
 def survey(place: SideEnvironment, benchmarks: Sequence[str]) -> tuple[dict[str, Cost], float]:
-    """What each benchmark costs on one side, and the seconds that a process takes to start and to collect.
+    """The cost of each benchmark on one side, and the seconds that a process takes to start and to collect.
 
-    Benchmarks that fail there are left to the first pair, and cost 0.
+    A benchmark that fails there costs 0; the first pair reports it.
     """
     costs: dict[str, Cost] = {}
     starting = 0.0

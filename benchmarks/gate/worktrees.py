@@ -1,8 +1,8 @@
-"""Two commits side by side, in a folder of the gate's own, outside of the repository's tree.
+"""The worktrees of two commits, in a folder of the gate outside the repository's tree.
 
-STATE/lock, STATE/lock.pid          held while a gate runs, and by whom; a dead one holds nothing
-STATE/base, STATE/head              the worktrees: paths of equal length, made anew each time
-STATE/environments/KEY/base, .../head   their environments, kept as long as the project files stay
+STATE/lock, STATE/lock.pid          the lock of a running gate, and the id of its process
+STATE/base, STATE/head              the worktrees, at paths of equal length, created for each gate
+STATE/environments/KEY/base, .../head   their environments, kept while the project files do not change
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}~^+-]*")
 
 
 def repository(folder: Path) -> Path:
-    """The root of the Git repository that `folder` is in; raises Refusal where there is none."""
+    """The root of the Git repository that `folder` is in; raises Refusal if there is none."""
     try:
         return Path(git(folder, "rev-parse", "--show-toplevel"))
     except GitError as error:
@@ -35,7 +35,7 @@ def repository(folder: Path) -> Path:
 
 
 def commit(root: Path, option: str, ref: str) -> str:
-    """The full hash of the commit that `ref` names; raises Refusal for a name that is none, or unsafe."""
+    """The full hash of the commit that `ref` names; raises Refusal for an unknown or unsafe name."""
     if not _REVISION.fullmatch(ref) or ".." in ref:
         raise Refusal(f"{option}: expected a branch, a tag or a commit, got {ref!r}")
     try:
@@ -48,9 +48,9 @@ def commit(root: Path, option: str, ref: str) -> str:
 
 
 def check_clean(root: Path, besides: Path | None = None) -> None:
-    """Raises Refusal where files differ from the last commit: the gate compares commits.
+    """Raise Refusal if files differ from the last commit, as the gate compares commits.
 
-    `besides` is the gate's own file of pairs, which may lie anywhere, and may have a predecessor beside it.
+    `besides` is the gate's own pairs file, which is ignored wherever it is, as is its predecessor beside it.
     """
     own = []
     if besides is not None and besides.resolve().is_relative_to(root.resolve()):
