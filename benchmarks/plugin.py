@@ -109,7 +109,7 @@ def _refuse_what_fails_later(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check the request, limit the threads, and only then load what computes."""
-    warnings.simplefilter("default")  # what somebody else's plugin warns of when it is configured is no error
+    warnings.simplefilter("default")  # a warning of another plugin during its configuration is not an error
     timing = any(config.getoption(f"benchmark_{name}", None) for name in TIMING)
     if timing:
         _refuse_what_fails_later(config)

@@ -19,8 +19,8 @@ RANDOM_SAMPLES = 1024
 
 
 ADAPTIVE = 1 / 200
-"""Learning rates of rmsprop, adam and adamw over those of plain descent: their steps have one size, whatever
-the gradient."""
+"""The learning rates of rmsprop, adam and adamw relative to those of plain descent, since the size of their
+steps does not depend on that of the gradient."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,7 +41,7 @@ def race(
 ) -> list[str]:
     """Race on every host whose record is not there yet; returns what was not measured, a line for each.
 
-    Raises SchedulerLost; whatever is raised, the records of hosts that ended are kept.
+    Raises SchedulerLost. The records of hosts that ended are kept after any exception.
     """
     task = FleetTask(
         name=f"gradrace-{uuid.uuid4().hex}",

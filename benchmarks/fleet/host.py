@@ -1,7 +1,7 @@
 """What an engine runs on a host, `python -m benchmarks.fleet.host TASK`: one race, alone there.
 
-The outcome goes to standard output. Whoever awaits it there may die, and a race that nobody awaits ends; so
-does one whose task is given to `end`.
+The outcome goes to standard output. The race ends if the process that reads it has ended, or if its task is
+given to `end`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
 
 
 def run(task: FleetTask) -> HostOutcome:
-    """The outcome of `task`; raises SystemExit where nobody awaits it any more."""
+    """The outcome of `task`; raises SystemExit if the process that awaits it has ended."""
     wrong = differences(task.software, software())
     if wrong:
         return HostOutcome(REFUSED, f"expected the versions of where the race was started: {wrong}")
@@ -96,7 +96,7 @@ def end(task: str) -> None:
 
 
 def _await(process: subprocess.Popen[bytes], held: socket.socket, task: str) -> int:
-    """The exit status of the race; it is ended where nobody awaits it any more, or where `end` is called."""
+    """The exit status of the race, which is ended if its reader has ended or `end` is called."""
     poll, ended = _output(), os.pidfd_open(process.pid)
     poll.register(ended, select.POLLIN)
     poll.register(held, select.POLLIN)

@@ -21,7 +21,7 @@ SLOT = {"slot": 1}
 
 CONNECT_SECONDS = 10
 TALKERS = ("asyncio", "distributed", "distributed.client", "tornado.application")
-"""Loggers whose words on a scheduler that is away would be many; ours are one line."""
+"""Loggers that write many lines if the scheduler is away, and are silenced; the command writes one."""
 
 POLL_SECONDS = 0.5
 
@@ -121,7 +121,7 @@ class DaskEngine:
         return self._pythons[host]
 
     def _run(self, host: str, function: Any, *arguments: Any) -> Any:
-        """The answer of a worker on the host, at once, whatever its slot is taken by."""
+        """The answer of a worker on the host, at once, even if its slot is taken."""
         here = [address for address in self.client.nthreads() if self._host(address) == self._addresses[host]]
         return self.client.run(function, *arguments, workers=here[:1])[here[0]]
 

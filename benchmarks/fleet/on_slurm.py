@@ -17,9 +17,10 @@ from benchmarks.fleet.messages import FleetTask, HostOutcome
 from benchmarks.record import files
 
 POLL_SECONDS = 1.0
-"""Between one look at the results and the next; the queue is asked every so many:"""
+"""The interval at which the results are read."""
 
 QUEUE_POLLS = 5
+"""The number of such intervals after which the queue is asked."""
 
 CANCEL = ("scancel",)
 

@@ -16,7 +16,8 @@ from benchmarks.record.race_file import Record
 class HostRecords:
     """The records of hosts whose races have ended, by host.
 
-    With `resume` it goes on from what is there; raises ValueError where that is nothing, or another race.
+    With `resume` it continues from the existing records; raises ValueError if there are none, or if they are
+    of another race.
     """
 
     def __init__(self, record: Path, arguments: Sequence[str], resume: bool) -> None:

@@ -26,7 +26,7 @@ class SchedulerLost(RuntimeError):
 
 
 class Engine(Protocol):
-    """What starts tasks on hosts: a context manager, whose end ends what is under way."""
+    """Starts tasks on hosts: a context manager, whose end ends the running tasks."""
 
     @property
     def hosts(self) -> Sequence[str]: ...
@@ -39,7 +39,7 @@ class Engine(Protocol):
         """Have the task carried out on each of the hosts, as soon as it is free."""
 
     def news(self) -> Iterator[tuple[str, HostOutcome | LostTask]]:
-        """Wait a moment; then the hosts whose tasks have ended since. Raises SchedulerLost."""
+        """Wait a moment, then yield the hosts whose tasks have ended since. Raises SchedulerLost."""
 
 
 Say = Callable[[str], None]

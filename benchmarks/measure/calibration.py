@@ -1,6 +1,4 @@
-"""What the machine can do, measured in the process that races: the ceilings that an implementation is held
-against.
-"""
+"""The speed of the machine, measured in the process that races, with which implementations are compared."""
 
 from __future__ import annotations
 
@@ -13,26 +11,27 @@ import numpy as np
 from impls import caches
 
 GEMM_SIZE = 640
-"""Large: 5e8 operations amortise every call and every edge; three matrices of it are beyond an L2 cache."""
+"""Large: 5e8 operations amortise the call and the edges; three such matrices exceed an L2 cache."""
 
 TRIAD_BYTES = 1 << 24
-"""Of each of the three arrays of the triad: beyond most last-level caches that one core gets."""
+"""The size of each of the three arrays of the triad: larger than one core's share of most last-level
+caches."""
 
 DOT_BYTES = 1 << 24
-"""What the dot products of one measurement read: those of a small cache are repeated so often."""
+"""The bytes that the dot products of one measurement read; those that fit a small cache are repeated."""
 
 LOOP = 20_000
 REPEATS, MOST = 5, 40
 """The fewest and the most repeats."""
 
 ALIKE = 1.03
-"""Times that are so near to each other are alike."""
+"""Times within this factor of each other are alike."""
 
 
 def calibrate(ready: Callable[[], Any] = lambda: None) -> dict[str, float]:
     """The best of a few repeats of each, in operations or bytes a second, or in seconds.
 
-    `ready` is called before each repeat: it may wait until the machine is.
+    `ready` is called before each repeat; it may wait until the machine is undisturbed.
 
     gemm_float64, gemm_float32: multiplications and additions a second of a large product, on as many
     threads as are in force. triad: bytes a second of a = b + s c (McCalpin's STREAM counts three arrays).
@@ -53,16 +52,16 @@ def calibrate(ready: Callable[[], Any] = lambda: None) -> dict[str, float]:
 
 
 def best(work: Callable[[], Any], ready: Callable[[], Any]) -> float:
-    """The fewest seconds of the work: a disturbance makes it longer, never shorter.
+    """The fewest seconds of the work, as a disturbance makes it longer, never shorter.
 
-    It is repeated until its three fastest are alike, as those are that nothing disturbed.
+    It is repeated until its three fastest times are alike, as undisturbed ones are.
     """
     found: list[float] = []
     while len(found) < REPEATS or (found[2] > ALIKE * found[0] and len(found) < MOST):
         ready()
         start, used = time.perf_counter(), time.process_time()
         work()
-        # its CPU time where that is less: something else had the CPU meanwhile
+        # its CPU time if that is less: another program had the CPU meanwhile
         found.append(min(time.perf_counter() - start, time.process_time() - used))
         found.sort()
     return found[0]

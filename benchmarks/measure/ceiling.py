@@ -1,7 +1,7 @@
-"""Nothing is faster than the machine: the most operations a second that a core can do.
+"""The largest number of operations a second of a core: a measured rate beyond it is implausible.
 
-A large product of a BLAS is not the most: hand-blocked code has been 13 % faster. Fused multiply-adds that
-depend on nothing but registers are.
+It is that of fused multiply-adds in registers. A large product by BLAS is slower: hand-blocked code has been
+13 % faster.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from benchmarks.measure import calibration
 from benchmarks.record import race_file
 
 MARGIN = 1.1
-"""A rate beyond the ceiling by less may come from a clock that was faster meanwhile."""
+"""The factor by which a rate may exceed the ceiling, as the clock frequency may have been higher."""
 
 PRODUCTS = 2.0
-"""Times the rate of a large product, which is the ceiling where numba is missing: far above what is left."""
+"""The ceiling without numba, as a multiple of the rate of a large product; far above any attainable rate."""
 
 TRIES = 4
-"""So often the ceiling is measured, the highest counts, before a rate beyond it is implausible."""
+"""The number of measurements of the ceiling, of which the highest counts, before a rate is implausible."""
 
 
 class Ceiling:
-    """What a core of this machine was seen to do, in operations a second of each dtype.
+    """The highest measured rate of a core of this machine, in operations a second of each dtype.
 
-    `ready` is called before each measurement: it may wait until nothing disturbs it.
+    `ready` is called before each measurement; it may wait until the machine is undisturbed.
     """
 
     def __init__(self, ready: Callable[[], Any]) -> None:
@@ -34,8 +34,8 @@ class Ceiling:
         self.known: dict[str, float] = {}
 
     def held(self, found: race_file.Measurement, flops: int) -> race_file.Measurement:
-        """The measurement of calls of so many `flops`; `implausible`, with the reason, where it is faster
-        than the machine can be.
+        """`found`, whose calls do `flops` operations; `implausible`, with the reason, if it exceeds the
+        ceiling.
         """
         rate, cores = flops / found.fastest, found.threads * found.ranks
         if self.allows(rate, found.dtype, cores):

@@ -1,4 +1,6 @@
-"""How one method is timed: warmed up at its very shape, in rounds that are long against the timer."""
+"""The timing of one method: after a warm-up at the same shape, in rounds much longer than the timer's
+resolution.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 ROUND_SECONDS = 1e-3
-"""The least length of a round: some 10,000 times the resolution of the timer."""
+"""The shortest round: about 10,000 times the resolution of the timer."""
 
 AT_ONCE_SECONDS = 1e-2
-"""The least length of a round that is asked for at once: some 500 times what a message to another process
-takes."""
+"""The shortest round of an implementation that runs it on one request: about 500 times the duration of a
+message to another process."""
 
 CELL_SECONDS = 0.1
 """Seconds that the rounds of a cell fill, with the calls around them, within the limits of `ROUNDS`."""
@@ -25,8 +27,8 @@ ROUNDS = (5, 50)
 """The fewest and the most rounds of a cell in one process."""
 
 MOST_CALLS = 2**20
-"""So many calls take longer than a round: no call takes less than a cycle. More are only made where an
-implementation that is asked for all of them at once leaves some out, which its audit finds.
+"""The largest number of calls of a round, since a call takes a cycle at least. A round seems to need more
+only if the implementation, asked for all of them at once, leaves some out, which the audit finds.
 """
 
 WARM_UP_SECONDS = 0.1
@@ -36,14 +38,14 @@ _FALLEN = 0.98
 
 @dataclasses.dataclass(frozen=True)
 class RoundPlan:
-    """So many rounds of so many calls."""
+    """The number of rounds, and of calls (`iterations`) in each."""
 
     rounds: int
     iterations: int
 
     @property
     def slow(self) -> bool:
-        """Whether a round is a single call, and as few of them as may be are too long for a cell."""
+        """Whether a round is a single call, and the fewest rounds take longer than a cell should."""
         return self.iterations == 1 and self.rounds <= ROUNDS[0]
 
 
@@ -60,9 +62,9 @@ def no_collection() -> Iterator[None]:
 
 
 def seconds_of(call: Callable[[], Any], iterations: int) -> float:
-    """The seconds of so many calls, with the garbage collector off.
+    """The seconds of `iterations` calls, with the garbage collector off.
 
-    Where they are of a method of an implementation that offers `repeat`, it is asked for all of them at once.
+    If `call` is a method of an implementation that has `repeat`, all of them are one request.
     """
     repeated = _repeated(call)
     with no_collection():
@@ -76,7 +78,9 @@ def seconds_of(call: Callable[[], Any], iterations: int) -> float:
 
 
 def _repeated(call: Callable[[], Any]) -> Callable[[int], Any] | None:
-    """So many of these calls as one, by their implementation's `repeat`; None where there is none."""
+    """`repeated(times)` makes `times` calls in one request, by the implementation's `repeat`; None without
+    it.
+    """
     method, arguments = (call.func, call.args) if isinstance(call, functools.partial) else (call, ())
     implementation, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
     repeat = getattr(implementation, "repeat", None)
@@ -102,10 +106,10 @@ def settle(call: Callable[[], Any]) -> float:
 
 
 def plan(call_seconds: float, at_once: bool = False) -> RoundPlan:
-    """The rounds and iterations of a method whose warm call takes so many seconds.
+    """The rounds and iterations of a method whose warm call takes `call_seconds`.
 
-    `at_once` is whether its implementation is asked for the calls of a round at once. Around a round, to move
-    the state, come about two calls, or a quarter of the round.
+    `at_once`: the calls of a round are one request. Moving the state before a round takes about two calls, or
+    a quarter of the round.
     """
     iterations = max(1, math.ceil((AT_ONCE_SECONDS if at_once else ROUND_SECONDS) / call_seconds))
     fewest, most = ROUNDS
@@ -116,8 +120,8 @@ def plan(call_seconds: float, at_once: bool = False) -> RoundPlan:
 def predict(measured: Mapping[int, float], batch_size: int) -> float | None:
     """The seconds of one call at `batch_size`, from those at smaller batch sizes; None without any.
 
-    A call costs something once and something for each sample: the line through the two largest batch sizes
-    measured, or, from one alone, a cost in proportion to the samples.
+    A call has a fixed cost and a cost for each sample: the line through the two largest batch sizes measured,
+    or, from a single one, a cost in proportion to the samples.
     """
     smaller = sorted(m for m in measured if m < batch_size)
     if not smaller:

@@ -1,10 +1,10 @@
-"""What the algorithm costs, whoever runs it: operations and bytes, derived from the network's shape.
+"""The cost of the algorithm for any implementation: operations and bytes, derived from the network's shape.
 
 With m samples and layers of width n_l behind layers of width n_{l-1}:
 
     z = w x + b          2 n_l n_{l-1} m    (a product and an addition each; the sum starts from b)
     dw = dz x^T          2 n_l n_{l-1} m
-    da_prev = w^T dz     2 n_l n_{l-1} m    (every layer but the first: nobody asks for the derivative by X)
+    da_prev = w^T dz     2 n_l n_{l-1} m    (every layer but the first, as no derivative by X is needed)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from impls import OPTIMIZERS, Network, Training
 
 
 def flops(network: Network, phase: str, m: int) -> int:
-    """Multiplications and additions of the matrix products of one call: what a gemm would count."""
+    """The multiplications and additions of the matrix products of one call."""
     n = network.widths
     connections = [n[k] * n[k + 1] for k in range(network.layers)]
     forward = 2 * m * sum(connections)
@@ -23,7 +23,7 @@ def flops(network: Network, phase: str, m: int) -> int:
 
 
 def traffic(network: Network, phase: str, m: int, itemsize: int, training: Training = Training()) -> int:
-    """The least bytes that one call moves: everything given read once, every result written once.
+    """The fewest bytes that one call moves, if it reads every input once and writes every result once.
 
     forward reads X, w, b and writes the output; gradients reads Y, too, and writes dw and db; step writes
     w and b besides, and reads and writes the optimizer's own arrays.
@@ -38,6 +38,6 @@ def traffic(network: Network, phase: str, m: int, itemsize: int, training: Train
 
 
 def parameters(network: Network) -> int:
-    """How many weights and biases the network has."""
+    """The number of weights and biases of the network."""
     n = network.widths
     return sum(n[k + 1] * (n[k] + 1) for k in range(network.layers))

@@ -52,7 +52,7 @@ def _groups() -> set[Path]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         root = _CGROUPS / controllers if controllers else _CGROUPS
-        # In a container its own group is mounted at the root, whatever its path is called outside.
+        # In a container its own group is mounted at the root, under any path outside.
         inside = root / re.sub(r"^/+", "", path)
         found |= {folder for folder in (inside, *inside.parents) if folder == root or root in folder.parents}
     return found

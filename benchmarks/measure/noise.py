@@ -1,9 +1,9 @@
-"""What disturbs a measurement: undisturbed moments, in which rounds are worth taking, and the rest.
+"""Undisturbed and disturbed moments of a machine; rounds are timed in undisturbed ones.
 
-On a shared machine whatever runs beside a process (on the other thread of its core, say) makes it slower by
-half for seconds at a time, and no counter of the system shows it. A short loop, the probe, does: it takes
-about its shortest time, or half as long again. Each round begins in a moment in which the probe takes its
-usual time, and rounds that end in a disturbed one are known.
+On a shared machine, work beside a process (on the other thread of its core, for example) slows it by half for
+seconds at a time, and no counter of the system shows it. A short loop, the probe, shows it: it takes about
+its shortest time, or half as long again. Each round begins in an undisturbed moment, and rounds that end in a
+disturbed one are marked.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from benchmarks.measure import clock, instruments, threads
 from benchmarks.record import machine
 
 LISTEN_SECONDS = 1.0
-"""How long a process may look for the probe's shortest time where none is known."""
+"""How long a process may look for the probe's shortest time if none is known."""
 
 WAIT_SECONDS = (5.0, 0.5)
-"""The wait budget of a process at first, and what each cell adds to it."""
+"""The initial wait budget of a process, and the addition for each cell."""
 
 _LOOP, _REPEATS, _PAUSE = 1000, 3, 0.002
 
@@ -37,11 +37,11 @@ class Round:
 
 
 class Moments:
-    """Tells undisturbed moments from disturbed ones, waits for them, and takes rounds in them.
+    """Waits for undisturbed moments, and times rounds in them.
 
-    `fastest` is the probe's shortest time so far in seconds: at first that of earlier processes, where it is
-    known. A moment is undisturbed in which the probe takes at most `slower` times as long. A process of one
-    thread waits on whichever of `cpus` is undisturbed first: CPUs are disturbed one by one.
+    `fastest` is the probe's shortest time so far in seconds, at first that of earlier processes, if known. A
+    moment is undisturbed if the probe takes at most `slower` times as long. A process of one thread moves to
+    the first of `cpus` that is undisturbed, as CPUs are disturbed separately.
     """
 
     def __init__(self, slower: float, fastest: float | None = None, cpus: Sequence[int] = ()) -> None:
@@ -58,11 +58,11 @@ class Moments:
         return took
 
     def undisturbed(self, took: float) -> bool:
-        """Whether a moment is undisturbed in which the probe takes so many seconds."""
+        """Whether a moment in which the probe takes `took` seconds is undisturbed."""
         return took <= self.slower * self.fastest
 
     def listen(self) -> None:
-        """Find the probe's shortest time: until one moment was slower than another, or for long enough."""
+        """Find the probe's shortest time: until two moments differ, or for LISTEN_SECONDS."""
         deadline = time.perf_counter() + LISTEN_SECONDS
         slowest = self.probe()
         while self.undisturbed(slowest) and time.perf_counter() < deadline:
@@ -71,7 +71,7 @@ class Moments:
             slowest = max(slowest, self.probe())
 
     def wait(self) -> float:
-        """The probe's seconds, once they are those of an undisturbed moment or the wait budget is spent."""
+        """Wait for an undisturbed moment, or until the wait budget is spent; returns the probe's seconds."""
         start = time.perf_counter()
         while not self.undisturbed(took := self._probe_everywhere()):
             if time.perf_counter() - start > self.wait_budget:
@@ -87,7 +87,7 @@ class Moments:
     ) -> Iterator[Round]:
         """The rounds of a plan; each begins in an undisturbed moment, as far as the wait budget allows.
 
-        `lead` is called before each, outside the clock; again, where a wait came between.
+        `lead` is called before each, outside the clock, and again after a wait.
         """
         if self.fastest == math.inf:
             self.listen()
@@ -103,7 +103,7 @@ class Moments:
                 yield Round(seconds, max(before, self.probe()))
 
     def _probe_everywhere(self) -> float:
-        """Probe here, and while it is disturbed, on the other CPUs; the process stays on the last."""
+        """Probe this CPU and then others until one is undisturbed; the process stays on the last one."""
         took = self.probe()
         for _ in self.cpus[1:]:
             if self.undisturbed(took):
@@ -113,14 +113,14 @@ class Moments:
         return took
 
     def _move_on(self) -> None:
-        """Go to the next CPU, if there is another; the present one is the last of `cpus`."""
+        """Move to the next CPU, if there is another; the current one is the last of `cpus`."""
         if len(self.cpus) > 1:
             self.cpus.append(self.cpus.pop(0))
             threads.move_to(self.cpus[-1])
 
 
 def probe() -> float:
-    """The shortest of a few runs of a loop, in seconds: a single interrupt is no disturbance."""
+    """The shortest of a few runs of a loop, in seconds, so that a single interrupt does not count."""
     return min(_run() for _ in range(_REPEATS))
 
 
@@ -133,13 +133,13 @@ def _run() -> float:
 
 
 STOLEN = 0.02
-"""Share of the CPUs' time that others may take from a virtual machine before it is worth a warning."""
+"""The share of the CPUs' time that other virtual machines may take before a warning."""
 
 _CPUS = Path("/sys/devices/system/cpu")
 
 
 class Watch:
-    """What happened to the machine while a process measured: ask for `warnings` at the end."""
+    """Watches the machine while a process measures; `warnings` returns what may have affected the times."""
 
     def __init__(self, asked: int, ranks: int = 1) -> None:
         self.asked, self.ranks = asked, ranks
@@ -149,7 +149,7 @@ class Watch:
         self._held_back = instruments.throttled()
 
     def warnings(self) -> list[str]:
-        """What may have spoilt the times, each with its remedy."""
+        """What may have affected the times, each with its remedy."""
         found = threads.thread_warnings(threads.threads_in_force(), self.asked, self.ranks)
         cores = os.cpu_count() or 1
         if self.load is not None and self.load > cores - self.asked * self.ranks + 0.5:
@@ -180,7 +180,7 @@ class Watch:
 
 
 def _ticks() -> list[int]:
-    """How the CPUs spent their time since the start, in the kernel's ticks; empty where it does not say."""
+    """The kernel's counts of the CPUs' time since the start, in ticks; empty if there are none."""
     first = machine.text(Path("/proc/stat")).partition("\n")[0]
     return [int(field) for field in first.split()[1:]]
 

@@ -13,9 +13,9 @@
         answer = process.receive(Answer, timeout=60.0)
 
 A family of messages is a subclass of `Message`, and each of its own subclasses has one meaning; `receive`
-takes the family. Several processes can be given their orders before any answer is awaited. Whatever a process
-does instead of answering (an exception, `sys.exit`, `os._exit`, a signal, silence) raises a `ProcessError`
-whose message has what happened and what the process printed last.
+takes the family. Several processes can be given their orders before any answer is awaited. If a process ends
+or falls silent instead of answering (an exception, `sys.exit`, `os._exit`, a signal), a `ProcessError` is
+raised, with what happened and what the process printed last.
 
 The environment of a process is known: threads are limited before anything is loaded, Python's own variables
 are left out, our packages come first on its path and the user's folder comes last. It has a session of its
@@ -51,13 +51,13 @@ ORPHANED = 70
 """Exit status of a process whose parent is gone."""
 
 END_SECONDS = 5.0
-"""How long a process that has no more orders may take to end by itself."""
+"""How long a process without further orders may take to end by itself."""
 
 POLL_SECONDS = 0.5
-"""How often the end of a process is looked for where the system cannot wait for it beside a message."""
+"""The interval at which the end of a process is checked if the system cannot wait for it and a message."""
 
 KEPT = {"PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"}
-"""Of Python's own variables those that say where things are; the others change what runs, or how fast."""
+"""The variables of Python that are kept, which are paths; the others change what runs, or how fast."""
 
 
 class Message(msgspec.Struct, tag=True):
@@ -83,7 +83,7 @@ class Parent:
         self._lines = end.makefile("rb")
 
     def receive(self, family: type[M]) -> M | None:
-        """The next order; None where there are no more."""
+        """The next order; None if there are no more."""
         try:
             line = self._lines.readline()
         except ConnectionError:
@@ -91,7 +91,7 @@ class Parent:
         return _decoder(family).decode(line) if line.endswith(b"\n") else None
 
     def send(self, message: Message) -> None:
-        """Send one message; ends this process where nobody listens any more."""
+        """Send one message; ends this process if the parent is gone."""
         try:
             self._end.sendall(msgspec.json.encode(message) + b"\n")
         except OSError:
@@ -99,11 +99,11 @@ class Parent:
 
 
 class ChildProcess:
-    """A process that speaks messages as JSON lines on a socket, whose number the command or a variable has.
+    """A process that exchanges messages as JSON lines on a socket.
 
-    `command` and `variables` are given that number, and return the arguments and the environment; it runs in
-    `folder` (default: the present one). Use it as a context manager: neither it nor what it started outlives
-    the block.
+    `command` and `variables` return its arguments and environment for the number of the socket; it runs in
+    `folder` (default: the current one). Use it as a context manager: neither the process nor what it started
+    outlives the block.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ChildProcess:
         self.close()
 
     def send(self, message: Message) -> None:
-        """Send an order, without waiting for an answer; raises ProcessError where the process is gone."""
+        """Send an order, without waiting for an answer; raises ProcessError if the process is gone."""
         try:
             self._socket.sendall(msgspec.json.encode(message) + b"\n")
         except OSError:
@@ -144,7 +144,7 @@ class ChildProcess:
         self._ordered = self._answered
 
     def receive(self, family: type[M], timeout: float) -> M:
-        """The next answer; raises Silent after `timeout` seconds, ProcessError where none will ever come."""
+        """The next answer; raises Silent after `timeout` seconds, ProcessError if the process has ended."""
         deadline = time.monotonic() + timeout
         while b"\n" not in self._unread:
             left = deadline - time.monotonic()
@@ -168,7 +168,7 @@ class ChildProcess:
         return message
 
     def close(self, grace: float = 0.0) -> None:
-        """End the process and all that it started: by itself within `grace` seconds, otherwise by force."""
+        """Wait `grace` seconds for the process to end, then kill it; kill what it started."""
         if self._output.closed:
             return
         with self._socket, self._output:
@@ -187,13 +187,15 @@ class ChildProcess:
             self._end = None
 
     def _wait(self, seconds: float) -> list[Any]:
-        """What is ready by then: the line, where a message came or it was closed, and the process's end."""
+        """What is ready within `seconds`: the socket, if a message came or it was closed, and the process's
+        end.
+        """
         if self._end is None:
             return connection.wait([self._socket], min(max(0.0, seconds), POLL_SECONDS))
         return connection.wait([self._socket, self._end], max(0.0, seconds))
 
     def _has_ended(self, seconds: float) -> bool:
-        """Whether the process ends within so many seconds."""
+        """Whether the process ends within `seconds`."""
         if self._end is not None:
             return bool(connection.wait([self._end], seconds))
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -204,15 +206,15 @@ class ChildProcess:
         return how_it_ended(self._popen, END_SECONDS) + self._printed()
 
     def _printed(self) -> str:
-        """What it printed since the last order: what an earlier one made it print is not this one's."""
+        """What the process printed since the last order."""
         return printed(self._output, self._ordered)
 
 
 class PythonProcess(ChildProcess):
     """A fresh interpreter that runs `serve` with its parent.
 
-    That is a function at the top of a module, or its name `module:function`, where only the fresh interpreter
-    is to load what it needs. `variables` stand in its environment beside those that limit the threads.
+    `serve` is a function at the top of a module, or its name `module:function` if only the fresh interpreter
+    should load the module. `variables` are added to its environment, beside those that limit the threads.
     """
 
     def __init__(
@@ -256,7 +258,7 @@ def boot() -> None:
 
 
 def environment(first: Sequence[Path], threads: int) -> dict[str, str]:
-    """The environment of a process whose libraries use so many threads, these folders first on its path."""
+    """The environment of a process whose libraries use `threads` threads, with `first` first on its path."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTHON") or name in KEPT
     }

@@ -1,4 +1,4 @@
-"""What one process measures: implementations are loaded, verified, warmed up and timed, cell by cell."""
+"""The session of one process: it loads, verifies, warms up and times implementations, cell by cell."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ CELL_LIMIT_SECONDS = 14.0
 """A cell that is predicted to take longer, with its verification and its fewest rounds, is skipped."""
 
 CALLS_OF_A_CELL = 13
-"""Calls that a slow cell costs: its construction, the referee's, a warm-up and the fewest rounds."""
+"""The calls of a slow cell: its construction, the referee's, a warm-up and the fewest rounds."""
 
 SLOWEST_FLOPS = 1e7
-"""Operations in a second that the slowest interpreter reaches: what could be too slow is probed first."""
+"""The operations a second of the slowest interpreter. A cell that would be too slow at this rate is probed at
+small batches first."""
 
 UNDISTURBED_ROUNDS = 3
-"""Of fewer rounds that began and ended in undisturbed moments each may have been disturbed in between."""
+"""The fewest rounds that begin and end in undisturbed moments; each of fewer may be disturbed in between."""
 
 ALLREDUCES = tuple(8 * 4**k for k in range(11))
-"""Bytes of the sums over ranks that are timed beside a cell: from one number to 8 MiB."""
+"""The bytes of the sums over ranks that are timed beside a cell: from one number to 8 MiB."""
 
 ALONE_ROUNDS = 10
 """Rounds of the gradients without communication."""
 
 WIDE, NOISY, OWN_COST = 0.2, 0.1, 0.05
-"""Worth a warning: quartiles so far apart, in so many cells; an empty call with such a share of a time."""
+"""The limits for warnings: the distance of the quartiles relative to the fastest round, the share of cells
+with that or without an undisturbed moment, and the share of an empty call in a time."""
 
 JUST_IN_TIME = {"numba": "NUMBA_DISABLE_JIT", "jax": "JAX_DISABLE_JIT"}
-"""How each library is told to run plain Python under its own name."""
+"""The variable that makes each library run plain Python instead of compiled code."""
 
 
 class CellError(Exception):
@@ -61,7 +63,7 @@ class CellError(Exception):
         self.predicted_seconds = predicted_seconds
 
     def measurement(self, cell: Cell) -> race_file.Measurement:
-        """As the record has it."""
+        """The measurement on record."""
         return race_file.Measurement.without_times(
             cell, self.status, self.reason, predicted_seconds=self.predicted_seconds
         )
@@ -69,7 +71,7 @@ class CellError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """An implementation that has passed the referee and is warm, with what its construction took."""
+    """An implementation that has passed the referee and is warm, with the seconds of its construction."""
 
     subject: Subject
     construct_seconds: float
@@ -77,11 +79,10 @@ class Prepared:
 
 
 class Session:
-    """The measurements of one process, on so many threads.
+    """The measurements of one process on `threads` threads, for each of at most `ranks` ranks.
 
-    Each of `ranks` at most has so many threads. `probe` is the probe's shortest time in earlier processes, in
-    seconds, where it is known; a session of one thread may move among the CPUs `allowed`. Cells that are
-    `affordable` are known not to be too slow.
+    `probe` is the probe's shortest time in earlier processes, in seconds, if known. A session of one thread
+    may move among the CPUs `allowed`. Cells in `affordable` are known not to be too slow.
     """
 
     def __init__(
@@ -114,13 +115,13 @@ class Session:
         self._problem: tuple[tuple[str, int], impls.Problem] | None = None
 
     def measure(self, cell: Cell) -> race_file.Measurement:
-        """The cell's measurement: its times, or the reason why there are none."""
+        """The cell's measurement, with its times or the reason why there are none."""
         found = self._attempt(cell, self._timed)
         self.measurements.append(found)
         return found
 
     def call_once(self, cell: Cell) -> race_file.Measurement:
-        """What became of the cell whose method is called once and not timed; it is not on record."""
+        """The outcome of a cell whose method is called once and not timed; it does not go on record."""
 
         def call(cell: Cell, prepared: Prepared) -> race_file.Measurement:
             method(prepared.subject.implementation, cell.phase, self.training(cell))()
@@ -138,14 +139,14 @@ class Session:
             return error.measurement(cell)
 
     def problem(self, workload: str, batch_size: int) -> impls.Problem:
-        """The problem that every implementation of a cell gets; the last is kept, as cells come in groups."""
+        """The problem of every implementation of a cell; the last one is cached, as cells come in groups."""
         if self._problem is None or self._problem[0] != (workload, batch_size):
             made = workloads.problem(self.workloads[workload], batch_size)
             self._problem = (workload, batch_size), made
         return self._problem[1]
 
     def training(self, cell: Cell) -> impls.Training:
-        """That of the cell's workload."""
+        """The training of the cell's workload."""
         return self.workloads[cell.workload].training
 
     def prepared(self, cell: Cell) -> Prepared:
@@ -172,7 +173,7 @@ class Session:
         return known
 
     def load(self, name: str, ranks: int = 1) -> type[impls.Implementation]:
-        """The implementation's class; its facts go on record."""
+        """The implementation's class; adds its facts to the record."""
         implementation_class = load(name, ranks)
         if name not in self.facts:
             self.facts[name] = facts(implementation_class)
@@ -218,9 +219,9 @@ class Session:
             raise CellError("skipped", reason, predicted)
 
     def _probe(self, cell: Cell) -> dict[int, float]:
-        """Times of one call at small batches, where a prediction is needed and nothing is measured yet.
+        """Times of one call at small batches, for a prediction before anything is measured.
 
-        At one sample a rank only, where the cell is not too slow even if every one takes as long as that.
+        One sample a rank is enough if the cell is not too slow even if every sample takes as long.
         """
         implementation_class = self.load(cell.implementation, cell.ranks)
         found: dict[int, float] = {}
@@ -270,7 +271,7 @@ class Session:
     def timed(
         self, cell: Cell, prepared: Prepared, rounds: Sequence[Round], iterations: int
     ) -> race_file.Measurement:
-        """The measurement of a timed cell: of its undisturbed rounds, where there are enough, or of all."""
+        """The measurement of a timed cell: its undisturbed rounds if there are enough, otherwise all."""
         undisturbed = [each for each in rounds if self.moments.undisturbed(each.probe)]
         enough = len(undisturbed) >= UNDISTURBED_ROUNDS
         self.disturbed += not enough
@@ -300,8 +301,8 @@ class Session:
         )
 
     def process(self, seed: int, calibrate: bool = True) -> race_file.Process:
-        """This process, at its end: what was in force, and, to `calibrate`, what the machine could do."""
-        # What cells left of the wait budget is not spent here: a race ends with its budget.
+        """The record of this process at its end; with `calibrate`, the speed of the machine as well."""
+        # The rest of the cells' wait budget is not spent here: a race ends with its budget.
         self.moments.wait_budget = min(self.moments.wait_budget, WAIT_SECONDS[0])
         calibrated = calibration.calibrate(self.moments.wait) if calibrate else {}
         warnings = [*self._watch.warnings(), *clock_warnings(self.measurements, calibrated.get("call", 0.0))]
@@ -363,7 +364,7 @@ def _quartile_distance(seconds: Sequence[float]) -> float:
 
 @contextlib.contextmanager
 def guard(cell: Cell) -> Iterator[None]:
-    """A block in which whatever an implementation raises becomes its own cell's CellError, by name."""
+    """A block in which any exception of an implementation becomes a CellError of its cell."""
     try:
         yield
     except CellError:

@@ -19,7 +19,7 @@ def cpus() -> tuple[int, ...]:
 
 
 def check_threads(threads: int) -> None:
-    """Raise ValueError where this process may not use so many CPUs."""
+    """Raise ValueError if this process may use fewer than `threads` CPUs."""
     allowed = len(cpus())
     if threads > allowed:
         raise ValueError(
@@ -28,11 +28,11 @@ def check_threads(threads: int) -> None:
 
 
 def limit_threads(threads: int, ranks: int = 1) -> tuple[int, ...]:
-    """Hold this process, and every library that it loads from now on, to `threads` CPUs and threads.
+    """Limit this process, and every library that it loads from now on, to `threads` CPUs and threads.
 
-    Its CPUs are those of so many `ranks`, as far as there are any. Returns the CPUs that it might have used.
-    Raises ValueError where those are fewer than `threads`. Where the system knows no affinity, or refuses it,
-    only the libraries are limited.
+    With `ranks`, the process gets that many times as many CPUs, if there are enough. Returns the CPUs that it
+    could use before. Raises ValueError if these are fewer than `threads`. If the system does not support CPU
+    affinity, or refuses it, only the libraries are limited.
     """
     check_threads(threads)
     allowed = cpus()
