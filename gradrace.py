@@ -6,6 +6,7 @@ import importlib
 import importlib.machinery
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -88,18 +89,22 @@ class Commands(click.Group):
 class Unbroken(io.FileIO):
     """Standard output or error that goes nowhere once its reader has gone, as `| head` does.
 
-    A command does the same, and ends the same, with any reader.
+    It waits for a reader that is slow, also where the descriptor does not block. A command does the same, and
+    ends the same, with any reader.
     """
 
     def write(self, data: Any, /) -> int:
         """The number of bytes that were written, or dropped."""
+        written: int | None
         try:
-            return super().write(data)
+            while (written := super().write(data)) is None:  # a full pipe that does not block
+                select.select([], [self.fileno()], [])
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # for whatever else is printed
             if isinstance(error, BrokenPipeError):
                 return len(data)
             raise
+        return written
 
 
 def _open_streams() -> None:

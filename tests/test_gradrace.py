@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -159,6 +163,26 @@ def a_folder_of_its_own(folder: Path) -> Path:
 def gradrace_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gradrace", *arguments]  # the folder comes first on the path
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_reader_that_is_slow_is_waited_for_where_the_pipe_does_not_block() -> None:
+    out, into = os.pipe()
+    os.set_blocking(into, False)
+    read: list[bytes] = []
+
+    def reader() -> None:
+        while select.select([], [into], [], 0)[1]:  # until the pipe is full
+            time.sleep(0.01)
+        with os.fdopen(out, "rb") as stream:
+            read.append(stream.read())
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    text = b"some words of a table\n" * 20_000  # more than a pipe holds
+    with gradrace.Unbroken(into, "w") as raw, io.BufferedWriter(raw) as stream:
+        stream.write(text)
+    thread.join()
+    assert read == [text]
 
 
 def test_it_works_from_a_folder_that_has_packages_of_our_names(tmp_path: Path) -> None:

@@ -104,11 +104,13 @@ def test_a_log_has_no_moving_bar(variable: str, tmp_path: Path) -> None:
 @pytest.mark.field
 def test_a_pipe_that_is_full_and_does_not_wait_gets_everything(gallery: Path, tmp_path: Path) -> None:
     code = (
-        "import fcntl, os, subprocess, sys, time\n"
+        "import fcntl, os, select, subprocess, sys, time\n"
         "out, into = os.pipe()\n"
         "os.set_blocking(into, False)\n"
         "fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, 4096)\n"
         "with subprocess.Popen(sys.argv[1:], stdout=into) as process:\n"
+        "    while select.select([], [into], [], 0)[1]:\n"  # there is room
+        "        time.sleep(0.1)\n"
         "    os.close(into)\n"
         "    time.sleep(1)\n"
         "    while read := os.read(out, 1 << 16):\n"

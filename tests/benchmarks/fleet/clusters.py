@@ -54,7 +54,11 @@ class Host:
         self.name = f"{BRIDGE}{number}"
         self.address = f"{NETWORK}.{number + 1}"
         _ip("netns", "add", self.name)
-        _ip("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        try:
+            _ip("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        except subprocess.CalledProcessError:
+            _ip("netns", "delete", self.name)
+            raise
         _ip("link", "set", self.name, "master", BRIDGE, "up")
         for words in ("addr add {}/24 dev eth0", "link set eth0 up", "link set lo up"):
             _ip("-n", self.name, *words.format(self.address).split())
@@ -103,6 +107,7 @@ class Host:
 
     def remove(self) -> None:
         self.kill()
+        _ip("link", "delete", self.name)  # with its namespace it would go some time later
         _ip("netns", "delete", self.name)
 
 
