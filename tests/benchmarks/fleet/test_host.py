@@ -83,7 +83,8 @@ def test_a_race_is_carried_out_and_its_record_comes_back() -> None:
 @pytest.mark.field
 @pytest.mark.parametrize("how", ["nobody awaits it", "its task is ended"])
 def test_a_race_is_ended_with_all_its_processes(how: str) -> None:
-    asked = task("--workload", "mnist-shape", "--batch-sizes", "1,16,256", "--budget", "60", "--target", "0.0001")
+    cells = ("--workload", "mnist-shape", "--batch-sizes", "1,16,256")
+    asked = task(*cells, "--budget", "60", "--target", "0.0001")
     process = subprocess.Popen(
         tasks.command(asked, sys.executable), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
