@@ -1,8 +1,8 @@
 """A whole race: fresh processes, one after the other, until every speedup is known well enough.
 
-The conductor orders one cell at a time and waits: it writes, computes and draws between cells only, while the
-process waits for its next order. What happened is in the journal before the next cell begins, and a race that
-goes on reads it there.
+The conductor orders one cell at a time and waits. It writes, computes and draws only between cells, while the
+process waits for its next order. Each event is in the journal before the next cell begins, so that an
+interrupted race can continue from there.
 """
 
 from __future__ import annotations
@@ -30,33 +30,35 @@ from benchmarks.record.merging import check_source, must_agree
 from benchmarks.record.ranking import FEWEST
 
 STARTUP = Cell("", "startup", 0, "", 0, "")
-"""The cost of a process before its first cell, among the costs of cells."""
+"""The key of the cost of a process before its first cell, among the costs of cells."""
 
 AROUND_SECONDS = 120.0
-"""How long a process may take to load what it needs, before its cells, and to calibrate, after them."""
+"""The seconds that a process may take to load its packages before its cells, and to calibrate after them."""
 
 OVERTIME, SHORTEST = 1.5, 1.0
-"""The last cell of a scouting process may end so many times as late; seconds that every cell has."""
+"""The end of a scouting process's last cell, as a multiple of the scouting seconds; the fewest seconds of a
+cell."""
 
 DEATHS = 2
-"""So many processes that die outside any cell end a race: the next one would die, too."""
+"""The number of processes that fail outside any cell after which the race ends, as the next one would fail
+too."""
 
 FAULTS = ("unavailable", "wrong", "implausible", "failed", "timed out")
 """Statuses of a cell that no race should have."""
 
 
 class RaceError(RuntimeError):
-    """A race that cannot go on; the message says why."""
+    """The race cannot go on; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RacePlan:
-    """What is raced, what is asked of it, and what it may cost.
+    """The settings of a race, the question that it answers, and its limits.
 
     `budget` is the seconds of the race, `timeout` those of a cell, `survey` those beyond the budget in which
-    memory and compilation are surveyed. Where `scouting` seconds are given, the first process takes the
-    implementations in the order in which they are asked for and begins no cell after so many; what it did not
-    come to waits until the answer is known of the others, and the budget ends a cell, too.
+    memory and compilation are surveyed. With `scouting` seconds, the first process takes the implementations
+    in the order of the request and begins no cell after these seconds; the cells that it did not reach wait
+    until the answer is known for the others, and the budget ends a cell, too.
     """
 
     settings: RaceSettings
@@ -70,7 +72,7 @@ class RacePlan:
     scouting: float = 0.0
 
     def described(self) -> dict[str, Any]:
-        """As the record has it."""
+        """The settings on record."""
         return {
             **dataclasses.asdict(self.settings),
             **checkout.described(),
@@ -82,7 +84,7 @@ class RacePlan:
 
 
 class Race:
-    """A race under way: what was found so far, and which cells are still wanted.
+    """A running race: its results so far, and the cells that are still wanted.
 
     `shown` is called between cells.
     """
@@ -106,29 +108,30 @@ class Race:
 
     @property
     def seconds(self) -> float:
-        """What the race has taken, before it was interrupted and since."""
+        """The seconds of the race, before and after an interruption."""
         return self.spent + time.monotonic() - self.started
 
     @property
     def compiled(self) -> float:
-        """What the first process took to compile, in seconds."""
+        """The seconds that the first process spent compiling."""
         return sum(m.compile_seconds or 0.0 for m in self.measurements if m.process == 0)
 
     @property
     def left(self) -> float:
-        """What is left of the budget, in seconds."""
+        """The seconds left of the budget."""
         return self.plan.budget - self.seconds
 
     def resume(self, entries: Iterable[JournalEntry]) -> None:
-        """Go on from the entries of the same race; raises ValueError with both values where it is another."""
+        """Continue from the entries of the same race; raises ValueError if its settings differ."""
         for entry in entries:
             self._apply(entry)
         self.spent = sum(process.seconds for process in self.processes)
 
     def run(self) -> None:
-        """Race until it is enough: then the record is at `path`, and the journal is gone.
+        """Race until the answer is known or the budget is spent, write the record to `path`, remove the
+        journal.
 
-        The journal of a race that this one does not go on from is put aside. Raises RaceError.
+        The journal of a race that this one does not continue is put aside. Raises RaceError.
         """
         place = journal.of(self.path)
         if not self.processes:
@@ -152,7 +155,7 @@ class Race:
                 place.unlink(missing_ok=True)
 
     def _turns(self) -> Iterator[list[Cell]]:
-        """The cells of one process after the other, until none is wanted or the budget is spent."""
+        """Yield the cells of each process, until none is wanted or the budget is spent."""
         while True:
             startup = self.costs.get(STARTUP, 0.0)
             if self.measurements and self.left <= startup:
@@ -163,21 +166,22 @@ class Race:
             yield cells
 
     def _budgets(self) -> list[float]:
-        """The seconds that the next process may take: a share first, where a scouting process was the first
-        and enough others are to follow; in the end all that are left.
+        """The seconds that the next process may take: a share of the rest while further processes have to
+        follow a scouting one, otherwise all of it.
         """
         if not (self.plan.scouting and self.measurements):
             return [self.left]
         return [self.left / max(FEWEST - len(self.processes), 1), self.left]
 
     def _next(self, budget: float) -> list[Cell]:
-        """The cells of a process that may take so many seconds; none where none is wanted."""
+        """The cells of a process that may take `budget` seconds; empty if none is wanted."""
         return next((wanted for cells in self._choices() if (wanted := self._wanted(cells, budget))), [])
 
     def _choices(self) -> list[list[Cell]]:
-        """What the next process may be asked for; the first counts of which any cell is wanted.
+        """The candidates for the cells of the next process; the first with a wanted cell is used.
 
-        A process has one number of threads: the numbers take turns, and each is asked for on its own.
+        A process has one number of threads, so that the cells of each number are a candidate; the numbers
+        take turns.
         """
         settings = self.plan.settings
         cells = settings.cells(self.plan.phases, settings.seed + len(self.processes))
@@ -188,20 +192,20 @@ class Race:
         if self.plan.scouting and self.measurements:
             tried = {m.cell for m in self.measurements}
             of_tried = [[cell for cell in choice if cell in tried] for choice in choices]
-            # Who is alone has nobody to be ranked with: then the others come.
+            # A single cell cannot be ranked: then the others are added.
             if any(len(self._wanted(choice, math.inf)) > 1 for choice in of_tried if choice):
                 return [choice for choice in of_tried if choice]
         return choices
 
     def _wanted(self, cells: list[Cell], budget: float) -> list[Cell]:
-        """Of these cells of one number of threads, what the next process shall race."""
+        """The cells, of these with one number of threads, that the next process races."""
         return stopping.next_cells(cells, self._found_on(cells[0].threads), self.plan.question, budget)
 
     def _run_process(self, cells: list[Cell], compiled: str) -> None:
-        """Measure the cells in a fresh process, as far as the budget goes.
+        """Measure the cells in a fresh process, within the budget.
 
-        `compiled` is the folder where JAX finds what it compiled in earlier processes: unlike numba and
-        PyTorch it keeps nothing without being given a folder.
+        `compiled` is the folder of JAX's cache of earlier processes, which it needs to be given, unlike numba
+        and PyTorch.
         """
         plan, first, threads = self.plan, not self.processes, cells[0].threads
         seed = plan.settings.seed + len(self.processes)
@@ -240,12 +244,12 @@ class Race:
         self._show(measured, len(cells), took=self.processes[-1].seconds)
 
     def _over(self, first: bool) -> bool:
-        """Whether no other cell begins in a process, the first one or another."""
+        """Whether no further cell begins in a process; the `first` one has a limit of its own."""
         scouted = first and self.plan.scouting and self.seconds > self.plan.scouting
         return bool(scouted) or self.left <= 0
 
     def _timeout(self, first: bool) -> float:
-        """After how many seconds the cell that begins now is lost."""
+        """The seconds after which the cell that begins now is lost."""
         plan = self.plan
         if not plan.scouting:
             return plan.timeout
@@ -261,7 +265,7 @@ class Race:
         self._note(process.receive(WorkerAnswer, timeout))
 
     def _lose(self, at: Cell | None, error: ProcessError) -> None:
-        """The cell in flight is lost, it alone: the others go on in the next process."""
+        """Record the cell that was being measured as lost; the others continue in the next process."""
         if at is not None:
             status: Status = "timed out" if isinstance(error, Silent) else "failed"
             self._note(messages.Measured(race_file.Measurement.without_times(at, status, str(error))))
@@ -271,13 +275,13 @@ class Race:
             raise RaceError(f"a process of the race failed outside any cell: {error}") from error
 
     def _note(self, entry: JournalEntry | WorkerAnswer) -> None:
-        """Take what happened into account, and keep it."""
+        """Apply an entry, and write it to the journal."""
         assert isinstance(entry, JournalEntry)
         self._apply(entry)
         self._keep(entry)
 
     def _keep(self, entry: JournalEntry) -> None:
-        """Write it to the journal; a disk that is full costs nothing but what could be kept."""
+        """Write an entry to the journal; if the disk is full, the race goes on without it."""
         assert self._journal is not None
         try:
             self._journal.append(entry)
@@ -308,9 +312,9 @@ class Race:
                 self.processes[-1] = process
 
     def _survey(self) -> None:
-        """Memory and compilation at the largest batch size; they go with the cell's first measurement.
+        """Survey memory and compilation at the largest batch size, for each cell's first measurement.
 
-        Of one phase, as neither depends on it: of gradients, where they are raced.
+        One phase is enough, as neither depends on it: gradients, if they are raced.
         """
         phase = "gradients" if "gradients" in self.plan.phases else self.plan.phases[0]
         first = {m.cell: k for k, m in reversed(list(enumerate(self.measurements))) if m.seconds}
@@ -326,15 +330,15 @@ class Race:
 
     @property
     def found(self) -> stopping.Gathered:
-        """What the race has found so far."""
+        """The results of the race so far."""
         return stopping.Gathered(self.measurements, self.facts, self.costs)
 
     def _found_on(self, threads: int) -> stopping.Gathered:
-        """What the processes of so many threads have found."""
+        """The results of the processes with `threads` threads."""
         return self.found._replace(measurements=[m for m in self.measurements if m.threads == threads])
 
     def verdict(self) -> str:
-        """How well the answer is known, and what is not."""
+        """The state of the answer, and the parts that are not known well enough."""
         known, *others = self.plan.question.verdict(self.found)
         count = len(self.processes)
         compiled = f", {self.compiled:.0f} of them to compile" if self.compiled >= 1 else ""
@@ -343,10 +347,11 @@ class Race:
         return "\n".join([*lines, self.trouble] if self.trouble else lines)
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """Why the implementations `names`, or cells of theirs, were not measured: a line each.
+        """A line for each of the implementations `names`, or of their cells, that was not measured, with the
+        reason.
 
-        A cell that was predicted too slow, or that an implementation does not support, is missing only where
-        no other cell of that implementation was measured.
+        A cell that was predicted too slow, or that an implementation does not support, is missing only if no
+        other cell of that implementation was measured.
         """
         lines: list[str] = []
         for name in names:
@@ -359,7 +364,7 @@ class Race:
         return lines
 
     def unreached(self, **named: Iterable[Any]) -> list[str]:
-        """The values of a cell's fields, like `dtype=["float32"]`, that no cell was begun with."""
+        """A line for each value of a cell's field, like float32 of `dtype`, with which no cell was begun."""
         return [
             f"{field.replace('_', ' ')} {value}: not reached within the budget of {self.plan.budget:g} s"
             for field, values in named.items()

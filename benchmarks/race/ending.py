@@ -1,4 +1,4 @@
-"""How the commands that race end: what they write into a record of themselves, and their exit status."""
+"""The end of the commands that race: the command in the record, the warnings and the exit status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import click
 
 MISSING = 4
-"""Exit status where what was asked for by name was not measured."""
+"""The exit status if an implementation that was named was not measured."""
 
 
 def command_line(ctx: click.Context) -> str:
@@ -17,7 +17,7 @@ def command_line(ctx: click.Context) -> str:
 
 
 def warn_of_no_commit() -> None:
-    """Say so when a record is written, not when somebody needs its commit."""
+    """Warn if the commit is unknown that the record should have."""
     from benchmarks.record import checkout
 
     if checkout.unknown():
@@ -25,7 +25,7 @@ def warn_of_no_commit() -> None:
 
 
 def end(ctx: click.Context, missing: list[str]) -> None:
-    """Exit with a status of its own where what was asked for by name was not measured, saying why."""
+    """Log what was named and not measured, with the reasons, and exit with the status for that."""
     for line in missing:
         click.echo(f"not measured: {line}", err=True)
     if missing:

@@ -21,7 +21,7 @@ HEADLINE = files.OUT / "headline" / "record.json"
 TRAINED = files.OUT / "train" / "record.json"
 
 SEEDS = tuple(range(5))
-"""Those of a training: so many beginnings leave an interval that is worth reading."""
+"""The default seeds of a training, enough for an interval."""
 
 WORKLOAD = click.option(
     "--workload", type=options.WORKLOAD, default="digits", metavar="NAME", help="A workload on the digits."
@@ -180,6 +180,8 @@ def headline(
 
 
 def _lost(found: Sequence[Measurement], names: Sequence[str]) -> list[str]:
-    """Of those named, what was not measured and why; what is wrong, whoever named it."""
+    """A line for each measurement that is wrong, and for each of `names` that was not measured, with the
+    reason.
+    """
     lost = [m for m in found if m.status == "wrong" or (m.status != "measured" and m.implementation in names)]
     return list(dict.fromkeys(f"{m.implementation}: {m.status}: {m.reason}" for m in lost))

@@ -1,7 +1,7 @@
-"""The article's experiment: so many steps of training on the digits, by every implementation.
+"""The article's experiment: a number of training steps on the digits, by every implementation.
 
-An implementation whose steps fit its budget runs them all, in one process. Of another a sample is measured in
-several fresh processes, and the whole is projected from it, with an interval over the processes.
+An implementation whose steps fit its budget runs them all, in one process. For any other one, several fresh
+processes measure a sample, from which the whole is projected, with an interval over the processes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from benchmarks.record.cells import Status
 from benchmarks.record.merging import check_source, must_agree
 
 SERVE = "benchmarks.race.steps:serve"
-"""Whom an order to train goes to; by its name, since whoever orders loads nothing that computes."""
+"""The function that answers an order to train, by its name, so that this process loads nothing that
+computes."""
 
 TIMEOUT_SECONDS = 600.0
-"""What a process may take beyond twice its budget, to construct, verify and warm up."""
+"""The seconds that a process may take beyond twice its budget, to construct, verify and warm up."""
 
 
 def in_full(measurement: race_file.Measurement, steps: int) -> bool:
@@ -37,7 +38,7 @@ def in_full(measurement: race_file.Measurement, steps: int) -> bool:
 def findings(
     names: Sequence[str], experiments: Sequence[Experiment], kept: Sequence[Trained] = ()
 ) -> Iterator[Trained]:
-    """What `kept` lacks of every implementation and experiment: one run in full, or a sample of several."""
+    """Yield the results that `kept` lacks: for each order one full run, or several samples."""
     process = len(kept)
     facts = {each.measurement.implementation: each.facts for each in kept}
     for order in orders(names, experiments):
@@ -60,9 +61,9 @@ def _enough(of_it: Sequence[race_file.Measurement], steps: int) -> bool:
 
 
 def earlier(path: Path, experiments: Sequence[Experiment], names: Sequence[str]) -> list[Trained]:
-    """What an interrupted headline found whose record was to be at `path`.
+    """The results of an interrupted headline with the record at `path`.
 
-    Raises ValueError where there is none, or where it was another experiment or on another machine.
+    Raises ValueError if there are none, or if they are of another experiment or machine.
     """
     partial = race_file.partial_of(path)
     if not partial.exists():
@@ -81,7 +82,7 @@ def earlier(path: Path, experiments: Sequence[Experiment], names: Sequence[str])
 
 
 def orders(names: Sequence[str], experiments: Sequence[Experiment]) -> list[Train]:
-    """Every implementation in every experiment; one that takes no ranks in each workload and seed once."""
+    """The orders of all implementations and experiments; without ranks, one for each workload and seed."""
     found: dict[tuple[str, Experiment], Train] = {}
     for experiment, name in itertools.product(experiments, names):
         own = experiment if impls.takes_ranks(name) else dataclasses.replace(experiment, ranks=1)
@@ -90,7 +91,7 @@ def orders(names: Sequence[str], experiments: Sequence[Experiment]) -> list[Trai
 
 
 def _run(order: Train) -> Trained:
-    """What a fresh process found; one that ends or hangs costs its implementation alone."""
+    """The result of a fresh process; one that ends or hangs is recorded as lost."""
     started = datetime.datetime.now(datetime.UTC)
     try:
         return ask(SERVE, order, Trained, timeout(order.experiment), order.experiment.threads)
@@ -104,7 +105,7 @@ def timeout(experiment: Experiment) -> float:
 
 
 def lost(order: Train, started: datetime.datetime, error: ProcessError) -> Trained:
-    """What is put on record of an order that a process did not answer."""
+    """The result on record for an order that a process did not answer."""
     status: Status = "timed out" if isinstance(error, Silent) else "failed"
     cell = order.experiment.cell(order.name)
     return Trained(
@@ -145,7 +146,7 @@ def record(
 
 
 def _processes(found: Sequence[Trained]) -> tuple[race_file.Process, ...]:
-    """Each once, with the seconds of all its orders."""
+    """Each process once, with the seconds of all its orders."""
     kept: dict[int, race_file.Process] = {}
     for each in found:
         number, process = each.measurement.process, each.process
@@ -158,7 +159,7 @@ def _processes(found: Sequence[Trained]) -> tuple[race_file.Process, ...]:
 def main(
     names: Sequence[str], experiments: Sequence[Experiment], path: Path, command: str, resume: bool = False
 ) -> list[race_file.Measurement]:
-    """Run the experiments, or go on with them, write their record and print its report."""
+    """Run the experiments, or continue them, write their record and print its report."""
     kept = earlier(path, experiments, names) if resume else []
     return keep(findings(names, experiments, kept), names, experiments, path, command, kept)
 
@@ -171,14 +172,14 @@ def keep(
     command: str,
     kept: Sequence[Trained] = (),
 ) -> list[race_file.Measurement]:
-    """Write the record of what was `kept` and is found, and print its report; what there is so far is kept
-    beside it. Losses that part are found at the end, when all are known.
+    """Write the record of the `kept` and the new results, and print its report. Partial results are written
+    beside it. The losses are compared at the end, when all are known.
 
-    Where nothing was measured there is no record.
+    No record is written if nothing was measured.
     """
     partial = race_file.partial_of(path)
     found = list(kept)
-    # Lines, and nothing that moves: the processes are to have the machine for themselves.
+    # Lines instead of a progress bar, which would use the CPU while a process measures.
     print(f"{names[0]} ...", file=sys.stderr)
     for each in findings:
         found.append(each)

@@ -1,7 +1,7 @@
-"""The journal of a race under way: one JSON line for each thing that happened, appended between cells.
+"""The journal of a running race: one JSON line for each event, appended between cells.
 
-It lies beside the record to come. A race that was interrupted, killed even, is the sum of its entries:
-reading them again is how it goes on. A line that the kill cut short is as if it had not happened.
+It is beside the future record. A race that was interrupted or killed continues from the entries. A last line
+that was cut short is ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMAT = "gradrace-journal 1"
 
 
 class Opened(Message):
-    """The first entry: which race this is."""
+    """The first entry, which identifies the race."""
 
     format: str
     settings: Mapping[str, Any]
@@ -42,7 +42,7 @@ JournalEntry = Opened | Started | Begun | Measured | Ended
 
 
 def of(path: Path) -> Path:
-    """Where the journal of the race is whose record will be at `path`."""
+    """The path of the journal of a race with the record at `path`."""
     return path.with_name(f"{path.stem}.journal.jsonl")
 
 
@@ -58,7 +58,7 @@ class Journal:
         return not self._file.tell()
 
     def append(self, entry: JournalEntry) -> None:
-        """Put the entry on the disk, whole or not at all; raises OSError where it cannot be."""
+        """Write the entry to disk, whole or not at all; raises OSError if it cannot be written."""
         size, line = self._file.tell(), msgspec.json.encode(entry) + b"\n"
         try:
             while line:
@@ -109,9 +109,9 @@ def entries_of(record: Record) -> Iterator[JournalEntry]:
 
 @contextlib.contextmanager
 def sole(path: Path) -> Iterator[None]:
-    """A block for one race alone whose record will be at `path`; raises ValueError for another one.
+    """A block that holds the lock of the record at `path`; raises ValueError if another race holds it.
 
-    A device or a pipe is everyone's.
+    A device or a pipe has no lock.
     """
     if path.exists() and not path.is_file():
         yield

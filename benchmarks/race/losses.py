@@ -1,4 +1,4 @@
-"""The losses of trainings held against each other: as many steps leave everybody the same, to roundings."""
+"""The comparison of the losses of trainings: after the same steps they have to agree, to roundings."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from benchmarks.record.race_file import Measurement
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 OWN, EACH_STEP = 100.0, 1.0
-"""Roundings by which the losses of two right implementations may differ: those of the loss itself, and more
-with each step. Stated and not derived: those of the gallery's trainings differ by less than a tenth of it, as
-a test holds for float64, and another for float32.
+"""The roundings by which the losses of two right implementations may differ: those of the loss itself, and of
+each step. They are stated, not derived: the losses of the gallery's trainings differ by less than a tenth of
+them, which tests check for float64 and for float32.
 """
 
 
 def tolerance(dtype: str, steps: int) -> float:
-    """The share of a loss by which two right implementations may differ after so many steps."""
+    """The relative difference of the losses of two right implementations after `steps` steps."""
     return (OWN + EACH_STEP * steps) * ROUNDOFF[dtype]
 
 
 def agree(one: float, other: float, dtype: str, steps: int) -> bool:
-    """Whether two losses after so many steps are of the same training."""
+    """Whether two losses agree after `steps` steps of the same training."""
     return abs(one - other) <= tolerance(dtype, steps) * max(abs(one), abs(other))
 
 
 def held(found: Sequence[Measurement], seeds: Sequence[int]) -> list[Measurement]:
-    """The same trainings, each begun from its seed; `wrong` without its times, and with the reason, is one
-    whose loss is another than that of others which began alike, after as many steps.
+    """The trainings, each begun from its seed. One with another loss than those of the same workload and
+    seed, after the same number of steps, is `wrong`, with the reason and without its times.
     """
     reasons = dict(_others(found, seeds))
     return [
@@ -40,7 +40,7 @@ def held(found: Sequence[Measurement], seeds: Sequence[int]) -> list[Measurement
 
 
 def _others(found: Sequence[Measurement], seeds: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """The place of each training that parts from the others, and the reason; the earliest parting counts."""
+    """The index of each training whose loss differs, and the reason, from the first steps where it does."""
     alike: dict[tuple[object, int], list[tuple[int, float]]] = {}
     for place, (one, seed) in enumerate(zip(found, seeds, strict=True)):
         start = dataclasses.replace(one.cell, implementation="", ranks=1), seed
@@ -51,7 +51,7 @@ def _others(found: Sequence[Measurement], seeds: Sequence[int]) -> Iterator[tupl
         left = [(place, loss) for place, loss in losses if place not in out]
         dtype = found[losses[0][0]].dtype
         count = {place: sum(agree(loss, other, dtype, steps) for _, other in left) for place, loss in left}
-        # that of most; of as many, that of the implementation which was asked for first
+        # the loss of the majority; in a tie, that of the implementation named first
         most = max(count, key=lambda place: count[place], default=None)
         if most is None or len(left) < 2:
             continue

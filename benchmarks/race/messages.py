@@ -1,4 +1,4 @@
-"""What the conductor of a race orders of a process, and what it is answered."""
+"""The orders of a race's conductor to a process, and the answers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from benchmarks.record.cells import Cell
 from benchmarks.record.race_file import Facts, Measurement, Process, RecordedWorkload
 
 WORKER = "benchmarks.race.worker:serve"
-"""Whom the orders of a race go to; by its name, since the conductor loads nothing that computes."""
+"""The function that answers the orders of a race, by its name, as the conductor loads nothing that
+computes."""
 
 PROCESSES = 5
-"""Fresh processes that a headline is projected from, where its steps do not fit the budget."""
+"""The number of fresh processes from which a headline is projected if its steps do not fit the budget."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """So many steps of training, which every implementation has to take; `phase` is "headline" or "train".
+    """A training of `steps` steps, which every implementation has to take; `phase` is "headline" or "train".
 
-    One that takes longer than `budget` seconds takes a sample of them. `learning_rate` is the workload's
-    where there is none; `seed` draws the weights to begin with; `accuracy` is the share of held-out digits
-    that the training is to reach; `ranks` is how many processes share each batch.
+    An implementation that takes longer than `budget` seconds takes a sample of them. `learning_rate` is None
+    for the workload's; `seed` draws the initial weights; `accuracy` is the share of held-out digits that the
+    training has to reach; `ranks` is the number of processes that share each batch.
     """
 
     steps: int
@@ -44,13 +45,13 @@ class Experiment:
 
 
 class WorkerOrder(Message):
-    """What a process is to do next; it does nothing between its answer and the next order."""
+    """The next order to a process, which is idle between its answer and the next order."""
 
 
 class Begin(WorkerOrder):
-    """Limit the threads, and say what runs here; `probe` is the probe's time in earlier processes.
+    """Limit the threads, and report the machine and the versions.
 
-    Its cells are of so many `ranks` at most.
+    `probe` is the probe's time in earlier processes; `ranks` is the largest number of ranks of its cells.
     """
 
     workloads: Mapping[str, RecordedWorkload]
@@ -60,7 +61,7 @@ class Begin(WorkerOrder):
 
 
 class MeasureCell(WorkerOrder):
-    """Measure one cell; one that is `affordable` is not too slow, as an earlier process measured it."""
+    """Measure one cell; if `affordable`, an earlier process has measured it, so that it is not too slow."""
 
     cell: Cell
     affordable: bool = False
@@ -79,16 +80,16 @@ class Construct(WorkerOrder):
 
 
 class End(WorkerOrder):
-    """Say what was in force, and, to `calibrate`, what the machine could do."""
+    """Report what was in force and, with `calibrate`, the speed of the machine."""
 
     seed: int
     calibrate: bool = True
 
 
 class Train(Message):
-    """The order to take the experiment's steps with that implementation, or a sample of them.
+    """The order to take the experiment's steps, or a sample of them, with the implementation `name`.
 
-    Those that one process is given are of so many `ranks` at most.
+    `ranks` is the largest number of ranks of the orders to the same process.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Train(Message):
 
 
 class WorkerAnswer(Message):
-    """What an order came to."""
+    """The answer to an order."""
 
 
 class Begun(WorkerAnswer):
@@ -108,14 +109,14 @@ class Begun(WorkerAnswer):
 
 
 class Measured(WorkerAnswer):
-    """A cell's measurement, with the facts of its implementation where they are new."""
+    """A cell's measurement, with the facts of its implementation if they are new."""
 
     measurement: Measurement
     facts: Facts | None = None
 
 
 class Peaked(WorkerAnswer):
-    """Bytes beyond what stood before; `least` is what any implementation needs beside the problem."""
+    """Bytes beyond those held before; `least` is what any implementation needs beside the problem."""
 
     construct: int
     gradients: int
@@ -142,7 +143,7 @@ class Ended(WorkerAnswer):
 
 
 class Trained(Message):
-    """What the steps took, with the process and, where it could be loaded, the implementation's facts."""
+    """The measurement of the steps, with the process and, if it was loaded, the implementation's facts."""
 
     measurement: Measurement
     process: Process

@@ -1,4 +1,4 @@
-"""How a race is shown while it runs: live in a terminal, a line for each process elsewhere, or not at all."""
+"""The progress of a race: live in a terminal, a line for each process elsewhere, or none."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import impls
 
 @dataclasses.dataclass(frozen=True)
 class RaceProgress:
-    """Where a race stands: so many `cells` of the process of that number are done.
+    """The progress of a race: `done` of `cells` cells in the process of that number.
 
-    `state` says how well the speedups are known; `left` is what remains of the budget, `took` what the
-    process took if it has ended, in seconds.
+    `state` is the line on how well the speedups are known; `left` is the rest of the budget, and `took` the
+    time of the process if it has ended, in seconds.
     """
 
     process: int
@@ -29,9 +29,9 @@ class RaceProgress:
 
 
 class Progress:
-    """Call it between cells; use it as a context manager.
+    """Shows the progress; use it as a context manager and call it between cells.
 
-    It draws when it is called and at no other time: nothing moves while a cell is measured.
+    It draws only when it is called, so that it uses no CPU while a cell is measured.
     """
 
     def __init__(self, quiet: bool, console: rich.console.Console | None = None) -> None:
@@ -58,7 +58,7 @@ class Progress:
         self._bar.stop()
 
     def __call__(self, now: RaceProgress) -> None:
-        """Show where the race stands."""
+        """Show the progress of the race."""
         if self.console.is_terminal:
             self._bar.update(
                 self._task,

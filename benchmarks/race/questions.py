@@ -1,4 +1,4 @@
-"""What can be asked of a race: every speedup over a baseline, or the ranking in every cell."""
+"""The questions that a race answers: every speedup over a baseline, or the ranking in every cell."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Speedups:
         return {"baseline": self.over, "target": self.target}
 
     def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
-        """At first everything, the cheapest first; then what is too wide, or rests on too few pairs.
+        """At first all cells, the cheapest first; then those with too wide an interval or too few pairs.
 
-        Every cell comes with its baseline; one whose baseline was lost can become no narrower.
+        Each cell comes with its baseline; without the baseline its interval cannot become narrower.
         """
         measurements, _, costs = found
         measured = list(dict.fromkeys(m.cell for m in measurements if m.status == "measured"))
@@ -53,7 +53,7 @@ class Speedups:
         return list(dict.fromkeys(m.cell for m in found.measurements if m.seconds))
 
     def state(self, found: Gathered) -> str:
-        """How many are known, and the widest."""
+        """The number of speedups with an interval, and the widest."""
         quoted = speedups(found.measurements, self.over)
         known = {cell: each.half_width for cell, each in quoted.items() if each.half_width < math.inf}
         if not known:
@@ -64,7 +64,7 @@ class Speedups:
         return f"{within} of {len(quoted)} speedups within ±{self.target:.0%}, {widest}"
 
     def verdict(self, found: Gathered) -> list[str]:
-        """How many are known, and which are not."""
+        """The number of speedups within the target, and those that are not."""
         quoted = speedups(found.measurements, self.over)
         wide = {cell: each for cell, each in quoted.items() if self.target < each.half_width < math.inf}
         unknown = sum(each.half_width == math.inf for each in quoted.values())
@@ -85,17 +85,17 @@ class Speedups:
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Who is fastest in every cell, and who is how far behind: of every pair that is next to each other in
-    the ranking, or holds its first, who is ahead, or that they are closer than what matters.
+    """The ranking in every cell: for each pair of neighbours, and each pair with the first, which one is
+    ahead, or that they are closer than MATTERS.
     """
 
     def described(self) -> dict[str, Any]:
-        """That it is a ranking."""
+        """The entry in the settings of the record."""
         return {"until": "ranking"}
 
     def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
-        """At first every contender, then those of undecided pairs, each with its partner; who was not timed
-        yet comes with the first, since only pairs of one process distinguish them.
+        """At first all contenders, then those of undecided pairs, each with its partner. A cell that was not
+        timed yet comes with the first one, since only pairs of one process distinguish them.
         """
         timed, few = times(found.measurements), found.processes < FEWEST
         lean, cells = light(found.facts), []
@@ -120,7 +120,7 @@ class Ranking:
         return list(dict.fromkeys(cells))
 
     def state(self, found: Gathered) -> str:
-        """Who is ahead by now."""
+        """The leaders of the rankings so far."""
         ahead = [
             f"{places[0].cell.implementation} at m = {places[0].cell.batch_size}"
             for places in rankings(found.measurements)
@@ -128,7 +128,7 @@ class Ranking:
         return f"ahead: {', '.join(ahead)}" if ahead else "no ranking yet"
 
     def verdict(self, found: Gathered) -> list[str]:
-        """How many rankings are known, and which pairs are not."""
+        """The number of rankings that are known, and the pairs that are not."""
         timed, lean = times(found.measurements), light(found.facts)
         still = [undecided({cell: timed[cell] for cell in group}, lean) for group in groups(timed)]
         known = sum(not pairs for pairs in still)

@@ -25,21 +25,21 @@ TIMEOUT_SECONDS = 300.0
 
 
 class Inspect(Message):
-    """The order to run the implementation of that name for a moment, on one thread."""
+    """The order to run the implementation `name` briefly, on one thread."""
 
     name: str
 
 
 class Inspected(Message):
-    """What was found, or not."""
+    """The answer to the order."""
 
 
 class InForce(Inspected):
-    """What was found in a process that ran an implementation alone, asked for one thread.
+    """What was in force in a process that ran an implementation alone, on one thread.
 
-    `threads` is the size of each pool of threads, as the libraries report it; `busy` is CPU time by elapsed
-    time while it ran: at most 1 where one thread is really in force, whatever the libraries report. `blas`
-    are the libraries that its products can come from.
+    `threads` is the size of each pool of threads, as the libraries report it. `busy` is CPU time over elapsed
+    time while it ran, which is at most 1 if it really ran on one thread. `blas` are the libraries that its
+    products may come from.
     """
 
     threads: Mapping[str, int]
@@ -48,7 +48,7 @@ class InForce(Inspected):
 
 
 class Lacking(Inspected):
-    """Why nothing was found."""
+    """The reason why the implementation could not be run."""
 
     reason: str
 

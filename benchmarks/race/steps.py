@@ -28,21 +28,22 @@ from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
 
 BESIDE = 2
-"""In one of so many first rounds what `train` leaves is held against as many calls of `step`."""
+"""The number of first rounds, in one of which, drawn at random, `train` is compared with as many calls of
+`step`."""
 
 REFERENCE, FOLLOWED = "numpy", 0.1
-"""Whose losses those of a training are held against, round by round: in the first one, and in the next ones
-as long as that has taken no more than such a share of the training's own time."""
+"""The implementation with whose losses those of a training are compared, in the first round and in the next
+ones while it has taken at most this share of the training's time."""
 
 CHECKED_STEPS = 3
-"""An implementation's own loop of so many steps is held against its steps, bit for bit."""
+"""The steps after which `train` is compared with calls of `step`, bit for bit."""
 
 ROUNDS = 100
-"""A run in full is put on record in so many rounds, at most."""
+"""The largest number of rounds of a full run on record."""
 
 
 def serve(parent: Parent) -> None:
-    """Answer one order after the other, until there are no more; all have the same threads and `ranks`."""
+    """Answer all orders, one after the other; they have the same threads and `ranks`."""
     limited = False
     while order := parent.receive(messages.Train):
         if not limited:
@@ -52,7 +53,7 @@ def serve(parent: Parent) -> None:
 
 
 def rounds(steps: int, call_seconds: float, budget: float) -> clock.RoundPlan:
-    """All the steps, where they fit the budget in seconds; else as many as fill one process's share of it."""
+    """All the steps if they fit the budget in seconds; otherwise those of one process's share of it."""
     if steps * call_seconds <= budget:
         number = max(k for k in range(1, ROUNDS + 1) if steps % k == 0)
         return clock.RoundPlan(number, steps // number)
@@ -62,9 +63,9 @@ def rounds(steps: int, call_seconds: float, budget: float) -> clock.RoundPlan:
 
 
 def run(name: str, experiment: Experiment, ranks: int = 1) -> messages.Trained:
-    """What the steps take one implementation in this process, once it is verified and warm.
+    """The measurement of one implementation's steps in this process, after it is verified and warm.
 
-    The process has the CPUs of so many `ranks`.
+    The process has the CPUs of `ranks` ranks.
     """
     started = datetime.datetime.now(datetime.UTC)
     load_before = machine.load_average()
@@ -181,7 +182,7 @@ def _measure(
 def _check_train(
     implementation_class: type[impls.Implementation], problem: impls.Problem, cell: Cell, rate: float
 ) -> None:
-    """The referee has judged the implementation's step; what is timed here is its train. Raises CellError."""
+    """Compare `train`, which is timed, with `step`, which the referee has judged; raises CellError."""
     trained, stepped = (
         implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
     )
@@ -192,19 +193,19 @@ def _check_train(
 
 
 def _check_same(trained: impls.Result, stepped: impls.Result, where: str) -> None:
-    """Raise CellError where what `train` left is not bit for bit what as many steps left."""
+    """Raise CellError unless the results of `train` and of as many steps are equal bit for bit."""
     verdict = impls.judge_train(trained, stepped)
     if not verdict.passed:
         raise CellError("wrong", f"{where}: {verdict.message}")
 
 
 def _loss(problem: impls.Problem, trained: impls.Result) -> float:
-    """J over all samples, whichever batch the last step was of."""
+    """J over all samples, for any batch of the last step."""
     return _forward(problem.network, trained, problem.X, problem.Y).loss
 
 
 def _accuracy(network: impls.Network, trained: impls.Result) -> float:
-    """The share of the held-out digits that the network names rightly."""
+    """The share of the held-out digits that the network classifies correctly."""
     digits = workloads.digits(held_out=True)
     output = _forward(network, trained, digits.X, digits.Y).output  # (10, samples)
     return float(np.mean(output.argmax(axis=0) == digits.Y.argmax(axis=0)))
@@ -213,7 +214,7 @@ def _accuracy(network: impls.Network, trained: impls.Result) -> float:
 def _forward(
     network: impls.Network, trained: impls.Result, X: NDArray[np.float64], Y: NDArray[np.float64]
 ) -> impls.Result:
-    """All samples through the network as it was trained; by `numpy`, for all implementations alike."""
+    """The output for all samples after the training; computed by `numpy` for all implementations."""
     judge = impls.load("numpy")(impls.Problem(network, trained.weights, trained.biases, X, Y, X.shape[1]))
     judge.forward()
     return judge.export()

@@ -1,4 +1,4 @@
-"""What to race next: what the question that is asked of a race still wants, as far as the budget goes."""
+"""The cells to race next: those that the question of the race still wants, within the budget."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
 FREE = ("baseline", "budget", "target", "until")
-"""Settings in which a race may differ from the one that it goes on from: those that say when it ends."""
+"""The settings in which a race may differ from the one that it continues: those on when it ends."""
 
 
 class Gathered(NamedTuple):
-    """What a race has found so far: measurements, the facts of implementations, and the seconds of a cell."""
+    """The results of a race so far: measurements, the facts of implementations, the seconds of each cell."""
 
     measurements: Sequence[race_file.Measurement]
     facts: Mapping[str, race_file.Facts] = {}
@@ -21,36 +21,37 @@ class Gathered(NamedTuple):
 
     @property
     def processes(self) -> int:
-        """How many processes measured something."""
+        """The number of processes that measured something."""
         return len({m.process for m in self.measurements})
 
 
 class Question(Protocol):
-    """What is asked of a race."""
+    """The question that a race answers."""
 
     def described(self) -> dict[str, Any]:
-        """As the record has it among its settings."""
+        """The entry in the settings of the record."""
 
     def wanted(self, left: Sequence[Cell], found: Gathered) -> list[set[Cell]]:
-        """The cells, of those that are `left`, that the answer still lacks: the most urgent first.
+        """The cells, of those that are `left`, that the answer still needs, the most urgent first.
 
-        Each comes with those that it has to share a process with. There are measurements.
+        Each comes with those that it has to share a process with. `found` has measurements.
         """
 
     def surveyed(self, found: Gathered) -> list[Cell]:
         """The timed cells whose memory and compilation belong to the answer, the most urgent first."""
 
     def state(self, found: Gathered) -> str:
-        """How well the answer is known by now, in a line."""
+        """A line on how well the answer is known so far."""
 
     def verdict(self, found: Gathered) -> list[str]:
-        """How well the answer is known at the end, in a line, and what is not, in the others."""
+        """A line on how well the answer is known at the end, and a line for each part that is not."""
 
 
 def lost(measurements: Iterable[race_file.Measurement]) -> set[Cell]:
-    """Cells that were not timed in some process, for whatever reason: they are not tried again.
+    """Cells that were not timed in some process, for any reason; they are not tried again.
 
-    But for those that one process timed and another one predicted to be too slow: they are near the limit.
+    Cells that one process timed and another one predicted to be too slow are near the limit, and are not
+    lost.
     """
     measurements = list(measurements)
     timed = {m.cell for m in measurements if m.status == "measured"}
@@ -59,9 +60,9 @@ def lost(measurements: Iterable[race_file.Measurement]) -> set[Cell]:
 
 
 def next_cells(cells: Sequence[Cell], found: Gathered, question: Question, budget: float) -> list[Cell]:
-    """What the next process shall race: nothing once the answer is known or the budget is spent.
+    """The cells of the next process; empty once the answer is known or the budget is spent.
 
-    At first everything; then what the question wants, as far as `budget` seconds go at the costs of the
+    At first these are all cells; then those that the question wants, for `budget` seconds at the costs of the
     processes before.
     """
     gone = lost(found.measurements)
