@@ -100,7 +100,7 @@ class Unbroken(io.FileIO):
             while (written := super().write(data)) is None:  # a full pipe that does not block
                 select.select([], [self.fileno()], [])
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # for whatever else is printed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # for all further output
             if isinstance(error, BrokenPipeError):
                 return len(data)
             raise

@@ -5,7 +5,7 @@ standard output; docs/protocol.md has the messages. What the program writes to i
 where it fails. The clock stays with the caller, around a whole order: `repeat` makes a round one order.
 
 A process serves one object after the other: where an object is gone, the next one of its class is constructed
-in its process. Each process has a session of its own and ends with this one, whatever ends it.
+in its process. Each process has a session of its own and ends with this one, however this one ends.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class _Process:
             raise ChildError(self._how_it_ended()) from None
 
     def _receive(self, deadline: float | None, size: int | None = None) -> bytes:
-        """The next line, or so many bytes."""
+        """The next line, or the next `size` bytes."""
         begin = 0
         while (end := self._unread.find(b"\n", begin) + 1 if size is None else size) > len(
             self._unread

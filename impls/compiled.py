@@ -17,8 +17,8 @@ from typing import Any
 def keep_compiled() -> None:
     """Let numba keep what it compiles in a scratch folder of this process and of those that it starts.
 
-    Only where it could keep it nowhere, and would refuse to work: in a checkout of somebody else's, without a
-    home.
+    Only if it has no other place for it, and would refuse to work: without a home, in a checkout of another
+    user.
     """
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
     usual = (Path(__file__).parent / "__pycache__", Path(home) / "numba")

@@ -329,8 +329,8 @@ class Implementation(Protocol):
 
     A timed method returns only once the numbers exist (asynchronous backends wait).
 
-    One that lives in another process may offer `repeat(method, times, *arguments)`: so many calls of the
-    method of that name. A round of calls is one message then, inside the same clock.
+    One that lives in another process may offer `repeat(method, times, *arguments)`, which makes `times` calls
+    of the method of that name. A round of calls is then one message, inside the same clock.
     """
 
     idea: ClassVar[str]
@@ -361,7 +361,7 @@ class Implementation(Protocol):
         """Gradients, the update of the parameters (see `Training`), on to the next batch (cyclic)."""
 
     def train(self, steps: int, learning_rate: float) -> Any:
-        """As many steps: the same bits as calling `step` so often."""
+        """Make `steps` steps, with the same result, bit for bit, as `steps` calls of `step`."""
 
     def export(self) -> Result:
         """The state as float64 NumPy copies; never timed."""

@@ -87,7 +87,7 @@ class JaxGloo(JaxJit):
         )
 
     def allreduce_of(self, size: int) -> Callable[[], Any]:
-        """A sum over the ranks of so many bytes, to be timed."""
+        """A function that sums `size` bytes over the ranks, to be timed."""
         numbers = self.put(np.zeros(size // 4, np.float32), WHOLE)
         summed = jax.jit(self.spread(lambda x: lax.psum(x, "ranks"), (WHOLE,), WHOLE))
         summed(numbers)  # compiled before it is timed

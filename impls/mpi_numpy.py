@@ -55,5 +55,5 @@ class NumpyMpi(NumpyInplace):
         super().gradients()
 
     def allreduce_of(self, size: int) -> Callable[[], None]:
-        """A sum over the ranks of so many bytes, to be timed."""
+        """A function that sums `size` bytes over the ranks, to be timed."""
         return functools.partial(self.comm.Allreduce, MPI.IN_PLACE, np.zeros(size // 4, np.float32))

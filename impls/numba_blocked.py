@@ -13,7 +13,7 @@ speed of the machine: a broadcast number of the left matrix times a contiguous r
 Nothing is ever transposed to compute gradients. Only the weights are wanted both ways, as w^T on the way
 forward and as w on the way back. They are kept as w, with w^T refreshed after each update; except in the
 first layer, which hands no gradient on: there w^T is all there is. Rows are padded where they would collide
-in a cache (`row_length`); what is computed of the padding is read by nobody.
+in a cache (`row_length`); results in the padding are never read.
 
 **Tiles.** A batch is cut into tiles of up to `TILE_BYTES` of activations, or of `TALL` samples where the
 weights outgrow the second-level cache. A tile goes all the way forward and all the way back before the next

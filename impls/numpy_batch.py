@@ -127,9 +127,9 @@ class Optimizer:
 class DenseLayer:
     """z = w x + b, a = g(z), for a batch.
 
-    `first`: nothing stands before it, so that nobody needs its da_prev. `fused`: its activation is
-    differentiated together with the loss, so that what it is handed as da is dz already. `mask`: what dropout
-    multiplies its activations by, if it does.
+    `first`: it is the first layer, whose da_prev is not needed. `fused`: its activation is differentiated
+    together with the loss, so that its da argument is already dz. `mask`: the factors of dropout for its
+    activations, if any.
     """
 
     def __init__(

@@ -94,9 +94,9 @@ def how_it_ended(process: subprocess.Popen[Any], seconds: float = 5.0) -> str:
 
 
 def printed(output: IO[bytes], since: int, quoted: Callable[[str], str] = str) -> str:
-    """The last of what a process has printed into a file after so many bytes, to append to a message.
+    """The last lines that a process has printed into a file after byte `since`, to append to a message.
 
-    `quoted` picks from the last lines what is worth reading.
+    `quoted` selects from these lines what is worth reading.
     """
     begin = max(since, os.fstat(output.fileno()).st_size - 8 * PRINTED)
     text = os.pread(output.fileno(), 8 * PRINTED, begin).decode(errors="replace")

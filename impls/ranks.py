@@ -47,9 +47,9 @@ serve_ranks.main(*sys.argv[1:])
 
 @functools.cache
 def in_ranks(name: str, target: str, ranks: int, launcher: Launcher, remedy: str) -> type[Implementation]:
-    """The class whose objects run the implementation at `target`, called `name`, in so many ranks.
+    """The class whose objects run the implementation at `target`, called `name`, in `ranks` ranks.
 
-    Raises Unavailable, with the `remedy`, where there is no MPI that it needs, and where it does not start.
+    Raises Unavailable, with the `remedy`, if the MPI that it needs is missing or does not start.
     """
     start = _mpiexec(name, ranks, remedy) if launcher == "mpiexec" else ()
     root = str(Path(__file__).parent.parent)
@@ -59,7 +59,7 @@ def in_ranks(name: str, target: str, ranks: int, launcher: Launcher, remedy: str
 
 
 def _mpiexec(name: str, ranks: int, remedy: str) -> tuple[str, ...]:
-    """What starts a command in so many ranks; raises Unavailable where there is no MPI that can start."""
+    """The command that starts another one in `ranks` ranks; raises Unavailable without a working MPI."""
     if importlib.util.find_spec("mpi4py") is None:
         raise Unavailable(f"{name} needs mpi4py and an MPI, and there is no mpi4py here: {remedy}")
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))

@@ -138,7 +138,7 @@ def answer(what: Callable[[], tuple[dict[str, Any], bytes]]) -> tuple[dict[str, 
 
 
 def _problem(order: dict[str, Any], data: bytes) -> Problem:
-    """The problem of an order: checked by whoever made it, and in arrays that cannot be written to."""
+    """The problem of an order, in read-only arrays; it was checked where it was made."""
     n, samples = order["widths"], order["samples"]
     w, b = _shapes(n)
     flat, arrays, at = np.frombuffer(data), [], 0

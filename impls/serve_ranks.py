@@ -3,9 +3,9 @@
 Rank 0 reads the orders, hands each to the others, carries it out as they do, and answers once all of them
 have. Where `mpiexec` starts the ranks it does so on a socket.
 
-A rank that ends, or that raises what the others do not, would leave these in a sum for ever. So each watches
-its sockets for a hang-up and ends with whoever hangs up; and a rank that raised something waits for `GRACE`
-seconds until all have answered, then it ends the job with its words, as "rank 1: ...".
+If one rank ends, or raises an exception that the others do not, the others would wait in a sum without end.
+So each rank watches its sockets, and ends when another rank hangs up; a rank that raised an exception waits
+for `GRACE` seconds until all have answered, then ends the job with its message, as "rank 1: ...".
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _GO_ON = b"+"
 def main(target: str, launcher: str, ranks: str, *of_rank: str) -> None:
     """Answer the orders on the standard input of rank 0 for the implementation at `target`."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no rank outlives who started it
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no rank outlives its parent
     if launcher == "mpiexec":
         try:
             world = worlds.of_mpi(int(ranks))
@@ -54,7 +54,7 @@ def main(target: str, launcher: str, ranks: str, *of_rank: str) -> None:
     served = ServedRank(target, world)
     _watch(world)
     if world.rank:
-        os.dup2(2, 1)  # nobody reads what a rank prints on the standard output of a job
+        os.dup2(2, 1)  # the standard output of a job's further ranks is not read
         _follow(served, world.connections[0])
     else:
         _lead(served, world.connections, by_socket=launcher == "mpiexec")
@@ -177,7 +177,7 @@ def _follow(served: ServedRank, leader: Connection) -> None:
 
 
 def _watch(world: World) -> None:
-    """End this rank as soon as one of the others is gone, whatever it does at that moment."""
+    """End this rank as soon as one of the others is gone, even during a call."""
     poll = select.poll()
     for connection in world.connections:
         poll.register(connection.fileno(), getattr(select, "POLLRDHUP", 0))

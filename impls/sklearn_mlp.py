@@ -60,7 +60,7 @@ def optimizer(training: Training, parameters: list[Array]) -> Any:
     if name == "gradient_descent":
         return None
     if name in ("momentum", "nesterov"):
-        # with a rate of 1 its velocities are -v, whatever the learning rate of a step is
+        # with a rate of 1 its velocities are -v at any learning rate of a step
         return SGDOptimizer(parameters, 1.0, momentum=training.mu, nesterov=name == "nesterov")
     if name == "adam":
         return AdamOptimizer(parameters, beta_1=training.b1, beta_2=training.b2)

@@ -66,6 +66,6 @@ class TorchGloo(TorchEager):
         super().gradients()
 
     def allreduce_of(self, size: int) -> Callable[[], None]:
-        """A sum over the ranks of so many bytes, to be timed."""
+        """A function that sums `size` bytes over the ranks, to be timed."""
         numbers = torch.zeros(size // 4)
         return lambda: distributed.all_reduce(numbers)

@@ -1,7 +1,7 @@
 """The ranks of a job, as one of them sees them: MPI's, or processes that rank 0 starts on its host.
 
-Their connections are sockets, whatever the implementation communicates by: a job without an order is at rest,
-where MPI's waiting ranks would keep a core busy.
+Their connections are sockets, even if the implementation communicates by MPI: a job without an order is idle,
+while waiting ranks of MPI would keep a core busy.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class World(NamedTuple):
 def of_mpi(ranks: int) -> World:
     """That of a process which `mpiexec` started.
 
-    Raises ValueError where it did not start so many, and OSError where one cannot reach rank 0's host.
+    Raises ValueError if it started another number of ranks, and OSError if one cannot reach rank 0's host.
     """
     import mpi4py
 
@@ -91,7 +91,8 @@ def of_this_host(ranks: int, rank: int = 0, descriptor: int = -1) -> World:
     """That of rank 0, which starts the others with its own command line; or of one of them, by what is added
     to that.
 
-    Where they meet is in the variables that torchrun sets (https://docs.pytorch.org/docs/stable/elastic/run.html).
+    Where they meet is in the variables that torchrun sets
+    (https://docs.pytorch.org/docs/stable/elastic/run.html).
     """
     if rank:
         return World(rank, [Connection(descriptor)], rank, ranks)

@@ -1,4 +1,4 @@
-"""The cells of a race, and what may become of them."""
+"""The cells of a race, and the status of their measurements."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ PHASES = ("forward", "gradients", "step")
 Status = Literal[
     "measured", "skipped", "unsupported", "unavailable", "wrong", "implausible", "failed", "timed out"
 ]
-"""What became of a cell: `skipped` was predicted too slow, `unsupported` was refused by the implementation,
-`unavailable` lacks a package, `wrong` did not pass the referee, before or while it was timed, `implausible`
+"""The status of a cell: `skipped` was predicted too slow, `unsupported` was refused by the implementation,
+`unavailable` lacks a package, `wrong` did not pass the referee before or while it was timed, `implausible`
 was faster than the machine can be, `failed` raised or crashed, `timed out` hung.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What one measurement is of: so many `ranks`, processes that share the batch, of `threads` each."""
+    """The parameters of one measurement; `ranks` processes share the batch, each with `threads` threads."""
 
     workload: str
     phase: str

@@ -11,33 +11,33 @@ from pathlib import Path
 from benchmarks.record.git import GitError, git
 
 MEASURED = ("impls", "benchmarks", "pyproject.toml")
-"""What a time depends on: changes elsewhere leave the measured commit what it is."""
+"""The paths that a time depends on; changes elsewhere do not make the commit dirty."""
 
 DIRTY = "-dirty"
-"""Stands behind the commit where what is measured was changed since."""
+"""The suffix of the commit if these paths were changed since."""
 
 BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
-"""Where CI says which branch it checked out, which it does by commit."""
+"""The variables in which CI names the branch, since it checks out a commit."""
 
 
 SECONDS = 10.0
-"""Seconds that Git has for an answer: a record without a commit is better than none."""
+"""The seconds that Git may take to answer; a record without a commit is better than none."""
 
 
 def described() -> dict[str, str]:
-    """The `commit` of these files and, where it is known, the `branch`; nothing where git knows no commit."""
+    """The `commit` of these files and, if known, the `branch`; empty if the commit is unknown."""
     return _found()[0]
 
 
 def unknown() -> str:
-    """Why git knows no commit of these files, and what to do; empty where it knows one."""
+    """Why the commit of these files is unknown, and what to do; empty if it is known."""
     return _found()[1]
 
 
 @functools.cache
 def _found() -> tuple[dict[str, str], str]:
     try:
-        # Of a copy inside another repository, that one's commit says nothing.
+        # For a copy inside another repository, the commit of that repository is meaningless.
         _git("ls-files", "--error-unmatch", "--", "benchmarks")
         commit = _commit()
         changes = _git("status", "--porcelain", "--untracked-files=no", "--", *MEASURED)

@@ -15,13 +15,13 @@ import msgspec
 T = TypeVar("T")
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-"""A float above zero: documents are checked for it."""
+"""A float above zero, which reading a document checks."""
 
 DAMAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class RecordError(ValueError):
-    """A file that is no record that this version can read; the message says why and what to do."""
+    """A file that this version cannot read as a record; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class _Head:
 
 
 def content_of(path: Path) -> bytes:
-    """What is in the file, or comes through the pipe; raises OSError, for a device too."""
+    """The content of a file or a pipe; raises OSError, for a device too."""
     mode = path.stat().st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise OSError(errno.EINVAL, "a device", str(path))  # some have no end
@@ -41,7 +41,7 @@ def content_of(path: Path) -> bytes:
 def encoded(content: Any, form: str, schema: int) -> bytes:
     """The dataclass `content` as a document of the format `form`.
 
-    Raises ValueError for NaN and infinity, which are no JSON.
+    Raises ValueError for NaN and infinity, which JSON does not have.
     """
     document = {"format": form, "schema": schema, **dataclasses.asdict(content)}
     # Not by msgspec, which would write NaN as null.
@@ -59,11 +59,11 @@ def read(
 ) -> T:
     """The document of the format `form` at `path`, as the dataclass `kind`.
 
-    `renewed` turns the content of the schema before into that of this one, both as JSON. `content` is what
-    was read at `path` before, as a pipe can be read once only.
+    `renewed` converts the content of the previous schema to this one, both as JSON. `content` is what was
+    read at `path` before, as a pipe can be read only once.
 
-    Raises RecordError with the place, what was expected, what was got and the remedy (`again` says how a new
-    document is made), and OSError where there is no file.
+    Raises RecordError with the place, what was expected, what was got and the remedy (`again` describes how
+    to make a new document), and OSError if there is no file.
     """
     content = content_of(path) if content is None else content
     if not content.strip():
@@ -97,7 +97,7 @@ def read(
 
 
 def _placed(error: Exception) -> str:
-    """msgspec's words, the place in front: "measurements[0].seconds[1]: Expected `float`, got `str`"."""
+    """msgspec's message with the place first: "measurements[0].seconds[1]: Expected `float`, got `str`"."""
     words, _, place = str(error).partition(" - at ")
     place = place.strip("`").removeprefix("$").removeprefix(".")
     return f"{place}: {words}" if place else words

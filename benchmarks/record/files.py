@@ -9,17 +9,17 @@ import tempfile
 from pathlib import Path
 
 IN_THE_WAY = (errno.EBUSY, errno.EXDEV)
-"""Errors of renaming onto a file that is mounted by itself, as containers do."""
+"""The errors of renaming onto a file that is itself a mount point, as in containers."""
 
 
 OUT = Path("reports/out")
-"""The default folder of commands that write, below the current one, which may be anyone's repository."""
+"""The default folder of commands that write, below the current folder, which may be of any repository."""
 
 
 def ready(folder: Path) -> None:
-    """Make `folder` and prove that a file can be written there; raises OSError, before any work is done.
+    """Create `folder` and check that a file can be written there; raises OSError.
 
-    Git ignores what is in OUT, wherever that is made.
+    If this creates OUT, a .gitignore in it makes Git ignore it.
     """
     made = not OUT.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,12 +29,12 @@ def ready(folder: Path) -> None:
 
 
 def aside(path: Path) -> Path:
-    """The name under which `put_aside` leaves a file or folder."""
+    """The name to which `put_aside` renames a file or folder."""
     return path.with_name(f"{path.name}.previous")
 
 
 def put_aside(path: Path) -> None:
-    """Rename what an earlier run left there, if anything, in place of what was put aside before."""
+    """Rename what an earlier run left at `path`, if anything; it replaces what was put aside before."""
     if path.is_dir():
         shutil.rmtree(aside(path), ignore_errors=True)
     if path.exists():
@@ -42,11 +42,10 @@ def put_aside(path: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Returns `path`, which holds `content` from now on, or what it held before if an OSError is raised.
+    """Write `content` to `path` and return `path`; if an OSError is raised, its content is unchanged.
 
     The content goes to a temporary file beside it, which is renamed. A link stays a link, and a file keeps
-    its mode. Devices, pipes and files that are mounted by themselves cannot be replaced: they are written in
-    place.
+    its mode. Devices, pipes and files that are mount points cannot be replaced, and are written in place.
     """
     if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
         path.write_bytes(content)

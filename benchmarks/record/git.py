@@ -1,4 +1,4 @@
-"""Git, asked in one way, so that its answers depend on the repository alone."""
+"""Calls of Git whose output depends on the repository alone."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import subprocess
 from pathlib import Path
 
 KEPT = ("GIT_CEILING_DIRECTORIES", "GIT_CONFIG")
-"""Of Git's variables those, by the start of their names, that say how it works here. The others belong to the
-hook or alias that runs us, and would lead to its repository or its index."""
+"""The prefixes of Git's variables that are kept, as they configure Git itself. The others are those of a hook
+or alias that runs this process, and would select its repository or its index."""
 
 SETTINGS = (
-    "core.hooksPath=/dev/null",  # a repository's hooks are somebody's programs
-    "core.fsmonitor=false",  # and so is this
+    "core.hooksPath=/dev/null",  # a repository's hooks run programs
+    "core.fsmonitor=false",  # and so does this
     "log.showSignature=false",
     "i18n.logOutputEncoding=UTF-8",
 )
-"""Settings of the user's that would change what is answered, or run something."""
+"""The values of settings that could otherwise change the output, or run programs."""
 
 
 class GitError(Exception):
-    """What Git was asked for and could not do, in its own words on one line."""
+    """A call of Git failed; the message is Git's own, on one line."""
 
 
 def git(folder: Path, *arguments: str, seconds: float = 600.0) -> str:
-    """What `git ARGUMENTS` prints in `folder`.
+    """The output of `git ARGUMENTS` in `folder`.
 
-    Raises GitError where it fails, is not installed, or has not ended after so many seconds.
+    Raises GitError if it fails, is not installed, or does not end within `seconds`.
     """
     command = ["git", "--no-pager", "--no-optional-locks", "-C", str(folder)]
     for setting in SETTINGS:

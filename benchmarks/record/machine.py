@@ -1,4 +1,4 @@
-"""The machine and the software: what a record has to say of them, and nothing that names their owner."""
+"""The facts of the machine and the software that a record has, without any that identify their owner."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ TUNING = (
     *("NUMBA_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "VECLIB_", "NPY_", "JAX_", "XLA_"),
     *("TORCH", "PYTORCH_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"),
 )
-"""How the variables begin with which libraries are told what to do, and how fast."""
+"""The prefixes of variables that configure libraries."""
 
 OURS = ("_NUM_THREADS", "_MAXIMUM_THREADS", "_CACHE_DIR")
-"""How those of them end that the race sets itself, or that say where things are."""
+"""The suffixes of those that the race sets itself, or that are paths."""
 
 
 def variables() -> dict[str, dict[str, str]]:
-    """Other people's settings that a time may depend on, for the settings of a record; {} without any."""
+    """The user's variables that a time may depend on, for the settings of a record; {} without any."""
     found = {
-        # a path could name its owner
+        # a path could identify its owner
         name: "a path" if "/" in value else value
         for name, value in sorted(os.environ.items())
         if name.startswith(TUNING) and not name.endswith(OURS)
@@ -59,7 +59,7 @@ def blas() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of every package that matters and is installed, and of the BLAS in force."""
+    """The versions of Python, of the relevant packages that are installed, and of the BLAS in force."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -71,7 +71,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The machine: its CPU, memory and system, and nothing that names its owner."""
+    """The machine: its CPU, memory and system, without anything that identifies its owner."""
     return {
         "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
         "microcode": _cpu_fact("microcode"),
@@ -86,7 +86,7 @@ def machine() -> dict[str, Any]:
 
 
 def text(path: Path) -> str:
-    """What a file of the kernel's says; empty where this machine has none, or nobody may read it."""
+    """The text of a file of the kernel; empty if it does not exist or cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:
@@ -94,7 +94,7 @@ def text(path: Path) -> str:
 
 
 def _cpu_fact(name: str) -> str:
-    """What the kernel states of the first CPU under this name; empty where it states nothing."""
+    """The kernel's fact of this name about the first CPU; empty without one."""
     for line in text(Path("/proc/cpuinfo")).splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:
@@ -120,7 +120,7 @@ def _memory() -> int | None:
 
 
 def load_average() -> float | None:
-    """Processes that wanted to run, averaged over the last minute; None where the system does not say."""
+    """The number of runnable processes, averaged over the last minute; None if the system has none."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):

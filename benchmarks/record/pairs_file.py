@@ -1,7 +1,7 @@
 """The record of pairs of processes, base against head: frozen, versioned, read and written here only.
 
-It keeps the seconds of every turn, so that any statistic can be derived from it later; `differences` derives
-those that the gate decides by.
+It keeps the seconds of every turn, so that any statistic can be derived later; `differences` derives those
+that the gate uses.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ SCHEMA = 2
 Side = Literal["base", "head"]
 
 Lost = Literal["failed", "skipped", "timed out", "vanished", "too slow"]
-"""What became of a benchmark that cannot be compared: `failed` raised or crashed, `timed out` hung,
-`vanished` is not in head's suite any more, `skipped` skipped itself, `too slow` does not fit into the budget.
+"""Why a benchmark cannot be compared: it `failed` (raised or crashed), `timed out` (hung), `vanished` from
+head's suite, was `skipped` by its test, or is `too slow` for the budget.
 """
 
 TurnSeconds = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 
 SLOW_TURN = 1.5
-"""A turn is slow that takes so many times as long as the median turn of its process."""
+"""A slow turn is one that takes this many times as long as the median turn of its process."""
 
 SLOW_PROCESS = 1.25
-"""A process is slow whose median turn is so many times as long as that of the other process of its pair."""
+"""A slow process is one whose median turn is this many times the other's in its pair."""
 
 FIRST_CALL_SECONDS = 1e-3
 MEMORY_BYTES = 4096
-"""What is added to both sides' first calls and peaks: changes that are small beside it do not matter."""
+"""The amounts that are added to both sides' first calls and peaks, so that smaller changes do not count."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """What is asked of a benchmark: rules, a limit, and what its outcome means.
+    """The terms of a benchmark: its rules, its limit, and the effect of its outcome.
 
-    `at_most` limits the seconds of one call of head. `speedup`: head shall take so many times less than base.
-    `fail_on_improvement`: a benchmark that is faster fails, too, so that its reference is renewed. One that
-    is `informational` is shown, and decides nothing.
+    `at_most` limits the seconds of one call of head. `speedup`: head has to be faster than base by this
+    factor. `fail_on_improvement`: a benchmark that is faster fails, too, so that its reference is renewed. An
+    `informational` benchmark is shown and does not affect the verdict.
     """
 
     rules: Mapping[Measure, Rule] = dataclasses.field(default_factory=lambda: dict(RULES))
@@ -60,9 +60,9 @@ class Terms:
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """One test, or a control: the same work on both sides, which no change touches.
+    """One test, or a control, which is work that no commit changes.
 
-    `suite` is the side whose file it is from where the sides' files differ, "" where they do not.
+    `suite` is the side whose file it is from if the sides' files differ, and "" if they do not.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Benchmark:
 
 @dataclasses.dataclass(frozen=True)
 class Commit:
-    """One side: what was asked for, what that was, and what it ran in."""
+    """One side: the ref of the request, its commit, and the machine and versions that it ran with."""
 
     ref: str
     commit: str
@@ -85,7 +85,7 @@ class Commit:
 
 @dataclasses.dataclass(frozen=True)
 class Incident:
-    """Why a benchmark has no (more) readings on one side."""
+    """Why a benchmark has no readings, or no further ones, on one side."""
 
     benchmark: str
     side: Side
@@ -95,10 +95,10 @@ class Incident:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Seconds of one call, turn by turn, the two processes taking turns; averaged over `iterations` calls.
+    """Seconds of one call in each turn of the two processes, averaged over `iterations` calls.
 
-    `first_calls` are the seconds of the first call of base's process and of head's; `peaks` is the most
-    memory that each allocated, in bytes.
+    `first_calls` are the seconds of the first call in base's process and in head's; `peaks` are the largest
+    amounts of memory that each allocated, in bytes.
     """
 
     benchmark: str
@@ -111,7 +111,7 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two fresh processes, one of each side, and what they measured in turns."""
+    """Two fresh processes, one of each side, and their readings."""
 
     started: str
     seconds: float
@@ -126,10 +126,10 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Everything that was measured to compare head with base, by a gate that was started at `created`.
+    """All measurements of head against base, by a gate that was started at `created`.
 
-    `left_out` has the benchmarks that no side can be timed on, with the reasons; `notes` what a reader of the
-    verdict must know of the two suites.
+    `left_out` has the benchmarks that cannot be timed on any side, with the reasons; `notes` are remarks on
+    the two suites for the reader of the verdict.
     """
 
     created: str
@@ -152,7 +152,7 @@ def write(pairs: Pairs, path: Path) -> None:
 def read(path: Path, content: bytes | None = None) -> Pairs:
     """The pairs at `path`, or what was read there before.
 
-    Raises RecordError for what is no such file, OSError for what cannot be read.
+    Raises RecordError for a file of another kind, OSError for one that cannot be read.
     """
     pairs = documents.read(Pairs, path, FORMAT, SCHEMA, "run `gradrace gate run` again", _renewed, content)
     names = [benchmark.name for benchmark in pairs.benchmarks]
@@ -178,7 +178,7 @@ def read(path: Path, content: bytes | None = None) -> Pairs:
 
 
 def _renewed(content: Any) -> Any:
-    """A file of schema 1, whose benchmarks were cells of this suite and had one rule, as one of today."""
+    """The content of schema 1, in which benchmarks were cells of this suite and had one rule, as schema 2."""
     terms = {"rules": {"median": content.pop("rule")}}
 
     def name(cell: Mapping[str, Any]) -> str:
@@ -203,14 +203,14 @@ def _renewed(content: Any) -> Any:
 
 
 def differences(reading: Reading, terms: Terms | None = None) -> dict[Measure, float]:
-    """d of every measure that a reading has: 0 where base and head are alike, positive where head is worse.
+    """The d of every measure of a reading: 0 if base and head are alike, positive if head is worse.
 
-    Where both sides are the same code d is as likely to be -x as x, which is all that the decision needs.
-    The median is over the turns, each turn of head against the turn of base beside it: the two are
-    milliseconds apart, and what other tenants of the machine do to both is no difference. Base goes first in
-    every other turn; the median is that of those turns and that of the others, averaged: whoever goes first
-    has just worked, and may find its data in a cache, which is no difference either. The mean is that of the
-    same turns: whatever is slow now and then is in it.
+    If both sides are the same code, d is as likely to be -x as x, which is all that the decision needs.
+    The median is over ratios of a turn of head and the turn of base beside it, which are milliseconds apart,
+    so that a disturbance of the machine affects both. Base goes first in every other turn. The process that
+    goes first has just worked and may find its data in a cache; so the median is taken separately over the
+    turns with either order, and the two are averaged. The mean is over the same turns, and includes
+    occasional slow ones.
     """
     terms = terms or Terms()
     base, head = reading.base, reading.head
@@ -234,7 +234,7 @@ def differences(reading: Reading, terms: Terms | None = None) -> dict[Measure, f
 
 
 def slow_turns(seconds: tuple[float, ...]) -> float:
-    """The share of the turns of a process that are slow beside its median turn."""
+    """The share of slow turns of a process (SLOW_TURN)."""
     line = SLOW_TURN * statistics.median(seconds)
     return sum(turn > line for turn in seconds) / len(seconds)
 
@@ -244,7 +244,7 @@ def _log_ratio(base: float, head: float, least: float) -> float:
 
 
 def series(pairs: Pairs) -> list[Differences]:
-    """d of everything that was measured, pair by pair."""
+    """The d of every benchmark and measure, for each pair."""
     terms = {benchmark.name: benchmark.terms for benchmark in pairs.benchmarks}
     return [
         {each.benchmark: differences(each, terms[each.benchmark]) for each in pair.readings}
@@ -253,7 +253,7 @@ def series(pairs: Pairs) -> list[Differences]:
 
 
 def family(pairs: Pairs) -> dict[str, dict[Measure, Rule]]:
-    """The rules of all that is gated."""
+    """The rules of all gated benchmarks."""
     found = {}
     for benchmark in pairs.benchmarks:
         if not benchmark.control:

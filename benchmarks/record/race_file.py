@@ -21,7 +21,7 @@ SCHEMA = 1
 
 @dataclasses.dataclass(frozen=True)
 class RecordedTraining:
-    """How the parameters are updated, as `impls.Training` has it; records of before it are of the default."""
+    """The fields of `impls.Training`; records without it are of the default."""
 
     optimizer: str = "gradient_descent"
     l2: float = 0.0
@@ -36,14 +36,14 @@ class RecordedTraining:
 
     @property
     def words(self) -> str:
-        """Its optimizer, and its L2 and dropout where there are any: `adam l2=0.001 dropout=0.5`."""
+        """The optimizer, with L2 and dropout if there are any: `adam l2=0.001 dropout=0.5`."""
         parts = [f"{name}={getattr(self, name)}" for name in ("l2", "dropout") if getattr(self, name)]
         return " ".join([self.optimizer, *parts])
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordedWorkload:
-    """A named network, where its data comes from, and how it is trained."""
+    """A named network, the source of its data, and its training."""
 
     widths: tuple[int, ...]
     activations: tuple[str, ...]
@@ -56,8 +56,8 @@ class RecordedWorkload:
 class Facts:
     """An implementation on the fairness sheet: its class's static facts, and the libraries that it imports.
 
-    `versions` are those of these libraries, and `install_bytes` what they and all that they require take on
-    disk beyond NumPy.
+    `versions` are those of these libraries, and `install_bytes` is their size on disk with all requirements,
+    without NumPy.
     """
 
     idea: str
@@ -76,7 +76,7 @@ class Facts:
 class Process:
     """One process of a race: the unit of statistics.
 
-    `calibration` holds what the machine achieved there: `gemm_float64` and `gemm_float32` (operations a
+    `calibration` is the speed of the machine: `gemm_float64` and `gemm_float32` (operations a
     second of a large product), `triad` and `dot_L1`, `dot_L2` ... (bytes a second, of memory and of a dot
     product in each cache, the latter on one thread), `interpreter` (seconds of an iteration of a plain
     loop), `timer` (its resolution, seconds), `call` (seconds of an empty call, which every timed call
@@ -115,9 +115,9 @@ class Measurement:
 
     `judged` are the numbers of the rounds, from 0, whose last call left the results that the referee judged.
 
-    `ranks` is how many processes share the batch, each with `threads` threads; records of before it are of
-    one. Of several, `alone_seconds` is the fastest round of the same call without communication, the rest
-    of `fastest` being its share; and `allreduces` has what sums over the ranks took in the same process:
+    `ranks` is the number of processes that share the batch, each with `threads` threads; records without it
+    are of one. Of several, `alone_seconds` is the fastest round of the same call without communication, the
+    rest of `fastest` being its share; and `allreduces` has what sums over the ranks took in the same process:
     bytes, and the median of the seconds of one.
 
     `flops` counts the multiplications and additions of the matrix products, `bytes` the least that a call
@@ -166,7 +166,7 @@ class Measurement:
     def without_times(
         cls, cell: Cell, status: Status, reason: str, process: int = 0, predicted_seconds: float | None = None
     ) -> Measurement:
-        """That of a cell which was not timed, or whose times do not count."""
+        """The measurement of a cell that was not timed, or whose times do not count."""
         return cls(
             **dataclasses.asdict(cell),
             process=process,
@@ -188,7 +188,7 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A race: everything that a report needs."""
+    """The record of a race, with everything that a report needs."""
 
     created: str
     command: str
@@ -202,7 +202,7 @@ class Record:
 
 
 def partial_of(path: Path) -> Path:
-    """The path of the unfinished record, while the race runs whose record will be at `path`."""
+    """The path of the unfinished record of a race with the record at `path`."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
@@ -214,7 +214,7 @@ def write(record: Record, path: Path) -> None:
 def read(path: Path, content: bytes | None = None) -> Record:
     """The record at `path`, or what was read there before.
 
-    Raises RecordError for what is none, OSError for what cannot be read.
+    Raises RecordError for a file of another kind, OSError for one that cannot be read.
     """
     record = documents.read(Record, path, FORMAT, SCHEMA, again="race again", content=content)
     for k, measurement in enumerate(record.measurements):

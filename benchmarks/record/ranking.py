@@ -1,8 +1,8 @@
-"""The ranking of implementations within a cell: one rule for the race that ends on it and for its report.
+"""The ranking of implementations within a cell, by the same rule for the end of a race and for its report.
 
-Every two contenders are compared by the ratios of their times, paired within a process. The intervals of one
-ranking hold all together with a probability of 95 %: that of each pair has the confidence of Bonferroni's
-correction for as many pairs as there are, whichever turn out to be neighbours.
+Two contenders are compared by the ratios of their times, paired within a process. All intervals of a ranking
+hold together with a probability of 95 %: the confidence of each has Bonferroni's correction for the number of
+all pairs, since any of them may become neighbours.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ MATTERS = 0.03
 """A lead below this share is a tie."""
 
 HOPELESS = {1: 3.0, 2: 1.5, 3: 1.2}
-"""An implementation that takes more than so many times as long as the first, in each of so many processes
-that ran both, is no contender, unless it is the fastest that needs nothing beyond NumPy. What disturbs a
-process makes it up to 2 times as slow: beyond that one process is enough to know. Simulated races in which a
-tenth of the times are disturbed drop one of five equals in at most 3 of 100 (tests/benchmarks/record). From
-`FEWEST` processes on it has an interval, and only the first rule applies."""
+"""The ratios, by the number of processes: an implementation that takes more than this many times as long as
+the first in each of that number of processes, in which both ran, is dropped, unless it is the fastest that
+needs nothing beyond NumPy. A disturbance makes a process up to 2 times as slow, so that one process is enough
+beyond that. In simulated races with a tenth of the times disturbed, one of five equals is dropped in at most
+3 of 100 (tests/benchmarks/record). From `FEWEST` processes on there is an interval, and only the first ratio
+applies."""
 
 FEWEST = 5
-"""Processes, and pairs of a cell, before an interval is believed: looking early, and stopping when it
-happens to be narrow, would make narrow intervals of luck."""
+"""The fewest processes, and pairs of a cell, for an interval. If a race could stop earlier at a narrow
+interval, its intervals would be narrow by chance."""
 
 RankVerdict = Literal["first", "tie", "behind", "unknown", "dropped"]
 
@@ -44,9 +45,9 @@ RankVerdict = Literal["first", "tie", "behind", "unknown", "dropped"]
 class Rank(NamedTuple):
     """An implementation's place in a ranking.
 
-    `behind` is how many times as long as the first it takes, over so many pairs. `verdict`: "first"; "tie"
-    (the interval holds 1, or it is behind by less than `MATTERS`); "behind"; "unknown" (fewer than
-    `FEWEST` pairs); or "dropped" (hopeless, and not among the intervals that hold together).
+    `behind` is the ratio of its time to that of the first, over `pairs` pairs. `verdict`: "first"; "tie" (the
+    interval contains 1, or it is behind by less than `MATTERS`); "behind"; "unknown" (fewer than `FEWEST`
+    pairs); or "dropped" (by `HOPELESS`; its interval is not among those that hold together).
     """
 
     cell: Cell
@@ -56,12 +57,12 @@ class Rank(NamedTuple):
 
     @property
     def closer(self) -> bool:
-        """Whether the whole interval is closer to the first than what matters."""
+        """Whether the whole interval is closer to the first than `MATTERS`."""
         return _within(self.behind)
 
 
 def groups(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The cells in groups that differ in their implementation only: those that are ranked together."""
+    """The cells in groups that differ only in their implementation, and are ranked together."""
     found: dict[Cell, list[Cell]] = {}
     for cell in cells:
         found.setdefault(dataclasses.replace(cell, implementation=""), []).append(cell)
@@ -101,9 +102,9 @@ def ranking(timed: Mapping[Cell, TimingByProcess], light: Container[str] = ()) -
 
 
 def _order(timed: Mapping[Cell, TimingByProcess], first: Cell) -> tuple[Cell, list[Cell]]:
-    """The first and all in their order, by ratios within processes; `first` has the least mean.
+    """The first cell, and all in their order, by ratios within processes; `first` has the least mean.
 
-    Some may have run in processes that were slower than those of others: means are not enough.
+    Means are not enough, as some cells may have run in slower processes than others.
     """
     for _ in timed:
         ratios = {cell: speedup(timed[cell], timed[first]).mean for cell in timed}
@@ -115,9 +116,10 @@ def _order(timed: Mapping[Cell, TimingByProcess], first: Cell) -> tuple[Cell, li
 
 
 def undecided(timed: Mapping[Cell, TimingByProcess], light: Container[str] = ()) -> list[tuple[Cell, Cell]]:
-    """The pairs of one group of which it is not known yet who is ahead, nor that it is a tie.
+    """The pairs of one group, of neighbours and of each cell with the first, that are neither decided nor a
+    tie.
 
-    Of those that make the ranking: neighbours, and each with the first. The closest to the first come first.
+    The pairs closest to the first come first.
     """
     contenders = [place.cell for place in ranking(timed, light) if place.verdict != "dropped"]
     confidence = _confidence(len(contenders))
@@ -131,7 +133,7 @@ def undecided(timed: Mapping[Cell, TimingByProcess], light: Container[str] = ())
 
 
 def _confidence(contenders: int) -> float:
-    """That of one pair, for all pairs of so many contenders to hold together."""
+    """The confidence of one pair with which all pairs of `contenders` contenders hold together."""
     return 1 - (1 - CONFIDENCE) / max(contenders * (contenders - 1) // 2, 1)
 
 

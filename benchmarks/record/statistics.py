@@ -1,10 +1,10 @@
-"""The statistics of a race, for the race itself and for every report: what few processes show of a time.
+"""The statistics of a race, for the race itself and for every report.
 
-The unit is a process: each gives one value of a cell, its fastest round, since what disturbs a round makes
-it longer, never shorter. Times and their ratios err by factors, so that their logarithms are averaged: the
-mean of 2x and 1/2x is 1x. Intervals are Student's t on the logarithms; a bootstrap of the mean covers too
-little at the few processes of a race (about 0.90 instead of 0.95 at ten of them). A speedup is a ratio of
-times of one process, whose luck both share.
+The unit is a process: each gives one value of a cell, its fastest round, since a disturbance makes a round
+longer, never shorter. Times and their ratios vary by factors, so that their logarithms are averaged: the mean
+of 2x and 1/2x is 1x. Intervals are Student's t on the logarithms; a bootstrap of the mean covers too little
+at the few processes of a race (about 0.90 instead of 0.95 at ten of them). A speedup is a ratio of two times
+of the same process, which share its conditions.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from benchmarks.record.race_file import Measurement
 CONFIDENCE = 0.95
 
 SLOWER = 1.3
-"""A round is undisturbed in which the probe takes no more than so many times its fastest. Work on the other
-thread of the core makes it 1.6 to 2 times; the clock's frequency, interrupts and the like some 1.1 times."""
+"""A round is undisturbed if the probe takes at most this many times its shortest time. Work on the other
+thread of the core makes it 1.6 to 2 times as long; the clock frequency, interrupts and the like about 1.1
+times."""
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % interval, whose ends are NaN where one value leaves nothing to infer from."""
+    """A mean and its 95 % interval, whose ends are NaN for a single value."""
 
     mean: float
     low: float
@@ -37,7 +38,7 @@ class Interval(NamedTuple):
 
     @property
     def half_width(self) -> float:
-        """The relative distance from the mean to the upper end (0.05 is +-5 %), infinite where unknown."""
+        """The relative distance from the mean to the upper end (0.05 is +-5 %); infinite if unknown."""
         return math.inf if math.isnan(self.high) else self.high / self.mean - 1
 
 
@@ -46,14 +47,14 @@ UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 @functools.cache
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """Student's t at the upper end of a two-sided interval; NaN where no degree of freedom is left."""
-    from scipy import special  # here: whoever asks which rounds are undisturbed need not load it
+    """Student's t at the upper end of a two-sided interval; NaN without a degree of freedom."""
+    from scipy import special  # imported on use: a process that measures does not need it
 
     return float(special.stdtrit(freedom, (1 + confidence) / 2)) if freedom > 0 else math.nan
 
 
 def arithmetic(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """The mean of the values, one a process, and Student's interval; unknown of none."""
+    """The mean of the values, one for each process, and Student's interval; unknown without values."""
     if not values:
         return UNKNOWN
     n, mean = len(values), statistics.fmean(values)
@@ -63,24 +64,24 @@ def arithmetic(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
 
 
 def interval(values: Iterable[float], confidence: float = CONFIDENCE) -> Interval:
-    """The geometric mean of positive values, one a process, and its interval; unknown of none."""
+    """The geometric mean of positive values, one for each process, and its interval; unknown without any."""
     return Interval(*map(math.exp, arithmetic([math.log(value) for value in values], confidence)))
 
 
 def quotient(above: Interval, below: Interval) -> Interval:
-    """The ratio of two means that no process shares: half-widths of logarithms add in quadrature."""
+    """The ratio of two means of different processes; half-widths of logarithms add in quadrature."""
     half = math.hypot(*(math.log(each.high / each.low) / 2 for each in (above, below)))
     ratio = above.mean / below.mean
     return Interval(ratio, ratio * math.exp(-half), ratio * math.exp(half))
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
-    """The least-squares slope of log y over log x: y grows as x to that power."""
+    """The least-squares slope of log y over log x, which is the power of x by which y grows."""
     return statistics.linear_regression([*map(math.log, x)], [*map(math.log, y)]).slope
 
 
 class Timing(NamedTuple):
-    """What one process measured of a cell: the seconds of its fastest and of its median round."""
+    """The times of a cell in one process: the seconds of its fastest and of its median round."""
 
     fastest: float
     median: float
@@ -91,9 +92,10 @@ TimingByProcess = Mapping[int, Timing]
 
 
 def counting(measurements: Sequence[Measurement]) -> list[bool]:
-    """Of each, whether its time counts: an undisturbed one, or any where fewer than two processes had one.
+    """Whether the time of each measurement counts: if it is undisturbed, or if fewer than two of its cell
+    are.
 
-    A time is undisturbed if the probe took no more than `SLOWER` times its fastest of the whole race.
+    A time is undisturbed if the probe took at most `SLOWER` times its shortest time in the race.
     """
     fastest = min((m.probe for m in measurements if m.probe is not None), default=0.0)
     measured = [m.status == "measured" and bool(m.seconds) for m in measurements]
@@ -107,7 +109,7 @@ def counting(measurements: Sequence[Measurement]) -> list[bool]:
 
 
 def times(measurements: Sequence[Measurement]) -> dict[Cell, dict[int, Timing]]:
-    """The timings that count of every cell that was measured."""
+    """The timings that count, of every cell that was measured."""
     found: dict[Cell, dict[int, Timing]] = {}
     for m in itertools.compress(measurements, counting(measurements)):
         found.setdefault(m.cell, {})[m.process] = Timing(min(m.seconds), statistics.median(m.seconds))
@@ -115,15 +117,15 @@ def times(measurements: Sequence[Measurement]) -> dict[Cell, dict[int, Timing]]:
 
 
 def time_of(timed: TimingByProcess) -> Interval:
-    """The mean of the processes' fastest rounds; of one process, low and high are its fastest and median."""
+    """The mean of the processes' fastest rounds; for one process, low and high are its fastest and median."""
     found = interval(each.fastest for each in timed.values())
     return Interval(found.mean, *next(iter(timed.values()))) if len(timed) == 1 else found
 
 
 class Speedup(NamedTuple):
-    """How many times as fast, with its interval, over so many `pairs` of times of one process.
+    """A speedup with its interval, over `pairs` pairs of times of the same process.
 
-    With one pair, low and high are the rounds, fastest to median, at their widest. Without any it is the
+    With one pair, low and high are the widest ratios of its fastest and median rounds. Without any it is the
     ratio of means over different processes.
     """
 
@@ -134,12 +136,12 @@ class Speedup(NamedTuple):
 
     @property
     def half_width(self) -> float:
-        """That of the interval; infinite where fewer than two pairs leave none."""
+        """The half-width of the interval; infinite with fewer than two pairs."""
         return Interval(*self[:3]).half_width if self.pairs > 1 else math.inf
 
 
 def speedup(base: TimingByProcess, own: TimingByProcess, confidence: float = CONFIDENCE) -> Speedup:
-    """How many times as fast as `base` the cell is whose times are `own`."""
+    """The speedup over a cell with the times `base` of one with the times `own`."""
     pairs = [(base[process], mine) for process, mine in own.items() if process in base]
     if not pairs:
         return Speedup(*quotient(time_of(base), time_of(own)), 0)
@@ -173,7 +175,7 @@ def baseline(cell: Cell, among: Iterable[Cell], over: str) -> Cell:
 
 
 def speedups(measurements: Sequence[Measurement], over: str) -> dict[Cell, Speedup]:
-    """Of every measured cell that was paired with its baseline, the speedup over it."""
+    """The speedup of every measured cell that was paired with its baseline."""
     timed = times(measurements)
     found = {}
     for cell, own in timed.items():
@@ -193,7 +195,7 @@ class Total(NamedTuple):
 
 
 def total(measurements: Sequence[Measurement], steps: int) -> Total:
-    """What so many steps take an implementation: as run in full, or projected from each process's mean."""
+    """The seconds of `steps` steps: as run in full, or projected from the mean of each process."""
     means = [statistics.fmean(m.seconds) * steps for m in measurements]
     in_full = all(len(m.seconds) * m.iterations >= steps for m in measurements)
     if in_full and len(means) == 1:

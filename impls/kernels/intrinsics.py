@@ -164,7 +164,7 @@ def below(builder: Any, limit: Any, lanes: int, first: int = 0) -> Any:
 
 
 def store_masked(builder: Any, vector: Any, place: Any, mask: Any, bits: int) -> None:
-    """Stores the numbers, of so many bits, of a vector that the mask lets through."""
+    """Stores those numbers of a vector, of `bits` bits each, that the mask selects."""
     i32 = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [vector.type, place.type, i32, mask.type])
     function = declare(builder.module, kind, f"llvm.masked.store.v{vector.type.count}f{bits}.p0")

@@ -6,19 +6,19 @@
 broadcasts ROWS numbers of A, and issues one fused multiply-add for each pair. Around it, DEEP rows of two
 vectors of B stay in the first-level cache while HIGH rows of A pass, which stay in the second-level cache
 while the rest of B does. B and C need contiguous rows; A may have any strides, so a transposed A costs
-nothing. Nothing is packed: whoever lays out the matrices sees to it that rows do not lie a multiple of 1 KiB
+nothing. Nothing is packed: the caller has to lay out the matrices so that rows are not a multiple of 1 KiB
 apart, where they would share few sets of a cache.
 
-What is no deeper and higher, and small, is one `block`, which `product` puts where it is called: a call with
-so many arguments takes as long as the product of a sample. `blocks` are for the others.
+A product within these limits that is also small is one `block`, which `product` inlines: a call with this
+number of arguments takes as long as the product of a sample. `blocks` are for all others.
 
-In blocks that are not small, each tile prefetches what is read for the first time soon after it: the place of
-the next tile, and a share of the next panel of B.
+In blocks that are not small, each tile prefetches what is read for the first time soon after it: the next
+tile of C, and a share of the next panel of B.
 
 With one row, or a depth of one, there is nothing to keep in a cache, and a large matrix is read or written
 row by row, at the speed of memory. With few rows or little depth it is read or written in runs along its
-rows, few at once. What outgrows the last cache and is read by nobody soon can be stored past the caches
-(`streaming`): an ordinary store reads the line first, and drives another one out.
+rows, few at once. A matrix that exceeds the last cache and is not read soon can be stored past the caches
+(`streaming`): an ordinary store reads the line first, and evicts another one.
 
 Vectors are as wide as the registers that numba compiles for; the last, partial vector of a row of C is stored
 under a mask. It loads whole vectors of B and init, so each must lie at least one block of vectors (`SLACK`
@@ -214,7 +214,7 @@ def transpose_block(
             place = builder.gep(base, [builder.add(place, builder.mul(row, intp(i)))])
             return builder.bitcast(place, vector.as_pointer())
 
-        # Rows that A has not are its last one over again: they are within memory, and nobody stores them.
+        # Rows beyond those of A repeat its last one: they are within memory, and are not stored.
         last = builder.sub(rows, intp(1))
         block = []
         for i in range(lanes):
@@ -241,7 +241,7 @@ def transpose_block(
 
 @inlined
 def fetch(memory: Array, place: Int, row: Int, rows: Int) -> None:
-    """Two vectors of each of so many rows, from a place on, are on their way to the second-level cache."""
+    """Prefetch two vectors of each of `rows` rows, from `place` on, into the second-level cache."""
     lanes = vector_length(memory)
     for r in range(rows):
         prefetch(memory, place + r * row)
@@ -479,7 +479,7 @@ def product(
     C (rows, columns) begins at c and has c_row numbers between its rows; init likewise, with an init_row of 0
     for one row that is repeated; A (rows, depth) has a_row between its rows and a_k between its columns;
     B (depth, columns) has b_k between its rows. The rows of C, init and B are contiguous. `streaming`: C
-    may be stored past the caches, as nobody reads it soon.
+    may be stored past the caches, as it is not read soon.
     """
     factor = memory.dtype.type(scale)
     if depth <= DEEP and rows <= HIGH and max(rows, depth) * columns * memory.itemsize <= LARGE:
@@ -492,7 +492,7 @@ def product(
 
 @compiled
 def transpose(memory: Array, a: Int, a_row: Int, t: Int, t_row: Int, rows: Int, columns: Int) -> None:
-    """T (columns, rows), at t in `memory`, from A (rows, columns) at a, with so many numbers between rows."""
+    """T (columns, rows) at t in `memory` from A (rows, columns) at a; t_row and a_row: their row strides."""
     lanes = vector_length(memory)
     for i in range(0, rows, lanes):
         for j in range(0, columns, lanes):

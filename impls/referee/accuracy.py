@@ -1,6 +1,4 @@
-"""How accurate each implementation is, beside what it takes: the errors of its gradients in ulp, and its
-time.
-"""
+"""The accuracy and the time of each implementation: the errors of its gradients in ulp, and its seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from impls.interface import DTYPES, LOSSES, Implementation, Network, Problem, Un
 from impls.referee import conformance
 
 LEAST_SECONDS = 0.05
-"""How long a call is repeated at least, for its time: the fastest of them."""
+"""The fewest seconds for which a call is repeated; its time is that of the fastest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Row:
     """One implementation at one dtype and batch size.
 
     `error_ulp` and `error_ulp_median` are those of a `referee.Verdict`; `seconds` is the time of one
-    `gradients()`. Where there are none, `reason` says why.
+    `gradients()`. If they are None, `reason` says why.
     """
 
     implementation: str
@@ -38,9 +36,9 @@ class Row:
 
 
 def network(widths: str, activation: str, loss: str) -> Network:
-    """The network of these widths, like 64-32-10, with one activation wherever the loss needs no other.
+    """The network of these widths, like 64-32-10, with one activation, except where the loss needs another.
 
-    Raises ValueError where that is no network.
+    Raises ValueError if it is invalid.
     """
     try:
         layers = tuple(int(n) for n in widths.split("-"))
@@ -52,8 +50,7 @@ def network(widths: str, activation: str, loss: str) -> Network:
 def rows(
     network: Network, implementations: Iterable[str], dtypes: Iterable[str], batch_sizes: Iterable[int]
 ) -> Iterator[Row]:
-    """Every implementation that can be had, on random problems, all implementations of a dtype and batch size
-    on the same one.
+    """Yield the rows of all implementations on random problems, the same one for a dtype and batch size.
 
     Raises ValueError for an unknown implementation or dtype, and for an empty batch.
     """
@@ -83,7 +80,7 @@ def row(name: str, problem: Problem, dtype: str) -> Row:
         seconds = fastest(implementation)
     except Unsupported as reason:
         return dataclasses.replace(empty, reason=str(reason))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may be anybody's code, and costs its row alone
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the implementation may raise anything
         return dataclasses.replace(empty, reason=conformance.blame(implementation_class, error))
     return dataclasses.replace(
         empty, error_ulp=verdict.error_ulp, error_ulp_median=verdict.error_ulp_median, seconds=seconds
@@ -91,7 +88,7 @@ def row(name: str, problem: Problem, dtype: str) -> Row:
 
 
 def fastest(implementation: Implementation) -> float:
-    """Seconds of the fastest of several `gradients()`: enough to stand beside an error, no race."""
+    """Seconds of the fastest of several `gradients()`, which is less precise than a race."""
     best, start = math.inf, time.perf_counter()
     while time.perf_counter() - start < LEAST_SECONDS:
         before = time.perf_counter()

@@ -1,6 +1,7 @@
-"""The conformance test of an implementation: what the contract asks, as laws that pass or fail with a reason.
+"""The conformance test of an implementation: the requirements of the contract as laws.
 
-It runs code that may be wrong in any way: whatever an implementation raises is a finding about it.
+Each case of a law passes, or fails with a reason. The code under test may be wrong in any way: an exception
+that it raises is a finding.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ FindingStatus = Literal["passed", "failed", "not supported"]
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What became of one case of a law; `reason` is empty where it passed."""
+    """The result of one case of a law; `reason` is empty if it passed."""
 
     law: str
     dtype: str
@@ -60,13 +61,13 @@ ENDS = (
     ("sigmoid", "binary_cross_entropy"),
     ("softmax", "softmax_cross_entropy"),
 )
-"""Every last activation with every cost that goes with it."""
+"""Every activation of the last layer with every cost that it may have."""
 
 RATES = (0.1, 2.0, 0.003, 0.5, 0.02, 1.0, 0.3)
 """Learning rates of the steps that are judged one by one."""
 
 UNUSUAL = Training(l2=0.05, seed=7, mu=0.8, rho=0.95, b1=0.85, b2=0.99, eps=1e-3)
-"""L2, and constants that are nobody's defaults."""
+"""L2, and constants that differ from all defaults."""
 
 LONG = 150
 """Steps of a long training."""
@@ -75,7 +76,7 @@ HIDDEN = ("identity", "sigmoid", "tanh", "relu")
 
 
 def examine(implementation: Class, laws: Iterable[str] | None = None) -> Iterator[Finding]:
-    """Every case of every law, or of some, in each dtype, as it is found; those of one law come together."""
+    """Yield the findings of all laws, or of `laws`, in each dtype; those of one law follow each other."""
     for law in LAWS if laws is None else laws:
         cases = LAWS[law]
         for dtype in DTYPES:
@@ -98,12 +99,12 @@ def examine(implementation: Class, laws: Iterable[str] | None = None) -> Iterato
 
 
 def size() -> int:
-    """How many findings `examine` yields at most."""
+    """The largest number of findings that `examine` yields."""
     return len(DTYPES) * sum(len(cases) for cases in LAWS.values())
 
 
 def blame(implementation: Class, error: BaseException) -> str:
-    """An exception in a sentence, with the line of the implementation's file that it came through."""
+    """A sentence on an exception, with the last line of the implementation's file in its traceback."""
     own = inspect.getfile(implementation)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
     place = f" (line {lines[-1]} of {own})" if lines else ""
@@ -121,7 +122,7 @@ IDENTITY = _network(("tanh", "tanh", "identity"), "mean_squared_error")
 
 
 def _judged(problem: Problem) -> Callable[[Class, str], None]:
-    """The referee's verdict on `problem`: outputs, gradients, a step, the batch after it."""
+    """A law: the implementation passes the referee's check on `problem`."""
 
     def holds(implementation: Class, dtype: str) -> None:
         verdict = referee.check(implementation(problem, dtype), problem, dtype)
@@ -181,7 +182,7 @@ def _unaligned(array: Reals) -> Reals:
 
 
 def _zeros() -> Iterator[Case]:
-    """Units of relu at exactly 0 (samples of zeros, biases of zero), in layers as wide as the one below."""
+    """Relu units at exactly 0 (from samples and biases of zeros), in layers as wide as the one below."""
     for network in (
         Network((6, 6, 6, 6), ("relu", "relu", "softmax"), "softmax_cross_entropy"),
         Network((6, 6, 6, 6), ("relu", "relu", "relu"), "mean_squared_error"),
@@ -196,7 +197,7 @@ def _zeros() -> Iterator[Case]:
 
 
 def _on_each(law: Callable[[Class, str, Problem], None]) -> Iterator[Case]:
-    """`law` on three problems, so that an implementation of only some costs is examined, too."""
+    """`law` on three problems, so that implementations of only some costs are examined, too."""
     for network in (SIGMOID, SOFTMAX, IDENTITY):
         problem = Problem.random(network, 15, 5, seed=5)
 
@@ -207,7 +208,7 @@ def _on_each(law: Callable[[Class, str, Problem], None]) -> Iterator[Case]:
 
 
 def _same(what: str, want: Result, got: Result, among: Sequence[str] = QUANTITIES) -> None:
-    """Raise where two results differ in any bit, or are not finite."""
+    """Raise BrokenLawError if two results differ in any bit, or are not finite."""
     for name, array in _named(got).items():
         if name.partition("[")[0] in among and not np.isfinite(array).all():
             raise BrokenLawError(
@@ -281,9 +282,8 @@ def _repeat_is_calls(implementation: Class, dtype: str, problem: Problem) -> Non
 
 
 def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
-    """Each call is judged from the state that it started in: two epochs of steps and one more, each at
-    another rate, and after a step by turns a forward pass, gradients, or the next step at once; and calls
-    after a long training.
+    """Judge each call from the state before it: two epochs of steps and one more, at different rates,
+    followed in turn by gradients, a forward pass, or the next step; then calls after a long training.
     """
     race = implementation(problem, dtype)
     state = referee.first_state(problem, dtype)
@@ -313,7 +313,7 @@ def _every_phase(implementation: Class, dtype: str, problem: Problem) -> None:
 
 
 def trainings() -> Iterator[Training]:
-    """Every optimizer with and without dropout and L2, plain descent aside; with L2 go unusual constants."""
+    """Every optimizer with and without dropout and L2, except plain descent; with L2, unusual constants."""
     for optimizer in OPTIMIZERS:
         usual = Training(optimizer)
         decay = 0.1 if optimizer == "adamw" else usual.weight_decay
@@ -422,7 +422,7 @@ def _same_order(implementation: Class, dtype: str, problem: Problem) -> None:
 
 
 def _refusals(implementation: Class, dtype: str, problem: Problem) -> None:
-    # As races construct it; an implementation that cannot run the problem at all refuses for another reason.
+    # As races construct it; an implementation that cannot run the problem refuses here, for another reason.
     implementation(problem, dtype=dtype, threads=1)
     for asked, threads in (("float16", 1), (dtype, 0)):
         try:
