@@ -75,7 +75,7 @@ def _sentences(places: list[Rank], lean: set[str], repaid: dict[str, float]) -> 
 
 
 def _worth(first: Rank, alone: Rank, repaid: dict[str, float]) -> str:
-    """What the fastest is worth over `alone`, the fastest that needs nothing beyond NumPy."""
+    """The speedup of the fastest over `alone`, the fastest that needs nothing beyond NumPy."""
     if alone.verdict == "tie":
         return ", which ties"
     if alone.verdict == "unknown":
@@ -137,7 +137,7 @@ def _remarks(rows: pd.DataFrame, places: list[Rank], repaid: dict[str, float]) -
 
 
 def _repaid(rows: pd.DataFrame, places: list[Rank], lean: set[str]) -> dict[str, float]:
-    """After how many calls each implementation is ahead of the fastest that needs nothing beyond NumPy."""
+    """The calls after which each implementation is ahead of the fastest that needs nothing beyond NumPy."""
     cell: Cell = places[0].cell
     found = {course.implementation: course for course in courses(rows, cell.batch_size)}
     alone = next((place.cell.implementation for place in places if place.cell.implementation in lean), None)

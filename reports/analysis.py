@@ -1,4 +1,5 @@
-"""What follows from a record, derived once: cells, speedups, the ladder, growth, ceilings, the experiment."""
+"""The tables that are derived from a record: cells, speedups, the ladder, growth, ceilings, the
+experiment."""
 
 from __future__ import annotations
 
@@ -40,10 +41,11 @@ SEVERITY = (
     *("wrong", "failed", "timed out", "implausible", "measured"),
     *("skipped", "unsupported", "unavailable", "untimed"),
 )
-"""A cell whose processes disagree shows the first of these: a fault in one process is not averaged away."""
+"""The statuses by priority: a cell whose processes disagree shows the first one, so that no fault is
+averaged."""
 
 PHASES = ("gradients", "step", "forward")
-"""Which phase a report shows unless another is asked for: the first of these that the record holds."""
+"""The phases by priority: by default a report shows the first of these that the record has."""
 
 FIGURES = [
     *("construct_seconds", "compile_seconds", "predicted_seconds", "flops", "bytes"),
@@ -51,7 +53,7 @@ FIGURES = [
     *("cold_construct_seconds", "cold_compile_seconds", "cached_compile_seconds"),
     *("error_of_bound", "error_ulp", "error_ulp_median", "bound_of_norm"),
 ]
-"""What the record may hold of a cell beside its times."""
+"""The figures of a cell that the record may have beside its times."""
 
 COLUMNS = (
     dict.fromkeys(CELL, "object")
@@ -68,11 +70,11 @@ COLUMNS = (
 """The columns of `Analysis.speedups` and their types."""
 
 SPEEDUPS = list(COLUMNS)[list(COLUMNS).index("baseline") : list(COLUMNS).index(FIGURES[0])]
-"""Those that depend on the baseline."""
+"""The columns that depend on the baseline."""
 
 
 class Panel(NamedTuple):
-    """What one picture shows: everything but implementation and batch size."""
+    """The parameters that the cells of one picture share: all but implementation and batch size."""
 
     workload: str
     phase: str
@@ -87,9 +89,9 @@ class Panel(NamedTuple):
 
 
 class Roof(NamedTuple):
-    """What the machine can do: operations a second of a large product, bytes a second of memory.
+    """The speed of the machine: operations a second of a large product, bytes a second of memory.
 
-    `caches`: bytes a second of each cache by name, where they are on record; known of one thread only.
+    `caches`: bytes a second of each cache by name, if on record; for one thread only.
     """
 
     flops: float
@@ -98,7 +100,7 @@ class Roof(NamedTuple):
 
 
 class UnknownChoice(ValueError):
-    """A name that the record does not hold; the message lists those that it does."""
+    """A name that the record does not have; the message lists those that it has."""
 
 
 def of_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
@@ -108,7 +110,7 @@ def of_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 
 class Analysis:
-    """Every table that reports show of one record.
+    """The tables of one record that reports show.
 
     `cells` and `speedups` have a row a cell, in the same order: by workload, phase, dtype, threads,
     ranks, implementation (the ladder first), batch size.
@@ -121,7 +123,7 @@ class Analysis:
 
     @functools.cached_property
     def implementations(self) -> list[str]:
-        """Every implementation of the record: in the order of the ladder, then others as they come."""
+        """The implementations of the record: those of the ladder in its order, then the others."""
         seen = dict.fromkeys(
             [*self.record.implementations, *(m.implementation for m in self.record.measurements)]
         )
@@ -145,7 +147,7 @@ class Analysis:
         return sorted(dict.fromkeys(map(panel_of, self.record.measurements)), key=preference)
 
     def panel(self, **wanted: str | int | None) -> Panel:
-        """The first panel of those with what is `wanted`; raises UnknownChoice where there is none."""
+        """The first panel with the parameters `wanted`; raises UnknownChoice if there is none."""
         left = self.panels
         if not left:
             raise UnknownChoice("the record holds no measurement")
@@ -160,8 +162,8 @@ class Analysis:
     def baseline(self, wanted: str | None = None) -> str:
         """The implementation that speedups are over.
 
-        `wanted`, else the baseline that the race was asked for, else `loops`, else the record's first. Raises
-        UnknownChoice for an implementation that the record does not hold.
+        `wanted`, else the baseline of the race, else `loops`, else the record's first. Raises UnknownChoice
+        for an implementation that the record does not have.
         """
         names = self.implementations
         if wanted is None:
@@ -193,7 +195,9 @@ class Analysis:
 
     @functools.cached_property
     def times(self) -> dict[Cell, TimingByProcess]:
-        """The timings that count, by process, of every cell that was measured and in no process at fault."""
+        """The timings that count, by process, of every cell that was measured and has no fault in any
+        process.
+        """
         timed = times(self.record.measurements)
         return {
             cell: timed[cell] for cell, found in self.measurements.items() if _worst(found)[0] == "measured"
@@ -289,7 +293,7 @@ class Analysis:
         return of_panel(self.speedups(over), panel)
 
     def ladder(self, panel: Panel) -> pd.DataFrame:
-        """What each idea multiplies: each implementation against the one that it differs from.
+        """The factor of each idea: the speedup of each implementation over the one that it differs from.
 
         Columns `implementation`, `differs_from`, `idea`, `batch_size`, `factor`, `low`, `high`, `processes`;
         ratios are paired within a process, as those of `speedups`.
@@ -309,8 +313,8 @@ class Analysis:
     def growth(self, panel: Panel) -> dict[str, tuple[Interval, Interval]]:
         """How time grows with the batch: the exponents over the smaller and the larger batches.
 
-        Of every implementation with four batch sizes or more. Each process that ran all of a half gives an
-        exponent; the interval is over those.
+        For every implementation with four batch sizes or more. Each process that ran all of a half gives an
+        exponent; the interval is over these.
         """
         slopes = {}
         for line, points in self.lines.items():
@@ -343,9 +347,9 @@ class Analysis:
         return sum(a * b for a, b in itertools.pairwise(self.record.workloads[workload].widths))
 
     def roof(self, dtype: str, threads: int, ranks: int = 1) -> Roof | None:
-        """The ceiling for so many threads: the highest of the processes that measured it, or None.
+        """The ceiling for `threads` threads: the highest of the processes that measured it, or None.
 
-        What disturbs a process makes it lower, never higher. Several ranks have none on record.
+        A disturbance makes it lower, never higher. Several ranks have none on record.
         """
         if ranks > 1:
             return None
@@ -360,9 +364,9 @@ class Analysis:
         return Roof(highest[f"gemm_{dtype}"], highest["triad"], dots if threads == 1 else {})
 
     def totals(self, panel: Panel) -> dict[str, Total]:
-        """What the steps of a headline take every measured implementation, slowest first.
+        """The time of a headline's steps for every measured implementation, slowest first.
 
-        An implementation that any process found at fault has none.
+        An implementation with a fault in any process is left out.
         """
         steps = self.record.settings.get("steps")
         if panel.phase != "headline" or not isinstance(steps, int):
@@ -375,7 +379,7 @@ class Analysis:
         return dict(sorted(found.items(), key=lambda pair: -pair[1].mean))
 
     def losses(self, panel: Panel) -> dict[str, tuple[Floats, Floats]]:
-        """For each implementation whose training is on record: seconds since the start, and the loss then."""
+        """For each implementation with a training on record: seconds since the start, and the losses then."""
         found: dict[str, tuple[Floats, Floats]] = {}
         for one in self.record.measurements:
             if panel_of(one) == panel and one.losses and len(one.losses) == len(one.seconds):
@@ -392,7 +396,7 @@ def panel_of(of: Cell | Measurement) -> Panel:
 def _worst(found: Iterable[Measurement]) -> tuple[str, str]:
     """Status and reason of a cell.
 
-    A process may hold figures of it other than its times, as memory is measured apart: it is "untimed".
+    It is "untimed" if the record has other figures of it but no times, as memory is measured separately.
     """
     states = [
         ("untimed", "the record holds no time for it")
@@ -412,9 +416,10 @@ def _frame(rows: list[Any], columns: list[str]) -> pd.DataFrame:
 
 
 def _slope(points: Iterable[tuple[int, TimingByProcess]]) -> Interval:
-    """The exponent of time over the numbers before it, fitted in each process that has most points.
+    """The exponent of time as a power of a number, fitted in each of the processes with the most points.
 
-    Others are left out: over fewer points it is another quantity, as time is no power of the number.
+    The others are left out: over fewer points the exponent is another quantity, as time is not exactly a
+    power.
     """
     of_process: dict[int, dict[int, float]] = collections.defaultdict(dict)
     for at, timed in points:

@@ -238,7 +238,7 @@ def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
             for m in record.measurements
         )
         settings["rounds kept"] = "of each cell and process the fastest, the median and the slowest"
-    # Where it was written to is nobody's business.
+    # The path of the record is private.
     command = re.sub(r" --record[ =][^\s;]+", "", record.command)
     kept = dataclasses.replace(record, command=command, measurements=measurements, settings=settings)
     document = json.loads(documents.encoded(kept, race_file.FORMAT, race_file.SCHEMA))

@@ -31,7 +31,7 @@ ARTICLE_STEPS, ARTICLE_SECONDS = 100_000, 9 * 3600.0
 """What the article that this project began with reports of its loops."""
 
 TRAINED = ("headline", "train")
-"""Phases whose cells are whole trainings: their pictures show all workloads at once."""
+"""Phases with whole trainings as cells; their pictures show all workloads at once."""
 
 
 def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[Path]:
@@ -141,7 +141,7 @@ def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple
     curves = []
     for each in panels:
         of_it = [training.Curve(name, "", *both) for name, both in analysis.losses(each).items()]
-        if len(panels) > 1:  # of each training the fastest and the slowest: names have room for so many
+        if len(panels) > 1:  # the fastest and the slowest of each training: there is room for two names
             ranked = sorted(of_it, key=lambda curve: curve.seconds[-1])
             of_it = [
                 curve._replace(words=names[each.workload]) for curve in ranked[:: max(len(ranked) - 1, 1)]

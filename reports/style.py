@@ -50,8 +50,8 @@ LOOKS = {
     "Welch on rounds, p < 0.05": Look("#6e6e6e", "X", ":"),
 }
 
-# An unknown implementation gets one of each by a digest of its name: the same in every chart, whoever else is
-# there.
+# An unknown implementation gets one of each by a digest of its name: the same in every chart, with any
+# others.
 SPARE_COLOURS = ("#c0504d", "#5f8a3a", "#3f7fa6", "#a3609b", "#a87a2a", "#4f8f86", "#8670c8", "#7d7d55")
 SPARE_MARKERS = ("*", "d", "8", "H", "s", "^", "v", "D", "P", "X", "<", ">")
 SPARE_DASHES = (":", "-.", "--")
@@ -76,7 +76,7 @@ def darker(colour: str, share: float = 0.3) -> str:
 
 
 PARALLEL = ("numba-parallel",)
-"""Implementations whose one idea is several threads: charts of one thread leave them out."""
+"""Implementations that only add threads; charts of one thread leave them out."""
 
 
 def cores(threads: int, ranks: int) -> str:
@@ -94,7 +94,7 @@ MARKS = {
     "failed": "failed",
     "timed out": "timeout",
 }
-"""What stands in a table's cell instead of a number."""
+"""The text of a table's cell without a number."""
 
 MEANINGS = {
     "skipped": "predicted too slow, not run",

@@ -14,11 +14,11 @@ from reports.analysis import Analysis, Panel
 from reports.tables import trainings
 
 PLAIN_WIDTH = 200
-"""Columns where the output is no terminal: a log is scrolled, not wrapped."""
+"""The columns of an output that is not a terminal; a log is scrolled, not wrapped."""
 
 
 def console() -> Console:
-    """Where to print: no markup, so that a name in brackets is a name."""
+    """The console to print to, without markup, so that a name in brackets is printed as it is."""
     found = Console(highlight=False, markup=False, emoji=False)
     return (
         found if found.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
@@ -26,9 +26,10 @@ def console() -> Console:
 
 
 def print_table(out: Console, head: list[str], rows: list[list[str]]) -> None:
-    """A table whose first column holds names, the others figures: those that fit, and below it the rest.
+    """Print a table with names in the first column and figures in the others: those that fit, and below it
+    the rest.
 
-    No figure is cut: where not even one column of them fits, names and words are wrapped.
+    No figure is cut: if not even one column fits, names and words are wrapped.
     """
     left = list(range(1, len(head)))
     while left:
@@ -51,7 +52,7 @@ def _table(head: list[str], rows: list[list[str]], shown: list[int]) -> Table:
 
 
 def _width(table: Table, out: Console) -> int:
-    """The columns of a terminal that a table takes where it is given as many as it likes."""
+    """The columns of a terminal that a table takes without a limit."""
     return out.measure(table, options=out.options.update(width=10_000)).maximum
 
 

@@ -19,7 +19,7 @@ from reports.style import MARKS, MEANINGS, cores, digits, duration, factor, plai
 from reports.tables.crossovers import notable_crossovers
 
 DISCRIMINATING = 0.01
-"""A bound whose 2-norm is more than this share of that of what it bounds does not discriminate."""
+"""A bound whose 2-norm is more than this share of its array's does not discriminate."""
 
 
 class Story(NamedTuple):
@@ -59,7 +59,7 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
 
 
 def fallback(rows: pd.DataFrame, baseline: str) -> list[str]:
-    """Which baseline the speedups of a panel are over, where it is not the one that was asked for."""
+    """The baseline of a panel's speedups if it is not the one of the request, in words."""
     first = rows.iloc[0]
     over, dtype, *on = (first[f"baseline{key}"] for key in ("", "_dtype", "_threads", "_ranks"))
     if (over, dtype, *on) == (baseline, *(first[key] for key in ("dtype", "threads", "ranks"))):
@@ -126,7 +126,9 @@ def _between(row: pd.Series) -> str:
 
 
 def grid(panel: pd.DataFrame, baseline: str | None) -> tuple[list[str], list[list[str]]]:
-    """A row an implementation, a column a batch size: times of the baseline, factors of the others."""
+    """A row for each implementation, a column for each batch size: times of the baseline, factors of the
+    others.
+    """
     sizes = sorted(panel["batch_size"].unique())
     names = sorted(dict.fromkeys(panel["implementation"]), key=lambda name: name != baseline)
     entries = {
@@ -150,7 +152,7 @@ def remarks(panel: pd.DataFrame, baseline: str) -> list[str]:
 
 
 LONGEST = 8
-"""Cells that are named one by one."""
+"""The largest number of cells that are listed."""
 
 
 def wide(panel: pd.DataFrame, target: object) -> list[str]:
@@ -190,7 +192,7 @@ def common(panel: pd.DataFrame) -> list[str]:
 
 
 def warnings(record: Record) -> list[str]:
-    """Every distinct warning of the record's processes, with how many of them gave it."""
+    """Every distinct warning of the record's processes, with the number of processes that gave it."""
     counts = collections.Counter(words for each in record.processes for words in dict.fromkeys(each.warnings))
     total = len(record.processes)
     return [f"{plain(words, 300)} ({count} of {total} processes)" for words, count in counts.items()]
@@ -220,7 +222,7 @@ def markdown(record: Record, shown: Story, pictures: Sequence[tuple[str, str]] =
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table in Markdown, whose first column holds names and the others figures."""
+    """The lines of a Markdown table with names in the first column and figures in the others."""
     return [
         "| " + " | ".join(head) + " |",
         "|" + "---|" + "---:|" * (len(head) - 1),
@@ -229,7 +231,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
 
 
 def machine(record: Record) -> str:
-    """Where, when and with what, in a line."""
+    """The machine, the date and the versions, in a line."""
     facts = [*record.machine.items(), *record.versions.items()]
     words = ", ".join(f"{plain(str(key), 30)} {plain(str(value), 60)}" for key, value in facts)
     return f"Raced {plain(record.created, 40)} by {plain(record.command, 200)} on: {words}."

@@ -19,7 +19,7 @@ from reports.charts.words import describe
 from reports.style import digits, look, plain, size
 
 FINEST = 0.01
-"""Errors below so many units in the last place are drawn there."""
+"""The smallest error in a chart, in units in the last place; smaller ones are drawn there."""
 
 
 @settings()
@@ -130,7 +130,7 @@ def memory_chart(panel: pd.DataFrame, shape: str = "") -> Figure:
 
 
 def _of_least(drawn: pd.DataFrame) -> list[str]:
-    """What the line of least is, and who lies below it: what was held before the call is not the call's."""
+    """The notes on the line of least memory and on implementations below it, which allocated earlier."""
     notes = ["dashed: the least that any implementation holds: gradients, output, one sample on its way"]
     before = drawn[drawn["peak_bytes"] < drawn["least_bytes"]]
     before = before[before["construct_peak_bytes"] >= before["least_bytes"]]

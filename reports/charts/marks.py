@@ -18,7 +18,9 @@ Floats = NDArray[np.float64]
 
 
 def curve(axes: Axes, name: str, x: Floats, y: Floats, words: str = "", every: int = 1) -> LineEnd:
-    """Draw the line of an implementation, a marker at every so many points; its end, to be named."""
+    """Draw the line of an implementation, with a marker at each `every` points; returns its end for the
+    label.
+    """
     colour, marker, dash = look(name)
     style: dict[str, Any] = {"ms": 5.5, "mec": "white", "mew": 0.5, "markevery": every}
     axes.plot(x, y, color=colour, lw=1.6, ls=dash, marker=marker, zorder=3, **style)
@@ -146,7 +148,7 @@ def mark(axes: Axes, x: float, words: str) -> None:
 
 
 def _make_room(axes: Axes, values: Floats, origin: float, longest: int) -> None:
-    """Limits and ticks of bars: room for words of so many characters beyond the ends, no tick at an edge."""
+    """Set limits and ticks of bars: room for labels of `longest` characters, no tick at an edge."""
     logs = np.log10(values[np.isfinite(values)])
     pixels = axes.get_window_extent().width
     share = min(0.4, (6.5 * longest + 12) / pixels)

@@ -25,9 +25,9 @@ WARM = (
 
 @settings()
 def break_even_chart(field: Sequence[Course], where: str) -> Figure:
-    """Time since the start against steps done: construction and compilation, then so much a step.
+    """Time since the start against steps done: construction and compilation, then the time of each step.
 
-    Rings where the lead changes: from there on, the start is repaid.
+    Rings mark where the lead changes, and the start of the later leader is repaid.
     """
     figure, axes = canvas(
         "How many steps repay compilation",
@@ -120,7 +120,7 @@ def trainings_chart(
 
 
 VISIBLE = 40
-"""A bar that is so many times shorter than the longest one can hardly be seen beside it."""
+"""The factor by which a bar may be shorter than the longest one and still be visible."""
 
 
 @settings()

@@ -40,9 +40,9 @@ class Unreadable(click.ClickException):
 
 
 class _VerdictCommand(click.Command):
-    """A command whose exit status is 3 for wrong usage, and 2 where it is stopped: that could not tell.
+    """A command with exit status 3 for wrong usage, and 2, "could not tell", if it is interrupted.
 
-    click's own would be 2 and 1, which says "slower".
+    click's own statuses are 2 and 1, and 1 means "slower".
     """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -116,8 +116,8 @@ def _effect(share: float | None) -> str:
 
 
 def text(judgement: Judgement, width: float = math.inf) -> str:
-    """The table for a log, or for a terminal of so many columns: where it is too wide for those, the figures
-    of a benchmark stand below its name, and its notes below them.
+    """The table for a log, or for a terminal of `width` columns. If it is too wide for these, the figures of
+    a benchmark are below its name, and its notes below them.
     """
     rows = [list(HEADINGS), *grid(judgement)]
     lines = _aligned(rows)
@@ -138,7 +138,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 def wrapped(words: str, width: float, indent: int = 0) -> str:
-    """Words in lines of so many columns, where those are limited."""
+    """Words in lines of at most `width` columns."""
     if width == math.inf:
         return words
     space = " " * indent

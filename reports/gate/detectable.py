@@ -50,7 +50,7 @@ def detectable(
     pairs: int = GATE_PAIRS,
     seed: int = 0,
 ) -> dict[str, float]:
-    """The minimum detectable effect (a share) of every benchmark of `same`, in gates of so many pairs on a
+    """The minimum detectable effect (a share) of every benchmark of `same`, in gates of `pairs` pairs on a
     family of benchmarks and their rules.
 
     `same` compares a commit with itself: its differences are noise, and slowdowns of every call are added to

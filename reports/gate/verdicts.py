@@ -26,7 +26,7 @@ GateVerdict = Literal["faster", "same", "slower", "inconclusive", "incomparable"
 NO_SLOWDOWN, SLOWDOWN, COULD_NOT_TELL = 0, 1, 2
 
 BIMODAL = 0.05
-"""Turns of two kinds are worth a note where so many more of head's are slow than of base's."""
+"""The difference between the shares of slow turns in head and in base from which a note is given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Judgement:
 def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
     """The judgement by `pairs`; `detectable` holds the minimum detectable effects, as far as they are known.
 
-    A benchmark whose minimum detectable effect exceeds the target is informational. Whatever is not shown is
-    no pass.
+    A benchmark whose minimum detectable effect exceeds the target is informational. A benchmark passes only
+    if that is shown.
     """
     decision = pairs_file.decision(pairs)
     series = pairs_file.series(pairs)
@@ -167,7 +167,7 @@ def _row(
 
 
 def two_kinds(pairs: Pairs, benchmark: Benchmark) -> str:
-    """A note on a benchmark whose turns are of two kinds in head, a fast and a slow one; "" where not."""
+    """A note on a benchmark with fast and slow turns in head; "" if there is nothing to note."""
     readings = [r for pair in pairs.pairs for r in pair.readings if r.benchmark == benchmark.name]
     if not readings:
         return ""

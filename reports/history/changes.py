@@ -40,11 +40,11 @@ LAGS = (1, 2, 4, 8)
 """Commits between the two of a difference."""
 
 DIFFERENCES = 5
-"""A lag counts where the series is so many times as long: a step spoils as many differences as the lag is
-long, and the median of all of them is to stay that of the noise."""
+"""A series has to be this many times as long as a lag. A step affects as many differences as the lag is long,
+and the median of all differences has to remain that of the noise."""
 
 NEIGHBOURS = 7
-"""Values whose median an outlier is measured from."""
+"""The number of values from whose median an outlier is measured."""
 
 OUTLYING = 2.0
 """Values further than this from the median of their neighbours, in noise, are moved to that distance."""

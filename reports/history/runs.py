@@ -117,7 +117,7 @@ def digest(value: Any) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """`value` as JSON whose keys are sorted: the same bytes for equal values, whatever the file's layout."""
+    """`value` as JSON with sorted keys: the same bytes for equal values, in any layout of the file."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

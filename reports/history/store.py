@@ -223,7 +223,7 @@ def _to_read(path: Path) -> sqlite3.Connection:
         refused = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not refused or Path(f"{path}-wal").exists():
             raise
-        # Readers of a file in WAL mode make a file beside it, which is not allowed here; nobody writes to it.
+        # Readers of a file in WAL mode create a file beside it, which is not allowed here; it has no writer.
         address += "&immutable=1"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     return connection

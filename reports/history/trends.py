@@ -73,15 +73,15 @@ class LevelChange:
 
 
 MOST, FEWEST = 0.8, 3
-"""A step is that of the machine where such a share of the series measured there takes it, at least so many of
-them, and some of every implementation: what a commit changes in one of them leaves the others alone.
+"""The share and the fewest of the series measured there that take a step of the machine, among them some of
+every implementation. A commit that changes one implementation leaves the series of others alone.
 """
 
 ALIKE = 0.1
-"""Of a step of the machine the series differ by so much at most."""
+"""The largest difference between the series' steps in a step of the machine."""
 
 SINCE = ("kernel", "microcode")
-"""Versions that older runs do not hold: they are compared where both are known."""
+"""Versions that older runs do not have; they are compared if both are known."""
 
 
 @dataclasses.dataclass(frozen=True)

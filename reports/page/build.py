@@ -93,7 +93,7 @@ def highlight(source: str) -> Markup:
 
 
 def _sheet(analysis: Analysis) -> list[tuple[str, Facts, str]]:
-    """Label, facts and compile time of every implementation whose facts are known, in the ladder's order."""
+    """Label, facts and compile time of every implementation with known facts, in the order of the ladder."""
     facts = analysis.record.implementations
     names = [name for name in analysis.implementations if name in facts]
     longest = analysis.cells.groupby("implementation")[

@@ -41,9 +41,9 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
     """Everything that the page shows, beginning with `panel` over `baseline`; numbers to six digits.
 
     `cells` are columns, in the order of `panels`, each of which owns the cells from `start` to `stop`.
-    `speedups` are columns like them, a set for each baseline, null where that has no time in any panel like
-    it; with it, for each panel, the panel whose times it has, if another. The panel of a headline has its
-    answer in a sentence; those of other panels follow from what is chosen to be shown.
+    `speedups` are columns like them, a set for each baseline, null if the baseline has no time in any panel
+    like it; each set has, for each panel, the panel of the baseline's times if it is another. The panel of a
+    headline has its answer as a sentence; the page makes those of other panels from the reader's choice.
     """
     table, names = analysis.cells, analysis.implementations
     starts = np.flatnonzero(~table.duplicated(PANEL)).tolist()

@@ -1,8 +1,9 @@
-"""A model of data-parallel steps: what a batch takes on p ranks that average their gradients by an allreduce.
+"""A model of data-parallel steps: the time of a batch on p ranks that average their gradients by an
+allreduce.
 
-A message of n bytes takes `alpha + n beta` seconds (Hockney 1994), adding its numbers up `n gamma`. An
-allreduce takes the less of two algorithms (Thakur, Rabenseifner and Gropp, "Optimization of collective
-communication operations in MPICH", 2005), for p a power of two:
+A message of n bytes takes `alpha + n beta` seconds (Hockney 1994), and adding its numbers `n gamma`. An
+allreduce takes the smaller time of two algorithms (Thakur, Rabenseifner and Gropp, "Optimization of
+collective communication operations in MPICH", 2005), for p a power of two:
 
     recursive doubling         log2(p) (alpha + n beta + n gamma)
     reduce-scatter, allgather  2 log2(p) alpha + 2 (p - 1) / p n beta + (p - 1) / p n gamma    (Rabenseifner)
@@ -23,11 +24,11 @@ from benchmarks.record.statistics import time_of
 from reports.analysis import Analysis, Panel, panel_of
 
 MODELLED = tuple(2**k for k in range(14))
-"""Ranks that pictures show."""
+"""The numbers of ranks in pictures."""
 
 
 class NetworkLink(NamedTuple):
-    """What joins the ranks: seconds of a message's start, of each of its bytes, and of adding a byte up."""
+    """The link between ranks: seconds to start a message, for each of its bytes, and to add a byte."""
 
     name: str
     alpha: float
@@ -36,12 +37,12 @@ class NetworkLink(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Its figures: what starting a message takes, and bytes a second."""
+        """Its figures in words: the time to start a message, and bytes a second."""
         return f"{self.name}: {1e6 * self.alpha:.3g} µs and {1e-9 / self.beta:.3g} GB/s"
 
 
 ADDING = 1 / 10e9
-"""Seconds of adding a byte up, where it was not measured: a core reads two numbers and writes one."""
+"""The seconds to add a byte if they were not measured: a core reads two numbers and writes one."""
 
 ETHERNET = NetworkLink("25 Gb/s Ethernet", 25e-6, 8 / 25e9, ADDING)
 INFINIBAND = NetworkLink("InfiniBand HDR", 1.5e-6, 8 / 200e9, ADDING)
@@ -49,18 +50,18 @@ INFINIBAND = NetworkLink("InfiniBand HDR", 1.5e-6, 8 / 200e9, ADDING)
 
 
 class RankCompute(NamedTuple):
-    """What a rank computes: seconds of a call however small its batch, and of each sample."""
+    """The computing time of a rank: the seconds of a call without samples, and of each sample."""
 
     call: float
     sample: float
 
     def seconds(self, samples: float) -> float:
-        """Of a batch of so many samples."""
+        """The seconds of a batch of `samples`."""
         return self.call + self.sample * samples
 
 
 def allreduce(link: NetworkLink, ranks: int, size: float) -> float:
-    """Seconds of an allreduce of `size` bytes; 0 of one rank."""
+    """Seconds of an allreduce of `size` bytes; 0 for one rank."""
     if ranks == 1:
         return 0.0
     power = 1 << (ranks.bit_length() - 1)
@@ -72,7 +73,7 @@ def allreduce(link: NetworkLink, ranks: int, size: float) -> float:
 
 
 def step(compute: RankCompute, link: NetworkLink, ranks: int, samples: float, size: float) -> float:
-    """Seconds of a batch of `samples` that so many ranks share, with no communication hidden."""
+    """Seconds of a batch of `samples` that `ranks` ranks share, without hidden communication."""
     return compute.seconds(samples / ranks) + allreduce(link, ranks, size)
 
 
@@ -84,15 +85,15 @@ def best_ranks(compute: RankCompute, link: NetworkLink, samples: int, size: floa
 
 
 def hidden_from(compute: RankCompute, link: NetworkLink, ranks: int, size: float) -> float:
-    """From how many samples of each rank on computing takes as long as the allreduce, and could hide it."""
+    """The samples of each rank from which computing takes as long as the allreduce, and could hide it."""
     return max(0.0, allreduce(link, ranks, size) - compute.call) / compute.sample
 
 
 def fitted(name: str, pings: Sequence[tuple[int, float]]) -> NetworkLink:
-    """The link of two ranks whose allreduces of so many bytes took so many seconds.
+    """The link of two ranks, from the bytes and seconds (`pings`) of their allreduces.
 
-    The least squares of relative errors of `alpha + n beta`: of two ranks, an allreduce is one message each
-    way at once, whose time includes adding up, so that `gamma` is 0 here.
+    It is the least-squares fit of relative errors of `alpha + n beta`: an allreduce of two ranks is one
+    message each way at once, whose time includes the addition, so that `gamma` is 0.
     """
     size, seconds = np.array(pings, dtype=float).T
     (alpha, beta), _ = nnls(np.column_stack([1 / seconds, size / seconds]), np.ones(len(seconds)))
@@ -100,7 +101,7 @@ def fitted(name: str, pings: Sequence[tuple[int, float]]) -> NetworkLink:
 
 
 def computing(times: Sequence[tuple[int, float]]) -> RankCompute:
-    """What one rank computes, from its seconds at batch sizes: the least squares of relative errors."""
+    """The computing time of one rank, fitted to its seconds at batch sizes by least relative squares."""
     samples, seconds = np.array(times, dtype=float).T
     (call, sample), _ = nnls(np.column_stack([1 / seconds, samples / seconds]), np.ones(len(seconds)))
     return RankCompute(float(call), float(sample))
@@ -119,15 +120,15 @@ class ScalingModel(NamedTuple):
     measured: list[tuple[int, int, float, float]]
 
     def within(self, share: float) -> int:
-        """In how many measured cells the model is within that share of the time."""
+        """The number of measured cells in which the model is within that share of the time."""
         return sum(abs(predicted / seconds - 1) <= share for *_, seconds, predicted in self.measured)
 
 
 def models(analysis: Analysis, panel: Panel) -> list[ScalingModel]:
     """The model of every implementation like those of `panel` that has allreduces on record.
 
-    It is fitted to its times on one rank and to allreduces of two; its times on several are predictions. More
-    ranks than cores take turns.
+    It is fitted to the times on one rank and to allreduces of two; the times on several ranks are
+    predictions. If there are more ranks than cores, they take turns.
     """
     found = []
     network = analysis.record.workloads[panel.workload]

@@ -1,4 +1,4 @@
-"""How many steps repay construction and compilation, within one panel of cells."""
+"""The steps that repay construction and compilation, within one panel of cells."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Floats = NDArray[np.float64]
 
 
 class Course(NamedTuple):
-    """What n steps cost an implementation: `start` seconds (construction with compilation), then `each` a
+    """The time of an implementation's steps: `start` seconds (construction with compilation), then `each` a
     step.
 
-    `cold`: the start is that of a first construction, which found nothing compiled on disk.
+    `cold`: the start is that of a first construction, without compiled code on disk.
     """
 
     implementation: str
@@ -25,15 +25,15 @@ class Course(NamedTuple):
     cold: bool = False
 
     def after(self, steps: Floats) -> Floats:
-        """Seconds from the start until so many steps are done."""
+        """Seconds from the start until `steps` steps are done."""
         return self.start + self.each * steps
 
 
 def courses(panel: pd.DataFrame, size: int) -> list[Course]:
-    """The course of every implementation that was measured at this batch size and whose start is on record.
+    """The course of every implementation that was measured at this batch size and has a start on record.
 
-    A start is the cold one where the race surveyed it, else the one that the race saw, which may have found
-    what an earlier process compiled.
+    The start is the cold one if the race surveyed it, else that of the race, which may have found compiled
+    code of an earlier process.
     """
     rows = panel[(panel["status"] == "measured") & (panel["batch_size"] == size)]
     found = []
@@ -54,14 +54,14 @@ def break_even(one: Course, other: Course) -> float:
 
 
 class Leader(NamedTuple):
-    """From so many steps on, this implementation is the first to have done them."""
+    """The implementation that is the first to have done `steps` steps, and more up to the next leader's."""
 
     steps: float
     implementation: str
 
 
 def leads(field: list[Course]) -> list[Leader]:
-    """Who has done n steps first, as n grows from 1."""
+    """The implementations that are the first to have done n steps, as n grows from 1."""
     if not field:
         return []
     now = min(field, key=lambda course: course.start + course.each)

@@ -12,16 +12,16 @@ from reports.analysis import Analysis, Panel, panel_of
 from reports.style import factor, plain
 
 MOST = 12
-"""Pairs of implementations that are named one by one."""
+"""The largest number of pairs of implementations that are listed."""
 
 TimesByImplementation = Mapping[str, TimingByProcess]
 """The times of each implementation in one cell of one machine."""
 
 
 class Reversal(NamedTuple):
-    """Two implementations of which one is faster on some machines, and the other on others, at a batch size.
+    """Two implementations, each of which is faster on some machines, at a batch size.
 
-    `faster` and `slower` have the machines on which `one` is that, and how many times as fast as `other`.
+    `faster` and `slower` have the machines on which `one` is faster or slower, and its speedup over `other`.
     """
 
     batch_size: int
@@ -56,7 +56,7 @@ def timed(analysis: Analysis, panel: Panel, batch_size: int) -> dict[str, Timing
 
 
 def rankings(found: Mapping[str, Analysis], panel: Panel) -> tuple[list[str], list[list[str]]]:
-    """A row for each batch size and machine: who is first, second ..., and how far behind the first."""
+    """A row for each batch size and machine: the ranking, and how far each one is behind the first."""
     rows = []
     for size in sizes(found, panel):
         for machine, each in found.items():
@@ -67,10 +67,10 @@ def rankings(found: Mapping[str, Analysis], panel: Panel) -> tuple[list[str], li
 
 
 def reversals(found: Mapping[str, Analysis], panel: Panel) -> Iterator[Reversal]:
-    """Where rankings differ: both orders of two implementations known, and worth more than a tie.
+    """The pairs whose order differs between machines, both orders being known and more than a tie.
 
-    The intervals of a cell hold all together with a probability of 95 %, by Bonferroni's correction for its
-    pairs and machines.
+    All intervals of a cell hold together with a probability of 95 %, by Bonferroni's correction for its pairs
+    and machines.
     """
     for size in sizes(found, panel):
         cells = {machine: timed(each, panel, size) for machine, each in found.items()}

@@ -1,7 +1,7 @@
-"""How far more workers, threads or ranks, take an implementation: strong and weak scaling.
+"""Strong and weak scaling of implementations over workers, which are threads or ranks.
 
-Strong scaling keeps the batch and divides it among the workers: the ideal of p of them is p times as fast.
-Weak scaling keeps the batch of each worker: the ideal is the time that one takes.
+Strong scaling divides the same batch among the workers: ideally p of them are p times as fast.
+Weak scaling keeps the batch of each worker: ideally p of them take the time of one.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def scalings(
 ) -> list[ScaledCell]:
     """Every cell like those of `panel` that was measured on several workers, and on one.
 
-    `along` is the field of a cell that counts the workers; of the other kind there is one. What exists for
-    several threads alone (`numba-parallel`) is held against the implementation that it stands on, where one
-    worker ran that.
+    `along` is the field of a cell that counts the workers; there is one of the other kind. An implementation
+    that only adds threads (`numba-parallel`) is compared with the one that it builds on, if one worker ran
+    that.
     """
     found = []
     for cell, timed in analysis.times.items():
@@ -87,7 +87,7 @@ def _communication(analysis: Analysis, cell: Cell) -> float | None:
 
 
 def _alone(analysis: Analysis, alone: Cell) -> tuple[str, TimingByProcess | None]:
-    """Who ran on one worker in its place, and its times."""
+    """The implementation that ran on one worker in its place, and its times."""
     facts = analysis.record.implementations.get(alone.implementation)
     names = [alone.implementation]
     if alone.implementation in PARALLEL and facts and facts.differs_from:
@@ -99,6 +99,6 @@ def _alone(analysis: Analysis, alone: Cell) -> tuple[str, TimingByProcess | None
 
 
 def stand_ins(found: Iterable[ScaledCell]) -> list[str]:
-    """Which implementations are held against another one, in words."""
+    """The implementations that are compared with another one, in words."""
     pairs = dict.fromkeys((one.implementation, one.over) for one in found)
     return [f"{own} over {over}" for own, over in pairs if own != over]

@@ -1,4 +1,5 @@
-"""The fastest of the ladder and the fastest peer of each cell, and how near it is to the machine's limits."""
+"""The fastest of the ladder and the fastest peer of each cell, with their distance from the machine's
+limits."""
 
 from __future__ import annotations
 
@@ -91,10 +92,11 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
 
 
 def per_iteration(analysis: Analysis, name: str) -> float | None:
-    """What gradients cost an implementation for each connection and sample, in iterations of a plain loop.
+    """The time of an implementation's gradients for each connection and sample, in iterations of a plain
+    loop.
 
-    At the largest batch that was timed; the iteration (`t += i * 0.5`) is that of the processes'
-    calibration. None where the record holds no such time.
+    It is that of the largest batch that was timed; the iteration (`t += i * 0.5`) is that of the processes'
+    calibration. None if the record has no such time.
     """
     table = analysis.cells
     timed = table[

@@ -1,4 +1,5 @@
-"""Trainings side by side: what a step costs beyond its gradients, what vectorizing buys, time to accuracy."""
+"""Comparison of trainings: the time of a step beyond its gradients, the factor of vectorizing, time to
+accuracy."""
 
 from __future__ import annotations
 
@@ -27,18 +28,18 @@ from reports.style import digits, duration, factor, plain
 from reports.text import Story
 
 VECTORIZED = "numpy"
-"""Whose factors stand beside those of the fastest: the textbook's vectorization."""
+"""The textbook's vectorization, whose factors are shown beside those of the fastest."""
 
 
 def labels(record: Record, workloads: Iterable[str]) -> dict[str, str]:
-    """What to call these workloads: by their trainings, where these differ, else by their names."""
+    """The labels of these workloads: their trainings if these differ, else their names."""
     words = {name: record.workloads[name].training.words for name in workloads}
     apart = len(set(words.values())) == len(words)
     return {name: plain(of_it if apart else name, 40) for name, of_it in words.items()}
 
 
 def alike(analysis: Analysis, panel: Panel) -> list[Panel]:
-    """The panels that differ from this one in their training alone, in the record's order."""
+    """The panels that differ from this one only in their training, in the record's order."""
     known, workloads = set(analysis.panels), analysis.record.workloads
     own = _in_plain(workloads[panel.workload])
     others = (panel._replace(workload=name) for name, each in workloads.items() if _in_plain(each) == own)
@@ -51,7 +52,7 @@ def _in_plain(workload: RecordedWorkload) -> RecordedWorkload:
 
 
 def _on_any_ranks(analysis: Analysis, panels: Iterable[Panel]) -> list[Panel]:
-    """Each of these panels, followed by those that differ from it in their ranks alone."""
+    """Each of these panels, followed by those that differ from it only in their ranks."""
     return [
         other
         for each in panels
@@ -61,10 +62,10 @@ def _on_any_ranks(analysis: Analysis, panels: Iterable[Panel]) -> list[Panel]:
 
 
 class StepCost(NamedTuple):
-    """What a step costs an implementation in one training at one batch size.
+    """The time of an implementation's step in one training at one batch size.
 
     `beyond` is the seconds of a step less those of its gradients, `over_gradients` their ratio, both within a
-    process; `over_plain` is the ratio to a step of plain gradient descent. None where a part was not raced.
+    process; `over_plain` is the ratio to a step of plain gradient descent. None if a part was not raced.
     """
 
     workload: str
@@ -103,7 +104,7 @@ def steps(analysis: Analysis, panel: Panel) -> list[StepCost]:
 
 
 def _difference(own: TimingByProcess, other: TimingByProcess) -> Interval:
-    """The mean of what the one takes more than the other, in seconds, within each process."""
+    """The mean difference of the two, in seconds, paired within each process."""
     both = own.keys() & other.keys()
     if not both:
         return Interval(time_of(own).mean - time_of(other).mean, *UNKNOWN[1:])
@@ -128,9 +129,9 @@ def steps_grid(analysis: Analysis, found: Iterable[StepCost]) -> tuple[list[str]
 
 
 def costs_grid(analysis: Analysis, panel: Panel, size: int) -> tuple[list[str], list[list[str]]]:
-    """The steps of one batch size, a row a training, a column an implementation.
+    """The steps of one batch size: a row for each training, a column for each implementation.
 
-    What a step costs beyond its gradients, and over a step of plain gradient descent.
+    A cell has the time of a step beyond its gradients, and its ratio to a step of plain gradient descent.
     """
     found = [one for one in steps(analysis, panel) if one.batch_size == size]
     names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
@@ -149,7 +150,7 @@ def costs_grid(analysis: Analysis, panel: Panel, size: int) -> tuple[list[str], 
 
 
 def _seconds(found: Interval) -> str:
-    """`1.20 µs (1.15 to 1.25)`; negative where what is left is noise."""
+    """`1.20 µs (1.15 to 1.25)`; it may be negative by noise."""
     words = [f"{'-' * (value < 0)}{duration(abs(value))}" for value in found]
     return words[0] if words[1] == "-" else f"{words[0]} ({words[1]} to {words[2]})"
 
@@ -161,8 +162,8 @@ def _ratio(found: Speedup) -> str:
 
 
 def factors_grid(analysis: Analysis, panel: Panel, over: str) -> tuple[list[str], list[list[str]]]:
-    """How many times as fast a step is as that of `over`: a row a training, for each batch size `VECTORIZED`
-    and the fastest, with the half-width of the interval.
+    """The speedups of a step over that of `over`: a row for each training, and for each batch size those of
+    `VECTORIZED` and of the fastest, with the half-width of the interval.
     """
     panels = alike(analysis, panel._replace(phase="step"))
     names = labels(analysis.record, [each.workload for each in panels])
@@ -187,11 +188,11 @@ def factors_grid(analysis: Analysis, panel: Panel, over: str) -> tuple[list[str]
 
 
 class TimeToTarget(NamedTuple):
-    """What a training takes an implementation to read so many held-out digits.
+    """The time of an implementation until its training reaches the accuracy on held-out digits.
 
-    `steps` are the training's own, the same for every implementation; `step` is the seconds of one, `seconds`
-    their product, seed by seed. Of `seeds` beginnings so many `reached` it: the others leave no steps and no
-    seconds. `loss` and `accuracy` are those at the end.
+    `steps` are those of the training, the same for every implementation; `step` is the seconds of one, and
+    `seconds` their product, seed by seed. `reached` is the number of the `seeds` that reached it; the others
+    have no steps and no seconds. `loss` and `accuracy` are those at the end.
     """
 
     workload: str
@@ -247,9 +248,9 @@ def reached(analysis: Analysis, panel: Panel) -> list[TimeToTarget]:
 def _steps_to(
     share: float, whole: int, cells: Mapping[Cell, list[Measurement]], seeds: list[int]
 ) -> dict[int, int]:
-    """The steps of one training until its accuracy is `share`, by seed; 0 where all of them did not do.
+    """The steps of one training until its accuracy is `share`, by seed; 0 if it was not reached.
 
-    Implementations differ by roundings at most: it is the median over those that trained for so long.
+    Implementations differ by roundings only: the steps are the median over those that trained long enough.
     """
     taken: dict[int, list[int]] = {}
     for one in (one for measured in cells.values() for one in measured):
@@ -271,12 +272,12 @@ def _share(found: Interval) -> str:
 
 
 def percent(analysis: Analysis) -> str:
-    """The share of held-out digits that a training was to read: `95 %`."""
+    """The accuracy on held-out digits that a training has to reach: `95 %`."""
     return f"{100 * analysis.record.settings['accuracy']:.4g} %"
 
 
 def reached_grid(analysis: Analysis, found: Iterable[TimeToTarget]) -> tuple[list[str], list[list[str]]]:
-    """What was reached, in words: the heads, and a row for each training and implementation."""
+    """The times to the accuracy, in words: the heads, and a row for each training and implementation."""
     found = list(found)
     names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
     share = percent(analysis)
@@ -296,9 +297,9 @@ def reached_grid(analysis: Analysis, found: Iterable[TimeToTarget]) -> tuple[lis
 
 
 def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
-    """The story of one panel; of a training, the soonest to read so many held-out digits, and all of them.
+    """The story of one panel; for a training, the first implementation to reach the accuracy, and all others.
 
-    Of a headline with several trainings, or on several ranks, those of all.
+    For a headline with several trainings, or on several ranks, those of all.
     """
     if panel.phase == "headline":
         return _headline(analysis, _on_any_ranks(analysis, alike(analysis, panel)), baseline)

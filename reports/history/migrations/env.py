@@ -1,4 +1,4 @@
-"""Where Alembic begins: it runs in the connection, and within the transaction, of whoever calls it."""
+"""The entry point of Alembic, which runs in the connection and the transaction of its caller."""
 
 from __future__ import annotations
 
