@@ -30,7 +30,7 @@ def gradrace(tmp_path: Path) -> Command:
 
 @pytest.fixture
 def race(gradrace: Command, tmp_path: Path) -> Command:
-    """The smallest race, of numpy unless others are named, whose record is `record.json`."""
+    """The smallest race, of numpy unless others are named, with the record `record.json`."""
 
     def command(*arguments: str | Path, **how: Any) -> EndedCommand:
         asked = ("race", "--quiet", *SMALL, "--record", "record.json")
@@ -43,7 +43,7 @@ def race(gradrace: Command, tmp_path: Path) -> Command:
 
 @pytest.fixture(scope="session")
 def raced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The record of a small race of two implementations, with speedups, of a commit whatever it is."""
+    """The record of a small race of two implementations, with speedups, of any commit."""
     folder = tmp_path_factory.mktemp("raced")
     asked = ("--impl", "loops,numpy", "--workload", "xor", "--batch-sizes", "1,16")
     trial.race(*GRADRACE, "race", "--quiet", *asked, "--record", "record.json", cwd=folder, status=0)

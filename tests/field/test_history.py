@@ -140,7 +140,7 @@ def test_a_branch_may_have_any_name(branch: str, gradrace: Command, raced: Path)
 
 
 def series(raced: Path, folder: Path, commits: int, step: int, factor: float) -> list[Path]:
-    """Records of so many commits, everything slower by `factor` from commit `step` on."""
+    """Records of `commits` commits, everything slower by `factor` from commit `step` on."""
     document = json.loads(raced.read_text("utf-8"))
     made = []
     for k in range(commits):

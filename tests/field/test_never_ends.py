@@ -1,4 +1,4 @@
-"""A race ends, whatever an implementation's process does: the cell in flight is failed, the others go on."""
+"""A race ends whatever the process of an implementation does: its cell fails, and the others go on."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 def interrupted(
     command: tuple[str | Path, ...], cwd: Path, number: signal.Signals, after: float, *, stopped: int = 130
 ) -> tuple[int, str]:
-    """How a command ended to which a signal was sent after so many seconds, `stopped` being its own word."""
+    """The status and the errors of a command that gets a signal after `after` seconds; `stopped` is its
+    status for that.
+    """
     with started(*command, cwd=cwd) as process:
         try:
             process.wait(after)

@@ -1,4 +1,4 @@
-"""Whatever the terminal: figures are whole or absent, and an exit status does not depend on who reads."""
+"""In any terminal, figures are whole or absent, and an exit status does not depend on the reader."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ BUDGETS = (4, 16, 64, 256)
 """Seconds, one after the other: a machine that is busy may not reach every cell within the first."""
 
 MARK = "FIELD_TRIAL"
-"""Stands in the environment of a trial, so that whatever it leaves running is found."""
+"""A variable in the environment of a trial, by which a process that it leaves running is found."""
 
 NAMESPACE = ("unshare", "--mount", "sh", "-euc")
 """A private mount namespace, and a script in it: what is mounted there is gone with it."""
@@ -75,7 +75,7 @@ def run(
 
 
 def race(*command: str | Path, status: int | None = None, **how: Any) -> EndedCommand:
-    """How a race ended that reached each of its cells, whatever else runs here."""
+    """The end of a race that reached each of its cells; the budget grows until it does."""
     for budget in BUDGETS:
         ended = run(*command, "--budget", str(budget), **how)
         if "not reached within the budget" not in ended.text:
@@ -96,7 +96,7 @@ def started(
     variables = {
         name: value
         for name, value in os.environ.items()
-        if name not in unset and not name.startswith("PYTEST_")  # a trial is nobody's test
+        if name not in unset and not name.startswith("PYTEST_")  # a trial is not run by pytest
     }
     process = subprocess.Popen(
         [str(word) for word in command],
@@ -155,9 +155,9 @@ NOBODY = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
 
 
 def as_nobody(folder: Path) -> tuple[str, ...]:
-    """What starts a command as that user, who may come as far as `folder`, the checkout and its Python.
+    """The words that start a command as user nobody, with access to `folder`, the checkout and its Python.
 
-    Folders on the way that are closed to others are open in a mount namespace of the trial's own: outside,
+    Folders above these that are closed to others are open in a mount namespace of the trial: outside,
     another pytest may close its scratch folder at any time.
     """
     for own in (folder, folder.parent):

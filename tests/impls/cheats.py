@@ -234,7 +234,7 @@ class PreparesInAStep(Sound):
 
 
 class StepsOnExport(Sound):
-    """Steps are counted, and made when somebody looks."""
+    """Steps are counted, and made by the next export."""
 
     rates: list[float] | None = None
 

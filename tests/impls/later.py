@@ -107,7 +107,7 @@ class SecondEpochOfTheFirstBatch(Counting):
 
 
 class GradientsOfTheConstructor(Sound):
-    """A step applies them for ever; `gradients` is right."""
+    """Every step applies them; `gradients` is right."""
 
     def step(self, learning_rate: float) -> None:
         if not hasattr(self, "kept"):

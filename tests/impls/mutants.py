@@ -1,7 +1,7 @@
 """A small correct implementation, and wrong ones that differ from it in one place each.
 
-Every mutant is a mistake that somebody has made: in a backward pass, in a tile loop, in a copy that went
-stale, in an export. The referee has to see each of them.
+Every mutant is a mistake that has occurred in practice: in a backward pass, in a tile loop, in a copy that
+was not updated, in an export. The referee has to find each of them.
 """
 
 from __future__ import annotations

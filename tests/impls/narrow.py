@@ -21,14 +21,14 @@ SUMMED = 16
 
 
 def rounded(array: Array, bits: int) -> Array:
-    """To the nearest number of so many significant bits."""
+    """The array rounded to the nearest numbers of `bits` significant bits."""
     fraction, exponent = np.frexp(array)
     return np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits).astype(array.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
 class NarrowedPart:
-    """Which product (z, dw, db or da) of which layer, and what in it has so many bits: its left operand, its
+    """The product (z, dw, db or da) of a layer, and the part of it with fewer bits: its left operand, its
     right one, both, or its running sum.
     """
 

@@ -30,7 +30,7 @@ ROOT = HERE.parents[2]
 
 
 class Misbehaving:
-    """Says who it is, and does what its learning rate asks."""
+    """Answers with its facts, and misbehaves in the way that its learning rate selects."""
 
     idea = layout = "none"
     differs_from = None

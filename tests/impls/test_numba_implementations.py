@@ -32,7 +32,7 @@ NETWORKS = {
 NAMES = ("numba-loops", "numba", "numba-blocked", "numba-parallel")
 
 SHALLOW = {name for name, network in NETWORKS.items() if network.layers <= 3}
-"""Those of numba-loops, which compiles for seconds at every depth, and whose loop over layers is one."""
+"""The networks for numba-loops, which compiles for seconds at every depth, and has one loop over layers."""
 
 
 @pytest.fixture(params=NETWORKS)

@@ -32,7 +32,7 @@ OWN = (
 SIZES = Sizes(layers=3, width=9, batch=11)
 
 ONE_DEPTH = dataclasses.replace(SIZES, layers=2, fewest=2)
-"""For `numba-loops`, which compiles for seconds at every depth, and whose loop over layers is one."""
+"""The problems for `numba-loops`, which compiles for seconds at every depth, and has one loop over layers."""
 
 RATE = 0.01
 

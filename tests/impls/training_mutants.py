@@ -98,7 +98,7 @@ class LastShiftLeftOut(SoundTraining):
 
 
 class SignedShift(SoundTraining):
-    """32-bit integers with a sign, whose shift to the right drags it along."""
+    """Signed 32-bit integers, whose shift to the right keeps the sign."""
 
     def hash(self, x: Array) -> Array:
         s = x.astype(np.int32)
@@ -293,7 +293,7 @@ class L2InTheLoss(SoundTraining):
 
 
 class TrainingIgnored(SoundTraining):
-    """Plain descent, whatever was asked for."""
+    """Plain descent for every training."""
 
     def moved(self, j: int, p: Array, d: Array, rate: Array) -> Array:
         return p - rate * d

@@ -110,7 +110,7 @@ def test_half_of_a_surrogate_pair_is_refused(path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     verb: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.analysis.Analysis.cells", None)  # whoever works is found out
+    monkeypatch.setattr("reports.analysis.Analysis.cells", None)  # any work raises
     for out in (path / "below", Path("/proc/nobody")):
         assert "expected a folder that can be written" in refused(verb, path, "--out", out)
 

@@ -15,7 +15,7 @@ from tests.reports.records import LADDER, cell, race, record
 
 
 def printed(head: list[str], rows: list[list[str]], width: int) -> list[str]:
-    """The lines of a table in a terminal of so many columns."""
+    """The lines of a table in a terminal of `width` columns."""
     out = Console(file=io.StringIO(), width=width)
     print_table(out, head, rows)
     assert isinstance(out.file, io.StringIO)

@@ -96,7 +96,7 @@ NO_CHANGE = "no change"
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """A source distribution or this project, what of its suite is run, a function, and who calls that."""
+    """A source distribution or this project, the part of its suite to run, a function, and its callers."""
 
     requirement: str
     arguments: tuple[str, ...]

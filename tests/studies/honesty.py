@@ -36,7 +36,7 @@ ACCUSED = ("wrong", "implausible")
 
 @contextlib.contextmanager
 def busy(programs: int) -> Iterator[None]:
-    """A block in which so many other programs want a CPU."""
+    """A block in which `programs` other programs use a CPU."""
     # of a shell that ends: what this process starts counts as its own work
     start = f"{shlex.quote(sys.executable)} -c {shlex.quote(BUSY)} >/dev/null & echo $!"
     others = [int(subprocess.check_output(["/bin/sh", "-c", start])) for _ in range(programs)]
@@ -48,7 +48,7 @@ def busy(programs: int) -> Iterator[None]:
 
 
 def accusations(count: int, seed: int, names: tuple[str, ...]) -> tuple[Counter[str], list[str]]:
-    """What became of so many random cells of honest implementations, and each accusation."""
+    """The outcomes of `count` random cells of honest implementations, and each accusation."""
     import impls
     from benchmarks import workloads
     from benchmarks.measure.session import Session

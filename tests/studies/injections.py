@@ -73,7 +73,7 @@ class Edit:
 
 @dataclasses.dataclass(frozen=True)
 class Injection:
-    """What becomes of base and of head, and whose benchmarks are slower for it."""
+    """The edits of base and of head, and the implementations that these slow down."""
 
     base: tuple[Edit, ...]
     head: tuple[Edit, ...]
@@ -92,7 +92,7 @@ def spin(share: float, *slowed: str) -> Injection:
 
 
 def edited(implementation: str, file: str, old: str, new: str) -> Injection:
-    """A change as somebody might make it."""
+    """A change of a source file in head."""
     return Injection(base=(), head=(Edit(file, old, new),), slowed=(implementation,))
 
 

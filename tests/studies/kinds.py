@@ -54,7 +54,7 @@ def every(share: float) -> Kind:
 
 
 def every_nth(n: int, factor: float) -> Kind:
-    """Every n-th call takes so many times as long."""
+    """Every n-th call takes `factor` times as long."""
 
     def change(process: ProcessReadings, rng: Generator) -> None:
         process.turns[rng.integers(n) :: n] *= factor
@@ -63,7 +63,7 @@ def every_nth(n: int, factor: float) -> Kind:
 
 
 def one_process_in(n: int, factor: float) -> Kind:
-    """One process in n takes so many times as long."""
+    """One process in n takes `factor` times as long."""
 
     def change(process: ProcessReadings, rng: Generator) -> None:
         if rng.random() < 1 / n:
@@ -73,7 +73,7 @@ def one_process_in(n: int, factor: float) -> Kind:
 
 
 def first_call(factor: float) -> Kind:
-    """The first call takes so many times as long."""
+    """The first call takes `factor` times as long."""
 
     def change(process: ProcessReadings, rng: Generator) -> None:
         process.first *= factor
@@ -82,7 +82,7 @@ def first_call(factor: float) -> Kind:
 
 
 def memory(factor: float) -> Kind:
-    """The peak of memory is so many times as large."""
+    """The peak of memory is `factor` times as large."""
 
     def change(process: ProcessReadings, rng: Generator) -> None:
         process.peak = round(factor * process.peak)
@@ -118,7 +118,7 @@ def process(rng: Generator, turns: int) -> ProcessReadings:
 
 
 def reading(name: str, kind: Kind, rng: Generator, turns: int) -> Reading:
-    """A reading of a benchmark whose head is changed."""
+    """A reading of a benchmark with the change `kind` in head."""
     base, head = process(rng, turns), process(rng, turns)
     kind(head, rng)
     sides = (tuple(base.turns.tolist()), tuple(head.turns.tolist()))
@@ -154,7 +154,7 @@ class KindTally:
 
 
 def tally(kind: Kind, gates: int, seed: int) -> KindTally:
-    """What so many gates say of a kind of slowdown."""
+    """The verdicts of `gates` gates on a kind of slowdown."""
     named = alarms = passed = 0
     measures: dict[str, int] = {}
     lengths = []

@@ -49,7 +49,9 @@ def available() -> list[str]:
 
 
 def supported(name: str, ranks: int, dtype: str, seeds: Iterator[int]) -> tuple[int, impls.Problem, Any]:
-    """The first of these seeds whose problem the implementation supports, with both."""
+    """The first of these seeds with a problem that the implementation supports, the problem, and the
+    implementation.
+    """
     for seed in seeds:
         one = problem(seed, ranks)
         with contextlib.suppress(impls.Unsupported):

@@ -45,10 +45,10 @@ from tests.impls.trained import ACCEPTED as TRAINED
 from tests.impls.training_mutants import MUTANTS as TRAINING_MUTANTS
 
 STRIDE = {"loops": 20, "loops-ndarray": 20, "autograd": 2, "jax": 100, "torch-compile": 500}
-"""Implementations that take long are given each so-manieth problem only."""
+"""The strides of slow implementations, which get only every n-th problem."""
 
 TURNS = {"jax": 4, "torch-compile": 40}
-"""The same where trainings are judged: so-manieth problems of those whose turn it is."""
+"""The strides for trainings."""
 
 RATES = (0.1, 0.02, 0.003)
 """Learning rates of the steps of a random training, at most: pre-activations stay within the contract."""
@@ -215,8 +215,8 @@ def survivors() -> list[str]:
 
 
 def narrower(names: Sequence[str], sizes: Sequence[int]) -> tuple[Table, list[str]]:
-    """Narrower arithmetic at every single place of every workload, and who passed; zeros for each layer and a
-    float32 pass inside float64 too.
+    """Narrower arithmetic at every single place of every workload, and the cases that passed; also zeros for
+    each layer, and a float32 pass inside float64.
     """
     shown = Table("workload", "batch", title="Narrower arithmetic, at one place each, before the referee")
     for heading in ("tried", "rejected", "mildest", "times what is allowed"):
@@ -276,8 +276,8 @@ def bounds(names: Sequence[str], sizes: Sequence[int]) -> Table:
 def limits(
     implementations: dict[str, type[Implementation]], names: Sequence[str], sizes: Sequence[int]
 ) -> tuple[Table, list[str]]:
-    """The largest 2-norm of an array's error as a share of its limit, after construction, and whose; and who
-    was rejected.
+    """The largest 2-norm of an array's error as a share of its limit, after construction, with its array, and
+    the implementations that were rejected.
     """
     shown = Table("workload", "batch", title="The 2-norm of an error, of its limit, at most")
     for heading in (f"{dtype}{of}" for dtype in DTYPES for of in ("", ", of")):

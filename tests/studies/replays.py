@@ -77,7 +77,7 @@ Slowdown = Callable[[random.Random], Mapping[str, float]]
 def gate(
     recording: Recording, slowdown: Slowdown, gates: int, seed: int, injected: Recording | None = None
 ) -> GateTally:
-    """Replay so many gates of ours; `injected` replaces the differences of the benchmarks that it gates."""
+    """Replay `gates` gates of gradrace; `injected` replaces the differences of the gated benchmarks."""
     rng = random.Random(seed)
     verdicts = []
     for _ in range(gates):
@@ -99,7 +99,7 @@ def gate(
 def rival(
     recording: Recording, rule: rivals.RivalRule, slowdown: Slowdown, gates: int, seed: int
 ) -> GateTally:
-    """Replay so many gates by a rival's rule: base's processes of some pairs against head's of others."""
+    """Replay `gates` gates by a rival's rule: base's processes of some pairs against head's of others."""
     rng = random.Random(seed)
     verdicts = []
     for _ in range(gates):

@@ -32,7 +32,7 @@ class SteppedClock:
 
 
 def calls(kind: str, monkeypatch: pytest.MonkeyPatch, count: int = 60) -> list[float]:
-    """Milliseconds of so many calls of a function of one, as slowed."""
+    """Milliseconds of each of `count` calls of a function of 1 ms, slowed by `kind`."""
     clock = SteppedClock()
     monkeypatch.setattr(time, "perf_counter", clock.look)
     space: dict[str, Any] = {"work": clock.work, "functools": functools}

@@ -42,7 +42,7 @@ EXTRAS = {"Spun3": 1.03, "Spun5": 1.05, "Spun10": 1.10, "Spun20": 1.20}
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """So many of so many, with the binomial 95 % interval (Clopper and Pearson) of the share."""
+    """A share in words, with its binomial 95 % interval (Clopper and Pearson)."""
 
     held: int
     of: int
@@ -83,7 +83,7 @@ def race(
 
 
 def race_all(number: int, names: Sequence[str], batch_sizes: Sequence[int], say: Say) -> Iterator[TimeRatio]:
-    """Every cell of so many races of the study's implementations, in units of the first of them."""
+    """Every cell of several races of the study's implementations, in units of the first of them."""
     targets = [f"{MODULE}:{name}" for name in names]
     for k in range(number):
         running = race(targets, batch_sizes)

@@ -39,7 +39,7 @@ def _ip(*words: str) -> None:
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait until the condition holds; fails after so many seconds."""
+    """Wait until the condition holds; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"

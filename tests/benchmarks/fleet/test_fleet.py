@@ -38,7 +38,7 @@ def content(cpu: str = "a processor", seed: int = 0, **machine: object) -> str:
 
 
 class Scripted:
-    """An engine whose tasks end as they are told to, one after the other."""
+    """An engine whose tasks end as scripted, one after the other."""
 
     def __init__(self, script: dict[str, list[Fate]]) -> None:
         self.script = {host: list(news) for host, news in script.items()}

@@ -1,4 +1,4 @@
-"""`gradrace gate run`, in somebody else's repository, against what users and machines do to it."""
+"""`gradrace gate run` in the repository of another project: wrong usage, interruptions and failures."""
 
 import os
 import signal
@@ -377,7 +377,7 @@ def alive(process_id: int) -> bool:
         stat = Path(f"/proc/{process_id}/stat").read_text()
     except FileNotFoundError:
         return False
-    return stat.rpartition(") ")[2][0] != "Z"  # nobody may be there to ask how it ended
+    return stat.rpartition(") ")[2][0] != "Z"  # a process that has ended may be left as a zombie
 
 
 def test_a_killed_gate_keeps_its_pairs_and_goes_on_from_them(root: Path, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def student(rng: random.Random) -> float:
 
 
 def families(count: int, effects: Sequence[float], spread: float, pairs: int, seed: int) -> int:
-    """How many of so many families had any benchmark confirmed; the level of the noise wanders."""
+    """The number of families, of `count`, with any benchmark confirmed; the level of the noise wanders."""
     rng = random.Random(seed)
     alarms = 0
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Two commits side by side: refs, locks, worktrees, and whose files lie in them."""
+"""Two commits side by side: refs, locks, worktrees, and the side whose files are in them."""
 
 import os
 import shutil

@@ -81,7 +81,7 @@ def test_saved_work_is_found_out_in_a_race(cheat: type[Sound], monkeypatch: pyte
 
 
 class LeavesTheBackwardPassOut(Sound):
-    """After so many calls."""
+    """Only after 39 calls, which are more than the check makes."""
 
     calls = 0
 
@@ -136,7 +136,8 @@ STEPS = [
         ("Trains", "Forward", "Rate", "Updates", "GradientsStale", "ThirdBatchWith")
     )
 ]
-"""Not those whose calls are others, whose rates are, or whose third batch of 23 is."""
+"""The mutants of training, except those that only other calls, other rates or the third batch of 23
+reveal."""
 
 
 @pytest.mark.parametrize("mutant", STEPS, ids=lambda mutant: mutant.__name__)
@@ -209,7 +210,7 @@ def test_who_waits_for_a_cpu_in_each_round_is_not_accused(monkeypatch: pytest.Mo
 
 
 class WaitsForADevice(Sound):
-    """An honest one whose work is done elsewhere: this process sleeps meanwhile."""
+    """An honest implementation whose work is done elsewhere, while this process sleeps."""
 
     def step(self, learning_rate: float) -> None:
         super().step(learning_rate)

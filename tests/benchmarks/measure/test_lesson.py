@@ -1,4 +1,4 @@
-"""What the lesson quotes, held against a rerun."""
+"""The numbers that the lesson quotes, compared with a rerun."""
 
 import dataclasses
 

@@ -243,7 +243,7 @@ def test_what_a_process_started_ends_with_it() -> None:
 
 @pytest.mark.parametrize("deed", ["return", "spin"])
 def test_a_process_ends_with_its_parent(deed: str) -> None:
-    """The parent is killed, whatever the process is busy with: nothing of it runs after that."""
+    """The parent is killed while the process is busy or idle; no process of it remains."""
     code = (
         "import os, sys, time\n"
         "from benchmarks.measure.process import PythonProcess\n"

@@ -1,4 +1,4 @@
-"""Losses of trainings held against each other: who parts from the others, and who only rounds otherwise."""
+"""The comparison of the losses of trainings: which differ, and which differ by roundings only."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,8 @@ from tests.impls.mutants import Sound
 ROOT = Path(__file__).parents[3]
 
 ROUND = 101
-"""A prime above `steps.ROUNDS`: so many times as many steps are so many rounds, and only a few are judged."""
+"""A prime above `steps.ROUNDS`: a multiple of it is divided into few rounds, of which only some are
+judged."""
 
 DIGITS = Experiment(steps=4 * ROUND, batch_size=512, workload="digits", dtype="float64", threads=1, budget=60)
 

@@ -1,4 +1,4 @@
-"""Real races with implementations that misbehave: whatever they do costs their own cells alone."""
+"""Real races with implementations that misbehave, which affects their own cells only."""
 
 from __future__ import annotations
 

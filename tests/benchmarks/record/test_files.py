@@ -82,4 +82,4 @@ def test_git_ignores_what_is_written_by_default_into_anyones_repository(
     assert git(tmp_path, "status", "--porcelain") == ""
     (files.OUT / ".gitignore").unlink()
     files.ready(files.OUT / "train")
-    assert not (files.OUT / ".gitignore").exists()  # whose folder it was before, it stays
+    assert not (files.OUT / ".gitignore").exists()  # a folder that existed before is left as it is

@@ -1,4 +1,4 @@
-"""Git's answers depend on the repository, and not on whoever asks."""
+"""Git's answers depend on the repository, and not on the user or the environment."""
 
 from __future__ import annotations
 

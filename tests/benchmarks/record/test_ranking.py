@@ -1,4 +1,4 @@
-"""Who is first, who ties, who is behind, and when that is known."""
+"""Which implementation is first, which ties, which is behind, and when that is known."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class WritesToX(NumpyBatch):
 
 
 class WritesBehindTheView(NumpyBatch):
-    """The view is read-only, but what it shows belongs to somebody who can write."""
+    """The view is read-only, but its base can be written to."""
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         super().__init__(problem, dtype, threads)
@@ -142,7 +142,7 @@ class ForgetsAStep(NumpyBatch):
 
 
 class DrawsLots(NumpyBatch):
-    """A dropout that nobody asked for, of one unit in the last place."""
+    """A random change of one unit in the last place."""
 
     random = np.random.default_rng(0)
 

@@ -199,7 +199,7 @@ def erring(draw: st.DrawFn) -> Erring:
 def first_order(
     passed: Erring, z: ErrorsOfLayers, dz: ErrorsOfLayers
 ) -> tuple[ErrorsOfLayers, ErrorsOfLayers]:
-    """What derivatives make of errors of at most so much in z and dz."""
+    """The errors of z and dz that follow by derivatives from new errors of at most `z` and `dz`."""
     given = passed.given
     exact = Oracle(given.network, given.weights, given.biases, False).propagate(given.X, given.Y, passed.kept)
     found = Derivatives(given.weights, given.network.activations, exact, "float64")

@@ -46,7 +46,9 @@ def test_narrower_arithmetic_in_a_deep_network_is_named() -> None:
 
 
 def test_units_at_the_kink_of_relu_hide_no_narrower_arithmetic() -> None:
-    """Of so many pre-activations some are within their rounding of 0, where either derivative is right."""
+    """In a batch of 2,048 some pre-activations are within their rounding of 0, where either derivative is
+    right.
+    """
     given = problem("mnist-shape", 2048)
     assert check(Sound(given, "float32"), given, "float32").passed
     for place in (NarrowedPart("dw", 0, "both", 11), NarrowedPart("da", 1, "right", 11)):

@@ -21,7 +21,7 @@ NEAR = 3e-7
 
 
 def test_states_that_a_training_comes_by_leave_a_single_number_its_roundings() -> None:
-    """After so many steps of one sample all passes rounded 1 + tanh(z / 2) alike, and it had no error."""
+    """After these steps of one sample all passes rounded 1 + tanh(z / 2) alike, and it had no error."""
     given = workloads.problem(workloads.named("xor"), 1)
     implementation = impls.load("numpy")(given)
     subject = Subject(implementation, given, "float64")

@@ -135,7 +135,7 @@ TRAININGS = (
 
 
 def in_trainings(made: Record) -> Record:
-    """The record whose workloads are one network in as many trainings."""
+    """The record with its workloads replaced by one network in as many trainings."""
     known = zip(made.workloads.items(), TRAININGS, strict=True)
     workloads = {name: dataclasses.replace(plain, training=each) for (name, plain), each in known}
     return dataclasses.replace(made, workloads=workloads)
@@ -238,7 +238,7 @@ def test_an_implementation_of_several_threads_is_not_drawn_at_one() -> None:
 
 
 def on_threads(made: Record, threads: int) -> Record:
-    """The record raced once more on so many threads, in processes of its own, at 0.8 of the ideal."""
+    """The record raced once more on `threads` threads, in processes of its own, at 0.8 of the ideal."""
     count = len(made.processes)
     again = [
         dataclasses.replace(
@@ -485,7 +485,7 @@ def test_the_roofline_has_a_ceiling_for_each_cache_and_nothing_above_the_highest
 
 
 def experiment(seconds: dict[str, float], steps: int = 100_000) -> Figure:
-    """The picture of a headline of the digits that took so many seconds."""
+    """The picture of a headline of the digits that took `seconds`, by implementation."""
     cells = [
         cell(name, 1024, 0, (total / steps,) * 100, phase="headline", iterations=steps // 100)
         for name, total in seconds.items()

@@ -23,7 +23,7 @@ def names() -> list[str]:
 
 
 def control_moved(measured: Pairs, factor: float, since: int = 0) -> Pairs:
-    """The pairs, but head's first control takes so many times as long from the pair `since` on."""
+    """The pairs, with head's first control slower by `factor` from the pair `since` on."""
 
     def moved(reading: Reading) -> Reading:
         if reading.benchmark != CONTROLS[0].name:
@@ -45,7 +45,7 @@ def made(
     terms: Terms = TIMES,
     **changed: Any,
 ) -> Pairs:
-    """Pairs whose differences of a benchmark are its column: 0 where it has none, none after its end."""
+    """Pairs with the differences of a benchmark in its column: 0 without a column, none after its end."""
     rows = []
     for i in range(pairs):
         readings = []

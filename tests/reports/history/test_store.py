@@ -1,4 +1,4 @@
-"""The database: every run in it once and whole, whoever else writes and whatever fails."""
+"""The database: every run is in it once and whole, with other writers and after any failure."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_fifty_writers_at_once_lose_and_double_nothing(db: str) -> None:
             start.wait()
             store.add([given[k]])
             store.add([given[writers]])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test shall show it
+        except Exception as error:  # noqa: BLE001 - the test shows any exception
             failures.append(error)
 
     threads = [threading.Thread(target=write, args=(k,)) for k in range(writers)]
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def nobody() -> Iterator[None]:
-    """As a user who may write nowhere; root may write everywhere."""
+    """A block that runs as a user without permission to write, as root may write everywhere."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)

@@ -96,7 +96,7 @@ def test_a_faster_network_hides_smaller_batches() -> None:
 
 
 def modelled(noise: float = 0.0, pings: bool = True) -> Analysis:
-    """A race on one and two ranks whose times are those of a model, but for a share of `noise`."""
+    """A race on one and two ranks with the times of a model, except for a share of `noise`."""
     compute, link = RankCompute(4e-6, 2e-7), NetworkLink("here", 3e-6, 1e-9, 0.0)
     size = 8 * (64 * 32 + 32 + 32 * 10 + 10)
     told = tuple((length, model.allreduce(link, 2, length)) for length in (1000, 10**4, 10**6))

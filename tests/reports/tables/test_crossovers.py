@@ -7,7 +7,7 @@ from tests.reports.records import LADDER, cell, race, record, rows
 
 
 def test_a_crossover_is_where_the_lines_cross_in_the_logarithms() -> None:
-    # 1 + 0 m against m: they are equal at m = 10, whatever sizes around it were measured.
+    # 1 + 0 m against m: they are equal at m = 10, for any measured sizes around it.
     made = record(
         [cell("numpy", size, seconds=(10.0,)) for size in (1, 100)]
         + [cell("loops", size, seconds=(float(size),)) for size in (1, 100)]

@@ -30,7 +30,7 @@ def raced() -> Record:
 
 
 def trained(*, reached: tuple[int, ...] = (3, 4, 5), whole: tuple[str, ...] = ("numpy", "loops")) -> Record:
-    """Seeds that read 95 % after so many rounds of ten steps; who is not `whole` has taken a sample."""
+    """Seeds that read 95 % after `reached` rounds of ten steps; only those in `whole` took all steps."""
     found: list[Measurement] = []
     for process, rounds in enumerate(reached):
         for name, seconds in (("numpy", 1e-4), ("loops", 1e-2)):
