@@ -39,7 +39,7 @@ class Checkout:
 
 
 class Refused(click.ClickException):
-    """What was asked for cannot be done: one line with the reason, and exit status 2."""
+    """The request cannot be carried out: one line with the reason, and exit status 2."""
 
     exit_code = 2
 

@@ -269,7 +269,7 @@ def timing_study(session: nox.Session) -> None:
 
 @nox.session(name="training-study")
 def training_study(session: nox.Session) -> None:
-    """What an optimizer, L2 and dropout cost beyond plain descent, and the memory they take: figures."""
+    """Measure the time and memory of optimizers, L2 and dropout beyond plain descent, and draw them."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]", *TESTS)
     session.run("python", "-m", "tests.studies.training", *session.posargs)
@@ -360,7 +360,7 @@ def lesson(session: nox.Session) -> None:
 
 @nox.session
 def scale(session: nox.Session) -> None:
-    """What drawing a record of 20,000 measurements costs; fails at 20 s or 1 GiB."""
+    """Measure the drawing of a record of 20,000 measurements; fails at 20 s or 1 GiB."""
     session.install("-e", ".[page]", *TESTS)
     session.run("python", "-m", "tests.studies.scale")
 

@@ -227,7 +227,7 @@ RACE = (
     *TRAINING,
     _SEED,
 )
-"""What a race can be asked for, by a command or by pytest: the arguments of `settings`, but for threads."""
+"""The options of a race, for a command and for pytest: the arguments of `settings`, except threads."""
 
 ADVISE = (
     click.Argument(["network"]),
@@ -246,7 +246,7 @@ ADVISE = (
     *TRAINING,
     _SEED,
 )
-"""What advice can be asked for: the arguments of `settings`, too."""
+"""The options of advice, which are arguments of `settings`, too."""
 
 PYTHON_OPTION = listed(
     "--python",
@@ -336,7 +336,7 @@ def settings(
     dropout: Sequence[float] = (),
     seed: int | None = None,
 ) -> tuple[RaceSettings, dict[str, Workload]]:
-    """What was asked for, with every default filled in, and the workloads by name.
+    """The settings with every default filled in, and the workloads by name.
 
     Raises click.UsageError, ValueError or TypeError for options that do not go together, and for a network
     that is none.
@@ -411,6 +411,6 @@ def trainings(
 
 
 def phases(known: Mapping[str, Workload]) -> tuple[str, ...]:
-    """What a race measures unless it is asked for phases: what the trainings of its workloads change."""
+    """The default phases of a race: those that the trainings of its workloads change."""
     plain = all(w.training.optimizer == "gradient_descent" and not w.training.l2 for w in known.values())
     return ("gradients",) if plain else ("gradients", "step")

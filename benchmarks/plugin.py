@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _asked(config: pytest.Config) -> dict[str, Any]:
-    """What was asked for, checked and converted as by the command; raises click.UsageError."""
+    """The settings, checked and converted as by the command; raises click.UsageError."""
     arguments = []
     for option in OPTIONS:
         given = config.getoption(str(option.name))
@@ -149,7 +149,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """What is needed to race the same way again."""
+    """The settings on record, with which the race can be repeated."""
     settings = config.stash[SETTINGS]
     return f"race: seed {settings.seed}, threads {settings.threads[0]}, CPUs {cpus()}"
 

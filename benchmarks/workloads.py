@@ -41,7 +41,7 @@ class Workload:
         return learning_rate(self.training, self.learning_rate)
 
     def described(self) -> race_file.RecordedWorkload:
-        """As a record has it."""
+        """The workload as it is on record."""
         network = self.network
         training = race_file.RecordedTraining(**dataclasses.asdict(self.training))
         return race_file.RecordedWorkload(

@@ -1,4 +1,4 @@
-"""What is compared: the contract, the implementations, and the referee that checks them."""
+"""The contract, the implementations that are compared, and the referee that checks them."""
 
 from __future__ import annotations
 

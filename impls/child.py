@@ -37,10 +37,10 @@ from impls.processes import THREAD_VARIABLES, end_of, how_it_ended, launched, pr
 PROTOCOL = 1
 
 START_SECONDS = 120.0
-"""How long a program may take to load what it needs, until it answers its first order."""
+"""The seconds that a program may take to load its packages, until it answers its first order."""
 
 INSTALL = {"pypy3": "install it: apt-get install pypy3"}
-"""What brings an interpreter."""
+"""How to install an interpreter."""
 
 # Python 2 has to understand it.
 _SERVE = """
@@ -53,10 +53,10 @@ serve.main(sys.argv[1])
 """
 
 _END_SECONDS = 1.0
-"""How long a program that said something else than an answer may take to end."""
+"""The seconds that a program may take to end after printing something other than an answer."""
 
 _POLL_SECONDS = 0.5
-"""How often the end of a process is looked for where the system cannot wait for it beside an answer."""
+"""The interval at which the end of a process is checked if the system cannot wait for it and an answer."""
 
 
 class ChildError(RuntimeError):
@@ -180,7 +180,7 @@ class _Process:
         return found
 
     def _read(self, deadline: float | None) -> bytes:
-        """What came; empty where nothing will come any more."""
+        """The bytes received; empty at the end of the output."""
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if self._end is None:
@@ -215,7 +215,7 @@ class _Process:
         return how_it_ended(self._popen) + self._printed()
 
     def _printed(self) -> str:
-        """What it printed since the last order."""
+        """What the program printed since the last order."""
         return printed(self._output, self._printed_before, self._quoted)
 
 
@@ -237,7 +237,7 @@ class Child:
     """
 
     quoted: ClassVar[Callable[[str], str]] = staticmethod(str)
-    """What is quoted of the end of what a program printed that failed."""
+    """Selects the part of a failed program's last output that is quoted."""
 
     idea: ClassVar[str]
     differs_from: ClassVar[str | None]
@@ -247,7 +247,7 @@ class Child:
     layout: ClassVar[str]
 
     interpreter: ClassVar[str]
-    """What runs it, with its version, where that is known."""
+    """The interpreter or command with its version, if known."""
 
     idle: ClassVar[list[_Process]]
     """Processes that serve no object at present."""
@@ -295,7 +295,7 @@ class Child:
         self.repeat("train", 1, steps, learning_rate)
 
     def repeat(self, method: str, times: int, *arguments: float) -> None:
-        """So many calls of a method, with its arguments, as one order."""
+        """Make `times` calls of a method, with its arguments, by one order."""
         names = {"step": ("learning_rate",), "train": ("steps", "learning_rate")}.get(method, ())
         fields: dict[str, Any] = dict(zip(names, arguments, strict=True))
         self._process.ask(method, times=times, **fields)

@@ -1,4 +1,4 @@
-"""Where numba keeps what it compiles, and that one process at a time reads or writes it."""
+"""The folder of numba's cache, and a lock, so that one process at a time reads or writes it."""
 
 from __future__ import annotations
 

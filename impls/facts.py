@@ -8,7 +8,7 @@ import tokenize
 
 
 def lines_of_code(source: str) -> int:
-    """How many lines of a Python source hold code: no blank lines, comments or docstrings."""
+    """The number of lines of code in a Python source, without blank lines, comments and docstrings."""
     lines: set[int] = set()
     idle = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

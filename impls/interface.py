@@ -300,7 +300,7 @@ def _check_targets(loss: str, Y: NDArray[np.float64]) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
-    """What an implementation computed, as float64 NumPy copies in the shapes of the notation.
+    """The results of an implementation, as float64 NumPy copies in the shapes of the notation.
 
     `output` (n_L, m) is that of the last pass; `loss` is J of its batch, without L2; `dw` and `db` are
     those of the last gradients; `weights` and `biases` are the parameters now. `state` is what training keeps
@@ -320,7 +320,7 @@ class Result:
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What an implementation is: a class with these facts, this constructor and these five methods.
+    """The contract of an implementation: a class with these facts, this constructor and these five methods.
 
     Construction owns everything that is not the algorithm: it converts the problem into the implementation's
     native form, allocates, compiles, and ends with one `gradients()` on the first batch, so that everything
@@ -338,11 +338,11 @@ class Implementation(Protocol):
     differs_from: ClassVar[str | None]
     """The name of the implementation that it adds the idea to."""
     dtypes: ClassVar[tuple[str, ...]]
-    """Those it computes in, of `DTYPES`."""
+    """The dtypes, of `DTYPES`, in which it computes."""
     same_order: ClassVar[bool]
     """Whether it sums in the order of `loops`: then its float64 gradients are equal to those bit for bit."""
     fast_math: ClassVar[str]
-    """Which liberties it takes with IEEE arithmetic ("none", "fma", ...)."""
+    """Its deviations from IEEE arithmetic ("none", "fma", ...)."""
     layout: ClassVar[str]
     """How it holds a batch, in a few words."""
 

@@ -80,7 +80,7 @@ class JaxGloo(JaxJit):
             return alone.lower(self.parameters, *self.each[0], self.t).compile()
 
     def gradients_alone(self) -> None:
-        """Those of this rank's columns, without communication."""
+        """The gradients of this rank's columns, without communication."""
         self.last_batch = self.batch
         self.d, self.last = jax.block_until_ready(
             self._gradients_alone(self.parameters, *self.each[self.batch], self.t)

@@ -42,7 +42,7 @@ ACTIVATIONS: dict[str, Any] = {
 
 WHOLE, COLUMNS = PartitionSpec(), PartitionSpec(None, "ranks")
 BATCHES = PartitionSpec(None, None, "ranks")
-"""Which axis of an array is divided where there are several devices: none, or that of the samples."""
+"""The axis of an array that is divided among several devices: none, or that of the samples."""
 
 STATE = {
     "gradient_descent": (),
@@ -52,7 +52,7 @@ STATE = {
     "adam": ("mu", "nu"),
     "adamw": ("mu", "nu"),
 }
-"""What optax calls the arrays that an optimizer keeps, in the order of `Result.state`."""
+"""The names in optax of the arrays that an optimizer keeps, in the order of `Result.state`."""
 
 
 def forward(
@@ -173,7 +173,7 @@ class JaxJit:
         return d
 
     def columns(self, table: Any) -> Array:
-        """Of a table (n, m) the columns of the device."""
+        """The columns of a table (n, m) on the device."""
         return table
 
     def _build(self, problem: Problem, dtype: str) -> None:
@@ -295,7 +295,7 @@ class JaxJit:
         return self.result(z, a, self.each[self.last_batch][1])
 
     def result(self, z: Array, a: Array, y: Array) -> Result:
-        """What is exported, from z, a and y of the last pass."""
+        """The loss and output of an export, from z, a and y of the last pass."""
         with jax.enable_x64(True):
             J = float(cost(self.loss, z, a, y, a.shape[1]))
         wide = np.float64

@@ -89,7 +89,7 @@ class Dropout:
         self.key = key(self.seed, t, self.layer)
 
     def mask(self, s: int) -> list[float]:
-        """What the activations (n_l) of sample s are multiplied by."""
+        """The factors of the activations (n_l) of sample s."""
         return [self.scale if lowbias32(h ^ self.key) >= self.least else 0.0 for h in self.hashes[s]]
 
 
@@ -322,7 +322,7 @@ class Loops:
         )
 
     def state(self) -> tuple[Any, ...]:
-        """What training keeps, in the order of `Result`."""
+        """The parameters and the optimizer's state, in the order of `Result`."""
         kinds = OPTIMIZERS[self.training.optimizer]
         if not kinds and not any(layer.dropout for layer in self.layers):
             return ()

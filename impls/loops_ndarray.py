@@ -351,7 +351,7 @@ class LoopsNdarray:
         )
 
     def state(self) -> tuple[Any, ...]:
-        """What training keeps, in the order of `Result`."""
+        """The parameters and the optimizer's state, in the order of `Result`."""
         kinds = OPTIMIZERS[self.training.optimizer]
         if not kinds and not any(layer.dropout for layer in self.layers):
             return ()

@@ -87,7 +87,7 @@ class NumbaMpi(NumbaBlocked):
         self.comm.Allreduce(MPI.IN_PLACE, self.dp)
 
     def gradients_alone(self) -> None:
-        """Those of this rank's samples, without communication."""
+        """The gradients of this rank's samples, without communication."""
         super().gradients()
 
     def step(self, learning_rate: float) -> None:

@@ -51,7 +51,7 @@ class NumpyMpi(NumpyInplace):
         self.comm.Allreduce(MPI.IN_PLACE, self.dp)
 
     def gradients_alone(self) -> None:
-        """Those of this rank's columns, without communication."""
+        """The gradients of this rank's columns, without communication."""
         super().gradients()
 
     def allreduce_of(self, size: int) -> Callable[[], None]:

@@ -138,14 +138,14 @@ lowbias32: Any = compiled(masks.lowbias32)
 
 @compiled
 def key(seed: int, step: int, layer: int) -> int:
-    """That of `impls.kernels.masks`."""
+    """The function of `impls.kernels.masks`, compiled."""
     found: int = lowbias32(lowbias32(lowbias32(seed ^ masks.START) ^ step & masks.MASK) ^ layer)
     return found
 
 
 @compiled
 def draw(hashes: Array, key: int, least: int, scale: float, mask: Array) -> None:
-    """What the activations are multiplied by: 0 or the scale."""
+    """The factor of an activation: 0 or the scale."""
     here, bound, kept, dropped = np.uint32(key), np.uint32(least), mask.dtype.type(scale), mask.dtype.type(0)
     for i in range(mask.size):
         mask[i] = kept if hashed(hashes[i] ^ here) >= bound else dropped

@@ -229,7 +229,7 @@ lowbias32: Any = compiled(masks.lowbias32)
 
 @compiled
 def key(seed: Int, step: Int, layer: Int) -> Int:
-    """That of `impls.kernels.masks`."""
+    """The function of `impls.kernels.masks`, compiled."""
     found: Int = lowbias32(lowbias32(lowbias32(seed ^ masks.START) ^ step & masks.MASK) ^ layer)
     return found
 

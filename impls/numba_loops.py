@@ -118,14 +118,14 @@ lowbias32: Any = compiled(masks.lowbias32)
 
 @compiled
 def key(seed: int, step: int, layer: int) -> int:
-    """That of `impls.kernels.masks`."""
+    """The function of `impls.kernels.masks`, compiled."""
     found: int = lowbias32(lowbias32(lowbias32(seed ^ masks.START) ^ step & masks.MASK) ^ layer)
     return found
 
 
 @compiled
 def drop_out(dropout: Dropout, layer: int, s: int, t: int, a: Array) -> Array:
-    """What is left of a (n_l) of sample s after t steps."""
+    """a (n_l) of sample s after dropout, after t steps."""
     if dropout.least[layer] == 0:
         return a
     hashes, mask, left = dropout.hashes[layer][s], dropout.masks[layer], dropout.left[layer]
@@ -436,7 +436,7 @@ class NumbaLoops:
         )
 
     def state(self) -> tuple[Any, ...]:
-        """What training keeps, in the order of `Result`."""
+        """The parameters and the optimizer's state, in the order of `Result`."""
         o = self.optimizer
         if o is None or not self.kinds:
             return () if self.dropout is None else (self.t,)

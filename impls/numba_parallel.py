@@ -56,7 +56,7 @@ def share_of(plan: Record) -> Int:
 
 @compiled
 def parts_of(plan: Record) -> Int:
-    """How many threads have a share."""
+    """The number of threads that have a share."""
     share = share_of(plan)
     parts: Int = (plan.batch + share - 1) // share
     return parts

@@ -84,7 +84,7 @@ class Dropout:
         self.hashes = lowbias32(np.arange(n * m, dtype=np.uint32).reshape(n, m))
 
     def mask(self, t: int) -> Array:
-        """What the activations (n_l, m) are multiplied by after t steps."""
+        """The factors of the activations (n_l, m) after t steps."""
         hashes = lowbias32(self.hashes ^ np.uint32(key(self.seed, t, self.layer)))
         mask: Array = (hashes >= self.least) * self.scale
         return mask
@@ -268,7 +268,7 @@ class NumpyBatch:
         )
 
     def state(self) -> tuple[Any, ...]:
-        """What training keeps, in the order of `Result`."""
+        """The parameters and the optimizer's state, in the order of `Result`."""
         kinds = OPTIMIZERS[self.training.optimizer]
         if not kinds and not any(layer.dropout for layer in self.layers):
             return ()

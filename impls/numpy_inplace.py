@@ -221,7 +221,7 @@ class DenseLayer:
         return a
 
     def drop_out(self, a: Array, t: int) -> Array:
-        """What is left of a (n_l, m) after t steps."""
+        """a (n_l, m) after dropout, after t steps."""
         if self.dropout is None:
             return a
         self.dropout.draw(t)
@@ -355,7 +355,7 @@ class NumpyInplace:
         )
 
     def state(self) -> tuple[Any, ...]:
-        """What training keeps, in the order of `Result`."""
+        """The parameters and the optimizer's state, in the order of `Result`."""
         o = self.optimizer
         kinds = OPTIMIZERS[o.training.optimizer]
         if not kinds and not any(layer.dropout for layer in self.layers):

@@ -88,7 +88,7 @@ class Dropout:
         self.key = np.uint32(key(self.seed, t, self.layer))
 
     def mask(self, s: int) -> Array:
-        """What the activations (n_l,) of sample s are multiplied by."""
+        """The factors of the activations (n_l,) of sample s."""
         mask: Array = (lowbias32(self.hashes[s] ^ self.key) >= self.least) * self.scale
         return mask
 
@@ -304,7 +304,7 @@ class NumpySample:
         )
 
     def state(self) -> tuple[Any, ...]:
-        """What training keeps, in the order of `Result`."""
+        """The parameters and the optimizer's state, in the order of `Result`."""
         kinds = OPTIMIZERS[self.training.optimizer]
         if not kinds and not any(layer.dropout for layer in self.layers):
             return ()

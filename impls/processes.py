@@ -81,7 +81,7 @@ def end_of(pid: int) -> int | None:
 
 
 def how_it_ended(process: subprocess.Popen[Any], seconds: float = 5.0) -> str:
-    """What became of a process that closed its connection instead of answering, which takes a moment."""
+    """How a process ended that closed its connection instead of answering; waits a moment for its end."""
     try:
         status = process.wait(seconds)
     except subprocess.TimeoutExpired:

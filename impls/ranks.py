@@ -35,7 +35,7 @@ VARIABLES = (
 """Intel MPI and Open MPI leave it to the ranks to hold themselves to CPUs, and start more than there are."""
 
 ROOT_ALLOWED = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
-"""What has to be 1 for Open MPI to start as root."""
+"""The variables that have to be 1 for Open MPI to start as root."""
 
 _SERVE = """
 import sys

@@ -21,7 +21,7 @@ ENTRY_POINTS = "gradrace.implementations"
 
 
 Launcher = Literal["mpiexec", "python"]
-"""What starts ranks: MPI's `mpiexec`, or the interpreter of the first one, on its host."""
+"""The program that starts ranks: MPI's `mpiexec`, or the interpreter of the first one, on its host."""
 
 
 class Entry(NamedTuple):
@@ -217,7 +217,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def faults_of(found: object) -> list[str]:
-    """What keeps `found` from being an `Implementation`, one message each; empty if it is one."""
+    """The reasons why `found` is not an `Implementation`; empty if it is one."""
     if not inspect.isclass(found):
         return [f"expected a class, got {type(found).__name__}"]
     # As text: interpreters before Python 3.10 cannot evaluate `str | None`.

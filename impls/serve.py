@@ -122,7 +122,7 @@ class Served:
 
 
 def answer(what: Callable[[], tuple[dict[str, Any], bytes]]) -> tuple[dict[str, Any], bytes]:
-    """What an order comes to, with the content of the answer; a refusal or an error is an answer, too."""
+    """The answer to an order, with its content; a refusal or an error is an answer, too."""
     try:
         return what()
     except Unsupported as reason:
@@ -161,7 +161,7 @@ def _problem(order: dict[str, Any], data: bytes) -> Problem:
 
 
 def _shapes(n: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Those of the weights and of the biases, layer by layer."""
+    """The shapes of the weights and of the biases, layer by layer."""
     return list(zip(n[1:], n[:-1], strict=True)), [(width, 1) for width in n[1:]]
 
 

@@ -34,7 +34,7 @@ GRACE = 3.0
 """Seconds that ranks which raised something wait for the others."""
 
 KEY_SECONDS = 10.0
-"""How long a connection may take to send the key; others may find the port, too."""
+"""The seconds that a connection may take to send the key, as other programs may find the port."""
 
 _REFUSALS = ("unsupported", "unavailable", "error")
 _GO_ON = b"+"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from impls.interface import Problem, Result, Unsupported
 
 ROUNDS, IN_A_ROW = 20, 10
-"""How often sums over the ranks are timed: rounds, and sums of a round."""
+"""The numbers of rounds, and of sums in a round, in which sums over the ranks are timed."""
 
 
 def columns_of(name: str, m: int, rank: int, ranks: int) -> slice:
@@ -44,12 +44,14 @@ def share_of(problem: Problem, columns: slice) -> Problem:
 
 
 def mask_index(n: int, m: int, columns: slice) -> NDArray[np.uint32]:
-    """What masks of n neurons hash in these columns of a batch of m: n rows, the columns contiguous."""
+    """The indices that masks of n neurons hash in these columns of a batch of m, one row for each neuron."""
     return np.arange(n * m, dtype=np.uint32).reshape(n, m)[:, columns]
 
 
 class ResultOfColumns(NamedTuple):
-    """Of a rank's result J and output, which are of its columns, and a digest of what all ranks share."""
+    """A rank's share in a result: J and output of its columns, and a digest of the arrays that all ranks
+    share.
+    """
 
     loss: float
     output: NDArray[np.float64]
@@ -57,7 +59,7 @@ class ResultOfColumns(NamedTuple):
 
 
 def result_of_columns(own: Result) -> ResultOfColumns:
-    """What a rank's result adds to that of the whole batch."""
+    """A rank's share in the result of the whole batch, from its own result."""
     arrays = (*own.dw, *own.db, *own.weights, *own.biases, *map(np.asarray, own.state))
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
     return ResultOfColumns(own.loss, own.output, digest)

@@ -38,7 +38,7 @@ STATE = {
     "adam": ("exp_avg", "exp_avg_sq"),
     "adamw": ("exp_avg", "exp_avg_sq"),
 }
-"""What torch.optim calls the arrays that an optimizer keeps, in the order of `Result.state`."""
+"""The names in torch.optim of the arrays that an optimizer keeps, in the order of `Result.state`."""
 
 
 def forward(

@@ -62,7 +62,7 @@ class TorchGloo(TorchEager):
         self.d = self.averages
 
     def gradients_alone(self) -> None:
-        """Those of this rank's columns, without communication."""
+        """The gradients of this rank's columns, without communication."""
         super().gradients()
 
     def allreduce_of(self, size: int) -> Callable[[], None]:

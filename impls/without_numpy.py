@@ -1,4 +1,4 @@
-"""What `loops` and the contract use of NumPy, for interpreters that have none: arrays as lists."""
+"""The part of NumPy that `loops` and the contract use, for interpreters without NumPy: arrays as lists."""
 
 from __future__ import annotations
 

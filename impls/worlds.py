@@ -29,7 +29,7 @@ class World(NamedTuple):
 
 
 def of_mpi(ranks: int) -> World:
-    """That of a process which `mpiexec` started.
+    """The world of a process that `mpiexec` started.
 
     Raises ValueError if it started another number of ranks, and OSError if one cannot reach rank 0's host.
     """

@@ -1,1 +1,1 @@
-"""What the record says: tables, charts, pages."""
+"""Reports on a record: tables, charts, pages."""

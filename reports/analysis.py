@@ -84,7 +84,7 @@ class Panel(NamedTuple):
 
     @property
     def on_one(self) -> Panel:
-        """The same on one thread of one rank."""
+        """The panel with one thread and one rank."""
         return self._replace(threads=1, ranks=1)
 
 

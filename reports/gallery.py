@@ -34,10 +34,10 @@ HEADINGS = {
 }
 
 PHASES = {TRAININGS: "step"}
-"""Which phase is shown of a record, where it is not the usual one."""
+"""The phase that is shown of a record, if it is not the default one."""
 
 PICTURES = {TRAININGS: ("steps",)}
-"""Of a record not named here, every picture."""
+"""The pictures of each record; all of them for a record that is not listed."""
 
 
 class UnknownFigure(ValueError):
@@ -161,7 +161,7 @@ def renew(page: str, kept: Mapping[str, Analysis], lesson: Lesson) -> str:
 
 
 def _overhead(steps: Analysis, workload: str, name: str, size: str) -> str:
-    """What a step takes over one of plain gradient descent, at a batch size."""
+    """The time of a step over that of plain gradient descent, at a batch size."""
     known = {(s.workload, s.implementation, s.batch_size): s for s in trainings.steps(steps, steps.panel())}
     found = known.get((workload, name, int(size)))
     if found is None or found.over_plain is None:

@@ -28,7 +28,7 @@ from reports.tables.interpreters import interpreters
 from reports.tables.scaling import ScalingKind, Workers, scalings
 
 ARTICLE_STEPS, ARTICLE_SECONDS = 100_000, 9 * 3600.0
-"""What the article that this project began with reports of its loops."""
+"""The time of the loops in the article that this project began with."""
 
 TRAINED = ("headline", "train")
 """Phases with whole trainings as cells; their pictures show all workloads at once."""
@@ -108,7 +108,7 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
 
 
 def _of_workers(analysis: Analysis, panel: Panel) -> Iterator[tuple[str, str, Figure]]:
-    """What more threads or ranks buy, where cells were measured on one and on several."""
+    """The gain of more threads or ranks, if cells were measured on one and on several."""
     where = f"{plain(panel.workload)} {analysis.shape(panel.workload)}, {panel.phase}, {panel.dtype}"
     for along, kind in itertools.product(get_args(Workers), get_args(ScalingKind)):
         if found := scalings(analysis, panel, kind, along):
@@ -152,7 +152,7 @@ def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple
 
 
 def _of_steps(analysis: Analysis, panel: Panel, size: int) -> Iterator[tuple[str, str, Figure]]:
-    """What a step costs over its gradients, where more than one training was raced."""
+    """The time of a step over its gradients, if more than one training was raced."""
     panels = trainings.alike(analysis, panel._replace(phase="step"))
     points = [
         (one.implementation, one.workload, one.over_gradients)

@@ -80,7 +80,7 @@ PARALLEL = ("numba-parallel",)
 
 
 def cores(threads: int, ranks: int) -> str:
-    """What computes, in words: "2 threads", "1 thread on each of 2 ranks"."""
+    """The threads and ranks in words: "2 threads", "1 thread on each of 2 ranks"."""
     words = f"{threads} thread" + ("" if threads == 1 else "s")
     return words if ranks == 1 else f"{words} on each of {ranks} ranks"
 

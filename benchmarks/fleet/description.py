@@ -29,7 +29,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", kw_only=True):
-    """What every fleet has. A host or the scheduler may be away for `wait` seconds, and is then given up."""
+    """The settings of every fleet. A host or a scheduler that is away for `wait` seconds is given up."""
 
     environment: Environment = Environment()
     wait: Seconds = 60.0

@@ -17,7 +17,7 @@ from benchmarks.race.ending import MISSING
 from benchmarks.record.documents import RecordError
 
 TRIES = 3
-"""So often a host's race is tried where its task is lost."""
+"""The number of times that a host's race is tried if its task is lost."""
 
 
 def engine(fleet: Fleet, folder: Path, say: tasks.Say) -> tasks.Engine:

@@ -1,4 +1,4 @@
-"""What an engine runs on a host, `python -m benchmarks.fleet.host TASK`: one race, alone there.
+"""The program that an engine runs on a host, `python -m benchmarks.fleet.host TASK`: one race at a time.
 
 The outcome goes to standard output. The race ends if the process that reads it has ended, or if its task is
 given to `end`.

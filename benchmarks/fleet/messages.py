@@ -1,4 +1,4 @@
-"""What a fleet asks of a host, and what the host answers."""
+"""The task that a fleet gives to a host, and the host's answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REFUSED = 2
 
 
 class FleetTask(msgspec.Struct, frozen=True):
-    """What a host is asked for: the words of `gradrace race`, the folder they were given in, variables.
+    """The task of a host: the arguments of `gradrace race`, the folder where they were given, variables.
 
     `name` is the task's own, `software` what the host must have: versions by name.
     """

@@ -28,7 +28,7 @@ OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"
 """States of a job that will not run any more."""
 
 LATE_SECONDS = 15.0
-"""How long the result of a job that is over may take to be seen here, through a shared file system."""
+"""The seconds until the result of a job that has ended must be visible through a shared file system."""
 
 
 class SlurmEngine:

@@ -1,4 +1,4 @@
-"""What a fleet has raced so far: a folder beside the record to come, with the record of every host in it."""
+"""The state of a fleet's race: a folder beside the future record, with the record of every host."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class HostRecords:
         return race_file.read(place) if place.exists() else None
 
     def missing(self, host: str) -> list[str]:
-        """What that race did not measure, a line each."""
+        """A line for each part that the host's race did not measure."""
         place = self._place(host).with_suffix(".missing")
         return place.read_text("utf-8").splitlines() if place.exists() else []
 

@@ -57,7 +57,7 @@ def ending(task: FleetTask, python: str) -> list[str]:
 
 
 def answer(done: subprocess.CompletedProcess[bytes]) -> HostOutcome | LostTask:
-    """What came of the command on a host."""
+    """The outcome of the command on a host."""
     try:
         return msgspec.json.decode(done.stdout, type=HostOutcome)
     except msgspec.DecodeError:

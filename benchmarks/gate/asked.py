@@ -1,4 +1,4 @@
-"""What a gate is asked for: by the command line, and by the settings of the commits."""
+"""The settings of a gate, from the command line and from the commits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.record.pairs_file import Benchmark, Side
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What the command line has; what it has not is None, or empty."""
+    """The settings on the command line; None or empty if not given."""
 
     arguments: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which commit made a benchmark slower: the good end in pairs with commit after commit, as `git bisect` goes.
+"""Bisection for the commit that made a benchmark slower, by pairs of the good end with further commits.
 
 The slowdown between both ends is measured first. Each commit between them is then either as fast as the good
 end, or slower by all of it: evidence that the centre lies above or below half of it is an e-process
@@ -27,7 +27,7 @@ FEWEST_PAIRS = 8
 """Pairs by which the slowdown between the ends is measured, where it takes no more to show it."""
 
 MOST_PAIRS = 60
-"""Where a commit is given up: it is neither, or too noisy."""
+"""The number of pairs after which a commit is given up as undecided."""
 
 Answer = Literal["good", "bad", "unknown"]
 MeasurePair = Callable[[str], float]
@@ -53,7 +53,7 @@ class CommitEvidence:
     below: float = 1.0
 
     def add(self, d: float) -> Answer:
-        """What is known after one more pair."""
+        """The state after one more pair."""
         share = max(-1.0, min(1.0, (d - self.middle) / self.middle))
         self.above *= 1 + BET * share
         self.below *= 1 - BET * share

@@ -18,7 +18,7 @@ from benchmarks.gate.errors import NoAnswer
 from benchmarks.record.pairs_file import Side
 
 RUNNERS = ("pytest", "pytest-benchmark")
-"""What it takes to run any suite, beside what its project asks for."""
+"""The packages that every suite needs, besides those of its project."""
 
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
@@ -32,7 +32,7 @@ INSTALL_SECONDS = 1800.0
 
 @dataclasses.dataclass(frozen=True)
 class Install:
-    """What is installed beside the project: its extras, dependency groups, and files of requirements."""
+    """The packages that are installed with the project: extras, dependency groups, requirements files."""
 
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def _read(path: Path) -> str:
 
 
 def _dependencies(worktree: Path) -> list[str]:
-    """What a project depends on, as far as its pyproject.toml has it; raises NoAnswer for a damaged one."""
+    """The dependencies in a project's pyproject.toml; raises NoAnswer if it is damaged."""
     path = worktree / "pyproject.toml"
     try:
         project: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -76,7 +76,7 @@ class Line:
 
 
 class Statistics(dict[str, Any]):
-    """What tests read from `benchmark.stats`: the same names, as items and as attributes."""
+    """The statistics that tests read from `benchmark.stats`, by the same names as items and as attributes."""
 
     def __getattr__(self, name: str) -> Any:
         if name == "stats":
@@ -294,7 +294,7 @@ class Fixture:
 
     @pytest.fixture
     def benchmark(self, request: pytest.FixtureRequest) -> OrderedTurns:
-        """What pytest-benchmark's fixture is, in turns with another process."""
+        """The `benchmark` fixture of pytest-benchmark, in turns with another process."""
         return OrderedTurns(request.node.nodeid, group(request.node), self._gate)
 
 
@@ -324,7 +324,7 @@ def traced(timed: TimeCalls, calls: int) -> int:
 
 
 def summary(seconds: Sequence[float]) -> Statistics:
-    """What a test may read of its own times."""
+    """The statistics of a test's own times."""
     ordered = sorted(seconds) or [math.nan]
     mean = math.fsum(ordered) / len(ordered)
     deviation = math.sqrt(math.fsum((each - mean) ** 2 for each in ordered) / max(1, len(ordered) - 1))

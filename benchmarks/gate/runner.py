@@ -101,7 +101,7 @@ def prepared(
 def find(
     root: Path, commits: Mapping[Side, str], places: Sequence[SideEnvironment], asked: GateSettings
 ) -> Suites:
-    """What there is to compare; raises NoAnswer where that is nothing, or a suite cannot be collected."""
+    """The benchmarks to compare; raises NoAnswer if there are none or a suite cannot be collected."""
     own = turns.collect(places)
     files = worktrees.differing(root, commits, suites.paths(own.values(), asked))
     crossed: dict[Side, Mapping[Side, Collected]] = {}
@@ -290,7 +290,7 @@ class Runner:
         return gated | controls | steady
 
     def suite(self, wanted: Mapping[str, object], record: Pairs | None) -> tuple[Side, list[Benchmark]]:
-        """Whose files the next pair uses, in turn, and which benchmarks it can measure with them."""
+        """The side whose files the next pair uses, in turn, and the benchmarks that it can measure."""
         done = len(record.pairs) if record else 0
         for k in range(len(self.found.turns)):
             suite = self.found.turns[(done + k) % len(self.found.turns)]

@@ -30,7 +30,7 @@ ANSWER_SECONDS = 120.0
 
 
 class SideOrder(Message):
-    """What a process is to do."""
+    """An order to a process."""
 
 
 class RunSuite(SideOrder):
@@ -62,7 +62,7 @@ class Leave(SideOrder):
 
 
 class SideAnswer(Message):
-    """What has been done."""
+    """An answer of a process."""
 
 
 class FoundBenchmark(Message):

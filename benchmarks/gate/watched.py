@@ -1,4 +1,4 @@
-"""What the gate watches of this project: methods of implementations that the referee has passed.
+"""The benchmarks that the gate watches in this project: methods of implementations that pass the referee.
 
 numba compiles anew in every process: `numba-loops` and `numba`, which take as long to compile as
 `numba-blocked`, would cost more than half of the pairs that a budget holds. At m = 1 `numba-blocked` takes a

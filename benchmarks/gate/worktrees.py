@@ -161,7 +161,7 @@ def _remove(root: Path, folder: Path) -> None:
 
 
 def differing(root: Path, commits: Mapping[Side, str], paths: Iterable[str]) -> tuple[str, ...]:
-    """Which of these files and folders' files differ between the commits."""
+    """The files, of these files and folders, that differ between the commits."""
     named = [f":(top,literal){path}" for path in sorted(set(paths))]
     if not named:
         return ()

@@ -1,4 +1,4 @@
-"""What watches this process and makes every time in it untrue, and what held it back."""
+"""Detects tools that trace this process and falsify its times, and quotas of CPU time that delay it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def active() -> str:
-    """What watches every step of this process, by name, with what to do; empty where nothing does."""
+    """The tools that trace this process, with their remedies; empty if there are none."""
     found = []
     if sys.gettrace() is not None:
         found.append("a tracer (coverage or a debugger)")
@@ -32,7 +32,7 @@ def active() -> str:
 
 
 def throttled() -> int:
-    """How often the control groups of this process used up their quota of CPU time, so far."""
+    """The number of times that this process's control groups have used up their quota of CPU time."""
     total = 0
     for folder in _groups():
         words = machine.text(folder / "cpu.stat").split()

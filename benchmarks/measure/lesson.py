@@ -38,7 +38,7 @@ LISTED = 64
 ROUNDS = 7
 
 WAIT_SECONDS = 60.0
-"""How long rounds wait for undisturbed moments, all together."""
+"""The seconds that all rounds together wait for undisturbed moments."""
 
 WITHIN = 0.25
 """A figure that is quoted is to be so near to a rerun's on the same machine."""
@@ -91,7 +91,7 @@ def times(names: Mapping[str, Any], sizes: tuple[int, ...] = SIZES) -> dict[str,
 
 
 def lesson(text: str, sizes: tuple[int, ...] = SIZES) -> lesson_file.Lesson:
-    """What the lesson `text` takes and finds on this machine."""
+    """The times and results of the lesson `text` on this machine."""
     names = run(text)
     return lesson_file.Lesson(
         created=datetime.datetime.now(datetime.UTC).isoformat(),

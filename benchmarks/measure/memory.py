@@ -30,7 +30,7 @@ def least(network: impls.Network, m: int, itemsize: int) -> int:
 
 
 def peak(work: Callable[[], Any]) -> tuple[Any, int]:
-    """What `work` returns, and the most memory that it held beyond what stood before, in bytes."""
+    """The result of `work`, and the most memory that it held beyond that before, in bytes."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -66,7 +66,7 @@ class _Resident:
 
 
 def _folders() -> list[Path]:
-    """Where the kernel shows these processes; empty where it is not Linux."""
+    """The kernel's folders of these processes; empty on systems other than Linux."""
     found = [Path("/proc/self"), *(Path(f"/proc/{process}") for process in impls.descendants())]
     return [folder for folder in found if (folder / "clear_refs").exists()]
 

@@ -1,4 +1,4 @@
-"""What an implementation needs installed: the distributions that it imports, their versions and size."""
+"""The distributions that an implementation imports, with their versions and size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRESENT = "numpy"
 """The distribution that a user has anyway: its size is not counted."""
 
 OF_THE_RACE = {"threadpoolctl"}
-"""What limits threads, as a race asks for it and the computation does not."""
+"""Packages that limit threads; races need them, implementations do not."""
 
 
 def needed(module: str) -> frozenset[str]:
@@ -63,7 +63,7 @@ def versions(distributions: Collection[str]) -> dict[str, str]:
 
 
 def installed_bytes(distributions: Collection[str]) -> int:
-    """What the distributions and all that they require take on disk, without those of NumPy."""
+    """The size on disk of the distributions and all their requirements, without those of NumPy."""
     have = _required({PRESENT})
     return sum(map(_bytes, _required(set(distributions)) - have))
 

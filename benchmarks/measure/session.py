@@ -327,7 +327,7 @@ class Session:
 
 
 def communication(implementation: Any, cell: Cell, iterations: int) -> dict[str, Any]:
-    """What a `Measurement` has of the ranks of a cell: the time without communication, and that of sums."""
+    """The fields of a `Measurement` on ranks: the time without communication, and those of sums."""
     if cell.ranks == 1:
         return {}
     seconds = implementation.allreduces(ALLREDUCES)
@@ -343,7 +343,7 @@ def communication(implementation: Any, cell: Cell, iterations: int) -> dict[str,
 
 
 def clock_warnings(measurements: Iterable[race_file.Measurement], call: float) -> Iterator[str]:
-    """What the times show against themselves; `call` is the seconds of an empty call."""
+    """The warnings that follow from the times; `call` is the seconds of an empty call."""
     timed = [m for m in measurements if m.seconds]
     wide = [m for m in timed if _quartile_distance(m.seconds) > WIDE * m.fastest]
     if len(wide) > NOISY * len(timed):

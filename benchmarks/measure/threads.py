@@ -58,7 +58,7 @@ def move_to(cpu: int) -> None:
 
 
 def threads_in_force() -> dict[str, int]:
-    """How many threads each loaded library uses, asked of the library itself."""
+    """The number of threads of each loaded library, as the library reports it."""
     import threadpoolctl
 
     found = {"cpus": len(cpus())}

@@ -1,6 +1,7 @@
-"""What a race cannot see from within: every implementation alone, in processes of its own.
+"""The survey of a race: each implementation alone, in processes of its own.
 
-Peak memory, and what compilation takes: cold, and from the caches that the first compilation left on disk.
+It measures peak memory and the time of compilation: cold, and from the caches that the first compilation left
+on disk.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from benchmarks.record.cells import Cell
 from benchmarks.record.race_file import RecordedWorkload
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
-"""Where compilers keep what they compiled."""
+"""The variables of the folders in which compilers keep their output."""
 
 
 def of(cell: Cell, workload: RecordedWorkload, timeout: float, compiles: bool = True) -> dict[str, Any]:
-    """Fields of a `Measurement`, as far as they can be had within `timeout` seconds.
+    """The fields of a `Measurement` that the survey finds within `timeout` seconds.
 
-    Compilation is timed of what `compiles`. Of what fails the race has the reason.
+    Compilation is timed if the implementation `compiles`. The race itself records the reason of a failure.
     """
     end = time.monotonic() + timeout
     found: dict[str, Any] = {}

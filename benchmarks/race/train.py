@@ -45,7 +45,7 @@ def findings(names: Sequence[str], experiments: Sequence[Experiment]) -> Iterato
 
 
 def _answers(orders: Sequence[Train]) -> Iterator[Trained]:
-    """What a fresh process answers to one order after the other, until it has answered all or has ended."""
+    """Yield the answers of a fresh process to the orders, until it has answered all or has ended."""
     with PythonProcess(headline.SERVE, orders[0].experiment.threads) as process:
         for order in tuple(orders):
             started = datetime.datetime.now(datetime.UTC)

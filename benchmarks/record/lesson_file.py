@@ -1,4 +1,4 @@
-"""What the lesson's code blocks take and find, as a file: `nox -s lesson` writes it, the lesson quotes it."""
+"""The file of the times and results of the lesson's code blocks, which `nox -s lesson` writes."""
 
 from __future__ import annotations
 

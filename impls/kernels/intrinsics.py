@@ -194,7 +194,7 @@ def prefetch(typing_context: Any, memory: Any, place: Any) -> Any:
 
 @intrinsic
 def fence(typing_context: Any) -> Any:
-    """What was stored so far, also past the caches, is seen by other threads before what follows."""
+    """A memory fence: earlier stores, also past the caches, are visible to other threads behind it."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.fence("seq_cst")

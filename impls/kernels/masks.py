@@ -35,7 +35,7 @@ def lowbias32(x: Any) -> Any:
 
 
 def key(seed: int, step: Any, layer: int) -> Any:
-    """What tells a step's mask of a hidden layer from all others: 32 bits."""
+    """The key of a step's mask of a hidden layer: 32 bits."""
     return lowbias32(lowbias32(lowbias32(seed ^ START) ^ step & MASK) ^ layer)
 
 
@@ -45,5 +45,5 @@ def threshold(dropout: float) -> int:
 
 
 def scale(dropout: float) -> float:
-    """What is kept is multiplied by it, 1 / (1 - dropout), so that the expectation stays."""
+    """The factor of activations that are kept, 1 / (1 - dropout), which preserves their expectation."""
     return 1 / (1 - dropout)

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 Reals = NDArray[np.float64]
 
 VELTKAMP = 2.0**27 + 1
-"""Multiplying by it splits 53 bits into 26 and 26."""
+"""The factor that splits 53 bits into 26 and 26."""
 
 
 def two_sum(a: Reals, b: Reals) -> tuple[Reals, Reals]:
-    """a + b, and what rounding took from it (Knuth)."""
+    """a + b and its rounding error (Knuth)."""
     s = a + b
     b_kept = s - a
     return s, (a - (s - b_kept)) + (b - b_kept)
@@ -38,7 +38,7 @@ def fast_two_sum(a: Reals, b: Reals) -> tuple[Reals, Reals]:
 
 
 def two_product(a: Reals, b: Reals) -> tuple[Reals, Reals]:
-    """a b, and what rounding took from it (Dekker, Veltkamp); for magnitudes up to 2^995."""
+    """a b and its rounding error (Dekker, Veltkamp), for magnitudes up to 2^995."""
     p = a * b
     t = VELTKAMP * a
     a_head = t - (t - a)
@@ -66,7 +66,7 @@ class DoubleDouble:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As an array's."""
+        """The shape, as that of an array."""
         return self.hi.shape
 
     def __neg__(self) -> DoubleDouble:
@@ -116,7 +116,7 @@ class DoubleDouble:
 
 
 Number: TypeAlias = Any
-"""What the oracle computes with: a DoubleDouble, or an array of float64; they are spelt alike."""
+"""The oracle's numbers: a DoubleDouble, or an array of float64, with the same operators."""
 
 
 def _digits(value: decimal.Decimal) -> tuple[float, float]:
@@ -194,7 +194,7 @@ def sqrt(x: DoubleDouble) -> DoubleDouble:
 
 
 def where(condition: NDArray[np.bool_], p: Number | float, q: Number) -> Number:
-    """p where the condition holds, else q; p of the kind of q, or a plain number."""
+    """p where the condition holds, else q; p is of the type of q, or a plain number."""
     if not isinstance(q, DoubleDouble):
         return np.where(condition, p, q)
     hi, lo = (p.hi, p.lo) if isinstance(p, DoubleDouble) else (p, 0.0)
@@ -202,7 +202,7 @@ def where(condition: NDArray[np.bool_], p: Number | float, q: Number) -> Number:
 
 
 def halves(x: Number) -> tuple[Reals, Reals]:
-    """x as float64: the nearest, and what that leaves."""
+    """x as two float64: the nearest to x, and the rest."""
     return (x.hi, x.lo) if isinstance(x, DoubleDouble) else (x, np.zeros_like(x))
 
 

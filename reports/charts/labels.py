@@ -25,7 +25,7 @@ from reports.style import darker, look, plain
 
 @functools.cache
 def _measure(dpi: float) -> RendererAgg:
-    """What measures text as it will be drawn; it draws nothing, so that one pixel is enough of a canvas."""
+    """A renderer that measures text; it draws nothing, so that its canvas is one pixel."""
     return RendererAgg(1, 1, dpi)  # type: ignore[no-untyped-call]
 
 

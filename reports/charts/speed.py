@@ -44,7 +44,7 @@ def time_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
 
 @settings()
 def speedup_chart(panel: pd.DataFrame, baseline: str, shape: str = "", title: str = "") -> Figure:
-    """How many times as fast as `baseline`, against batch size; rings where lines cross."""
+    """Speedup over `baseline` against batch size; rings where lines cross."""
     drawn = panel.assign(
         value=panel["speedup"],
         least=panel["speedup_low"],
@@ -103,7 +103,7 @@ def race(
 
 @settings()
 def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figure:
-    """What each idea multiplies: a row a rung, a column a batch size (small, middle, large).
+    """The factor of each idea: a row for each rung, a column for each batch size (small, middle, large).
 
     `rungs` is `Analysis.ladder`; `where` is the panel that it is of.
     """

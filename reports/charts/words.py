@@ -19,7 +19,7 @@ def describe(panel: pd.DataFrame, shape: str = "") -> str:
 
 
 def whiskers(panel: pd.DataFrame) -> str:
-    """What the whiskers of this panel are."""
+    """The meaning of this panel's whiskers, in words."""
     timed = panel[panel["status"] == "measured"]
     if timed.empty:
         return "nothing was measured"

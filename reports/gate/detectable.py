@@ -106,5 +106,5 @@ def _minimum(
 
 
 def slowed(noise: Noise, shift: float) -> Noise:
-    """What a pair would have been had every call of head taken exp(shift) as long."""
+    """The pair with every call of head exp(shift) times as long."""
     return {measure: d + shift if measure in ("median", "mean") else d for measure, d in noise.items()}

@@ -1,4 +1,4 @@
-"""Where a series changed its level: change points, from one value a commit.
+"""The change points of a series: where its level changes, from one value for each commit.
 
 The values are logarithms of seconds, so that a step is a factor wherever it starts from. PELT (Killick,
 Fearnhead and Eckley, 2012, https://arxiv.org/abs/1101.1438, as ruptures computes it) finds the levels that
@@ -34,7 +34,7 @@ MINIMUM_EFFECT = 0.02
 """Steps smaller than this factor less 1 are not reported: the gate's own least effect."""
 
 LEAST_NOISE = 0.001
-"""Where values hardly differ, the noise is taken to be this: clocks and layouts do not allow for less."""
+"""The least noise of a series, as clocks and memory layouts do not allow for less."""
 
 LAGS = (1, 2, 4, 8)
 """Commits between the two of a difference."""
@@ -54,7 +54,7 @@ MAD_TO_DEVIATION = 1.4826
 
 
 def steps(values: NDArray[np.float64]) -> list[int]:
-    """Where a new level begins in `values` (n,), logarithms of seconds: indices between 0 and n."""
+    """The indices between 0 and n at which a new level begins in `values` (n,), logarithms of seconds."""
     n = len(values)
     if n < 2 * MIN_SEGMENT:
         return []

@@ -25,7 +25,7 @@ class KindOfMachine(NamedTuple):
 
     @property
     def shown(self) -> tuple[Timeline, Sequence[TimelineCommit], Sequence[Trend], Sequence[Steps]]:
-        """The same, with the series that are shown."""
+        """The same kind, with only the series that are shown."""
         trends = [one for one in self.trends if one.steps] if self.changed else self.trends
         return self.timeline, self.points, trends, self.steps
 
@@ -49,7 +49,7 @@ def table(kinds: Sequence[KindOfMachine]) -> tuple[list[str], list[list[str]]]:
 
 
 def _words(kind: KindOfMachine, sha: str) -> str:
-    """What this commit did to the series of a kind of machine."""
+    """The changes of the series of a kind of machine at this commit."""
     place = next((k for k, point in enumerate(kind.points) if point.sha == sha), None)
     if place is None:
         return "not measured"

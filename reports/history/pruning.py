@@ -37,7 +37,7 @@ def check(store: Store, run_ids: Sequence[int]) -> None:
 
 
 def count(store: Store, chosen: sa.ColumnElement[bool]) -> int:
-    """How many runs `prune` would drop."""
+    """The number of runs that `prune` would drop."""
     with store.reading() as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(runs).where(chosen)) or 0
 

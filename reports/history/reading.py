@@ -1,4 +1,4 @@
-"""What the database holds, as plain values: runs, and the series of a branch from commit to commit."""
+"""The content of the database as plain values: runs, and the series of a branch from commit to commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the history keeps of a file: one run for each commit measured in it, one sample for each process."""
+"""The runs that the history keeps of a file: one for each commit in it, with one sample for each process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class HistoryError(ValueError):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Series:
-    """What is followed from commit to commit: one benchmark of one implementation."""
+    """A series that is followed from commit to commit: one benchmark of one implementation."""
 
     how: str
     """The kind of file, "race" or "pairs": those that take turns do not take the same time."""
@@ -48,7 +48,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What one process measured of a series: seconds of one call, over its rounds."""
+    """The seconds of one call of a series in one process, over its rounds."""
 
     series: Series
     process: int
@@ -95,7 +95,8 @@ class Run:
 
 
 MACHINE_FACTS = ("cpu", "cores", "caches", "architecture", "system")
-"""What makes two machines alike. Memory is left out: like virtual machines differ in it by a few pages."""
+"""The facts that two like machines share. Memory is left out, as like virtual machines differ by a few
+pages."""
 
 
 def machine_facts(machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def runs_of(document: Record | Pairs, content: Any, commit: str | None, branch: 
 
 
 def _system(machine: Mapping[str, Any]) -> dict[str, str]:
-    """What may change under a machine that stays the same: versions of its kernel and of its microcode."""
+    """The versions of a machine's kernel and microcode, which may change while the machine stays the same."""
     found = {
         "kernel": str(machine.get("system", "")).partition(" ")[2],
         "microcode": str(machine.get("microcode", "")),

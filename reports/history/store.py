@@ -27,16 +27,16 @@ PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between one try of `add` and the next: a database that restarts is back within them."""
 
 BUSY_SECONDS = 60.0
-"""How long a writer of SQLite waits for its turn."""
+"""The seconds that a writer of SQLite waits for the lock."""
 
 ANSWER_SECONDS = 10
-"""How long PostgreSQL may take to accept a connection, and to acknowledge what was sent."""
+"""The seconds that PostgreSQL may take to accept a connection, and to acknowledge data."""
 
 LOCK = 0x67726164
 """The advisory lock of PostgreSQL that writers take; any number that others do not use ("grad")."""
 
 SHOWN_OPTIONS = ("host", "port", "dbname")
-"""Of the options in a URL those that are printed: the others may be secrets."""
+"""The options in a URL that are printed; the others may be secrets."""
 
 
 class Added(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""The output of the commands of the history."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _trends(
 
 
 def as_json(kinds: Sequence[KindOfMachine], several: bool) -> None:
-    """The same as JSON, for programs; a list where several kinds of machine were asked for."""
+    """The same as JSON, for programs; a list for several kinds of machine."""
     documents = [_document(*kind.shown) for kind in kinds]
     print(json.dumps(documents if several else documents[0], indent=1))
 

@@ -16,7 +16,7 @@ from reports.history.runs import Series
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """What may be joined to a history: the runs of like machines, for one branch."""
+    """The runs of like machines on one branch, which may form one history."""
 
     machine_id: int
     machine_key: str
@@ -117,7 +117,7 @@ def trend(track: Track) -> Trend:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """What changed at one commit: the step that most series share, where there is one, and all the others.
+    """The changes at one commit: the step that most series share, if there is one, and all the others.
 
     `shared` are the steps of the machine, `measured` the number of series measured there; `own` are the steps
     of single series, the largest first.
@@ -168,7 +168,7 @@ def _apart(began: int, steps: Sequence[LevelChange], trends: Sequence[Trend]) ->
 
 
 def changed_versions(before: TimelineCommit, after: TimelineCommit) -> list[str]:
-    """What else is new at `after`: `numpy 2.3 -> 2.4`."""
+    """The versions that are new at `after`: `numpy 2.3 -> 2.4`."""
     old, new = before.versions, after.versions
     return [
         f"{name} {old.get(name, 'absent')} -> {new.get(name, 'absent')}"

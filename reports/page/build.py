@@ -35,7 +35,7 @@ TOKENS = (
 
 
 DOCUMENTS = "https://github.com/gradrace/gradrace/blob/main/docs"
-"""Where a reader of the page finds the documents."""
+"""The address of the documents for a reader of the page."""
 
 
 def build(

@@ -15,7 +15,7 @@ TIME_LABEL, FACTOR_LABEL = "duration_tick(datum.value)", "factor_tick(datum.valu
 """The page's script defines these functions."""
 
 TICKS = ("xticks", "yticks")
-"""Where the axes are ticked; the script sets these with the data."""
+"""The ticks of the axes, which the script sets with the data."""
 
 
 def _axis(name: str, **more: Any) -> alt.Axis:

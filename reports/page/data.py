@@ -1,4 +1,5 @@
-"""What the page draws: the record's cells and every speedup, packed small, and how implementations look."""
+"""The data of the page: the record's cells and all speedups, in compact form, and the implementations'
+style."""
 
 from __future__ import annotations
 
@@ -100,7 +101,7 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
 
 
 def _scaling(analysis: Analysis, panels: list[Panel]) -> dict[str, list[float | None]]:
-    """How many times as fast each cell on several threads is as on one: columns like those of the cells."""
+    """The speedup of each cell on several threads over one: columns like those of the cells."""
     place = {cell: k for k, cell in enumerate(analysis.measurements)}
     columns = {end: [math.nan] * len(place) for end in ("value", "low", "high")}
     for panel in dict.fromkeys(one.on_one for one in panels):

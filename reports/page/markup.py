@@ -40,7 +40,7 @@ def neutral(text: str, keep: str = "") -> str:
 
 
 def distinct(names: list[str], longest: int = 60) -> list[str]:
-    """What each name is shown as; those that would look alike are numbered."""
+    """The label of each name; those that would look alike are numbered."""
     labels = [shown(name, longest) for name in names]
     return [f"{label} ({k})" if labels.count(label) > 1 else label for k, label in enumerate(labels, 1)]
 

@@ -1,4 +1,4 @@
-"""Where lines cross as the batch grows, within one panel of cells."""
+"""The batch sizes at which lines cross, within one panel of cells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Crossing(NamedTuple):
 
 
 def notable_crossovers(panel: pd.DataFrame, baseline: str) -> list[Crossing]:
-    """Where the fastest implementation changes or the baseline is passed as the batch grows."""
+    """The batch sizes from which another implementation is the fastest, or one passes the baseline."""
     timed = panel[panel["status"] == "measured"]
     if timed.empty:
         return []
@@ -41,7 +41,7 @@ def notable_crossovers(panel: pd.DataFrame, baseline: str) -> list[Crossing]:
 
 
 def _crossings(times: pd.DataFrame, one: str, other: str) -> list[Crossing]:
-    """Where the lines of two implementations cross.
+    """The batch size at which the lines of two implementations cross.
 
     The place is interpolated between the two measured sizes around it, linearly in the logarithms of batch
     size and time.

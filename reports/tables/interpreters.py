@@ -1,4 +1,4 @@
-"""Which implementations are one file under several interpreters."""
+"""The implementations that are one file under several interpreters."""
 
 from __future__ import annotations
 

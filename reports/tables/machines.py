@@ -99,7 +99,7 @@ def _order(
 
 
 def remarks(found: Mapping[str, Analysis], panel: Panel) -> list[str]:
-    """Where rankings differ, in words: a line for two implementations and the machines of either order."""
+    """The differences of rankings in words: two implementations and the machines of either order a line."""
     lines: dict[str, list[int]] = {}
     for each in reversals(found, panel):
         one, other = plain(each.one), plain(each.other)
