@@ -83,23 +83,24 @@ class Moments:
         return took
 
     def rounds(
-        self, call: Callable[[], Any], plan: clock.RoundPlan, lead: Callable[[], Any] = lambda: None
+        self, count: int, take: Callable[[], float], lead: Callable[[], Any] = lambda: None
     ) -> Iterator[Round]:
-        """The rounds of a plan; each begins in an undisturbed moment, as far as the wait budget allows.
+        """`count` rounds; each begins in an undisturbed moment, as far as the wait budget allows.
 
-        `lead` is called before each, outside the clock, and again after a wait.
+        `take` makes the calls of a round and returns the seconds of one. `lead` is called before each round,
+        outside the clock, and again after a wait.
         """
         if self.fastest == math.inf:
             self.listen()
         self.wait_budget += WAIT_SECONDS[1]
         with clock.no_collection():
-            for _ in range(plan.rounds):
+            for _ in range(count):
                 lead()
                 waited = self.waited
                 before = self.wait()
                 if self.waited - waited > _PAUSE:
                     lead()  # the caches may hold something else now, or be those of another CPU
-                seconds = clock.seconds_of(call, plan.iterations) / plan.iterations
+                seconds = take()
                 yield Round(seconds, max(before, self.probe()))
 
     def _probe_everywhere(self) -> float:

@@ -248,10 +248,13 @@ class Session:
         audit.lead()
         compiled = self._compilations.count()
         try:
-            for number, taken in enumerate(self.moments.rounds(call, plan, audit.lead)):
+            for number, taken in enumerate(self.moments.rounds(audit.rounds, audit.take, audit.lead)):
                 if taken.seconds <= 0:  # no implementation is accused of what the clock does
                     raise CellError("failed", "the clock stood still or stepped back in this cell")
-                rounds.append(taken)
+                if audit.is_recorded(number):
+                    rounds.append(taken)
+                if number in audit.drawn:
+                    self._check_around(cell)  # what a call replaces, the next one may put back
                 audit.after(number, taken.seconds)
         except AuditError as error:
             found_out = CellError("wrong", f"{cell.implementation}: {error}")
@@ -259,14 +262,17 @@ class Session:
             raise found_out from error
         finally:
             self.audit_seconds += audit.seconds
-        if changed := impls.changed(self._around):
-            raise CellError("wrong", f"{cell.implementation} changed {', '.join(changed[:5])}")
+        self._check_around(cell)
         if self._compilations.count() != compiled:
             raise CellError("failed", f"{cell.implementation} compiled something inside the clock")
         found = self.timed(cell, prepared, rounds, plan.iterations)
         found = dataclasses.replace(found, **communication(subject.implementation, cell, plan.iterations))
         flops = costs.flops(self.workloads[cell.workload].network, cell.phase, cell.batch_size)
         return self._ceiling.held(dataclasses.replace(found, judged=tuple(audit.judged)), flops)
+
+    def _check_around(self, cell: Cell) -> None:
+        if changed := impls.changed(self._around):
+            raise CellError("wrong", f"{cell.implementation} changed {', '.join(changed[:5])}")
 
     def timed(
         self, cell: Cell, prepared: Prepared, rounds: Sequence[Round], iterations: int

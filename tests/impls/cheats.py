@@ -7,6 +7,8 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import random
+import statistics
 import sys
 import threading
 import time
@@ -214,6 +216,35 @@ class KeepsThreeOfFour(KeepsAfterTheSecondCall):
         self.calls += 1
 
 
+class KeepsEveryOtherCall(KeepsAfterTheSecondCall):
+    def gradients(self) -> None:
+        if self.calls % 2 == 0:
+            Sound.gradients(self)
+        self.calls += 1
+
+
+class KeepsAtRandom(KeepsAfterTheSecondCall):
+    def gradients(self) -> None:
+        if self.calls == 0 or random.random() < 0.4:
+            Sound.gradients(self)
+        self.calls += 1
+
+
+class KeepsUnlessCompared(KeepsAfterTheSecondCall):
+    """Keeps the eighth result after a step, unless steps and calls took turns, as they do in blocks."""
+
+    compared = False
+
+    def gradients(self) -> None:
+        self.calls += 1
+        if self.calls <= 8 or self.compared:
+            Sound.gradients(self)
+
+    def update(self, learning_rate: float) -> None:
+        self.compared = self.calls == 1
+        super().update(learning_rate)
+
+
 class PreparesInAStep(Sound):
     """A step computes the gradients of the next batch, too, which then are there."""
 
@@ -341,6 +372,45 @@ class DetectsByTheTime(Detects):
         return time.monotonic() < self.begun + 0.05
 
 
+class DetectsByAPause(Detects):
+    """Between two rounds more time passes than between two calls of one."""
+
+    ended = 0.0
+
+    def watched(self) -> bool:
+        return self.begun > self.ended + 2e-5
+
+    def gradients(self) -> None:
+        self.begun = time.perf_counter()
+        super().gradients()
+        self.ended = time.perf_counter()
+
+    def update(self, learning_rate: float) -> None:
+        super().update(learning_rate)
+        self.ended = time.perf_counter()
+
+
+class DetectsTheLastCall(Detects):
+    """The last call of a round: as many follow a step as in the rounds before."""
+
+    calls = 0
+
+    def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
+        self.counts: list[int] = []
+        super().__init__(problem, dtype, threads)
+
+    def watched(self) -> bool:
+        self.calls += 1
+        known = [count for count in self.counts[-40:] if count > 4]
+        return len(known) < 4 or self.calls >= statistics.mode(known)
+
+    def update(self, learning_rate: float) -> None:
+        if self.calls > 1:
+            self.counts.append(self.calls)
+        super().update(learning_rate)
+        self.calls = 0
+
+
 class DetectsByTheModules(Detects):
     """A race is loaded."""
 
@@ -453,6 +523,25 @@ class PatchesTheClock(Patches):
             time.perf_counter = slower
 
 
+class PatchesTheClockInACall(Sound):
+    """Time passes at half its speed from a call of gradients to the next step or export."""
+
+    own = staticmethod(time.perf_counter)
+
+    def gradients(self) -> None:
+        begun = self.own()
+        time.perf_counter = lambda: begun + (self.own() - begun) / 2
+        super().gradients()
+
+    def update(self, learning_rate: float) -> None:
+        time.perf_counter = self.own
+        super().update(learning_rate)
+
+    def export(self) -> Result:
+        time.perf_counter = self.own
+        return super().export()
+
+
 class PatchesTheRounds(Patches):
     def patch(self) -> None:
         clock = sys.modules.get("benchmarks.measure.clock")
@@ -512,12 +601,14 @@ LATER_BY_KIND = {
 TABLE: dict[str, tuple[type[Sound], ...]] = {
     "memory of results": (
         *(KeepsGradients, KeepsOutputs, RepeatsOnce, KeepsByTheParameters, KeepsTheForwardPass),
-        *(KeepsAfterTheSecondCall, KeepsThreeOfFour, PreparesInAStep),
+        *(KeepsAfterTheSecondCall, KeepsThreeOfFour, KeepsEveryOtherCall, KeepsAtRandom, KeepsUnlessCompared),
+        PreparesInAStep,
     ),
     "work owed": (ComputesOnExport, ComputesOnEveryExport, StepsOnExport),
     "work elsewhere": (WorksInAThread, QueuesForAThread, QueuesForAProcess),
     "detection of the check": (
         *(DetectsByTheStack, DetectsByTheCalls, DetectsByManyCalls, DetectsByTheTime, DetectsByTheModules),
+        *(DetectsByAPause, DetectsTheLastCall),
         *(DetectsByTheCollector, DetectsByTheRate, DetectsByTheExport, DetectsByTheBatchSize),
         DetectsByTheEnvironment,
     ),
@@ -525,7 +616,8 @@ TABLE: dict[str, tuple[type[Sound], ...]] = {
     **LATER_BY_KIND,
     "narrower arithmetic": (SinglePass, LayerOfZeros),
     "patched in the same process": (
-        *(PatchesTheClock, PatchesTheRounds, PatchesTheComparison, PatchesTheJudge, PatchesNumPy),
+        *(PatchesTheClock, PatchesTheClockInACall, PatchesTheRounds, PatchesTheComparison, PatchesTheJudge),
+        PatchesNumPy,
         PatchesTheWatch,
     ),
 }

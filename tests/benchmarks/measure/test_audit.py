@@ -53,18 +53,17 @@ def test_no_two_rounds_ask_for_the_same_answer(monkeypatch: pytest.MonkeyPatch) 
 
     taken: list[int] = []
 
-    def rounds(call: Any, plan: Any, lead: Any) -> Iterator[Any]:
-        for _ in range(plan.rounds):
+    def rounds(count: int, take: Any, lead: Any) -> Iterator[Any]:
+        for _ in range(count):
             lead()
             taken.append(len(states))
-            for _ in range(plan.iterations):
-                call()
+            take()
             yield noise.Round(1e-3, 1e-5)
 
     race = session.Session(workloads.WORKLOADS, threads=1)
     monkeypatch.setattr(race, "load", lambda name, ranks: Watched)
     monkeypatch.setattr(race.moments, "rounds", rounds)
-    monkeypatch.setattr(audit, "offences", lambda phase, leads: iter(()))
+    monkeypatch.setattr(audit, "offences", lambda *given: iter(()))
     race.measure(Cell("digits", "gradients", 64, "float64", 1, "numpy"))
     asked = [states[start] for start in taken]
     assert len(set(asked)) == len(asked) > 1
@@ -78,6 +77,21 @@ SAVING = [cheat for cheat in cheats.CHEATS if cheat is not cheats.WorksInAThread
 def test_saved_work_is_found_out_in_a_race(cheat: type[Sound], monkeypatch: pytest.MonkeyPatch) -> None:
     found = [measure(cheat, phase, monkeypatch)[1] for phase in ("gradients", "forward")]
     assert "wrong" in [each.status for each in found]
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        *(cheats.KeepsEveryOtherCall, cheats.KeepsAtRandom, cheats.KeepsUnlessCompared),
+        *(cheats.DetectsByAPause, cheats.DetectsTheLastCall, cheats.PatchesTheClockInACall),
+    ],
+    ids=lambda cheat: cheat.__name__,
+)
+def test_calls_that_are_left_out_between_others_are_found_out(
+    cheat: type[Sound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "perf_counter", time.perf_counter)  # one of them replaces it
+    assert measure(cheat, "gradients", monkeypatch)[1].status == "wrong"
 
 
 class LeavesTheBackwardPassOut(Sound):
@@ -227,8 +241,8 @@ def test_who_waits_for_a_device_is_not_accused_where_a_disturbance_was_seen(
 ) -> None:
     series = itertools.count()
 
-    def disturbed_at_first(phase: str, leads: list[Lead]) -> Iterator[str]:
-        return iter(["a disturbance"]) if next(series) == 0 else offences(phase, leads)
+    def disturbed_at_first(phase: str, leads: list[Lead], unheld: list[float]) -> Iterator[str]:
+        return iter(["a disturbance"]) if next(series) == 0 else offences(phase, leads, unheld)
 
     monkeypatch.setattr(audit, "offences", disturbed_at_first)
     _, found = measure(WaitsForADevice, phase, monkeypatch, m=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import clock, noise, threads
+from benchmarks.measure import noise, threads
 from benchmarks.measure.noise import Moments, Round
 from benchmarks.record.race_file import Measurement
 from benchmarks.record.statistics import SLOWER, counting
@@ -70,7 +70,7 @@ def never(cpu: int, now: float) -> bool:
 
 
 def rounds(moments: Moments, machine: Machine, count: int, seconds: float) -> list[Round]:
-    return list(moments.rounds(lambda: machine.run(seconds), clock.RoundPlan(count, 1)))
+    return list(moments.rounds(count, lambda: machine.run(seconds)))
 
 
 def test_an_undisturbed_machine_is_not_waited_for(machine: Build) -> None:
@@ -129,17 +129,22 @@ def test_rounds_that_a_disturbance_began_or_ended_in_are_known(machine: Build) -
     assert undisturbed == pytest.approx([0.01] * len(undisturbed))
 
 
-def test_a_round_holds_the_seconds_of_one_call(machine: Build) -> None:
+def test_a_round_lies_between_two_probes(machine: Build) -> None:
     made = machine(never)
-    (taken,) = Moments(SLOWER, PROBE).rounds(lambda: made.run(0.01), clock.RoundPlan(1, 7))
+    (taken,) = Moments(SLOWER, PROBE).rounds(1, lambda: made.run(0.07) / 7)
     assert (taken.seconds, taken.probe) == pytest.approx((0.01, PROBE))
-    assert made.now == pytest.approx(7 * 0.01 + 2 * PROBE)
+    assert made.now == pytest.approx(0.07 + 2 * PROBE)
 
 
 def test_no_garbage_is_collected_between_rounds(machine: Build) -> None:
     machine(never)
     seen = []
-    list(Moments(SLOWER, PROBE).rounds(lambda: seen.append(gc.isenabled()), clock.RoundPlan(3, 1)))
+
+    def take() -> float:
+        seen.append(gc.isenabled())
+        return 1.0
+
+    list(Moments(SLOWER, PROBE).rounds(3, take))
     assert seen == [False] * 3
     assert gc.isenabled()
 
