@@ -283,7 +283,7 @@ def test_waits_between_rounds_lose_none_of_those_that_are_held(
     class AuditOfHeldRounds(audit.Audit):
         def after(self, number: int, seconds: float) -> None:
             super().after(number, seconds)
-            if number == self.plan.rounds - 1:
+            if number == self.rounds - 1:
                 held.append((len(self.leads), len(self.held)))
 
     def wait(self: noise.Moments) -> float:
