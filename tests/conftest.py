@@ -36,7 +36,7 @@ def _interruptible() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What several workers need of numba one of them compiles; then the others find it in numba's cache."""
+    """One worker compiles the numba code that several need; the others find it in numba's cache."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         yield
         return

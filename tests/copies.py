@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 HALF_WRITTEN = ("*.pyc.*", "*.tmp.*", "*.lock")
-"""What Python and numba write beside their files, which other workers may take away meanwhile."""
+"""The caches of Python and numba beside their files, which other workers may remove at any time."""
 
 
 def copied(folder: Path, into: Path, *unwanted: str) -> None:

@@ -1,4 +1,4 @@
-"""What the documents hold: code blocks and commands, which can be checked without running them."""
+"""The code blocks and commands in the documents, which can be checked without running them."""
 
 from __future__ import annotations
 

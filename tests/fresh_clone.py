@@ -23,7 +23,7 @@ QUICK = {
     "gradrace gate run --base main": " --head HEAD~0 --pairs 1 -- --impl numpy",
     "pytest --benchmark-only": " --batch-sizes 1",
 }
-"""What is added to commands that begin like this, so that all of them take minutes, not an hour."""
+"""The options that are added to commands with this beginning, so that all take minutes, not an hour."""
 
 STATUS = {"gradrace gate judge": {2}}
 """Exit statuses other than 0: one pair of processes shows nothing, and the gate has no verdict."""

@@ -15,7 +15,7 @@ NAME = re.compile(r"`((?:impls|benchmarks|reports|tests)(?:\.\w+)+)[^`]*`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 WRITTEN = ("reports/out", "impls/numpy_einsum.py")
-"""What a command, or the reader of CONTRIBUTING.md, makes."""
+"""The files that a command, or a reader of CONTRIBUTING.md, creates."""
 
 
 def text(page: Path) -> str:

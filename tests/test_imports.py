@@ -46,7 +46,7 @@ NO_IMPLEMENTATION = {
 }
 
 DOORS = ("benchmarks.record", "benchmarks.gate.decision")
-"""What reports may import of the race: files and rules. Any machine can draw what another measured."""
+"""The modules of the race that reports may import, so that any machine can draw what another measured."""
 
 NEEDS_MORE = (
     "mpi4py",
@@ -228,7 +228,7 @@ def test_a_report_needs_no_backend() -> None:
 
 
 ENTRIES = {"benchmarks": 10, "reports": 14}
-"""How many things stand at the top of a package, its data, tests and dunder files aside."""
+"""The largest numbers of entries at the top of packages, without data, tests and dunder files."""
 
 LEVELS = 6
 

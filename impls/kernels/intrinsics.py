@@ -194,7 +194,7 @@ def prefetch(typing_context: Any, memory: Any, place: Any) -> Any:
 
 @intrinsic
 def fence(typing_context: Any) -> Any:
-    """A memory fence: earlier stores, also past the caches, are visible to other threads behind it."""
+    """A memory fence: other threads see all earlier stores, also past the caches, before later ones."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.fence("seq_cst")

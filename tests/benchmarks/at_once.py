@@ -8,7 +8,7 @@ from benchmarks.race import worker
 
 
 def serve(parent: Parent) -> None:
-    """What the process of a race serves, with no waits, and a calibration of the fewest repeats."""
+    """The process of a race, without waits and with the fewest repeats in the calibration."""
     noise.WAIT_SECONDS = (0.0, 0.0)
     noise.LISTEN_SECONDS = 0.0
     calibration.MOST = calibration.REPEATS

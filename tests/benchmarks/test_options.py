@@ -1,4 +1,4 @@
-"""What a race is asked for, and the answer to a wrong request."""
+"""The options of a race, and the errors on wrong ones."""
 
 import dataclasses
 import os

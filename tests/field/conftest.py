@@ -1,4 +1,4 @@
-"""What the trials share: the command, a record that was raced once, a checkout to spoil."""
+"""The fixtures of the trials: the command, a record of one race, a checkout that may be damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked for by name and was not measured ends in a status of its own, its reason on the screen."""
+"""An implementation that was named and not measured is an error with a status of its own and the reason."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def plugin(tmp_path: Path) -> Path:
 
 
 def timed_by_pytest(tmp_path: Path, *asked: str, env: dict[str, str], status: int | None = 0) -> str:
-    """What `pytest --benchmark-only` printed, of numpy in the smallest cell."""
+    """The output of `pytest --benchmark-only` for numpy in the smallest cell."""
     command = (
         "pytest",
         "--benchmark-only",

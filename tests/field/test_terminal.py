@@ -17,7 +17,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def shown(command: str, gradrace: Command, record: Path, folder: Path, **how: object) -> str:
-    """What a command that shows something prints."""
+    """The output of a command that shows a report."""
     asked: tuple[str | Path, ...] = {
         "standings": ("standings", record),
         "render": ("render", record, "--out", folder / "out"),
@@ -79,7 +79,7 @@ def test_a_width_that_is_none_hides_nothing(columns: str, gradrace: Command, gal
 
 
 MOVES = re.compile(r"\x1b\[[0-9;?]*[A-HJKl]")
-"""What moves the cursor of a terminal, or hides it."""
+"""The sequences that move the cursor of a terminal, or hide it."""
 
 
 @pytest.mark.field
@@ -148,7 +148,7 @@ def test_a_screen_that_is_full_is_an_error_in_words(gallery: Path, tmp_path: Pat
 
 
 def typescript(tmp_path: Path, env: dict[str, str], *command: str | Path) -> str:
-    """What a command prints to a terminal of its own."""
+    """The output of a command in a terminal of its own."""
     words = " ".join(f"'{word}'" for word in command)
     script = f'exec script -qec "{words} $*" /dev/null'
     return race("sh", "-c", script, "sh", cwd=tmp_path, env=env, status=0).out

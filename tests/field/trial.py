@@ -137,7 +137,7 @@ def running(mark: str) -> dict[int, str]:
 
 
 def statuses(record: Path) -> dict[str, set[str]]:
-    """What became of each implementation's cells in a record."""
+    """The statuses of each implementation's cells in a record."""
     found: dict[str, set[str]] = {}
     for each in json.loads(record.read_text("utf-8"))["measurements"]:
         found.setdefault(each["implementation"], set()).add(each["status"])

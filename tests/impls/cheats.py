@@ -161,7 +161,7 @@ CHEATS = (
     *(KeepsGradients, KeepsOutputs, RepeatsOnce, ComputesOnExport, ComputesOnEveryExport),
     *(WorksInAThread, QueuesForAThread),
 )
-"""Those that save whole calls."""
+"""The cheats that save whole calls."""
 
 
 # Memory of results
@@ -451,7 +451,7 @@ class DetectsByTheExport(Detects):
 
 
 class DetectsByTheBatchSize(Detects):
-    """What tests have is small."""
+    """Tests have small batches."""
 
     def watched(self) -> bool:
         return self.m < 48
@@ -577,7 +577,7 @@ class PatchesNumPy(Patches):
 
 
 class PatchesTheWatch(Patches):
-    """What looks for patches finds none, and every verdict is a pass."""
+    """The search for patches finds none, and every verdict is a pass."""
 
     def patch(self) -> None:
         for module in ("impls.referee", "impls.referee.tampering"):

@@ -191,7 +191,7 @@ class ReluLeaks(Sound):
 
 
 class OutputClipped(Sound):
-    """As some clip an output before they take its logarithm."""
+    """The output is clipped before its logarithm is taken."""
 
     def softmax(self, z: Array) -> Array:
         return np.clip(super().softmax(z), 1e-7, 1 - 1e-7).astype(z.dtype)

@@ -1,4 +1,4 @@
-"""What numba keeps on disk, by several processes at once."""
+"""numba's cache on disk, used by several processes at once."""
 
 import os
 import sys

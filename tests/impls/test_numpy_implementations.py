@@ -73,7 +73,7 @@ def test_numpy_inplace_allocates_no_array_after_construction(
 
 
 def numpy_blocks(snapshot: tracemalloc.Snapshot) -> int:
-    """How many blocks of array data there are."""
+    """The number of blocks of array data."""
     kept = snapshot.filter_traces([tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)])
     return len(kept.traces)
 

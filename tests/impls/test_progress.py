@@ -1,4 +1,4 @@
-"""Where commands show how far they are."""
+"""The console for the progress bars of commands."""
 
 import io
 import sys

@@ -102,7 +102,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 EVEN = ("jax-gloo",)
-"""Those that need as many samples on each rank."""
+"""The implementations that need equally many samples on each rank."""
 
 
 def trained(optimizer: str = "adam", dropout: float = 0.4, batch_size: int = 6) -> impls.Problem:
@@ -151,7 +151,7 @@ def test_communication_is_timed_and_leaves_the_gradients_whole(name: str) -> Non
 
 
 class MisbehavingRank:
-    """What one of two ranks does that the other does not."""
+    """The actions of one of two ranks that the other does not share."""
 
     idea = layout = "none"
     differs_from = None

@@ -1,4 +1,4 @@
-"""Where the ranks of a job meet."""
+"""The connections between the ranks of a job."""
 
 import os
 import socket

@@ -53,7 +53,7 @@ class SoundTraining(Sound):
         return self.number(masks.scale(self.rates[k]))
 
     def drop(self, k: int, a: Array) -> Array:
-        """What the layer above gets for a."""
+        """The input of the layer above, from a."""
         if k == self.L - 1 or not self.rates[k]:
             return a
         return np.where(self.kept(k, a.shape), a * self.scale(k), a.dtype.type(0))

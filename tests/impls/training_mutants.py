@@ -182,7 +182,7 @@ class MaskInForward(SoundTraining):
 
 
 class ScaledInForward(SoundTraining):
-    """As in the first paper: not scaled in training, but in use."""
+    """Dropout as in the first paper, which scales activations in use instead of in training."""
 
     def scale(self, k: int) -> Array:
         return self.number(1.0)
@@ -384,7 +384,7 @@ class RmspropSums(SoundTraining):
 
 
 class RmspropOfTheOldAverage(SoundTraining):
-    """Where there is one."""
+    """From the second step on, when there is an old average."""
 
     def rmsprop(self, j: int, g: Array, rate: Array) -> Array:
         old = self.v[j]

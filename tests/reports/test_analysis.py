@@ -1,4 +1,4 @@
-"""What follows from a record."""
+"""The tables that are derived from a record."""
 
 import dataclasses
 import math

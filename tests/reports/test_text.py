@@ -1,4 +1,4 @@
-"""What a report says in words."""
+"""The sentences of reports."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _slowed(function):
 
 
 def slowed(name: str, factor: str = "1", cache: str = "@functools.cache", keep: str = "") -> str:
-    """What is added to a module, so that calls of a function of it take `factor` times as long."""
+    """The lines to add to a module, so that calls of one of its functions take `factor` times as long."""
     return SLOWED.format(name=name, factor=factor, cache=cache, keep=keep)
 
 
@@ -88,7 +88,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "a cache that is lost": {"cache": ""},
     "a list that grows": {"keep": "kept.append([calls] * 50)"},
 }
-"""What head has of each slowdown; base has the same lines with nothing in them."""
+"""The parameters of each slowdown in head; base has the same lines without an effect."""
 
 UNCHANGED = ("same", "comment", "refactoring")
 NO_CHANGE = "no change"
@@ -111,7 +111,7 @@ class Project:
         return self.requirement.partition("==")[0]
 
     def edits(self, kind: str) -> tuple[Sequence[Edit], Sequence[Edit]]:
-        """What becomes of base and of head."""
+        """The edits of base and of head."""
         if kind == "same":
             return (), ()
         if kind == "comment":
@@ -254,7 +254,7 @@ class GatesOfKind:
 
 
 def gates(folder: Path) -> Iterator[GatesOfKind]:
-    """What was measured, kind by kind."""
+    """The measurements of each kind."""
     from tests.studies.replays import Recording
 
     for project in PROJECTS:

@@ -29,7 +29,7 @@ OURS = "this gate"
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What was recorded: a commit with itself, slowdowns, and whole gates of each kind."""
+    """The recordings: a commit with itself, slowdowns, and whole gates of each kind."""
 
     same: Pairs
     injected: Mapping[str, Pairs]
@@ -47,7 +47,7 @@ class Tallied:
 
 
 def load(folder: Path) -> Study:
-    """What `python -m tests.studies.gate` left in `folder`; raises Misuse where it cannot be read."""
+    """The recordings of `python -m tests.studies.gate` in `folder`; raises Misuse if they cannot be read."""
     from reports.gate import commands
     from reports.gate.detectable import FEWEST_PAIRS
 
@@ -62,7 +62,7 @@ def load(folder: Path) -> Study:
 
 
 def kind_of(slowdown: float) -> str:
-    """What a replayed slowdown of one benchmark is called."""
+    """The label of a replayed slowdown of one benchmark."""
     return f"{100 * slowdown:g} % in one benchmark" if slowdown else "no change"
 
 
@@ -181,7 +181,7 @@ def overview(replayed: Sequence[Tallied]) -> list[str]:
 
 
 def costs(runs: Mapping[str, Sequence[Pairs]]) -> list[str]:
-    """What whole gates took, kind by kind and together: a table."""
+    """A table of the times of whole gates, for each kind and together."""
     lines = ["| change | gates | seconds, median | longest |", "| --- | --- | --- | --- |"]
     every = [run for kind in runs.values() for run in kind]
     for kind, own in [*runs.items(), ("all", every)]:

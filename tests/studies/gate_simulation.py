@@ -41,7 +41,7 @@ def noise(shape: str, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def families(shape: str, spread: float, shares: NDArray[np.float64], seed: int) -> tuple[int, int, float]:
-    """How many families had a slowdown confirmed, how many were settled, and the median of their pairs."""
+    """The numbers of families with a confirmed slowdown and of settled ones, and their median of pairs."""
     rng = np.random.default_rng(seed)
     shift = np.log1p(shares)
     alarms = settled = 0

@@ -29,7 +29,7 @@ from tests.reports.history.made import levels, run
 from tests.reports.history.postgres import Server
 
 WRITERS = {"SQLite": (50, 1), "PostgreSQL": (100, 100)}
-"""Of each kind of database: how many write at once, and how many records each of them."""
+"""For each kind of database, the number of simultaneous writers, and of records that each writes."""
 
 KINDS = 4
 """Kinds of machine that they write of."""
@@ -184,7 +184,7 @@ def say(words: str) -> None:
 
 
 def steps() -> None:
-    """How often noise is taken for a step, and steps are found."""
+    """The rates at which noise is taken for a step, and at which steps are found."""
     lengths = (8, 20, 60, 200)
     after = ((3, 3), (5, 3), (3, 10), (10, 3))
     heads = [

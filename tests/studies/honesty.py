@@ -91,7 +91,7 @@ LAWS = (
 
 
 def by_race(target: str) -> str:
-    """What a session finds against an implementation; empty where it is measured in every cell."""
+    """A session's reason against an implementation; empty if it is measured in every cell."""
     from benchmarks import workloads
     from benchmarks.measure.session import Session
 
@@ -105,7 +105,7 @@ def by_race(target: str) -> str:
 
 
 def by_check(target: str, isolated: bool) -> str:
-    """What the conformance test finds first; empty where nothing."""
+    """The first failure in the conformance test; empty if there is none."""
     import impls
     from impls import child
     from impls.referee import conformance

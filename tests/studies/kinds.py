@@ -21,7 +21,7 @@ from benchmarks.record.pairs_file import Reading, differences
 NAMES = tuple(f"b{k}" for k in range(12))
 TURNS = 80
 CALL_SECONDS = 2e-3
-"""Of a call that is a turn: a slow one is not averaged with others."""
+"""The seconds of a call that is a whole turn, so that a slow one is not averaged with others."""
 
 Turns = NDArray[np.float64]
 Generator = np.random.Generator
@@ -29,7 +29,7 @@ Generator = np.random.Generator
 
 @dataclasses.dataclass
 class ProcessReadings:
-    """What one process measures of one benchmark."""
+    """The readings of one benchmark in one process."""
 
     turns: Turns
     first: float
@@ -143,7 +143,7 @@ def gate(kind: Kind, rng: Generator) -> tuple[Decision, int]:
 
 @dataclasses.dataclass(frozen=True)
 class KindTally:
-    """So many gates: how many named the changed benchmark and no other, how many passed, and their pairs."""
+    """The numbers of gates, of those that named only the changed benchmark, of passes, and their pairs."""
 
     gates: int
     named: int

@@ -260,7 +260,7 @@ def bound_of_norm(problem: Problem, dtype: str) -> float:
 
 
 def bounds(names: Sequence[str], sizes: Sequence[int]) -> Table:
-    """What share of an array its bound is at most, by norms of weights alone and as the referee judges."""
+    """The largest bound as a share of its array, by norms of weights alone and as the referee judges."""
     shown = Table("workload", "batch", title="The 2-norm of a bound, of its array's own, at most")
     for heading in (f"{dtype}, {how}" for dtype in DTYPES for how in ("by norms", "as judged")):
         shown.add_column(heading, justify="right")
@@ -353,7 +353,7 @@ def cost() -> Table:
 
 
 def _time(call: Callable[[], Any]) -> None:
-    """As a race times a cell."""
+    """Time a call as a race times a cell."""
     plan = clock.plan(clock.settle(call))
     for _ in range(plan.rounds):
         clock.seconds_of(call, plan.iterations)

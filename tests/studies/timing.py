@@ -115,7 +115,7 @@ def displayed(number: int, batch_sizes: Sequence[int], say: Say) -> Interval:
 
 
 def judge(found: Sequence[TimeRatio], truth: Callable[[str], float]) -> tuple[Share, float]:
-    """How many intervals hold the truth, and the median distance of their means from it."""
+    """The number of intervals that contain the true value, and the median distance of their means from it."""
     held = sum(each.low <= truth(name) <= each.high for name, _, each in found)
     off = [abs(each.mean / truth(name) - 1) for name, _, each in found]
     return Share(held, len(found)), statistics.median(off)
@@ -219,7 +219,7 @@ def agreement(record: race_file.Record, say: Callable[[str], None]) -> dict[Cell
 
 
 def within(found: Mapping[Cell, float], share: float) -> Share:
-    """How many ratios are no further from 1 than the share, either way."""
+    """The number of ratios within the share of 1, on either side."""
     return Share(sum(abs(value - 1) <= share for value in found.values()), len(found))
 
 

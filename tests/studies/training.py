@@ -89,7 +89,7 @@ def steps(names: list[str], sizes: list[int], dtypes: list[str], seconds: float)
 
 
 def masks(sizes: list[int], dtypes: list[str], seconds: float) -> None:
-    """What dropout adds to the gradients: the mask is drawn, applied, and kept for the way back."""
+    """Print the time that dropout adds to gradients: to draw the mask, apply it and keep it."""
     print("| dtype | m | numbers | gradients, us | with dropout, us | ns a number |")
     print("|---|--:|--:|--:|--:|--:|")
     for dtype in dtypes:

@@ -81,7 +81,7 @@ class Host:
         return [int(number) for number in found.stdout.split()]
 
     def races(self) -> int:
-        """How many races are under way there, by their command lines.
+        """The number of races that run there, by their command lines.
 
         A process that a race has just started has its command line, too, until it runs its own program: it is
         no race, but the child of one.
@@ -113,7 +113,7 @@ class Host:
 
 @contextlib.contextmanager
 def hosts(count: int) -> Iterator[list[Host]]:
-    """So many hosts, for as long as the block lasts."""
+    """A block with `count` hosts."""
     found: list[Host] = []
     _ip("link", "add", BRIDGE, "type", "bridge")
     try:

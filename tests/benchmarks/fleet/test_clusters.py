@@ -50,7 +50,7 @@ class FleetRun:
         wait_for(lambda: self.look() or condition(), what, seconds)
 
     def finished(self, host: str) -> Path:
-        """Where the record of a host is once its race has ended."""
+        """The path of a host's record after its race."""
         return self.record.with_name("record.hosts") / f"{host}.json"
 
     def ended(self, seconds: float = 240) -> EndedCommand:
@@ -64,7 +64,7 @@ class FleetRun:
 
 @pytest.fixture
 def hosts(request: pytest.FixtureRequest) -> Iterator[list[Host]]:
-    """As many hosts as the test asks for, or a skip with the reason."""
+    """The hosts that the test needs, or a skip with the reason."""
     if reason := clusters.unavailable():
         pytest.skip(reason)
     with clusters.hosts(request.param) as found:

@@ -23,7 +23,7 @@ from tests.reports.records import race as made
 ARGUMENTS = ["--impl", "loops"]
 
 Fate = HostOutcome | tasks.LostTask | None
-"""What becomes of a task; None: the scheduler is lost."""
+"""The outcome of a task; None if the scheduler is lost."""
 
 LOST = tasks.LostTask("it died", again=True)
 AWAY = tasks.LostTask("it stayed away", again=False)

@@ -1,4 +1,4 @@
-"""What runs on a host: one race at a time, with the versions asked for, as long as it is awaited."""
+"""The program on a host: one race at a time, with the same versions, until its reader has ended."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ while [ "${1#-}" != "$1" ]; do shift; done  # options of ssh
 host=$1; shift
 exec nsenter --net=/run/netns/%s$((${host##*.} - 1)) unshare --uts sh -c "hostname %s; $*"
 """
-"""As ssh: runs a command on a host, by its address; of the same machine, which also gives it a name."""
+"""A substitute for ssh: it runs a command on a host of the same machine, by its address, and gives it a
+name."""
 
 
 def unavailable() -> str:

@@ -1,4 +1,4 @@
-"""Which commit it was: the search, on noise and on a repository."""
+"""The search for the slow commit, on noise and on a repository."""
 
 import dataclasses
 import math
@@ -108,7 +108,7 @@ def test_what_cannot_be_searched_is_named(
 
 SLOWER = [math.log(1.1)] * 12
 SHOWN = dataclasses.replace(by_hand.TIMES, informational=True)
-"""What is asked of a benchmark that is shown, and decides nothing."""
+"""The terms of an informational benchmark."""
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_each_law_on_times_is_named(phase: str, lead: Lead, words: str) -> None:
 
 
 def waits(draw: random.Random) -> float:
-    """Of a call that takes 1: as often as not it has to wait for a CPU, ten times as long."""
+    """The wait of a call that takes 1: in half of the calls 10, for a CPU."""
     return 10.0 * draw.randrange(2)
 
 

@@ -1,4 +1,4 @@
-"""What the machine can do, and what compiles on it."""
+"""The speed of the machine, and the compilations on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes times untrue is found, and named."""
+"""Tools that falsify times are found and named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.record import machine
 
 
 def under(start: Callable[[], object], stop: Callable[[], object]) -> str:
-    """What is found while an instrument runs."""
+    """The tools that are found while one runs."""
     start()
     try:
         return instruments.active()

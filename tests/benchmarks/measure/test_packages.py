@@ -1,4 +1,4 @@
-"""What an implementation needs installed."""
+"""The packages that an implementation needs."""
 
 from __future__ import annotations
 

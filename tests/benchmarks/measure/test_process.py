@@ -20,7 +20,7 @@ from benchmarks.measure.process import ORPHANED, Message, Parent, ProcessError, 
 
 
 class Ask(Message):
-    """What these tests ask."""
+    """The orders of these tests."""
 
 
 class Echo(Ask):
@@ -32,7 +32,7 @@ class Do(Ask):
 
 
 class Reply(Message):
-    """What they are answered."""
+    """The answers to them."""
 
 
 class Echoed(Reply):

@@ -43,7 +43,7 @@ def plan(**changes: Any) -> RacePlan:
 
 
 class Killed(BaseException):
-    """What stands for SIGKILL: nothing runs after it but what must not be relied on."""
+    """A substitute for SIGKILL: code that still runs after it must not be relied on."""
 
 
 class Player:
@@ -159,7 +159,7 @@ def run(path: Path, given: RacePlan | None = None, resume: bool = False) -> race
 
 
 def kept(path: Path) -> tuple[race_file.Measurement, ...]:
-    """What the journal has of a race."""
+    """The entries of a race in its journal."""
     running = Race(plan(), path, silent)
     running.resume(journal.read(journal.of(path)) if journal.of(path).exists() else [])
     return tuple(running.measurements)

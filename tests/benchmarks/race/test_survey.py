@@ -1,4 +1,4 @@
-"""What a race cannot see from within: memory and compilation, each in processes of its own."""
+"""The survey of a race: memory and compilation, each in processes of its own."""
 
 from __future__ import annotations
 

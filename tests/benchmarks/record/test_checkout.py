@@ -1,4 +1,4 @@
-"""What the record says of the commit that was measured."""
+"""The commit in a record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def head(repository: Path) -> str:
 
 
 def described() -> dict[str, str]:
-    """What is known now: a process asks once."""
+    """The commit as it is now; a process asks Git only once."""
     checkout._found.cache_clear()
     return checkout.described()
 

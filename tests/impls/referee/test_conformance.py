@@ -47,7 +47,7 @@ class WritesBehindTheView(NumpyBatch):
 
 
 class KeepsTheCallersArrays(NumpyBatch):
-    """What it exports still depends on what the caller does with its X."""
+    """Its exports depend on changes of the caller's X."""
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         super().__init__(problem, dtype, threads)

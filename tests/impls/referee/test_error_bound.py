@@ -413,7 +413,7 @@ def test_a_sum_too_long_for_its_dtype_has_no_bound() -> None:
 
 @pytest.mark.parametrize("x", [30.1, 32.0, 33.3, -30.1, -700.0])
 def test_binary_cross_entropy_may_be_differentiated_far_out(implementation_name: str, x: float) -> None:
-    """Where e^(z - ln(1 + e^z)) rounds its exponent at the size of z, and a - y is next to nothing."""
+    """The exponent of e^(z - ln(1 + e^z)) is rounded relative to z, where a - y is tiny."""
     network = Network((1, 1), ("sigmoid",), "binary_cross_entropy")
     for y in (0.0, 1.0):
         given = [np.array([[value]]) for value in (1.0, 0.2, x, y)]

@@ -1,4 +1,4 @@
-"""What the kinks of relu explain of a gradient's error: the nearest that they add up to."""
+"""The part of a gradient's error that kinks of relu explain: the nearest sum of their changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from impls.referee.kinks import Kinks
 
 @st.composite
 def kinks(draw: st.DrawFn) -> Kinks:
-    """Of a gradient of 3 by 4: fewer than its numbers, or more, some of them alike, some changing nothing."""
+    """Kinks in a gradient of 3 by 4: fewer than its numbers or more, some equal, some without effect."""
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     K = draw(st.integers(1, 20))
     dz, x = rng.standard_normal((3, K)), rng.standard_normal((4, K))

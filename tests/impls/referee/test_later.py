@@ -1,4 +1,4 @@
-"""What is right at first and wrong only later is found out by the conformance test."""
+"""The conformance test finds implementations that are right at first and wrong later."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def test_parts_of_a_batch_add_up_to_the_batch(loss: str, monkeypatch: pytest.Mon
 
 
 def test_the_referee_shares_no_code_with_a_implementation() -> None:
-    """What judging loads of ours is no implementation."""
+    """Judging loads no implementation."""
     code = "import sys, impls.referee; print(*(m for m in sys.modules if m.startswith('impls')))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     own = (

@@ -1,4 +1,4 @@
-"""What an implementation replaced around it is found by name."""
+"""Functions that an implementation replaces are found by name."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def test_the_bound_holds_for_any_training_and_right_formula(
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_bound_of_an_update_is_a_few_roundings(optimizer: str) -> None:
-    """So that arithmetic of 11 bits anywhere in it is beyond the bound: there it needs no second test."""
+    """Arithmetic of 11 bits anywhere in it is then beyond the bound, so that it needs no second test."""
     rng = np.random.default_rng(0)
     d = rng.random((30, 20)) + 0.01  # of one sign, lest anything cancels
     state = [rng.random((30, 20)) for _ in STATES[optimizer]]

@@ -1,4 +1,5 @@
-"""What is drawn: nothing overlaps, nothing is cut off, every look is one implementation's, bytes repeat.
+"""Charts: nothing overlaps or is cut off, each style belongs to one implementation, the bytes are
+reproducible.
 
 Boxes are those of the figure as drawn for saving; a pixel of slack lets glyphs touch their box's edge.
 """

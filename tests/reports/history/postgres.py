@@ -68,7 +68,7 @@ class Server:
         self._run("pg_ctl", "start", "-w", "-D", "data", "-l", "log", "-o", options)
 
     def stop(self) -> None:
-        """As a crash would: no transaction is waited for."""
+        """Stop the server as in a crash, without waiting for transactions."""
         self._run("pg_ctl", "stop", "-w", "-D", "data", "-m", "immediate")
 
     def remove(self) -> None:

@@ -44,7 +44,7 @@ def refused(db: str, *options: str) -> str:
 
 @pytest.fixture
 def db(tmp_path: Path) -> str:
-    """What is tested here begins behind the database."""
+    """SQLite alone, as these tests do not depend on the database."""
     return str(tmp_path / "history.sqlite")
 
 

@@ -1,4 +1,4 @@
-"""How many steps repay a start."""
+"""The steps that repay a start."""
 
 import itertools
 import math

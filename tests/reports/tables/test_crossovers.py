@@ -1,4 +1,4 @@
-"""Where lines cross."""
+"""The batch sizes at which lines cross."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What more workers buy: strong and weak scaling, from times that are known."""
+"""Strong and weak scaling, from known times."""
 
 import dataclasses
 
