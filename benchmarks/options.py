@@ -206,8 +206,8 @@ def _batch_sizes(default: Sequence[int]) -> click.Option:
 
 
 _DTYPES = listed("--dtypes", "--dtype", item=DTYPE, help="float64, float32.", show_default="float64")
-_ACTIVATION = click.Option(["--activation"], help="Of the network: one for all layers, or one each.")
-_LOSS = click.Option(["--loss"], help="Of the network.")
+_ACTIVATION = click.Option(["--activation"], help="Activation of the layers: one for all, or one each.")
+_LOSS = click.Option(["--loss"], help="Loss of the network.")
 _SEED = click.Option(
     ["--seed"],
     type=SEED,

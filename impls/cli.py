@@ -91,7 +91,7 @@ def check(target: str, isolated: bool, ranks: tuple[int, ...]) -> None:
     help="Samples of a batch.",
 )
 @click.option("--network", default="64-32-10", metavar="WIDTHS", help="Widths of its layers.")
-@click.option("--activation", default="sigmoid", help="Of the hidden layers.")
+@click.option("--activation", default="sigmoid", help="Activation of the hidden layers.")
 @click.option("--loss", default="mean_squared_error", help="The cost.")
 def accuracy(
     names: tuple[str, ...],

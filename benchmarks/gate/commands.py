@@ -42,7 +42,7 @@ class _GateCommand(click.Command):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            kept = "; go on with --resume from the pairs that there are" if "resume" in ctx.params else ""
+            kept = "; continue with --resume from the pairs in --out" if "resume" in ctx.params else ""
             raise NoAnswer(f"stopped{kept}") from interrupt
 
 
@@ -155,10 +155,10 @@ def gate() -> None:
     "--head", default="HEAD", metavar="REF", show_default=True, help="Branch, tag or commit to judge."
 )
 @click.option(
-    "--minimum-effect", type=float, metavar="%", help="A slowdown is slower by more than this.  [default: 2]"
+    "--minimum-effect", type=float, metavar="%", help="Report slowdowns larger than this.  [default: 2]"
 )
 @click.option(
-    "--target", type=float, metavar="%", help="Unchanged is slower by less than this.  [default: 5]"
+    "--target", type=float, metavar="%", help="Pass if a slowdown this large is ruled out.  [default: 5]"
 )
 @click.option("--budget", type=options.SECONDS, metavar="S", help="Seconds to measure for.  [default: 300]")
 @click.option("--pairs", "fixed", type=click.IntRange(min=1), metavar="N", help="Measure exactly N pairs.")
@@ -169,7 +169,7 @@ def gate() -> None:
     show_default=True,
     help="Pairs file to write after every pair.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the pairs in --out.")
+@click.option("--resume", is_flag=True, help="Continue from the pairs in --out.")
 def run(
     base: str,
     head: str,
@@ -183,7 +183,7 @@ def run(
 ) -> None:
     """Measure head against base in pairs of fresh processes.
 
-    It runs the tests of a Git repository that use pytest-benchmark. Arguments of pytest stand after --, with
+    It runs the tests of a Git repository that use pytest-benchmark. Arguments of pytest follow --, with
     paths from the root. `gradrace gate judge` then judges the pairs.
 
     Exit status: 0 measured, 2 could not measure, 3 refused.

@@ -179,7 +179,7 @@ class Runner:
         self.laid: Side | None = None
 
     def run(self, record: Pairs | None) -> Pairs:
-        """Go on from `record`, or begin."""
+        """Continue from `record`, or begin."""
         begun = time.perf_counter()
         for note in self.found.notes:
             self.say(note)

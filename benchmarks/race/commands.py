@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", type=options.SECONDS, default=120.0, metavar="S", help="Seconds that a cell may take."
 )
-@click.option("--resume", is_flag=True, help="Go on with an interrupted race, or add to one that ended.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted race, or add to one that ended.")
 @click.option("--survey", is_flag=True, help="Measure peak memory and cold compilation, too.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option(
@@ -153,7 +153,7 @@ def _race_on(ctx: click.Context, path: Path, record: Path, resume: bool, quiet: 
                 missing = fleet.race(described, running, arguments, kept, shown)
         except (tasks.SchedulerLost, KeyboardInterrupt) as error:
             why = str(error) or "interrupted"
-            click.echo(f"{why}; finished records are kept in {kept.folder}: go on with --resume", err=True)
+            click.echo(f"{why}; finished records are kept in {kept.folder}: continue with --resume", err=True)
             ctx.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         found = [one for host in running.hosts if (one := kept.finished(host)) is not None]
         written = state.write(state.merged(found), record) if found else []
@@ -261,7 +261,7 @@ def _run(ctx: click.Context, plan: RacePlan, record: Path, entries: list[Journal
             running.run()
     except KeyboardInterrupt:
         kept = f"the race so far is kept in {journal.of(record)}"
-        kept += ": go on with --resume" if "resume" in ctx.params else ""
+        kept += ": continue with --resume" if "resume" in ctx.params else ""
         words = kept if running.measurements else "nothing was measured yet"
         click.echo(f"interrupted; {words}", err=True)
         ctx.exit(130)
@@ -271,7 +271,7 @@ def _run(ctx: click.Context, plan: RacePlan, record: Path, entries: list[Journal
 
 
 def _earlier(path: Path) -> list[JournalEntry]:
-    """The entries of the race to go on with: those of its journal, or of a record, finished or not."""
+    """The entries of the race to continue: those of its journal, or of a record, finished or not."""
     from benchmarks.race import journal
     from benchmarks.record import race_file
 

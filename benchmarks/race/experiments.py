@@ -39,7 +39,10 @@ DTYPE = click.option(
 
 
 RATE = click.option(
-    "--learning-rate", type=options.POSITIVE, metavar="RATE", help="Of a step.  [default: the workload's]"
+    "--learning-rate",
+    type=options.POSITIVE,
+    metavar="RATE",
+    help="Learning rate of a step.  [default: the workload's]",
 )
 
 
@@ -135,7 +138,7 @@ def train(
 @RATE
 @BUDGET
 @click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="Record to write.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted headline.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted headline.")
 @WORKLOAD
 @DTYPE
 @click.pass_context

@@ -78,7 +78,7 @@ class Speedups:
         if unknown:
             lines.append(
                 f"  {unknown} have no interval, which takes two processes: give the race a larger --budget, "
-                "or go on with --resume"
+                "or continue with --resume"
             )
         return lines
 

@@ -203,7 +203,7 @@ def judge(
 ) -> None:
     """Judge a change by the PAIRS that `gradrace gate run` measured.
 
-    Exit status: 0 no slowdown, 1 slowdown, 2 could not tell, 3 asked in a way that cannot be answered.
+    Exit status: 0 no slowdown, 1 slowdown, 2 could not tell, 3 refused.
     """
     from reports.gate import exports, verdicts
 

@@ -132,7 +132,7 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 @click.option("--batch-size", type=COUNT, help="Only this batch size.")
 @click.option("--dtype", help="Only this dtype.")
 @click.option("--threads", type=COUNT, help="Only this number of threads.")
-@click.option("--how", type=click.Choice(["race", "pairs"]), help="Only what came from this kind of file.")
+@click.option("--how", type=click.Choice(["race", "pairs"]), help="Only runs from this kind of file.")
 @click.option("--branch", help="Branch to follow.  [default: that with the most commits]")
 @click.option(
     "--machine",

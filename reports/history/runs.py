@@ -100,8 +100,8 @@ pages."""
 
 
 def machine_facts(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a record's machine what a time depends on. Of the system its name: a kernel's update is no other
-    machine, and a step that it brings shall be seen."""
+    """The facts of a record's machine that a time depends on. Of the system only its name, since
+    a step that comes with an update of the kernel has to be seen on the same machine."""
     found = {name: machine.get(name) for name in MACHINE_FACTS}
     found["system"] = str(machine.get("system", "")).partition(" ")[0]
     return found

@@ -90,7 +90,7 @@ def tasks(folder: Path, same: int, injected: int, runs: int, kinds: Sequence[str
 
 
 def carry_out(task: Task, clone: Path) -> int:
-    """Do a task, or go on with it; returns the exit status of its gate."""
+    """Do a task, or continue it; returns the exit status of its gate."""
     partial = task.out.with_suffix(".partial")
     command = [sys.executable, "-m", "benchmarks", "gate", "run", "--out", str(partial)]
     if "--pairs" in task.arguments:

@@ -150,7 +150,7 @@ def test_a_lost_dask_scheduler_costs_what_had_not_ended_and_resumes(
     dask.stop()
     ended = run.ended()
     assert ended.status == 1, ended
-    assert "go on with --resume" in ended.err
+    assert "continue with --resume" in ended.err
     assert not run.record.exists()
     dask.start_scheduler()
     for host in dask.hosts:
@@ -263,7 +263,7 @@ def test_a_controller_that_stays_away_is_waited_for_and_the_race_resumes(
     slurm.kill_controller()
     ended = run.ended()
     assert ended.status == 1, ended
-    assert "go on with --resume" in ended.err
+    assert "continue with --resume" in ended.err
     ended = begin(slurm, tmp_path, fleet, "--budget", "30", "--resume").ended()
     assert ended.status == 2, ended
     assert "expected a controller that answers" in ended.err

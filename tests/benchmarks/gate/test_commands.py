@@ -335,7 +335,7 @@ def test_a_gate_that_is_stopped_is_no_answer_and_cleans_up(root: Path, how: sign
     process.send_signal(how)
     _, err = process.communicate()
     assert process.returncode == 2
-    assert "stopped; go on with --resume" in err
+    assert "stopped; continue with --resume" in err
     assert "Traceback" not in err
     assert pairs_file.read(out).pairs
     assert len(git(root, "worktree", "list").splitlines()) == 1
