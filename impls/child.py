@@ -333,7 +333,7 @@ def _bytes(array: NDArray[np.float64]) -> bytes:
 
 
 def _result(numbers: NDArray[np.float64], problem: Problem) -> Result:
-    """The result from its numbers; raises ChildError where there are too few or too many."""
+    """The result from its numbers; raises ChildError if there are too few or too many."""
     n, m = problem.network.widths, problem.batch_size
     w, b = list(zip(n[1:], n[:-1], strict=True)), [(width, 1) for width in n[1:]]
     kinds = OPTIMIZERS[problem.training.optimizer]

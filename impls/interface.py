@@ -347,7 +347,7 @@ class Implementation(Protocol):
     """How it holds a batch, in a few words."""
 
     compile_seconds: float
-    """Seconds that construction spent compiling; 0.0 where nothing is compiled."""
+    """Seconds that construction spent compiling; 0.0 if nothing is compiled."""
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None: ...
 

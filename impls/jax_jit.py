@@ -108,7 +108,7 @@ def start_with(threads: int) -> Any:
     """The processor as a device whose pool has that many threads, and which computes in the calling thread.
 
     XLA sizes its pool once in a process, when its client is made, by the CPUs that the process may use or by
-    the variable NPROC. Raises Unsupported where the pool was made earlier, with another size.
+    the variable NPROC. Raises Unsupported if the pool was made earlier, with another size.
     """
     # Every call waits for its numbers: a dispatch to another thread would cost some 10 us, and hide nothing.
     jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -74,7 +74,7 @@ def cpu_seconds() -> float:
 
 
 def end_of(pid: int) -> int | None:
-    """A descriptor that is readable once the process has ended; None where there is no such thing."""
+    """A descriptor that is readable once the process has ended; None if there is no such thing."""
     with contextlib.suppress(AttributeError, OSError):
         return os.pidfd_open(pid)
     return None

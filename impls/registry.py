@@ -193,7 +193,7 @@ def _load_outside(name: str, target: str) -> type[Implementation]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a path is a file; False where permissions hide it, which raises before Python 3.14."""
+    """Whether a path is a file; False if permissions hide it, which raises before Python 3.14."""
     with contextlib.suppress(OSError):
         return path.is_file()
     return False

@@ -161,7 +161,7 @@ def _together(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _refused(answer: dict[str, Any]) -> str:
-    """Why a rank did not do what was ordered; empty where it did."""
+    """Why a rank did not do what was ordered; empty if it did."""
     return next((str(answer[word]) for word in _REFUSALS if word in answer), "")
 
 

@@ -24,7 +24,7 @@ ROUNDS, IN_A_ROW = 20, 10
 
 
 def columns_of(name: str, m: int, rank: int, ranks: int) -> slice:
-    """The columns of every batch that a rank has; raises Unsupported where some rank would have none."""
+    """The columns of every batch that a rank has; raises Unsupported if some rank would have none."""
     if ranks > m:
         raise Unsupported(f"{name} needs a sample for each rank, got {ranks} ranks and batch_size {m}")
     each, more = divmod(m, ranks)
@@ -68,7 +68,7 @@ def result_of_columns(own: Result) -> ResultOfColumns:
 def whole(of_rank_0: Result, of_ranks: Sequence[ResultOfColumns]) -> Result:
     """The result of the whole batch: J averaged, outputs together.
 
-    Raises RuntimeError where the ranks do not have the same bits of everything else.
+    Raises RuntimeError if the ranks do not have the same bits of everything else.
     """
     losses, outputs, digests = zip(*of_ranks, strict=True)
     other = next((rank for rank, one in enumerate(digests) if one != digests[0]), None)

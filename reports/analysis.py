@@ -217,7 +217,7 @@ class Analysis:
 
         `status` and `reason`; `seconds` with `low` and `high`; `spread`: "interval" (95 %, over processes),
         "rounds" (fastest to median of the only process) or "" (nothing measured); `processes` and `rounds`;
-        and the largest over processes of the other figures, NaN where there are none.
+        and the largest over processes of the other figures, NaN if there are none.
         """
         rows = []
         for cell, found in self.measurements.items():

@@ -38,7 +38,7 @@ def software() -> dict[str, str]:
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """The versions that a host lacks or has otherwise, in words; empty where there are none."""
+    """The versions that a host lacks or has otherwise, in words; empty if there are none."""
     return ", ".join(
         f"{name} {expected.get(name, 'absent')}, got {found.get(name, 'absent')}"
         for name in dict.fromkeys([*expected, *found])

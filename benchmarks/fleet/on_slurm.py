@@ -145,7 +145,7 @@ class SlurmEngine:
             return tasks.LostTask(str(error).strip().splitlines()[-1], again=True)
 
     def _states(self) -> Mapping[str, str] | None:
-        """The state of each job in the queue, None where Slurm is away; raises SchedulerLost in the end."""
+        """The state of each job in the queue, None if Slurm is away; raises SchedulerLost in the end."""
         try:
             found = self._queue()
         except ConnectionError as error:

@@ -31,7 +31,7 @@ MOST_PAIRS = 60
 
 Answer = Literal["good", "bad", "unknown"]
 MeasurePair = Callable[[str], float]
-"""d of one more pair of the good end and a commit; raises NoAnswer where that cannot be measured."""
+"""d of one more pair of the good end and a commit; raises NoAnswer if that cannot be measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def answer(measure: Callable[[], float], middle: float, bar: float) -> tuple[Ans
 
 
 def slowdown(measure: Callable[[], float], bar: float) -> tuple[float, int]:
-    """d between the ends and the pairs that it took; raises NoAnswer where no slowdown is shown."""
+    """d between the ends and the pairs that it took; raises NoAnswer if no slowdown is shown."""
     line = math.log1p(LEAST_EFFECT)
     evidence = 1.0
     found: list[float] = []

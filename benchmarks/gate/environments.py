@@ -43,7 +43,7 @@ def environments(folder: Path, worktrees: Mapping[Side, Path], install: Install)
     """The Python of each side, with its worktree installed; built where a project file is new.
 
     The key is made from both sides' project files, so that both are always built on one day, from one
-    index: a release in between would look like a change of head. Raises NoAnswer where an install fails.
+    index: a release in between would look like a change of head. Raises NoAnswer if an install fails.
     """
     content = [
         [_read(worktree / name) for name in (*PROJECT_FILES, *install.requirements)]

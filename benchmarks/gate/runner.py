@@ -126,7 +126,7 @@ class Against:
         self._at: str | None = None
 
     def pair(self, commit: str) -> dict[str, float]:
-        """The median d of each benchmark in one more pair; raises NoAnswer where there is none of all."""
+        """The median d of each benchmark in one more pair; raises NoAnswer if there is none of all."""
         if self._at != commit:
             head = self.places[SIDES.index("head")].worktree
             worktrees.move(head, commit)
@@ -266,7 +266,7 @@ class Runner:
         return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.settings.budget
 
     def wanted(self, record: Pairs | None) -> dict[str, tuple[Measure, ...]]:
-        """The open measures of what is left to measure; nothing where there is nothing left to find out.
+        """The open measures of what is left to measure; nothing if there is nothing left to find out.
 
         Controls are watched to the end, those that are steady with no measure open.
         """
@@ -387,7 +387,7 @@ class Runner:
 
 
 def _resumed(asked: GateRequest, commits: Mapping[Side, str]) -> Pairs | None:
-    """The pairs to go on from, None where there are none yet."""
+    """The pairs to go on from, None if there are none yet."""
     try:
         record = pairs_file.read(asked.out)
     except FileNotFoundError:

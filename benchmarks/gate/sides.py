@@ -200,7 +200,7 @@ class SideProcess:
             self.process.send(order)
 
     def receive(self, kind: type[A], seconds: float = ANSWER_SECONDS) -> A:
-        """The next answer, of a kind that the last order allows; raises Left where the test has ended."""
+        """The next answer, of a kind that the last order allows; raises Left if the test has ended."""
         with self._failures():
             answer = self.process.receive(SideAnswer, seconds)
         self._inside = isinstance(answer, Reached) or (self._inside and not isinstance(answer, Finished))
@@ -214,7 +214,7 @@ class SideProcess:
         )
 
     def reached(self, benchmark: str) -> Reached:
-        """The benchmark, as soon as its test calls it; raises Left where it ends before."""
+        """The benchmark, as soon as its test calls it; raises Left if it ends before."""
         self.busy_with = benchmark
         return self.receive(Reached)
 

@@ -66,7 +66,7 @@ def check_clean(root: Path, besides: Path | None = None) -> None:
 
 
 def state(root: Path) -> Path:
-    """The gate's folder for the repository at `root`, in the user's cache; raises Refusal where it cannot be
+    """The gate's folder for the repository at `root`, in the user's cache; raises Refusal if it cannot be
     written to.
     """
     try:
@@ -89,7 +89,7 @@ def state(root: Path) -> Path:
 
 @contextlib.contextmanager
 def lock(folder: Path, root: Path) -> Iterator[None]:
-    """One gate at a time on this repository; raises Refusal where another one runs."""
+    """One gate at a time on this repository; raises Refusal if another one runs."""
     holder = folder / "lock.pid"
     held = FileLock(folder / "lock")
     try:
@@ -127,7 +127,7 @@ def worktrees(root: Path, folder: Path, commits: Mapping[Side, str]) -> Iterator
 
 
 def move(worktree: Path, commit: str) -> None:
-    """Check another commit out in a worktree; raises NoAnswer where Git cannot."""
+    """Check another commit out in a worktree; raises NoAnswer if Git cannot."""
     try:
         git(worktree, "checkout", "--quiet", "--force", "--detach", commit)
     except GitError as error:
@@ -135,7 +135,7 @@ def move(worktree: Path, commit: str) -> None:
 
 
 def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
-    """The commits after `good` up to `bad`, in order, along first parents; raises Refusal where there are
+    """The commits after `good` up to `bad`, in order, along first parents; raises Refusal if there are
     none.
     """
     try:

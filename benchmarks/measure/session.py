@@ -384,13 +384,13 @@ def guard(cell: Cell) -> Iterator[None]:
 
 
 def refuse_instruments() -> None:
-    """Raise CellError where something watches every step of this process."""
+    """Raise CellError if something watches every step of this process."""
     if watching := instruments.active():
         raise CellError("failed", watching)
 
 
 def load(name: str, ranks: int = 1) -> type[impls.Implementation]:
-    """The implementation's class; raises CellError where it cannot be had."""
+    """The implementation's class; raises CellError if it cannot be had."""
     for library, variable in JUST_IN_TIME.items():
         if name.startswith(library) and os.environ.get(variable, "0") not in ("", "0"):
             reason = f"{variable} is set, with which {library} compiles nothing: unset it"

@@ -33,7 +33,7 @@ def must_agree(what: str, one: Mapping[str, Any], other: Mapping[str, Any], free
 
 
 def check_source(name: str, one: race_file.Facts, other: race_file.Facts) -> None:
-    """Raise ValueError where two races of the implementation `name` ran different code."""
+    """Raise ValueError if two races of the implementation `name` ran different code."""
     if one.source != other.source:
         raise ValueError(
             f"{name}: its code changed between one process and another; only races of the same code belong "

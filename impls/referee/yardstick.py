@@ -84,7 +84,7 @@ def variance_ratio(nu: float, nu_yardstick: float) -> float:
     """The ratio of two measured variances, of nu and nu_yardstick degrees of freedom, at DEVIATIONS.
 
     The quantile of the F distribution as E. Paulson (1942), Annals of Mathematical Statistics 13, 233-235,
-    approximates it; infinite where the yardstick has too few degrees of freedom for any ratio to matter.
+    approximates it; infinite if the yardstick has too few degrees of freedom for any ratio to matter.
     """
     a, b, z = 2 / (9 * nu), 2 / (9 * nu_yardstick), DEVIATIONS
     free = (1 - b) ** 2 - z * z * b

@@ -59,7 +59,7 @@ class _VerdictCommand(click.Command):
 
 
 def load(path: Path) -> Pairs:
-    """The pairs at `path`; raises Misuse where there is no file, Unreadable where it is damaged."""
+    """The pairs at `path`; raises Misuse if there is no file, Unreadable where it is damaged."""
     from benchmarks.record import pairs_file
     from benchmarks.record.documents import RecordError
 
@@ -222,7 +222,7 @@ def judge(
 
 
 def write(option: str, path: Path | None, content: bytes) -> None:
-    """Write what was asked for; raises Misuse where that is not possible."""
+    """Write what was asked for; raises Misuse if that is not possible."""
     from benchmarks.record import files
 
     if path is not None:

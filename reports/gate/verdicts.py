@@ -47,7 +47,7 @@ class MeasureRow:
 class VerdictRow:
     """One benchmark or control: its verdict, and all of its measures, the one that shows the verdict first.
 
-    `detectable` is the minimum detectable effect here (a share), None where that is not known or does not
+    `detectable` is the minimum detectable effect here (a share), None if that is not known or does not
     apply. A benchmark that is `informational` decides nothing; one that is incomparable never is, as noise
     excuses neither a crash nor a wrong result.
     """

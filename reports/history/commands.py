@@ -33,7 +33,7 @@ class HistoryCommand(click.Command):
     """A command that needs the extra, except for its help."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; raises HistoryError where a package of the extra is not installed."""
+        """Run the command; raises HistoryError if a package of the extra is not installed."""
         lacking = [name for name in NEEDS if importlib.util.find_spec(name) is None]
         if lacking:
             raise HistoryError(

@@ -16,7 +16,7 @@ UNKNOWN_BRANCH = "(detached)"
 def find(commit: str | None, branch: str | None, created: datetime) -> Revision:
     """The commit of that name. A full name needs no repository; without one it is dated `created`.
 
-    Raises HistoryError where the name is missing, ambiguous, or that of a tree with changes of its own.
+    Raises HistoryError if the name is missing, ambiguous, or that of a tree with changes of its own.
     """
     if not commit:
         raise HistoryError(

@@ -62,7 +62,7 @@ def prune(store: Store, chosen: sa.ColumnElement[bool]) -> int:
 def shrink(store: Store) -> None:
     """Give the room of dropped rows back: SQLite's file keeps it otherwise. PostgreSQL does so by itself.
 
-    Raises HistoryError where that cannot be done now.
+    Raises HistoryError if that cannot be done now.
     """
     if store.engine.dialect.name == "sqlite":
         with store.engine.connect() as connection:

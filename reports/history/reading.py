@@ -168,7 +168,7 @@ def listed(store: Store, limit: int | None = None, run_id: int | None = None) ->
 
 
 def one(store: Store, run_id: int) -> Listed:
-    """The run numbered `run_id`; raises HistoryError where there is none."""
+    """The run numbered `run_id`; raises HistoryError if there is none."""
     found = listed(store, run_id=run_id)
     if not found:
         raise _no_run(store, run_id)

@@ -83,7 +83,7 @@ def _system(machine: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterator[MeasuredCommit]:
-    """One sample for each measured cell of each process; raises HistoryError where nothing was measured."""
+    """One sample for each measured cell of each process; raises HistoryError if nothing was measured."""
     named = (commit or record.settings.get("commit"), branch or record.settings.get("branch"))
     found = {}
     for m in record.measurements:

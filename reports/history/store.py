@@ -55,7 +55,7 @@ class Store:
         self.place = place
 
     def check(self) -> None:
-        """Raises HistoryError where the database has no tables of this version; `prepare` makes them."""
+        """Raises HistoryError if the database has no tables of this version; `prepare` makes them."""
         with self.reading() as connection:
             version = _version(connection)
         if version is None:

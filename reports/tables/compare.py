@@ -29,8 +29,8 @@ NOTE = (
 def factors(first: Analysis, other: Analysis, panel: Panel) -> pd.DataFrame:
     """The cells measured in both, with columns of `Analysis.speedups`: the speedup of `other` over `first`.
 
-    The processes of two records cannot be paired: the interval adds the two in quadrature, and is NaN where
-    one record holds a single process (`pairs` is the fewer of both). Raises UnknownChoice where a record
+    The processes of two records cannot be paired: the interval adds the two in quadrature, and is NaN if
+    one record holds a single process (`pairs` is the fewer of both). Raises UnknownChoice if a record
     lacks the panel.
     """
     if any(panel not in each.panels for each in (first, other)):
@@ -78,7 +78,7 @@ def side_by_side(
 ) -> tuple[list[Section], list[str]]:
     """The sections of a comparison of several records, by name, and what there is to say of it.
 
-    What differs; each machine's ranking; each other record against the first. Raises UnknownChoice where a
+    What differs; each machine's ranking; each other record against the first. Raises UnknownChoice if a
     record lacks the panel.
     """
     (first, base), *others = found.items()

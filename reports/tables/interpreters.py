@@ -8,7 +8,7 @@ FILE = "loops"
 
 
 def interpreters(record: Record) -> dict[str, str]:
-    """The interpreter of `loops`, and of each implementation that is the same file; empty where none is."""
+    """The interpreter of `loops`, and of each implementation that is the same file; empty if none is."""
     loops = record.implementations.get(FILE)
     if loops is None or not loops.source:
         return {}

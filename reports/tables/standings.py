@@ -45,7 +45,7 @@ def peers(implementations: Mapping[str, Facts], baseline: str) -> set[str]:
 
 
 def _lowest(name: str, implementations: Mapping[str, Facts]) -> str | None:
-    """The lowest rung below an implementation; None where the record does not hold it."""
+    """The lowest rung below an implementation; None if the record does not hold it."""
     for _ in implementations:  # no more steps than names: a record may name implementations in a circle
         below = implementations[name].differs_from if name in implementations else ""
         if not below:

@@ -118,7 +118,7 @@ def by_check(target: str, isolated: bool) -> str:
 
 
 def caught(name: str) -> tuple[str, str]:
-    """By what a cheat is caught, each way in a process of its own, and how; nothing where it is not."""
+    """By what a cheat is caught, each way in a process of its own, and how; nothing if it is not."""
     for way in WAYS:
         order = [sys.executable, "-m", "tests.studies.honesty", "--cheat", name, "--by", way]
         done = subprocess.run(order, capture_output=True, text=True, check=False)

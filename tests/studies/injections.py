@@ -60,7 +60,7 @@ class Edit:
     new: str
 
     def apply(self, root: Path) -> None:
-        """Edit the checkout at `root`; raises ValueError where the file has changed since."""
+        """Edit the checkout at `root`; raises ValueError if the file has changed since."""
         path = root / self.file
         text = path.read_text(encoding="utf-8")
         if self.old and text.count(self.old) != 1:

@@ -22,7 +22,7 @@ DASK = Path(sys.executable).with_name("dask")
 
 
 def unavailable() -> str:
-    """Why there can be no hosts here; empty where there can."""
+    """Why there can be no hosts here; empty if there can."""
     if os.geteuid() != 0:
         return "network namespaces take root"
     if shutil.which("ip") is None:

@@ -23,7 +23,7 @@ name."""
 
 
 def unavailable() -> str:
-    """Why no MPI can be started on hosts here; empty where one can."""
+    """Why no MPI can be started on hosts here; empty if one can."""
     mpiexec = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
     if mpiexec is None:
         return "there is no mpiexec beside this Python: pip install mpich mpi4py"
