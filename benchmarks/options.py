@@ -1,4 +1,4 @@
-"""The options of commands and of pytest, declared once, and what a race is asked for.
+"""The options of commands and of pytest, declared once, and the settings of a race.
 
 A list has commas between its items, and may be given in several pieces. A wrong value raises
 click.BadParameter, saying what was expected and what was got, before anything is measured.
@@ -38,7 +38,7 @@ ADVICE = files.OUT / "advice" / "record.json"
 
 
 class Name(_Type):
-    """One of the names that `known` returns when it is asked; or, of `targets`, path/to/file.py:Class; these
+    """One of the names that `known` returns; or, with `targets`, path/to/file.py:Class; these
     may have @python behind them.
     """
 
@@ -72,7 +72,7 @@ class Interpreter(_Type):
 
 
 class Within(_Type):
-    """A number from `low` up to, but not, `end`; `expected` has that in words."""
+    """A number from `low` up to `end`, exclusive; `expected` is the range in words."""
 
     name = "number"
 
@@ -91,7 +91,7 @@ class Within(_Type):
 
 
 class OutputFile(click.Path):
-    """A file that can be written; its folder is made where there is none."""
+    """A file that can be written; its folder is created if missing."""
 
     def __init__(self) -> None:
         super().__init__(dir_okay=False, writable=True, path_type=Path)
@@ -137,7 +137,7 @@ def _is_target(item: str) -> bool:
 
 
 def listed(*names: str, item: _Type, metavar: str = "LIST", **more: Any) -> click.Option:
-    """An option that is a list: the tuple of its items without repetitions, () where it is not given."""
+    """An option that is a list: the tuple of its items without repetitions, () if it is not given."""
 
     def joined(_: click.Context, __: click.Parameter, pieces: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(item for piece in pieces for item in piece))
@@ -197,7 +197,7 @@ TRAINING = (
         show_default="the workload's",
     ),
 )
-"""How a workload is trained: each value of each list with every one of the others (`trainings`)."""
+"""The options of training: every combination of the values in the lists (`trainings`)."""
 
 
 def _batch_sizes(default: Sequence[int]) -> click.Option:
@@ -272,7 +272,7 @@ RECORD_OPTION = record_option(RECORD)
 
 
 def given(ctx: click.Context, without: Sequence[str]) -> list[str]:
-    """The options of the command line, as another one would have them, but for those named in `without`."""
+    """The options of the command line as words for another command, except those named in `without`."""
     words: list[str] = []
     for option in ctx.command.params:
         name, value = option.name or "", ctx.params.get(option.name or "")
@@ -288,7 +288,7 @@ def given(ctx: click.Context, without: Sequence[str]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class RaceSettings:
-    """A checked request, as the record has it: which implementations are measured in which cells."""
+    """The checked settings of a race, as on record: the implementations and their cells."""
 
     implementations: tuple[str, ...]
     workloads: tuple[str, ...]
@@ -378,7 +378,7 @@ def check_ranks(ranks: Sequence[int], implementations: Sequence[str]) -> None:
 
 
 def by_default(ranks: Sequence[int]) -> tuple[str, ...]:
-    """Every implementation; those that take ranks only where ranks are asked for."""
+    """Every implementation; those that take ranks only if ranks are given."""
     import impls
 
     return impls.names(ranks=None if ranks else False)
@@ -400,7 +400,7 @@ def trainings(
     l2: Sequence[float] = (),
     dropout: Sequence[float] = (),
 ) -> dict[str, Workload]:
-    """Each workload with each training that was asked for, by name; where none was, as it is.
+    """Each workload with each of the given trainings, by name; unchanged if none is given.
 
     Raises ValueError for dropout in a network that has no hidden layer.
     """

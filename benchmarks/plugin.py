@@ -169,7 +169,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class Replay:
-    """A timer that pytest-benchmark asks at the start and at the end of each round: it replays them."""
+    """A timer that replays rounds to pytest-benchmark, which calls it at the start and the end of each."""
 
     def __init__(self) -> None:
         self._times: Iterator[float] = iter(())
@@ -193,7 +193,7 @@ def measure(
     threads: int,
     implementation: str,
 ) -> Callable[[], None]:
-    """Measures the test's cell; what comes to no measurement fails or skips the test, with the reason."""
+    """Measure the test's cell; without a measurement the test fails or is skipped, with the reason."""
     cell = Cell(workload, phase, batch_size, dtype, threads, implementation)
     return lambda: _measure(request.config, cell, benchmark)
 
@@ -218,12 +218,12 @@ def _measure(config: pytest.Config, cell: Cell, benchmark: Any) -> None:
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """Threads, BLAS and versions into pytest-benchmark's own record."""
+    """Add threads, BLAS and versions to pytest-benchmark's own record."""
     machine_info.update(gradrace=machine.machine(), threads=threads_in_force(), versions=machine.versions())
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the record of a session that came to its end; an interrupted one leaves what was there before."""
+    """Write the record of a complete session; an interrupted one leaves an earlier record unchanged."""
     config = session.config
     ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if not (ended and config.stash[SESSION].measurements):

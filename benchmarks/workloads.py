@@ -25,9 +25,9 @@ steps does not depend on that of the gradient."""
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A network, where its data comes from, and how it is trained.
+    """A network, the source of its data, and its training.
 
-    `learning_rate` is one that it trains well with by plain gradient descent, `rate` that of its training.
+    `learning_rate` is one at which plain gradient descent trains it well, `rate` that of its training.
     """
 
     network: Network
@@ -50,7 +50,7 @@ class Workload:
 
 
 def learning_rate(training: Training, plain: float) -> float:
-    """The rate at which `training` is about as fast as plain gradient descent is at the rate `plain`."""
+    """The rate at which `training` learns about as fast as plain gradient descent at the rate `plain`."""
     if training.optimizer in ("momentum", "nesterov"):
         return plain * (1 - training.mu)
     return plain * (1 if training.optimizer == "gradient_descent" else ADAPTIVE)

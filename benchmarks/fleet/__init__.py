@@ -1,1 +1,1 @@
-"""A race on many machines: the same race on every host of a fleet, by an engine that exists."""
+"""The same race on every host of a fleet, by Dask, Slurm or on this host."""

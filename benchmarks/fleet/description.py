@@ -1,4 +1,4 @@
-"""The file that describes a fleet: its engine, its hosts, and how a race is started there."""
+"""The file that describes a fleet: its engine, its hosts, and the environment of a race there."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ENGINES = "dask, slurm or local"
 
 
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a race is started on a host: the Python that has the project, and variables for it.
+    """The environment of a race on a host: the Python that has the project, and variables for it.
 
-    Without a Python: that of Dask's worker, and otherwise the one that runs here.
+    The default Python is that of Dask's worker, or otherwise the one that runs this command.
     """
 
     python: NonEmpty | None = None
@@ -36,7 +36,7 @@ class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 class Local(Common, tag="local", frozen=True):
-    """This host alone."""
+    """Only this host."""
 
 
 class Dask(Common, tag="dask", frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class Dask(Common, tag="dask", frozen=True, kw_only=True):
 
 
 class Slurm(Common, tag="slurm", frozen=True, kw_only=True):
-    """The nodes of a Slurm cluster: `hosts` are their names, or how many of the partition, whichever.
+    """The nodes of a Slurm cluster: `hosts` are their names, or the number of any nodes of the partition.
 
     `minutes` is the time limit of a job. The nodes share the folder of the record with this machine.
     """
@@ -116,7 +116,7 @@ def _line(tree: yaml.Node, place: str, words: str) -> int:
 
 
 def _twice(node: yaml.Node) -> Iterator[tuple[str, int]]:
-    """Keys that a mapping has already, with their lines: YAML would take the last one and say nothing."""
+    """Repeated keys of a mapping, with their lines: YAML would silently take the last one."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for name, value in node.value:

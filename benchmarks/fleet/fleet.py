@@ -1,4 +1,4 @@
-"""A race on every host of a fleet: what has ended is kept at once, and what was lost is raced again."""
+"""A race on every host of a fleet: each record is kept at once, and a lost race is repeated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIES = 3
 
 
 def engine(fleet: Fleet, folder: Path, say: tasks.Say) -> tasks.Engine:
-    """The engine of a fleet; its package is imported here and not before."""
+    """The engine of a fleet; its package is imported only here."""
     match fleet:
         case Dask():
             from benchmarks.fleet.on_dask import DaskEngine
@@ -39,7 +39,7 @@ def engine(fleet: Fleet, folder: Path, say: tasks.Say) -> tasks.Engine:
 def race(
     fleet: Fleet, running: tasks.Engine, arguments: Sequence[str], state: HostRecords, shown: FleetProgress
 ) -> list[str]:
-    """Race on every host whose record is not there yet; returns what was not measured, a line for each.
+    """Race on every host without a record; returns a line for each part that was not measured.
 
     Raises SchedulerLost. The records of hosts that ended are kept after any exception.
     """
@@ -75,7 +75,7 @@ def race(
 
 
 def _keep(state: HostRecords, host: str, found: HostOutcome) -> list[str]:
-    """Keep the host's record; returns what was not measured there."""
+    """Keep the host's record; returns a line for each part that was not measured there."""
     printed = found.words.splitlines() or [f"exit status {found.status}"]
     if found.record is None or found.status not in (0, MISSING):
         return [printed[-1].removeprefix("Error: ")]

@@ -24,7 +24,7 @@ from benchmarks.fleet.messages import REFUSED, FleetTask, HostOutcome
 from benchmarks.record import checkout, machine
 
 TURN = "\0gradrace-fleet"
-"""The abstract address of a socket: the kernel gives it to one process of a host, while that lives."""
+"""The abstract address of a socket, which only one process of a host can have while it runs."""
 
 TURN_SECONDS = 0.5
 END_SECONDS = 10.0
@@ -32,13 +32,13 @@ GRADRACE = Path(__file__).parents[2] / "gradrace.py"
 
 
 def software() -> dict[str, str]:
-    """The versions here, and the commit; not of the BLAS, whose kernel depends on the CPU."""
+    """The commit and the versions on this host, except that of the BLAS, whose kernel depends on the CPU."""
     found = {name: version for name, version in machine.versions().items() if name != "blas"}
     return {"commit": checkout.described().get("commit", "unknown"), **found}
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """The versions that a host lacks or has otherwise, in words; empty if there are none."""
+    """The versions that differ on a host or are missing, in words; empty if there are none."""
     return ", ".join(
         f"{name} {expected.get(name, 'absent')}, got {found.get(name, 'absent')}"
         for name in dict.fromkeys([*expected, *found])
@@ -73,7 +73,7 @@ def run(task: FleetTask) -> HostOutcome:
 
 @contextlib.contextmanager
 def turn() -> Iterator[socket.socket]:
-    """A block that one process of this host is in at a time: as long as anyone has the socket open."""
+    """A block for one process of this host at a time, which lasts until the socket is closed everywhere."""
     with socket.socket(socket.AF_UNIX) as held:
         while True:
             try:
@@ -89,7 +89,7 @@ def turn() -> Iterator[socket.socket]:
 
 
 def end(task: str) -> None:
-    """End the race of that task, if it is the one under way on this host."""
+    """End the race of that task, if it runs on this host."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
         asking.connect(TURN)
         asking.sendall(task.encode())
@@ -117,7 +117,7 @@ def _await(process: subprocess.Popen[bytes], held: socket.socket, task: str) -> 
 
 
 def _asked(held: socket.socket) -> str:
-    """The task that someone asks to end."""
+    """The name of the task that another process asks to end."""
     asking, _ = held.accept()
     with asking:
         asking.settimeout(1.0)
@@ -127,7 +127,7 @@ def _asked(held: socket.socket) -> str:
 
 
 def _output() -> select.poll:
-    """Waits for the reader of standard output to go."""
+    """A poll that reports when the reader of standard output has ended."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return poll
@@ -138,7 +138,7 @@ def _gone(poll: select.poll, seconds: float) -> bool:
 
 
 def main() -> None:
-    """Carry out the task that is the argument; or, of `end NAME`, end the one of that name."""
+    """Carry out the task in the argument; with `end NAME`, end the task of that name."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if sys.argv[1] == "end":
         end(sys.argv[2])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 REFUSED = 2
-"""Exit status of a race that was asked for wrongly, and of a host that cannot run it as it was asked for."""
+"""The exit status of a race with wrong options, and of a host that cannot run the race."""
 
 
 class FleetTask(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ POLL_SECONDS = 0.5
 
 
 class DaskEngine:
-    """A task stays on its host: the scheduler starts it again when a worker there died and another came.
+    """A task stays on its host: if its worker there dies, the scheduler starts it again on the next one.
 
     Raises ImportError without the extra, ConnectionError without a scheduler, and ValueError for hosts that
     have no worker, or none with a slot.
@@ -89,7 +89,7 @@ class DaskEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End what is under way: a task that is cancelled would keep its worker, and run on."""
+        """End the running tasks; a task that is only cancelled would keep its worker busy."""
         if self._task is not None and self.client.status == "running":
             for host, future in self._futures.items():
                 future.cancel()
@@ -112,8 +112,8 @@ class DaskEngine:
             )
 
     def _python(self, host: str) -> str:
-        """The Python of the host: the worker's own, unless another is named; asked for once, as the worker of
-        a lost task is away.
+        """The Python of the host: the worker's own, unless another is named; asked for only once, as the
+        worker of a lost task is away.
         """
         if host not in self._pythons:
             own = self.fleet.environment.python
@@ -149,7 +149,7 @@ class DaskEngine:
         return tasks.LostTask(" ".join(str(error).split()), again=True)
 
     def _check_scheduler(self) -> None:
-        """Raises SchedulerLost: what ran under a scheduler that has gone has gone with it."""
+        """Raise SchedulerLost if the scheduler has gone, as its tasks have gone with it."""
         if self.client.status != "running" or any(
             f.status in ("lost", "cancelled") for f in self._futures.values()
         ):

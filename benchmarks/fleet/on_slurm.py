@@ -1,4 +1,4 @@
-"""The engine `slurm`: a job of one node alone for every host, by submitit."""
+"""The engine `slurm`: a job of one exclusive node for every host, by submitit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LATE_SECONDS = 15.0
 
 
 class SlurmEngine:
-    """Races on the nodes of a Slurm cluster: a job on each node that is named, or an array of as many jobs as
+    """Races on the nodes of a Slurm cluster: a job on each named node, or an array of as many jobs as
     are asked for, each with a node to itself.
 
     The number of each host's job is kept in the folder: where this command was killed, the next one finds the
@@ -66,7 +66,7 @@ class SlurmEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Cancel what is under way."""
+        """Cancel the jobs that have not ended."""
         for job in self._jobs.values():
             _cancel(job.job_id)
 

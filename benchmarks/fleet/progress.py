@@ -1,4 +1,4 @@
-"""How a fleet's race is shown while it runs: a line for each host that ends, and a bar in a terminal."""
+"""The progress of a fleet's race: a line for each host that ends, and a bar in a terminal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FleetProgress:
         self._bar.stop()
 
     def begin(self, hosts: Sequence[str], left: Sequence[str]) -> None:
-        """Show which hosts are still to race."""
+        """Show the hosts whose race is left."""
         self._left, self._total = list(left), len(hosts)
         done = [host for host in hosts if host not in left]
         if done:

@@ -28,7 +28,7 @@ class HostRecords:
             self._check()
 
     def begin(self) -> None:
-        """Put aside what an earlier fleet left, unless this one goes on from it."""
+        """Put aside what an earlier fleet left, unless this one continues from it."""
         if not self._resume:
             files.put_aside(self.folder)
         files.write(self._asked, msgspec.json.encode(self._arguments))
@@ -60,7 +60,7 @@ class HostRecords:
         return place.read_text("utf-8").splitlines() if place.exists() else []
 
     def keep(self, host: str, content: str, missing: Sequence[str]) -> None:
-        """Keep a record that came from a host; raises RecordError, keeping nothing, where it is none."""
+        """Keep the record of a host; raises RecordError, and keeps nothing, if it is not a record."""
         arrived = files.write(self.folder / ".arrived", content.encode())
         try:
             race_file.read(arrived)
@@ -89,7 +89,7 @@ def merged(records: Sequence[Record]) -> list[Record]:
 def write(records: Sequence[Record], place: Path) -> list[Path]:
     """The files of the records: `place` for one, record-1.json, record-2.json ... beside it for several.
 
-    Those of an earlier race which this one does not write are put aside: no report is to mix the two.
+    Files of an earlier race that this one does not replace are put aside, so that no report mixes the two.
     """
     numbered = (place.with_name(f"{place.stem}-{k}{place.suffix}") for k in itertools.count(1))
     paths = list(itertools.islice(numbered, len(records))) if len(records) > 1 else [place]

@@ -15,14 +15,14 @@ OPTIONS: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, 
 
 
 class LostTask(NamedTuple):
-    """A task that ended without an answer, and why; `again` where another try may end otherwise."""
+    """A task that ended without an answer, and why; `again` if another try may succeed."""
 
     reason: str
     again: bool
 
 
 class SchedulerLost(RuntimeError):
-    """The scheduler has gone for good; the message says which."""
+    """The scheduler has ended; the message names it."""
 
 
 class Engine(Protocol):
@@ -36,7 +36,7 @@ class Engine(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def start(self, hosts: Sequence[str], task: FleetTask) -> None:
-        """Have the task carried out on each of the hosts, as soon as it is free."""
+        """Start the task on each of the hosts as soon as the host is free."""
 
     def news(self) -> Iterator[tuple[str, HostOutcome | LostTask]]:
         """Wait a moment, then yield the hosts whose tasks have ended since. Raises SchedulerLost."""

@@ -18,13 +18,13 @@ from benchmarks.gate.decision import BET
 from benchmarks.gate.errors import NoAnswer
 
 ERROR = 0.05
-"""Chance that the commit is not the one that is named."""
+"""The probability that another commit than the named one is to blame."""
 
 LEAST_EFFECT = 0.02
-"""Ends that do not differ by more have nothing to search for."""
+"""The smallest slowdown between the ends for a search."""
 
 FEWEST_PAIRS = 8
-"""Pairs by which the slowdown between the ends is measured, where it takes no more to show it."""
+"""The fewest pairs by which the slowdown between the ends is measured."""
 
 MOST_PAIRS = 60
 """The number of pairs after which a commit is given up as undecided."""
@@ -36,7 +36,7 @@ MeasurePair = Callable[[str], float]
 
 @dataclasses.dataclass(frozen=True)
 class FirstBad:
-    """The first bad commit, or several, where those before it have no answer; the slowdown; pairs in all."""
+    """The first bad commit, or several if those before it have no answer; the slowdown; all pairs."""
 
     commits: tuple[str, ...]
     slowdown: float
@@ -89,7 +89,7 @@ def slowdown(measure: Callable[[], float], bar: float) -> tuple[float, int]:
 
 
 def slowest(measure: Callable[[], Mapping[str, float]]) -> str:
-    """The benchmark that is slowed most between the ends, in a few pairs of all of them."""
+    """The benchmark with the largest slowdown between the ends, by a few pairs of all benchmarks."""
     first = measure()
     if len(first) == 1:
         return next(iter(first))
@@ -100,7 +100,7 @@ def slowest(measure: Callable[[], Mapping[str, float]]) -> str:
 def search(commits: Sequence[str], measure: MeasurePair, say: Callable[[str], None]) -> FirstBad:
     """The first bad one of `commits`, which come after the good end in order, the bad end last.
 
-    A commit that cannot be measured or judged is passed over for its neighbour.
+    If a commit cannot be measured or judged, its neighbour is measured instead.
     """
     steps = 1 + max(1, math.ceil(math.log2(len(commits))))
     bar = steps / ERROR

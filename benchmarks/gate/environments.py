@@ -1,4 +1,4 @@
-"""An environment for each side, built together and kept: what differs between them is the commit alone."""
+"""An environment for each side, built together and kept, so that only the commit differs between them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 COMPILED = {".c", ".cc", ".cpp", ".cxx", ".f", ".f90", ".pyx", ".rs", ".go"}
 GENERATORS = ("_scm", "hatch-vcs", "versioneer", "versioningit")
-"""Sources that an install compiles, and tools that write a file: into the worktree, where the result would be
-missing the next time."""
+"""Markers of sources that an install compiles, or of tools that write a file, into the worktree, where it
+would be missing the next time."""
 
 INSTALL_SECONDS = 1800.0
 
@@ -40,7 +40,7 @@ class Install:
 
 
 def environments(folder: Path, worktrees: Mapping[Side, Path], install: Install) -> dict[Side, Path]:
-    """The Python of each side, with its worktree installed; built where a project file is new.
+    """The Python of each side, with its worktree installed; built if a project file has changed.
 
     The key is made from both sides' project files, so that both are always built on one day, from one
     index: a release in between would look like a change of head. Raises NoAnswer if an install fails.
@@ -110,14 +110,14 @@ def _environment(folder: Path, side: Side, worktree: Path, install: Install, mor
 
 
 def _pip(python: Path) -> list[str]:
-    """The command that installs into an environment: uv's, where the machine has it, which is faster."""
+    """The command that installs into an environment: uv's if the machine has it, which is faster."""
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--quiet", "--python", str(python)]
     return [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
 
 
 def _is_built(worktree: Path) -> bool:
-    """Whether a pyproject.toml says how to build the project, or what it is; many only configure tools."""
+    """Whether a pyproject.toml describes the project or its build; many only configure tools."""
     path = worktree / "pyproject.toml"
     if not path.exists():
         return False

@@ -1,4 +1,4 @@
-"""Why a gate has no result, with the exit status of each reason."""
+"""The errors by which a gate has no result, with their exit statuses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import click
 
 
 class NoAnswer(click.ClickException):
-    """A gate that was asked for rightly, and could not tell."""
+    """A gate ran and could not tell."""
 
     exit_code = 2
 
 
 class Refusal(click.ClickException):
-    """A gate that was asked for in a way in which it cannot run."""
+    """A gate cannot run with these options or settings."""
 
     exit_code = 3

@@ -45,7 +45,8 @@ CONTROLS = ("control interpreter", "control hash", "control memory")
 """Work that no commit changes: if its time differs between the sides, the machine changed."""
 
 COPIED_BYTES = 8 * 2**20
-"""From and to as much: beyond a second-level cache, and beyond one core's share of a third-level one."""
+"""The bytes read and written by a copy: more than a second-level cache, or one core's share of a third-level
+one."""
 
 SETTLE_SECONDS = 0.1
 TURN_SECONDS = 1e-3
@@ -67,7 +68,7 @@ class Line:
             os._exit(70)
 
     def receive(self) -> dict[str, Any]:
-        """The next order; this process ends where there are no more."""
+        """The next order; ends this process if there are no more."""
         line = self._lines.readline()
         if not line.endswith("\n"):
             os._exit(0)
@@ -88,7 +89,7 @@ class Statistics(dict[str, Any]):
 
 
 class OrderedTurns(BenchmarkFixture):
-    """The `benchmark` fixture: what a test hands to it is called in the turns that the gate orders."""
+    """The `benchmark` fixture, which calls the function of a test in the turns that the gate orders."""
 
     def __init__(self, name: str, group: str, gate: Gate) -> None:
         self.name = self.fullname = name
@@ -104,7 +105,7 @@ class OrderedTurns(BenchmarkFixture):
 
     @property
     def enabled(self) -> bool:
-        """Always: there is nothing to switch off."""
+        """Always true, as timing cannot be switched off."""
         return True
 
     def __call__(self, function_to_benchmark: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -131,7 +132,7 @@ class OrderedTurns(BenchmarkFixture):
         warmup_rounds: int = 0,
         iterations: int = 1,
     ) -> Any:
-        """Time rounds of a function as asked: never more of them, as it may not bear it."""
+        """Time rounds of a function, and never more than the test sets, as it may not support more."""
         self._use("benchmark.pedantic(...)", target)
         if setup and iterations > 1:
             raise ValueError("Can't use more than 1 `iterations` with a `setup` function.")
@@ -152,7 +153,7 @@ class OrderedTurns(BenchmarkFixture):
         return self._gate.turns(self, timed, rounds + warmup_rounds)
 
     def weave(self, *_: Any, **__: Any) -> None:
-        """Not supported: the calls are the program's own, and cannot be taken in turns."""
+        """Not supported, as the calls are the program's own and cannot be made in turns."""
         pytest.skip("benchmark.weave cannot be timed in turns")
 
     patch = weave
@@ -181,20 +182,20 @@ class Gate:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Leave pytest-benchmark with nothing to do."""
+        """Disable pytest-benchmark."""
         for name in ("skip", "only", "save", "autosave", "compare", "compare_fail", "histogram", "json"):
             if hasattr(config.option, f"benchmark_{name}"):
                 setattr(config.option, f"benchmark_{name}", None)
         config.pluginmanager.register(Fixture(self), "gradrace-fixture")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep what cannot be collected."""
+        """Note a file that cannot be collected."""
         if report.failed:
             self.broken[report.nodeid] = last_line(report.longrepr)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Answer with what there is, and run what is ordered."""
+        """Answer with the suite, and run the benchmarks that are ordered."""
         items = {
             item.nodeid: item for item in session.items if "benchmark" in getattr(item, "fixturenames", ())
         }
@@ -229,7 +230,7 @@ class Gate:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep why a test has failed, or been skipped."""
+        """Note why a test has failed, or been skipped."""
         if report.skipped:
             words = report.longrepr[2] if isinstance(report.longrepr, tuple) else last_line(report.longrepr)
             self.ends[report.nodeid] = ("skipped", words.removeprefix("Skipped: "))
@@ -259,7 +260,7 @@ class Gate:
         return result
 
     def serve(self, name: str, timed: TimeCalls, rounds: int | None) -> tuple[Any, list[float]]:
-        """Take turns until there are no more, on one CPU; returns the first result, and seconds by turn."""
+        """Take all turns on one CPU; returns the first result, and the seconds of each turn."""
         allowed = affinity({self.cpu})
         gc.collect()
         gc.freeze()  # a collection in a turn looks at what the benchmark made, and not at all of pytest
@@ -287,7 +288,7 @@ class Gate:
 
 
 class Fixture:
-    """The fixture, registered late: after pytest-benchmark's own, which it stands in for."""
+    """The plugin of the fixture, registered after pytest-benchmark's own, which it replaces."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -366,7 +367,7 @@ def control(name: str) -> Callable[[], Any]:
 
 
 def not_timed(item: pytest.Item) -> str:
-    """Why a test that uses a `benchmark` fixture cannot be timed; "" where it can."""
+    """Why a test that uses a `benchmark` fixture cannot be timed; "" if it can."""
     if inspect.iscoroutinefunction(getattr(item, "function", None)):
         return "an async test: calling it only makes a coroutine, and does none of its work"
     found = getattr(item, "_fixtureinfo", None)  # pytest has no public way to a test's fixtures
@@ -380,7 +381,7 @@ def not_timed(item: pytest.Item) -> str:
 
 
 def described(item: pytest.Item) -> dict[str, Any]:
-    """A benchmark, as the gate has it."""
+    """A benchmark, as the content of a message."""
     spec = getattr(item, "callspec", None)
     params = spec.params if spec is not None else {}
     plain = {name: value for name, value in params.items() if isinstance(value, (str, int, float, bool))}
@@ -409,7 +410,7 @@ def versions() -> dict[str, str]:
 
 
 def foreign() -> list[str]:
-    """Files of modules that are from the repository or its other worktree, and so not of this side."""
+    """The files of loaded modules from the repository or its other worktree, which are not of this side."""
     here = (str(Path.cwd()) + os.sep, sys.prefix + os.sep)  # an environment may lie in the repository
     folders = json.loads(os.environ["GRADRACE_ELSEWHERE"])
     files = {str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
@@ -421,7 +422,7 @@ def foreign() -> list[str]:
 
 
 def affinity(cpus: Iterable[int]) -> Iterable[int]:
-    """Hold this thread to some CPUs, where the system lets it; returns those that it had."""
+    """Limit this thread to some CPUs, if the system can; returns those that it had."""
     try:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cpus)
@@ -442,7 +443,7 @@ def last_line(longrepr: Any) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Keep other plugins out of the clock: no workers, no tracing of lines, no limit on a test's time."""
+    """Disable plugins that affect times: workers, tracing of lines, limits on a test's time."""
     has = early_config.pluginmanager.hasplugin
     for plugin, option in (("xdist", "-n0"), ("pytest_cov", "--no-cov"), ("timeout", "--timeout=0")):
         if has(plugin):
@@ -450,5 +451,5 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Answer to the gate from here on."""
+    """Connect to the gate."""
     pluginmanager.register(Gate(Line(int(os.environ.pop("GRADRACE_GATE")))), "gradrace-gate")

@@ -1,4 +1,4 @@
-"""Base against head: pair after pair, as long as the decision asks for more and time is left."""
+"""Measures base against head, pair after pair, while the decision needs more pairs and time is left."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(asked: GateRequest, root: Path, commits: Mapping[Side, str], say: Say) -
 def prepared(
     root: Path, commits: Mapping[Side, str], asked: GateSettings, here: bool, say: Say
 ) -> Iterator[list[SideEnvironment]]:
-    """Both sides, ready to run: worktrees, environments, and our plugin in a folder of its own."""
+    """Both sides, ready to run: worktrees, environments, and the gate's plugin in a folder of its own."""
     folder = worktrees.state(root)
     with worktrees.lock(folder, root), worktrees.worktrees(root, folder, commits) as found:
         pythons = dict.fromkeys(SIDES, Path(sys.executable))
@@ -126,7 +126,7 @@ class Against:
         self._at: str | None = None
 
     def pair(self, commit: str) -> dict[str, float]:
-        """The median d of each benchmark in one more pair; raises NoAnswer if there is none of all."""
+        """The median d of each benchmark in one more pair; raises NoAnswer if there is none at all."""
         if self._at != commit:
             head = self.places[SIDES.index("head")].worktree
             worktrees.move(head, commit)
@@ -225,7 +225,7 @@ class Runner:
         return record
 
     def plan(self) -> None:
-        """Log what will be watched and for how long; what does not fit into the budget is lost."""
+        """Log the watched benchmarks and the time; those that do not fit the budget are left out."""
         self.lay("head")
         head = self.places[SIDES.index("head")]
         left = [benchmark for benchmark in self.gated() if benchmark.suite != "base"]
@@ -266,9 +266,9 @@ class Runner:
         return elapsed + (record.pairs[-1].seconds if record else 0.0) > self.asked.settings.budget
 
     def wanted(self, record: Pairs | None) -> dict[str, tuple[Measure, ...]]:
-        """The open measures of what is left to measure; nothing if there is nothing left to find out.
+        """The open measures of each benchmark and control that the next pair measures; empty if none is left.
 
-        Controls are watched to the end, those that are steady with no measure open.
+        Controls are measured to the end; steady ones have no open measure.
         """
         left = [benchmark.name for benchmark in self.gated()]
         everything: dict[str, tuple[Measure, ...]] = dict.fromkeys(left, get_args(Measure))
@@ -312,7 +312,7 @@ class Runner:
         chosen: Sequence[Benchmark],
         wanted: Mapping[str, Sequence[Measure]],
     ) -> Pairs | None:
-        """The record with one more pair; noting what is lost or skipped in it."""
+        """The record with one more pair, and with the benchmarks that are lost or skipped in it."""
         names = {node_id(benchmark): benchmark.name for benchmark in chosen}
         left = {node: wanted[names.get(node, node)] for node in (*CONTROLS, *names)}
         few = frozenset(node for node, measures in left.items() if ONCE_A_PROCESS.issuperset(measures))
@@ -343,7 +343,7 @@ class Runner:
         self.benchmarks = tuple(each for each in self.benchmarks if each.name != name)
 
     def kept(self, record: Pairs, *more: pairs_file.Pair) -> Pairs:
-        """The record with what is known by now, and more pairs."""
+        """The record with the current findings and more pairs."""
         return dataclasses.replace(
             record,
             benchmarks=self.benchmarks,
@@ -387,7 +387,7 @@ class Runner:
 
 
 def _resumed(asked: GateRequest, commits: Mapping[Side, str]) -> Pairs | None:
-    """The pairs to go on from, None if there are none yet."""
+    """The pairs to continue from, None if there are none yet."""
     try:
         record = pairs_file.read(asked.out)
     except FileNotFoundError:
@@ -402,6 +402,6 @@ def _resumed(asked: GateRequest, commits: Mapping[Side, str]) -> Pairs | None:
 
 
 def _check_resumed(asked: GateRequest, what: str, was: object, now: object) -> None:
-    """Raises Refusal unless the pairs in the file and those to come are alike in this."""
+    """Raise Refusal unless the pairs in the file and the new ones agree in this setting."""
     if was != now:
         raise Refusal(f"--resume: {what}: {asked.out} has {was}, got {now}; write to another file with --out")

@@ -20,13 +20,13 @@ from benchmarks.record.pairs_file import Incident, Side
 SIDES: tuple[Side, Side] = ("base", "head")
 
 PLUGIN = "gradrace_gate_injected"
-"""The name of our plugin in their processes, which nothing of theirs has."""
+"""The module name of the gate's plugin in the processes, which no project uses."""
 
 COLLECT_SECONDS = 300.0
-"""A suite that takes longer to be collected hangs."""
+"""The seconds after which the collection of a suite is taken to hang."""
 
 ANSWER_SECONDS = 120.0
-"""A test that takes longer to come to its benchmark, a turn, or a test's end hangs."""
+"""The seconds after which a test before its benchmark, a turn, or the end of a test is taken to hang."""
 
 
 class SideOrder(Message):
@@ -66,7 +66,7 @@ class SideAnswer(Message):
 
 
 class FoundBenchmark(Message):
-    """A benchmark that is there."""
+    """A benchmark in a suite."""
 
     name: str
     group: str
@@ -99,7 +99,7 @@ class Timed(SideAnswer):
 
 
 class Traced(SideAnswer):
-    """The most bytes that the calls held at a time."""
+    """The peak of bytes that the calls held."""
 
     bytes: int
 
@@ -122,7 +122,7 @@ A = TypeVar("A", bound=SideAnswer)
 
 
 class LostBenchmark(Exception):
-    """A process that ended or fell silent in the middle of a benchmark, which is lost, and so is the pair."""
+    """A process ended or fell silent during a benchmark, which is lost, as is the rest of the pair."""
 
     def __init__(self, incident: Incident) -> None:
         super().__init__(incident.reason)
@@ -130,7 +130,7 @@ class LostBenchmark(Exception):
 
 
 class Left(Exception):
-    """A test that came to its end before it was let go."""
+    """A test ended before the gate let it go on."""
 
     def __init__(self, side: Side, finished: Finished) -> None:
         super().__init__(finished.reason)
@@ -191,7 +191,7 @@ class SideProcess:
         shutil.rmtree(self.cache, ignore_errors=True)
 
     def collected(self) -> Collected:
-        """The suite, as soon as it is known."""
+        """The suite, once it is collected."""
         return self.receive(Collected, COLLECT_SECONDS)
 
     def send(self, order: SideOrder) -> None:
@@ -214,12 +214,12 @@ class SideProcess:
         )
 
     def reached(self, benchmark: str) -> Reached:
-        """The benchmark, as soon as its test calls it; raises Left if it ends before."""
+        """The benchmark, once its test has called it; raises Left if the test ends before."""
         self.busy_with = benchmark
         return self.receive(Reached)
 
     def finished(self, benchmark: str) -> Finished:
-        """The end of a test, wherever it is: it is let go."""
+        """Let a test go on to its end, from any point, and return the end."""
         try:
             if not self._inside:
                 self.reached(benchmark)

@@ -1,4 +1,4 @@
-"""Proof that nothing compiles inside the clock: how often the compilers at hand have compiled so far."""
+"""Counts compilations, to show that nothing compiles inside the clock."""
 
 from __future__ import annotations
 

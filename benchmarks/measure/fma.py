@@ -16,10 +16,10 @@ from numba import types
 from numba.core import cgutils as untyped
 
 CHAINS = 12
-"""Independent sums: as many as hide the latency of two units, and few enough for sixteen registers."""
+"""The independent sums: enough to hide the latency of two units, and few enough for sixteen registers."""
 
 COUNT = 50_000
-"""Turns of a loop: about a millisecond."""
+"""The iterations of a loop, which take about a millisecond."""
 
 cgutils: Any = untyped
 

@@ -1,4 +1,4 @@
-"""The code blocks of docs/lesson.md: run as a reader would run them, and timed as they stand.
+"""The code blocks of docs/lesson.md, run and timed without changes.
 
 `python -m benchmarks.measure.lesson [PATH]` writes a file; `gradrace gallery --lesson PATH` takes it into the
 documents.
@@ -33,7 +33,7 @@ SIZES = (1, 4, 16, 64, 256, 1024)
 WIDTHS = (64, 32, 10)
 
 LISTED = 64
-"""The loops on arrays are timed up to such a batch: beyond, they take seconds."""
+"""The largest batch at which the loops on arrays are timed; larger ones take seconds."""
 
 ROUNDS = 7
 
@@ -41,7 +41,7 @@ WAIT_SECONDS = 60.0
 """The seconds that all rounds together wait for undisturbed moments."""
 
 WITHIN = 0.25
-"""A figure that is quoted is to be so near to a rerun's on the same machine."""
+"""The largest relative difference between a quoted figure and that of a rerun on the same machine."""
 
 STARTS = ("zeros", "small", "scaled")
 """The trainings of the lesson, by the weights that they begin with."""
@@ -61,7 +61,7 @@ def run(text: str) -> dict[str, Any]:
 
 
 def times(names: Mapping[str, Any], sizes: tuple[int, ...] = SIZES) -> dict[str, dict[int, float]]:
-    """The seconds of a call of each block at each batch size: the fastest of rounds that alternate, and begin
+    """The seconds of a call of each block at each batch size: the fastest of rounds that alternate and begin
     in undisturbed moments.
     """
     random = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def lesson(text: str, sizes: tuple[int, ...] = SIZES) -> lesson_file.Lesson:
 
 
 def off(found: lesson_file.Lesson, quoted: lesson_file.Lesson) -> list[str]:
-    """The times and accuracies of `found` that are further than `WITHIN` from those `quoted`, a line each.
+    """A line for each time and accuracy of `found` that differs by more than `WITHIN` from that in `quoted`.
 
     A time that is not quoted is one of them, too.
     """
@@ -126,9 +126,9 @@ def off(found: lesson_file.Lesson, quoted: lesson_file.Lesson) -> list[str]:
 
 
 def main(path: Path) -> int:
-    """Measure the lesson, write it to `path`, and hold what the documents quote against it.
+    """Measure the lesson, write it to `path`, and compare the figures in the documents with it.
 
-    The exit status: 1 where a figure is further off than `WITHIN` on the machine that is quoted.
+    The exit status is 1 if a figure differs by more than `WITHIN` on the machine of the documents.
     """
     limit_threads(1)
     found = lesson(LESSON.read_text("utf-8"))

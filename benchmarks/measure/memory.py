@@ -1,8 +1,8 @@
-"""Peak memory of a call, best measured in a process of its own, and the least that the algorithm needs.
+"""The peak memory of a call, best measured in a process of its own, and the least that the algorithm needs.
 
-Two views of the same call, of which the larger counts. The Python allocator's view (tracemalloc) is exact,
-and sees lists and NumPy arrays. The kernel's view (the peak of the resident set, Linux only) sees the memory
-of compiled libraries, too, and that of other processes, to some tens of pages.
+The call is measured in two ways, and the larger value counts. That of Python's allocator (tracemalloc) is
+exact, and sees lists and NumPy arrays. The kernel's view (the peak of the resident set, Linux only) sees the
+memory of compiled libraries, too, and that of other processes, to some tens of pages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.measure import costs
 
 
 def least(network: impls.Network, m: int, itemsize: int) -> int:
-    """Bytes beside the problem that no implementation can do without, held or allocated.
+    """The fewest bytes, held or allocated beside the problem, of any implementation.
 
     The output of the batch and its dw and db, which it must be able to export; and, going sample by sample,
     one sample's `a` of every layer, with one dz.

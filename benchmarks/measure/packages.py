@@ -12,7 +12,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 PRESENT = "numpy"
-"""The distribution that a user has anyway: its size is not counted."""
+"""The distribution that every user has, whose size is not counted."""
 
 OF_THE_RACE = {"threadpoolctl"}
 """Packages that limit threads; races need them, implementations do not."""
