@@ -1,10 +1,10 @@
-"""An implementation in another process: another interpreter, another language, or this one, kept apart.
+"""An implementation in another process: under another interpreter, in another language, or isolated.
 
 `Child` keeps the contract by asking a program, which reads orders from its standard input and answers on its
-standard output; docs/protocol.md has the messages. What the program writes to its standard error is quoted
-where it fails. The clock stays with the caller, around a whole order: `repeat` makes a round one order.
+standard output; docs/protocol.md has the messages. The standard error of the program is quoted
+if it fails. The caller has the clock, around a whole order: `repeat` makes a round one order.
 
-A process serves one object after the other: where an object is gone, the next one of its class is constructed
+A process serves one object after the other: once an object is gone, the next one of its class is constructed
 in its process. Each process has a session of its own and ends with this one, however this one ends.
 """
 
@@ -60,7 +60,7 @@ _POLL_SECONDS = 0.5
 
 
 class ChildError(RuntimeError):
-    """A program that failed, ended or fell silent instead of answering; the message says how."""
+    """A program failed, ended or fell silent instead of answering; the message says how."""
 
 
 class _Process:
@@ -96,7 +96,7 @@ class _Process:
         self.close = weakref.finalize(self, _end, self._popen, self._files, self._end)
 
     def start(self) -> dict[str, Any]:
-        """The answer to the first order; further orders go where it says. Raises as `ask` does."""
+        """The answer to the first order, which may name an address for further ones. Raises as `ask` does."""
         answer, _ = self.ask("start", timeout=START_SECONDS, protocol=PROTOCOL, host=socket.gethostname())
         if "address" in answer:
             self._go_on_at(answer["address"])
@@ -127,8 +127,8 @@ class _Process:
     ) -> tuple[dict[str, Any], bytes]:
         """The answer to one order, with its data.
 
-        Raises Unsupported or Unavailable where it says so, ValueError or TypeError where that was raised, and
-        ChildError for anything else that is no answer.
+        Raises Unsupported, Unavailable, ValueError or TypeError if the program reports one, and
+        ChildError for anything else that is not an answer.
         """
         if not self.close.alive:
             raise ChildError("the process has ended")
@@ -231,7 +231,7 @@ def _end(popen: subprocess.Popen[bytes], files: list[IO[bytes]], end: int | None
 
 
 class Child:
-    """An implementation whose methods run in the process of a program that keeps docs/protocol.md.
+    """An implementation whose methods run in the process of a program that implements docs/protocol.md.
 
     A subclass has the facts of the contract, and `command()`.
     """

@@ -1,4 +1,4 @@
-"""The contract between a race and the implementations: what they are given, what they are, what they return.
+"""The contract between a race and the implementations: their inputs, their facts and methods, their results.
 
 Notation, everywhere in this project (samples stand in columns):
 
@@ -86,7 +86,7 @@ class Network:
 
     @property
     def layers(self) -> int:
-        """L, the number of layers (the inputs are none)."""
+        """L, the number of layers, not counting the inputs."""
         return len(self.activations)
 
 
@@ -172,7 +172,8 @@ def _number(name: str, given: Any, expected: str, low: float, end: float) -> flo
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """A network with its parameters, data and training: what an implementation is given, and never writes to.
+    """A network with its parameters, data and training: the input of an implementation, which never writes to
+    it.
 
     `weights[l]` (n_{l+1}, n_l) and `biases[l]` (n_{l+1}, 1) for l = 0 ... L-1; X (n_0, M), Y (n_L, M);
     M is a multiple of `batch_size`, batch k being the columns k m ... (k+1) m. Everything is float64 (any

@@ -1,8 +1,8 @@
 """Implementations in ranks: processes that share each batch.
 
 Rank 0 keeps docs/protocol.md with this process and hands its orders on (`impls.serve_ranks`). It starts the
-others, on its host. Where the implementation communicates by MPI, all are an MPI job that `mpiexec` starts:
-the one beside this interpreter, where there is one, or the first on the PATH, which has to be of the MPI that
+others, on its host. If the implementation communicates by MPI, all are an MPI job that `mpiexec` starts:
+the one beside this interpreter, or else the first on the PATH, which has to be of the MPI that
 mpi4py finds.
 """
 
@@ -32,7 +32,8 @@ VARIABLES = (
     "PRTE_MCA_hwloc_default_binding_policy=none",
     "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe",
 )
-"""Intel MPI and Open MPI leave it to the ranks to hold themselves to CPUs, and start more than there are."""
+"""The variables that make Intel MPI and Open MPI leave the choice of CPUs to the ranks, and start more ranks
+than CPUs."""
 
 ROOT_ALLOWED = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
 """The variables that have to be 1 for Open MPI to start as root."""
@@ -81,7 +82,7 @@ def _mpiexec(name: str, ranks: int, remedy: str) -> tuple[str, ...]:
 
 
 class Ranks(Child):
-    """An implementation in ranks, with what measures their communication."""
+    """An implementation in ranks, with methods that measure their communication."""
 
     def gradients_alone(self) -> None:
         """`gradients` without communication: every rank has those of its own columns, until the next ones."""
@@ -102,6 +103,8 @@ def _version(mpiexec: str) -> str:
 
 
 def quoted(printed: str) -> str:
-    """Of what an MPI job printed the words of its ranks, where there are any: `mpiexec` adds many lines."""
+    """The messages of the ranks in the output of an MPI job, if there are any, without the lines of
+    `mpiexec`.
+    """
     words = re.findall(r"^rank \d+: .+", printed, re.MULTILINE)
     return "; ".join(dict.fromkeys(words)) or printed

@@ -25,8 +25,8 @@ Launcher = Literal["mpiexec", "python"]
 
 
 class Entry(NamedTuple):
-    """Where an implementation is (`module:Class`, or `name@interpreter`), and the extra that installs what it
-    needs; what starts it where it runs in ranks, and then not in the process that loads it.
+    """The place of an implementation (`module:Class`, or `name@interpreter`), and the extra that installs
+    what it needs; what starts it where it runs in ranks, and then not in the process that loads it.
     """
 
     target: str
@@ -69,7 +69,7 @@ def names(ranks: bool | None = None) -> tuple[str, ...]:
 
 
 def takes_ranks(name: str) -> bool:
-    """Whether an implementation shares each batch among as many processes as it is asked for."""
+    """Whether an implementation shares each batch among a given number of processes."""
     return name in REGISTRY and REGISTRY[name].launcher is not None
 
 

@@ -52,7 +52,7 @@ def main(name: str) -> None:
 
 
 def streams() -> tuple[IO[bytes], IO[bytes]]:
-    """Orders and answers; what an implementation prints is no answer, and goes to the standard error."""
+    """The streams of orders and answers; the output of an implementation goes to the standard error."""
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -76,7 +76,7 @@ def write(answers: IO[bytes], order: dict[str, Any], answer: dict[str, Any], con
 
 
 class Served:
-    """One implementation, and the object of it that orders are for."""
+    """One implementation, and its current object, which carries out the orders."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -129,7 +129,7 @@ def answer(what: Callable[[], tuple[dict[str, Any], bytes]]) -> tuple[dict[str, 
         return {"unsupported": str(reason)}, b""
     except Unavailable as reason:
         return {"unavailable": str(reason)}, b""
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - an implementation may be anybody's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an implementation may raise anything
         lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
         place = f" (line {lines[-1].lineno} of {lines[-1].filename})" if lines else ""
         kind = type(error).__name__
@@ -166,7 +166,7 @@ def _shapes(n: Sequence[int]) -> tuple[list[tuple[int, int]], list[tuple[int, in
 
 
 def numbers(result: Result, problem: Problem) -> bytes:
-    """The numbers of a result; raises TypeError for one that is not of the problem's structure."""
+    """The numbers of a result; raises TypeError if it does not have the problem's structure."""
     n, m = problem.network.widths, problem.batch_size
     w, b = _shapes(n)
     if not isinstance(result.loss, (float, np.floating)):

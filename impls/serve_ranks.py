@@ -1,7 +1,7 @@
-"""The program's side of docs/protocol.md where it is several: the ranks of a job.
+"""The program's side of docs/protocol.md for several processes: the ranks of a job.
 
-Rank 0 reads the orders, hands each to the others, carries it out as they do, and answers once all of them
-have. Where `mpiexec` starts the ranks it does so on a socket.
+Rank 0 reads the orders, sends each to the others, carries it out as they do, and answers once all of them
+have. If `mpiexec` starts the ranks, rank 0 reads and answers on a socket.
 
 If one rank ends, or raises an exception that the others do not, the others would wait in a sum without end.
 So each rank watches its sockets, and ends when another rank hangs up; a rank that raised an exception waits
@@ -31,7 +31,7 @@ from impls.interface import Result
 from impls.worlds import World
 
 GRACE = 3.0
-"""Seconds that ranks which raised something wait for the others."""
+"""The seconds that ranks which raised an exception wait for the others."""
 
 KEY_SECONDS = 10.0
 """The seconds that a connection may take to send the key, as other programs may find the port."""
@@ -70,7 +70,7 @@ class ServedRank(serve.Served):
         self.exported: Result
 
     def carry_out(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        """As in one process; of an export the part of this rank, which `together` puts to the others'."""
+        """As in one process; for an export, the part of this rank, which `together` joins to the others'."""
         if order["kind"] == "allreduces":
             return {"seconds": shares.allreduces(self.race.allreduce_of, order["sizes"])}, b""
         if order["kind"] == "export":
@@ -81,7 +81,7 @@ class ServedRank(serve.Served):
         return super().carry_out(order, data)
 
     def hold_to_cpus(self, threads: int) -> None:
-        """So many of them, which no other rank of the host has; all, where there are too few."""
+        """Hold this rank to `threads` CPUs that no other rank of the host has, or to all if too few."""
         first, enough = self.world.number_on_host * threads, self.world.on_host * threads <= len(self.cpus)
         os.sched_setaffinity(0, self.cpus[first : first + threads] if enough else self.cpus)
 
@@ -104,9 +104,9 @@ def _lead(served: ServedRank, others: Sequence[Connection], by_socket: bool) -> 
 def _moved(
     served: ServedRank, others: Sequence[Connection], orders: IO[bytes], answers: IO[bytes]
 ) -> tuple[IO[bytes], IO[bytes]]:
-    """Answer the first order with an address, and take the others there.
+    """Answer the first order with an address, and accept the others there.
 
-    `mpiexec` forwards a standard input in pieces: that of MPICH ends a job that reads one of them late.
+    `mpiexec` forwards the standard input in pieces, and that of MPICH ends a job that reads one of them late.
     """
     order, data = next(serve.read(orders))
     answer, content = _carried_out(served, others, order, data)
@@ -152,7 +152,7 @@ def _carried_out(
 
 
 def _together(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The answer of all ranks: what one of them refused, or that of rank 0."""
+    """The answer of all ranks: the refusal of one of them, or the answer of rank 0."""
     for rank, each in enumerate(answers):
         if _refused(each):
             return {**each, "error": f"rank {rank}: {each['error']}"} if "error" in each else each
@@ -161,7 +161,7 @@ def _together(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _refused(answer: dict[str, Any]) -> str:
-    """Why a rank did not do what was ordered; empty if it did."""
+    """Why a rank did not carry out an order; empty if it did."""
     return next((str(answer[word]) for word in _REFUSALS if word in answer), "")
 
 

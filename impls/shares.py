@@ -1,8 +1,8 @@
-"""One batch over several ranks: each one's columns, and one result of all of theirs.
+"""One batch over several ranks: the columns of each, and the joint result.
 
-Rank r of P has m // P columns of every batch of m, and one more where r < m % P. What ranks average is
-divided by the m of the whole batch before it is summed, so that a rank with more columns counts for more. A
-mask of dropout is that of the column in the whole batch.
+Rank r of P has m // P columns of every batch of m, and one more if r < m % P. Averages over the ranks are
+divided by the m of the whole batch before they are summed, so that a rank with more columns counts for more.
+A mask of dropout is that of the column in the whole batch.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def whole(of_rank_0: Result, of_ranks: Sequence[ResultOfColumns]) -> Result:
 def allreduces(allreduce_of: Callable[[int], Callable[[], Any]], sizes: Sequence[int]) -> list[float]:
     """The median of the seconds of a sum over the ranks, of float32 numbers of these sizes in bytes.
 
-    `allreduce_of` a size makes such a sum, to be called. It is that of several in a row, as those of training
-    are: each rank begins when it has ended the one before.
+    `allreduce_of(size)` returns a function that makes such a sum. Several are timed in a row, as those of
+    training are: each rank begins when it has finished the previous one.
     """
     together, found = allreduce_of(4), []
     for size in sizes:

@@ -1,4 +1,5 @@
-"""The ranks of a job, as one of them sees them: MPI's, or processes that rank 0 starts on its host.
+"""The ranks of a job, from the view of one of them: those of MPI, or processes that rank 0 starts on its
+host.
 
 Their connections are sockets, even if the implementation communicates by MPI: a job without an order is idle,
 while waiting ranks of MPI would keep a core busy.
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 
 class World(NamedTuple):
-    """Which rank this process is, and its connections: of rank 0 to the others, in their order; of another
+    """The rank of this process, and its connections: of rank 0 to the others, in their order; of another
     one to rank 0. Of the ranks of its host, `on_host` of them, it is number `number_on_host`.
     """
 
@@ -79,7 +80,7 @@ def _connected(world: Any) -> Connection:
 
 
 def abort_mpi(words: str) -> NoReturn:
-    """End the job of this rank with its last words: others may wait for it in what only MPI can end."""
+    """End the job of this rank with a message, by MPI, as the others may wait in a call of MPI."""
     from mpi4py import MPI
 
     print(words, file=sys.stderr, flush=True)
@@ -88,10 +89,10 @@ def abort_mpi(words: str) -> NoReturn:
 
 
 def of_this_host(ranks: int, rank: int = 0, descriptor: int = -1) -> World:
-    """That of rank 0, which starts the others with its own command line; or of one of them, by what is added
-    to that.
+    """The world of rank 0, which starts the others with its own command line; or of one of them, by what is
+    added to that.
 
-    Where they meet is in the variables that torchrun sets
+    Their meeting point is in the variables that torchrun sets
     (https://docs.pytorch.org/docs/stable/elastic/run.html).
     """
     if rank:
@@ -114,10 +115,10 @@ def of_this_host(ranks: int, rank: int = 0, descriptor: int = -1) -> World:
 
 
 def _reserved_port() -> int:
-    """A port of this host that no other process is given as long as this one lives.
+    """A port of this host that no other process gets while this one runs.
 
-    A socket without a listener holds it: gloo's and JAX's servers may bind it, too, as they set one of these
-    options (socket(7)), and a search for a free port passes over it.
+    A socket without a listener reserves it: gloo's and JAX's servers may bind it, too, as they set one of
+    these options (socket(7)), and a search for a free port passes over it.
     """
     holder = socket.socket()
     for shared in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):

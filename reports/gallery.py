@@ -41,13 +41,13 @@ PICTURES = {TRAININGS: ("steps",)}
 
 
 class UnknownFigure(ValueError):
-    """A figure that a document asks for and the gallery's record does not hold."""
+    """A figure in a document that the gallery's record does not have."""
 
 
 def redraw(
     figures: Callable[[Analysis, Panel, str], Iterable[tuple[str, str, Figure]]], docs: Path = DOCS
 ) -> list[Path]:
-    """Draw the gallery's pictures, write its page, and renew the figures of the documents; the files written.
+    """Draw the gallery's pictures, write its page, renew the documents' figures; returns the files written.
 
     `figures` is `render.figures`. Raises RecordError or OSError for a record that is not there, UnknownFigure
     for one that lacks a figure.
@@ -97,7 +97,7 @@ HERO = ("loops", "loops-ndarray", "numpy-sample", "numpy", "numba-loops", "numba
 
 
 def hero(race: Analysis) -> Figure:
-    """The README's picture: the speedups of a few implementations, with what they show as the title."""
+    """The README's picture: the speedups of a few implementations, with the result as the title."""
     panel, baseline = race.panel(), race.baseline()
     rows = race.rows(panel, baseline)
     rows = rows[rows["implementation"].isin(HERO)]
@@ -185,7 +185,7 @@ def _of_cell(race: Analysis, panel: Panel, kind: str, arguments: Sequence[str]) 
 
 
 def _total(headline: Analysis, names: Sequence[str]) -> str:
-    """The time of the whole experiment; of two implementations, how many times as fast the first one is."""
+    """The time of the whole experiment; for two implementations, the speedup of the first one."""
     totals = headline.totals(headline.panel())
     for name in names:
         if name not in totals:
@@ -225,9 +225,9 @@ def _table(kept: Mapping[str, Analysis], arguments: Sequence[str]) -> str:
 
 
 def adopt(record: Record, name: str, docs: Path = DOCS) -> Path:
-    """Put a race into the gallery, small: of each cell and process its fastest, median and slowest round.
+    """Put a race into the gallery with only the fastest, median and slowest round of each cell and process.
 
-    Every statistic of reports is that of all the rounds.
+    The statistics of reports are the same as with all rounds.
     A headline and trainings are kept as they are: their rounds are their steps.
     """
     measurements = record.measurements

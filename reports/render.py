@@ -1,4 +1,4 @@
-"""From a record to a folder of pictures and a summary."""
+"""Draws the pictures of a record into a folder, and writes a summary."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRAINED = ("headline", "train")
 
 
 def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[Path]:
-    """Draw `panel` over `baseline` into `out`, with summary.md; the files written, pictures first.
+    """Draw `panel` over `baseline` into `out`, with summary.md; returns the files written, pictures first.
 
     Of the other workloads, the speedup is drawn for the same phase, dtype, threads and ranks.
     """
@@ -55,7 +55,7 @@ def render(analysis: Analysis, panel: Panel, baseline: str, out: Path) -> list[P
 
 
 def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[str, str, Figure]]:
-    """Title, file name and figure of every picture of a panel that the record has something to draw for."""
+    """Title, file name and figure of every picture of a panel for which the record has data."""
     table = analysis.speedups(baseline)
     rest = table[~table["implementation"].isin(PARALLEL)]
     if panel.threads == 1 and not of_panel(rest, panel).empty:
@@ -176,7 +176,7 @@ def _of_steps(analysis: Analysis, panel: Panel, size: int) -> Iterator[tuple[str
 
 
 def slug(name: str, names: list[str]) -> str:
-    """`name` as a part of a file name; where nothing of it could stay, its place among `names`."""
+    """`name` as a part of a file name; its index among `names` if none of its characters can be kept."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40]
     alike = [other for other in names if re.sub(r"[^A-Za-z0-9._-]+", "-", other).strip("-.")[:40] == safe]
     return safe if safe and alike == [name] else f"{safe}-{names.index(name)}".strip("-")

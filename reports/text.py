@@ -71,7 +71,7 @@ def fallback(rows: pd.DataFrame, baseline: str) -> list[str]:
 def _headline(
     steps: str, where: str, found: Mapping[str, Total], on_one: Mapping[str, Total], remarks: list[str]
 ) -> Story:
-    """The fastest beside the slowest of those on one rank, which factors are over."""
+    """The fastest, and the slowest of those on one rank, which is the baseline of the factors."""
     (slow, slowest), (fast, fastest) = next(iter(on_one.items())), list(found.items())[-1]
     words = f"{steps} take {plain(fast)} {duration(fastest.mean)}{_projected(fastest)}"
     if (fast, fastest) != (slow, slowest):

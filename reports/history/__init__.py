@@ -1,1 +1,1 @@
-"""The history: past runs in a database, and what changed in them, with the commit where it began."""
+"""The history: past runs in a database, and their changes of level with the commits where they began."""

@@ -7,8 +7,8 @@ fit best, each new one at a price:
     sum((value - its level)^2) / noise^2 + PENALTY ln(n) (number of steps)  ->  least
 
 `noise` is the spread of differences between commits, the largest of those 1, 2, 4 and 8 commits apart, so
-that a slow drift of the machine counts as noise and not as a stair of steps. What lies far from its
-neighbours on both sides is brought nearer before: one bad run is no level.
+that a slow drift of the machine counts as noise and not as a series of steps. A value that is far from
+its neighbours on both sides is moved nearer first, so that one bad run is not a level.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 MIN_SEGMENT = 3
-"""Commits that a level lasts at least: a step is told from an outlier by the third commit after it."""
+"""The fewest commits of a level: the third commit after a step distinguishes it from an outlier."""
 
 PENALTY = 4.0
-"""Price of a step, in noise^2 ln(n). BIC asks 2 for independent normal noise of a known spread; see
-docs/history.md for how often each price sees steps that are none, and misses those that are."""
+"""The price of a step, in noise^2 ln(n). BIC has 2 for independent normal noise of a known spread; see
+docs/history.md for the rates of false and of missed steps at each price."""
 
 FEWEST = 50
-"""A shorter series pays the price of one of this length: its noise is known badly."""
+"""A shorter series has the price of one of this length, as its noise is not well known."""
 
 MINIMUM_EFFECT = 0.02
-"""Steps smaller than this factor less 1 are not reported: the gate's own least effect."""
+"""Steps smaller than this share are not reported; it is the minimum effect of the gate."""
 
 LEAST_NOISE = 0.001
 """The least noise of a series, as clocks and memory layouts do not allow for less."""
 
 LAGS = (1, 2, 4, 8)
-"""Commits between the two of a difference."""
+"""The distances in commits of the differences."""
 
 DIFFERENCES = 5
 """A series has to be this many times as long as a lag. A step affects as many differences as the lag is long,
@@ -80,7 +80,9 @@ def levels(values: NDArray[np.float64], at: list[int]) -> list[float]:
 
 
 def _notable(values: NDArray[np.float64], found: list[int]) -> list[int]:
-    """`found` without the steps that are too small, the smallest first: its neighbours grow by it."""
+    """`found` without the steps that are too small, removed from the smallest on, as its neighbours grow by
+    it.
+    """
     found = list(found)
     while found:
         heights = np.abs(np.diff(levels(values, found)))

@@ -14,7 +14,7 @@ from reports.style import darker, duration, look, plain
 
 COMMITS_NAMED = 8
 LEAST_HEIGHT = 0.05
-"""Share of the median that is shown above and below it at least, so that noise of 1 % looks small."""
+"""The least range above and below the median, as a share of it, so that noise of 1 % looks small."""
 
 
 @settings()

@@ -1,4 +1,4 @@
-"""`gradrace history`: keep past runs, list them, see what changed in them, drop what is old."""
+"""`gradrace history`: keep past runs, list them, show their changes, drop old ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 DEFAULT = Path(".gradrace") / "history.sqlite"
 COUNT = click.IntRange(min=1, max=2**31 - 1)
-"""A whole number as every database can hold it."""
+"""A positive integer that every database can store."""
 
 EVERY = "all"
-"""For every kind of machine; no key begins like it."""
+"""The value of --machine for every kind of machine; no key begins with it."""
 
 NEEDS = ("sqlalchemy", "alembic", "psycopg", "ruptures")
 
@@ -66,7 +66,7 @@ db_option = click.option(
 
 @contextlib.contextmanager
 def _open(db: str, write: bool = False) -> Iterator[Store]:
-    """An existing history; to read it takes no right to write, to write brings its tables up to date."""
+    """An existing history; reading needs no permission to write, and writing updates its tables first."""
     from reports.history.store import open_store
 
     store = open_store(db, "write" if write else "read")
@@ -192,7 +192,7 @@ def trend(
 
 
 def _trends(store: Store, timeline: Timeline, chosen: dict[str, Any], changed: bool) -> KindOfMachine:
-    """The trends of one kind of machine; only series that changed are shown, if so asked."""
+    """The trends of one kind of machine; with `changed`, only those of series that changed."""
     from reports.history import reading, trends
     from reports.history.kinds import KindOfMachine
 

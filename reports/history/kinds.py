@@ -1,4 +1,4 @@
-"""Kinds of machine side by side: at which commits the series of each of them stepped."""
+"""Comparison of kinds of machine by the commits at which the series of each stepped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.style import plain
 class KindOfMachine(NamedTuple):
     """The history of like machines on a branch: its commits, every series, and the steps by commit.
 
-    Where `changed` is set, only series that changed their level are shown.
+    With `changed`, only series that changed their level are shown.
     """
 
     timeline: Timeline

@@ -10,12 +10,12 @@ from reports.history.trends import Steps, Timeline, TimelineCommit, Trend, chang
 from reports.page import markup
 
 MOST_CHARTS = 12
-"""Charts on a page: each takes a third of a second. The others are had by naming their implementation or
-phase.
+"""The largest number of charts on a page, as each takes a third of a second. Others are drawn for an
+implementation or phase.
 """
 
 STEPS_OF_A_COMMIT = 12
-"""Rows of one commit in the table of steps; a commit that changes all of them needs no more to show it."""
+"""The largest number of rows of one commit in the table of steps."""
 
 
 def page(
@@ -45,7 +45,7 @@ def page(
 
 
 def choose_drawn(trends: Sequence[Trend]) -> list[Trend]:
-    """The series worth a picture: those that stepped last, then those that never did; not too many."""
+    """The series to draw, at most MOST_CHARTS: those that stepped last, then those that never did."""
 
     def last_step(trend: Trend) -> int:
         return max((step.began for step in trend.steps), default=-1)

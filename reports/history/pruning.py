@@ -1,4 +1,4 @@
-"""Dropping runs, and what nothing refers to any more."""
+"""Drops runs, and rows that no run refers to any more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.history.store import Store
 def choice(
     before: datetime.datetime | None = None, branch: str | None = None, run_ids: Sequence[int] = ()
 ) -> sa.ColumnElement[bool]:
-    """The runs that fit all that is given: made before a date (in UTC), of a branch, of these numbers."""
+    """The runs that match all arguments: made before a date (in UTC), of a branch, of these numbers."""
     return sa.and_(
         sa.true(),
         *([runs.c.created < before] if before else []),
@@ -26,7 +26,7 @@ def choice(
 
 
 def check(store: Store, run_ids: Sequence[int]) -> None:
-    """Raises HistoryError for numbers that no run has."""
+    """Raise HistoryError for numbers that no run has."""
     with store.reading() as connection:
         known = set(connection.scalars(sa.select(runs.c.id).where(runs.c.id.in_(run_ids))))
     if unknown := sorted(set(run_ids) - known):
@@ -43,7 +43,7 @@ def count(store: Store, chosen: sa.ColumnElement[bool]) -> int:
 
 
 def prune(store: Store, chosen: sa.ColumnElement[bool]) -> int:
-    """Drop the chosen runs, and what is left without a run; returns how many runs that were."""
+    """Drop the chosen runs and the rows that no other run refers to; returns the number of runs dropped."""
     with store.writing() as connection:
         going = sa.select(runs.c.id).where(chosen).scalar_subquery()
         connection.execute(measurements.delete().where(measurements.c.run_id.in_(going)))
@@ -60,7 +60,7 @@ def prune(store: Store, chosen: sa.ColumnElement[bool]) -> int:
 
 
 def shrink(store: Store) -> None:
-    """Give the room of dropped rows back: SQLite's file keeps it otherwise. PostgreSQL does so by itself.
+    """Free the space of dropped rows, which SQLite's file keeps otherwise. PostgreSQL does so by itself.
 
     Raises HistoryError if that cannot be done now.
     """

@@ -95,7 +95,7 @@ def tracks(
 
 
 def _points(rows: Sequence[Any]) -> tuple[list[TimelineCommit], NDArray[np.intp]]:
-    """The commits in the order of their dates, and by the number of a run the place of its commit."""
+    """The commits in the order of their dates, and the index of a run's commit by the number of the run."""
     first: dict[str, Any] = {}
     for row in sorted(rows, key=lambda row: (row.dated, row.id)):
         first.setdefault(row.commit, row)
@@ -125,7 +125,7 @@ def _medians(
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A run, as it is listed."""
+    """A run in a listing."""
 
     run_id: int
     commit: str
@@ -176,7 +176,7 @@ def one(store: Store, run_id: int) -> Listed:
 
 
 def document(store: Store, run_id: int) -> bytes:
-    """The content of the file that a run came from: JSON."""
+    """The content of a run's file, as JSON."""
     query = sa.select(documents.c.content).join_from(runs, documents).where(runs.c.id == run_id)
     with store.reading() as connection:
         content = connection.scalar(query)

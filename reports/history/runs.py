@@ -13,7 +13,7 @@ from typing import Any
 
 
 class HistoryError(ValueError):
-    """A mistake of the user's, or a database that is away: what was expected, what was got and what to do."""
+    """A mistake of the user, or an unavailable database: what was expected, what was got and what to do."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -21,7 +21,7 @@ class Series:
     """A series that is followed from commit to commit: one benchmark of one implementation."""
 
     how: str
-    """The kind of file, "race" or "pairs": those that take turns do not take the same time."""
+    """The kind of file, "race" or "pairs", since calls in turns do not take the same time."""
     workload: str
     shape: str
     """The network behind the name, where the file has it: a workload that is defined anew is a new series.
@@ -35,7 +35,7 @@ class Series:
 
     @functools.cached_property
     def key(self) -> str:
-        """A digest that is the same wherever the series is met."""
+        """A digest that identifies the series in every database."""
         return digest(dataclasses.asdict(self))
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Revision:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """All that one file holds of one commit.
+    """The content of one file on one commit.
 
     `digest` is that of the file's content, `document` is the content itself, compressed. Where a file has
     several runs, each has its own `side`.
@@ -123,7 +123,7 @@ def canonical(value: Any) -> bytes:
 
 
 def moment(text: str) -> datetime.datetime:
-    """An ISO 8601 date as the database keeps it: in UTC, which a date without a zone is taken to be in."""
+    """An ISO 8601 date in UTC, as the database keeps it; a date without a zone is in UTC."""
     try:
         found = datetime.datetime.fromisoformat(text)
     except ValueError as error:

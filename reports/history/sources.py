@@ -1,4 +1,4 @@
-"""From a file to the runs in it: one for a race, two for pairs."""
+"""The runs in a file: one for a race, two for pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reports.history.runs import HistoryError, Revision, Run, Sample, Series, ca
 
 
 class MeasuredCommit(NamedTuple):
-    """One commit that a file has measurements of; files of several have a side for each."""
+    """One commit with measurements in a file; a file of several has a side for each."""
 
     side: str
     commit: Revision
@@ -31,7 +31,7 @@ class MeasuredCommit(NamedTuple):
 def load(path: Path, commit: str | None, branch: str | None) -> list[Run]:
     """The runs in the file at `path`.
 
-    `commit` and `branch`, where given, stand for those that a record names, and `branch` for that of a pairs
+    `commit` and `branch`, if given, replace those that a record names, and `branch` that of a pairs
     file's head. Raises HistoryError for a file that cannot be read or does not name what it measured.
     """
     try:
@@ -132,7 +132,7 @@ def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[
 
 
 def _series(benchmark: Benchmark) -> Series:
-    """A test that is parametrized as the cells of a race are is followed as one; any other, by its name."""
+    """The series of a test: that of a cell if it has the parameters of one, otherwise one with its name."""
     has = {"implementation": benchmark.name, "workload": "", "phase": "", "batch_size": 0, "dtype": ""}
     cell = {key: benchmark.params.get(key, other) for key, other in has.items()}
     return Series(how="pairs", shape="", threads=1, **cell)

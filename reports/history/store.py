@@ -1,4 +1,4 @@
-"""The database of past runs: an SQLite file, or PostgreSQL where a team shares one.
+"""The database of past runs: an SQLite file, or PostgreSQL for a team.
 
 Writers go one at a time (SQLite: an immediate transaction; PostgreSQL: an advisory lock), and a file's runs
 are one transaction: all of them are in, once, or none is.
@@ -24,7 +24,7 @@ from reports.history.runs import HistoryError, Run, machine_facts, machine_key
 from reports.history.schema import documents, machines, measurements, runs, series
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between one try of `add` and the next: a database that restarts is back within them."""
+"""The seconds between the tries of `add`, in which a database that restarts is back."""
 
 BUSY_SECONDS = 60.0
 """The seconds that a writer of SQLite waits for the lock."""
@@ -40,7 +40,7 @@ SHOWN_OPTIONS = ("host", "port", "dbname")
 
 
 class Added(NamedTuple):
-    """A run that was handed in: its number here, its commit, and whether it is new."""
+    """A run that was added: its number, its commit, and whether it is new."""
 
     run_id: int
     commit: str
@@ -55,7 +55,7 @@ class Store:
         self.place = place
 
     def check(self) -> None:
-        """Raises HistoryError if the database has no tables of this version; `prepare` makes them."""
+        """Raise HistoryError if the database has no tables of this version, which `prepare` creates."""
         with self.reading() as connection:
             version = _version(connection)
         if version is None:
@@ -67,7 +67,7 @@ class Store:
             raise self._other_version(version)
 
     def prepare(self) -> None:
-        """Make the tables, or bring those of an older version to this one; raises HistoryError."""
+        """Create the tables, or migrate those of an older version; raises HistoryError."""
         with self.writing() as connection:
             self._prepare(connection)
 
@@ -93,10 +93,10 @@ class Store:
         )
 
     def add(self, given: Sequence[Run], say: Callable[[str], None] = lambda _: None) -> list[Added]:
-        """Keep `given`, all of one file; what is here already stays as it is.
+        """Add the runs `given`, all of one file; runs that are in the database already are unchanged.
 
-        Tried again where the database is away, which `say` is called with; after that HistoryError is raised,
-        and the database holds all of the runs or none.
+        If the database is unavailable, `say` logs it and the call is repeated; after that HistoryError is
+        raised, and the database has all of the runs or none.
         """
         for pause in (*PAUSES, None):
             try:
@@ -118,7 +118,7 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection to read by; all that is read is of one moment."""
+        """A connection for reading, which sees the database at one moment."""
         with self.engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -134,7 +134,7 @@ class Store:
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Whatever the database raises within becomes a HistoryError, in the driver's words."""
+        """A block in which any exception of the database becomes a HistoryError with the driver's message."""
         try:
             yield
         except sa.exc.DBAPIError as error:
@@ -213,7 +213,7 @@ def _to_write(path: Path) -> sqlite3.Connection:
 
 
 def _to_read(path: Path) -> sqlite3.Connection:
-    """A connection that needs no right to write: neither to the file, nor to its folder."""
+    """A connection that needs no permission to write, neither to the file nor to its folder."""
     address = f"file:{quote(str(path))}?mode=ro"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
@@ -237,7 +237,7 @@ def _version(connection: sa.Connection) -> str | None:
 
 
 def _passes(error: sa.exc.DBAPIError) -> bool:
-    """Whether waiting may mend `error`: the database is away, or too busy."""
+    """Whether `error` may pass, as the database is unavailable or too busy."""
     cause = error.orig
     if isinstance(cause, sqlite3.Error):
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
@@ -250,7 +250,7 @@ def _passes(error: sa.exc.DBAPIError) -> bool:
 
 
 def _cause(error: sa.exc.DBAPIError) -> str:
-    """The driver's own words, on one line: neither the statement nor its values."""
+    """The driver's message on one line, without the statement and its values."""
     return " ".join(str(error.orig).split())
 
 

@@ -18,7 +18,7 @@ from reports.history.trends import LevelChange, Steps, Timeline, TimelineCommit,
 from reports.style import duration, plain
 
 PLAIN_WIDTH = 200
-"""Columns where the output is no terminal: a log is scrolled, not wrapped."""
+"""The columns of an output that is not a terminal; a log is scrolled, not wrapped."""
 
 
 def _console() -> Console:
@@ -31,7 +31,7 @@ def _console() -> Console:
 
 
 def _grid(head: Sequence[str], body: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
-    """A table; the columns named in `numbers` stand to the right."""
+    """A table with the columns named in `numbers` aligned to the right."""
     table = Table(box=box.SIMPLE)
     for name in head:
         table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
@@ -41,7 +41,7 @@ def _grid(head: Sequence[str], body: Sequence[Sequence[str]], numbers: Sequence[
 
 
 def listing(runs: Sequence[Listed]) -> None:
-    """A line for each run."""
+    """Print a line for each run."""
     head = ("run", "made (UTC)", "commit", "branch", "machine", "measurements", "subject")
     body = [
         (
@@ -60,7 +60,7 @@ def listing(runs: Sequence[Listed]) -> None:
 
 
 def one(run: Listed) -> None:
-    """Everything that is known of a run."""
+    """Print all facts of a run."""
     rows: list[tuple[str, Any]] = [
         ("run", run.run_id),
         ("made", f"{run.created:%Y-%m-%d %H:%M:%S} UTC"),
@@ -84,7 +84,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def trends(kinds: Sequence[KindOfMachine]) -> None:
-    """The trends of each kind of machine, and of several a table of the commits at which they stepped."""
+    """Print the trends of each kind of machine, and for several kinds a table of their steps by commit."""
     for kind in kinds:
         _trends(*kind.shown)
     if len(kinds) > 1:
@@ -97,7 +97,7 @@ def trends(kinds: Sequence[KindOfMachine]) -> None:
 def _trends(
     timeline: Timeline, points: Sequence[TimelineCommit], found: Sequence[Trend], steps_of: Sequence[Steps]
 ) -> None:
-    """Every series in a line, and below them the steps by commit."""
+    """Print every series in a line, and below them the steps by commit."""
     head = ("series", "commits", "time now", "noise", "last step")
     body = [
         (

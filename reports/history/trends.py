@@ -34,7 +34,7 @@ class Timeline:
 
 @dataclasses.dataclass(frozen=True)
 class TimelineCommit:
-    """A commit of a timeline, in its place."""
+    """A commit of a timeline."""
 
     sha: str
     subject: str
@@ -68,7 +68,7 @@ class LevelChange:
 
     @property
     def change(self) -> float:
-        """0.05 where a call takes 5 % longer than before."""
+        """The change as a share: 0.05 if a call takes 5 % longer than before."""
         return self.after / self.before - 1
 
 
@@ -130,7 +130,7 @@ class Steps:
 
     @property
     def last(self) -> int:
-        """The newest commit that still showed all of the levels before: series may lack some commits."""
+        """The newest commit that still shows all of the levels before, as series may lack some commits."""
         return min(step.last for step in (*self.shared, *self.own))
 
     @property
