@@ -45,7 +45,7 @@ LAYER = np.dtype(
         ("scale", np.float64),
     ]
 )
-"""A layer, as compiled code sees it."""
+"""The fields of a layer in compiled code."""
 
 TRAINING = np.dtype(
     [(name, np.int64) for name in ("optimizer", "weights", "seed")]
@@ -145,7 +145,7 @@ def key(seed: int, step: int, layer: int) -> int:
 
 @compiled
 def draw(hashes: Array, key: int, least: int, scale: float, mask: Array) -> None:
-    """The factor of an activation: 0 or the scale."""
+    """mask = the factors of the activations: 0 or the scale."""
     here, bound, kept, dropped = np.uint32(key), np.uint32(least), mask.dtype.type(scale), mask.dtype.type(0)
     for i in range(mask.size):
         mask[i] = kept if hashed(hashes[i] ^ here) >= bound else dropped
@@ -191,7 +191,7 @@ def gradients(
 ) -> None:
     """Forward and backward for x (m, n_0) and y (m, n_L), with the dropout of step t.
 
-    `mask` and `left` are what the activations are multiplied by, and what is left of them.
+    `mask` has the factors of the activations by dropout, `left` the products.
     """
     m, last = len(x), len(layers) - 1
     inputs = x

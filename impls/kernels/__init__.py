@@ -1,1 +1,1 @@
-"""Products and exponentials that `numba-blocked` stands on."""
+"""The products and exponentials of `numba-blocked`."""

@@ -1,4 +1,4 @@
-"""The caches of this machine, by which the blocks of products are cut."""
+"""The caches of this machine, which determine the blocks of products."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 PLACE = Path("/sys/devices/system/cpu/cpu0/cache")
 UNITS = {"K": 1 << 10, "M": 1 << 20}
-"""In which the system gives the size of a cache."""
+"""The units in which the system gives the size of a cache."""
 
 
 def caches(place: Path = PLACE) -> dict[str, int]:
-    """The bytes of each cache for data: `L1`, `L2` and so on; none where the system does not say."""
+    """The bytes of each cache for data: `L1`, `L2` and so on; empty if the system does not report them."""
     found = {}
     for index in sorted(place.glob("index*")):
         try:

@@ -5,7 +5,7 @@ into vector code for any host: x = n ln 2 + r with |r| <= ln 2 / 2, the subtract
 Waite [1]) with fused multiply-adds, a polynomial for e^r - 1 = r + r^2 P(r), and 2^n as an addition to the
 exponent's bits. `exp` stops at the smallest normal number. `expm1` keeps e^r - 1 apart from the 1, so that
 tanh is accurate for small arguments too. Errors are at most those of MAX_ULP
-(tests/impls/kernels/test_exponentials.py holds them against 60-digit arithmetic).
+(tests/impls/kernels/test_exponentials.py compares with 60-digit arithmetic).
 
 [1] Cody, Waite: Software Manual for the Elementary Functions, 1980, chapter 6; Muller et al.: Handbook of
     Floating-Point Arithmetic, 2nd ed. 2018, chapter 10.
@@ -22,7 +22,7 @@ from numba import types
 from impls.kernels.intrinsics import compiled, copysign, fma, from_bits, to_bits
 
 MAX_ULP = {"exp": 1.5, "expm1": 2.5, "sigmoid": 2.5, "tanh": 3.0}
-"""Largest errors in units in the last place of the exact result, where that is a normal number."""
+"""The largest errors, in units in the last place of the exact result, if that is a normal number."""
 
 
 @compiled

@@ -35,7 +35,7 @@ def compiled(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """The same, where it is called: for what is called with many arguments to do little."""
+    """The same, inlined into its caller: for functions with many arguments that do little."""
     return cast("F", njit(**OPTIONS, forceinline=True)(function))
 
 
@@ -45,7 +45,7 @@ def intrinsic(function: Callable[..., Any]) -> Any:
 
 
 def target_features() -> dict[str, bool]:
-    """The instruction sets that numba compiles for: the processor's, but for NUMBA_CPU_FEATURES."""
+    """The instruction sets that numba compiles for: the processor's, as NUMBA_CPU_FEATURES changes them."""
 
     def parsed(features: str) -> dict[str, bool]:
         return {feature[1:]: feature[0] == "+" for feature in features.split(",") if feature}
@@ -179,7 +179,7 @@ def store_streaming(builder: Any, vector: Any, place: Any) -> None:
 
 @intrinsic
 def prefetch(typing_context: Any, memory: Any, place: Any) -> Any:
-    """The line of a place in `memory` is on its way to the second-level cache; it may lie beyond the end."""
+    """Prefetch the line of a place in `memory`, which may be beyond its end, into the second-level cache."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         base = context.make_array(signature.args[0])(context, builder, args[0]).data

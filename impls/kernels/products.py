@@ -1,7 +1,7 @@
 # ruff: noqa: ARG001 - numba passes to a writer of LLVM code what it passes
 """One blocked matrix product, and a transposition.
 
-`product` is C = scale (init + A B) with A and B read where they lie, in the manner of BLIS and of Goto [1].
+`product` is C = scale (init + A B) with A and B read in place, in the manner of BLIS and of Goto [1].
 `tile_product` holds ROWS x 2 vectors of C in registers and, for each k, loads two vectors of a row of B,
 broadcasts ROWS numbers of A, and issues one fused multiply-add for each pair. Around it, DEEP rows of two
 vectors of B stay in the first-level cache while HIGH rows of A pass, which stay in the second-level cache
@@ -66,7 +66,7 @@ SLACK = 4 * 64  # numbers that must follow the last one that a product reads
 LINE = 64  # bytes of a line of a cache
 
 CACHES = {"L1": 32 << 10, "L2": 512 << 10, "L3": 16 << 20, **caches()}
-"""The bytes of the caches, those that are found or such as most processors have."""
+"""The bytes of the caches: those of this machine, or else those of most processors."""
 
 # Blocks, in numbers: as deep as two vectors of each row of B fill the first-level cache, and so high that A,
 # in float64, takes a quarter of the second-level cache.
@@ -249,7 +249,7 @@ def fetch(memory: Array, place: Int, row: Int, rows: Int) -> None:
 
 
 def _panel(vectors: int, large: bool = False, streaming: bool = False) -> Any:
-    """A panel of C, `vectors` vectors wide: the rows in tiles of ROWS, then what is left by powers of two.
+    """A panel of C, `vectors` vectors wide: the rows in tiles of ROWS, then the rest by powers of two.
 
     In a `large` product each tile fetches what is soon read for the first time: the place of the next tile,
     and a share of the next panel of B.
@@ -374,7 +374,7 @@ def outer(
     columns: Int,
     scale: Any,
 ) -> None:
-    """The `product` of depth 1, row by row: so memory is written fastest."""
+    """The `product` of depth 1, row by row, which writes memory fastest."""
     B = memory[b : b + columns]
     for r in range(rows):
         A = memory[a + r * a_row]
@@ -397,7 +397,7 @@ def one_row(
     depth: Int,
     scale: Any,
 ) -> None:
-    """The `product` of one row, which takes B row by row: so memory is read fastest."""
+    """The `product` of one row, which takes B row by row, as this reads memory fastest."""
     C, I = memory[c : c + columns], memory[init : init + columns]  # noqa: E741
     for j in range(columns):
         C[j] = I[j]
