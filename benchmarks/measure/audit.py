@@ -1,9 +1,9 @@
 """The audit of one cell, outside the clock: it checks that what is timed is what was verified.
 
 Before each round the audit moves the state by a small step to another batch, so that no two rounds ask for
-the same answer. The referee judges results of timed calls: the last call of a cell always, calls of other
-rounds at random. The audit also compares the cell's times with each other; an implementation that keeps a
-result, leaves work to a later call or has it done elsewhere breaks one of the laws that relate them.
+the same answer. The referee judges results of timed calls, in the last round always and in another one at
+random. The audit also compares the cell's times with each other; an implementation that keeps a result,
+leaves work to a later call or has it done elsewhere breaks one of the laws that relate them.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ time, and longer than the next export by this share of a whole round's time."""
 LONGER = 1.5
 """An export may always take this many times as long as the export that it is compared with."""
 
-SKIPPED = {"forward": 0.15, "gradients": 0.3, "step": 0.4}
-"""Every single call takes at least this share of the first call after a step; a step this share of gradients.
-The least of honest calls has been 0.38, 0.6 and 0.85."""
+SKIPPED = 0.08
+"""Every single call takes at least this share of the first call after a step, and every step this share of
+gradients. The fastest calls of `jax` have taken 0.19 of the first, with m = 1 on a busy machine."""
 
 SINGLE = 1000
 """The largest number of calls that are timed one by one."""
@@ -400,7 +400,7 @@ class Audit:
             else:
                 firsts.append(seconds[0])
         share = min(fastest) / max(min(firsts), 1e-9)
-        if share < SKIPPED[self.phase]:
+        if share < SKIPPED:
             what = "gradients" if self.phase == "step" else "the first call after a step"
             yield f"the fastest of {calls} calls takes {share:.2g} of {what}: is it left out?"
 

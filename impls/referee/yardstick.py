@@ -221,7 +221,13 @@ class Yardstick:
     def add(self, X: Reals, Y: Reals, exact: Pass) -> None:
         """Add a part of the batch, with the oracle's pass on it; X (n_0, m), Y (n_L, m)."""
         with np.errstate(all="ignore"):
-            order = np.argsort(self.random.random((self.R, X.shape[1])), axis=1)
+            hashes = np.cos(np.arange(1, 1 + len(X))) @ X
+            self.hashes.append(hashes)
+            # equal samples one after another: their partial sums are the largest, and are rounded alike
+            _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+            order = np.argsort(
+                self.random.random((self.R, X.shape[1]))[:, first[group]], axis=1, kind="stable"
+            )
             order[0] = np.arange(X.shape[1])
             if self.passed == 0 or self.m <= THROUGH:
                 xs, dzs = self.through(X, Y, exact, order)
@@ -282,7 +288,6 @@ class Yardstick:
 
     def add_gradients(self, xs: list[Singles], dzs: list[Singles]) -> None:
         """Add the products of all samples to dw and db one by one, in the order of each pass."""
-        self.hashes.append(np.cos(np.arange(1, 1 + len(xs[0][0]))) @ xs[0][0])
         for k, (x, dz) in enumerate(zip(xs, dzs, strict=True)):
             x_squares, dz_squares = (np.square(q[0], dtype=np.float64) for q in (x, dz))
             energy = x_squares.sum(axis=1)

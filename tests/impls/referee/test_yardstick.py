@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -31,6 +32,22 @@ def test_states_that_a_training_comes_by_leave_a_single_number_its_roundings() -
         state = subject.state(implementation.export())
         subject.step()
         found = judge_step(state, implementation.export(), subject.rate)
+        assert found.passed, found.message
+        assert found.error_of_limit < 0.5
+
+
+@pytest.mark.parametrize(("name", "steps"), [("numpy-inplace", range(480, 511, 3)), ("numba-blocked", [591])])
+def test_sums_of_equal_samples_may_round_all_alike(name: str, steps: Iterable[int]) -> None:
+    """A batch of `xor` has each of four samples 128 times: their roundings do not average out."""
+    given = workloads.problem(workloads.named("xor"), 512)
+    implementation = impls.load(name)(given, "float32")
+    subject = Subject(implementation, given, "float32")
+    for number in steps:
+        while subject.steps <= number:
+            subject.step()
+        implementation.gradients()
+        result = implementation.export()
+        found = judge_gradients(subject.state(result), result)
         assert found.passed, found.message
         assert found.error_of_limit < 0.5
 
