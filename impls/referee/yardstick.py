@@ -35,6 +35,11 @@ ELEMENTARY = 4
 SLACK = 2.0
 """The limit of an array of many elements, in errors of the yardstick; calibrated (docs/error-bound.md)."""
 
+COPIES = 16
+"""The number of copies of each distinct sample from which the limit has no slack: the yardstick then adds up
+copies one after another, which no implementation does.
+"""
+
 DEVIATIONS = 6.0
 """The standard deviations up to which the ratio of two measured variances may be due to chance: 1 in 10^9."""
 
@@ -167,6 +172,7 @@ class Yardstick:
         self.doubt = [0.0 for _ in self.w]  # |z| up to which either sign is possible
         self.astray = [0.0 for _ in self.w]  # the largest error of da
         self.hashes: list[Reals] = []  # a number for each sample, the same for equal ones
+        self.equal: NDArray[np.intp] | None = None  # numbers of the distinct samples of a part, (R, m)
         self.passed = 0  # samples that went through the network in float32
         self.narrowest = float(min(network.widths[1:]))  # units that a sample has in some layer
 
@@ -174,12 +180,22 @@ class Yardstick:
         """Each number times 1 + d, d random within `units` roundings (D. S. Parker's Monte Carlo arithmetic,
         1997).
         """
-        d = self.random.random(array.shape, np.float32)
+        return self.factors(array.shape, units) * array
+
+    def factors(self, shape: tuple[int, ...], units: float) -> Singles:
+        d = self.random.random(shape, np.float32)
         d -= np.float32(0.5)
         d *= np.float32(2 * units * U)
         d += np.float32(1)
-        d *= array
         return d
+
+    def rounded(self, array: Singles, units: float = 1.0) -> Singles:
+        """`moved`, by the same factors for equal samples; (R, n, m)."""
+        if self.equal is None:
+            return self.moved(array, units)
+        R, n, _ = array.shape
+        factors = self.factors((R, n, int(self.equal.max()) + 1), units)
+        return np.take_along_axis(factors, self.equal[:, None, :], axis=2) * array
 
     def product(self, w: Singles, x: Singles) -> Singles:
         """w x, (n, k) by (R, k, m); each pass but the first sums the terms in an order of its own."""
@@ -194,17 +210,17 @@ class Yardstick:
         """a = g(z), by the least accurate of the usual formulas."""
         if g == "sigmoid":
             half = np.float32(0.5)
-            return self.moved(1 + self.moved(np.tanh(z * half), ELEMENTARY)) * half
+            return self.rounded(1 + self.rounded(np.tanh(z * half), ELEMENTARY)) * half
         if g == "tanh":
-            return self.moved(np.tanh(z), ELEMENTARY)
+            return self.rounded(np.tanh(z), ELEMENTARY)
         if g == "relu":
             return np.maximum(z, 0)
         if g == "softmax":
             # e^(z - ln sum e^z), as automatic differentiation has it: an exponent is rounded at the size of z
             top = z.max(axis=1, keepdims=True)
             total = np.cumsum(np.exp(z - top), axis=1, dtype=np.float32)[:, -1:]
-            a: Singles = np.exp(z - self.moved(top + np.log(total)))
-            return self.moved(a, ELEMENTARY)
+            a: Singles = np.exp(z - self.rounded(top + np.log(total)))
+            return self.rounded(a, ELEMENTARY)
         return z
 
     @staticmethod
@@ -223,12 +239,12 @@ class Yardstick:
         with np.errstate(all="ignore"):
             hashes = np.cos(np.arange(1, 1 + len(X))) @ X
             self.hashes.append(hashes)
-            # equal samples one after another: their partial sums are the largest, and are rounded alike
+            # equal samples one after another, where their partial sums are the largest
             _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
-            order = np.argsort(
-                self.random.random((self.R, X.shape[1]))[:, first[group]], axis=1, kind="stable"
-            )
+            places = self.random.random((self.R, X.shape[1]))[:, first[group]]
+            order = np.argsort(places, axis=1, kind="stable")
             order[0] = np.arange(X.shape[1])
+            self.equal = group[order] if len(first) < len(group) else None
             if self.passed == 0 or self.m <= THROUGH:
                 xs, dzs = self.through(X, Y, exact, order)
             else:
@@ -251,7 +267,7 @@ class Yardstick:
             if k:
                 self.inputs[k].add(a - high(exact.x[k])[:, order].transpose(1, 0, 2))
             # where one of two terms is small, all passes would round their sum alike
-            z = self.moved(self.product(w, a) + b)
+            z = self.rounded(self.product(w, a) + b)
             self.doubt[k] = max(
                 self.doubt[k], self.typical(z - high(exact.z[k])[:, order].transpose(1, 0, 2))
             )
@@ -267,7 +283,7 @@ class Yardstick:
         dzs: list[Singles] = []
         if self.network.loss == "binary_cross_entropy":
             # its derivative may be e^(z - ln(1 + e^z)) - y, and (1 - y) - (1 - a)
-            a = 1 - self.moved(1 - np.exp(z - self.moved(np.logaddexp(np.float32(0), z))))
+            a = 1 - self.rounded(1 - np.exp(z - self.rounded(np.logaddexp(np.float32(0), z))))
         dz = a - each(Y, order)
         for k in range(last, -1, -1):
             da = exact.da[k]
@@ -297,7 +313,7 @@ class Yardstick:
                 self.columns[k] = np.sort(np.argsort(-energy)[: self.dw[k].shape[2]])
             self.energy[k] += energy
             self.largest[k] = max(self.largest[k], float(np.abs(x[0]).max()))
-            p = np.ascontiguousarray(self.moved(dz).transpose(2, 0, 1))[:, :, :, None]  # (m, R, n, 1)
+            p = np.ascontiguousarray(self.rounded(dz).transpose(2, 0, 1))[:, :, :, None]  # (m, R, n, 1)
             q = np.ascontiguousarray(x[:, self.columns[k]].transpose(2, 0, 1))[:, :, None, :]
             self.dw[k] = sequential(p, q, self.dw[k])
             self.db[k] = sequential(p, np.ones((len(p), 1, 1, 1), np.float32), self.db[k])
@@ -309,6 +325,7 @@ class Yardstick:
         # its narrowest layer, and at most its units with a dz, which are few where a layer is saturated
         distinct = len(np.unique(np.concatenate(self.hashes)))
         fewest = min((units.freedom for units in self.units if units.fourths > 0), default=0.0)
+        slack = 1.0 if distinct * COPIES <= m else SLACK
 
         def limit(errors: Errors, square: float, freedom: float, shared: float, lost: float) -> float:
             if not math.isfinite(square):
@@ -317,7 +334,7 @@ class Yardstick:
                 return lost
             nu = max(1.0, min(errors.freedom / R, shared))
             ratio = variance_ratio(nu, max(1.0, R * min(freedom / R, shared)))
-            return SLACK * math.sqrt(ratio * square / R) * self.scale + lost
+            return slack * math.sqrt(ratio * square / R) * self.scale + lost
 
         found_dw, found_db = [], []
         kinks = [joined(parts, m) for parts in self.kinks]
