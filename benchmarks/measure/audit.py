@@ -60,8 +60,9 @@ OWED = 0.5
 """An export right after a call may take longer than one after another method by this share of the call's
 time, and longer than the next export by this share of a whole round's time."""
 
-LONGER = 1.5
-"""An export may always take this many times as long as the export that it is compared with."""
+LONGER = 2.5
+"""An export may always take this many times as long as the export that it is compared with. With 1.5 and half
+as many exports in a series, `jax` was accused, whose exports take from 0.2 to 0.6 ms."""
 
 SKIPPED = 0.08
 """Every single call takes at least this share of the first call after a step, and every step this share of
@@ -373,7 +374,7 @@ class Audit:
         implementation = self.subject.implementation
         other = implementation.gradients if self.phase == "step" else self.subject.step
         calls, firsts, others = [], [], []
-        for _ in range(SERIES):
+        for _ in range(2 * SERIES):
             self.subject.step()
             calls.append(self._round_of(1, _seconds))
             firsts.append(_seconds(implementation.export, 1))
