@@ -68,7 +68,7 @@ SKIPPED = 0.08
 """Every single call takes at least this share of the first call after a step, and every step this share of
 gradients. The fastest calls of `jax` have taken 0.19 of the first, with m = 1 on a busy machine."""
 
-SINGLE = 1000
+SINGLE = 200
 """The largest number of calls that are timed one by one."""
 
 TWICE = 1.25
@@ -354,7 +354,7 @@ class Audit:
         self._confirm(number, list(_owed(OWED * seconds, first, second)), self._owed_again)
         if not last:
             return
-        self._confirm(number, list(self._skipped()), self._skipped)
+        self._confirm(number, list(self._skipped(1)), functools.partial(self._skipped, SERIES))
         again = functools.partial(self._repeated, 2 * SERIES)
         self._confirm(number, list(self._repeated(1)), again)
         if self.threads == 1:  # with several threads, the idle ones of a pool may spin for a while
@@ -387,13 +387,13 @@ class Audit:
         first, second = (_seconds(implementation.export, 1) for _ in range(2))
         yield from _owed(OWED * whole, first, second)
 
-    def _skipped(self) -> Iterator[str]:
-        """Whether some calls of a round take next to no time."""
+    def _skipped(self, rounds: int) -> Iterator[str]:
+        """Whether some calls of a round take next to no time, by `rounds` rounds of single calls."""
         if self.plan.iterations == 1 or hasattr(self.subject.implementation, "repeat"):
             return
         calls = min(self.plan.iterations, SINGLE)
         firsts, fastest = [], []
-        for _ in range(SERIES):
+        for _ in range(rounds):
             self._move()
             noise.probe()  # as before any round
             seconds = [self._round_of(1, clock.seconds_of) for _ in range(calls)]
