@@ -183,6 +183,7 @@ class Yardstick:
         return self.factors(array.shape, units) * array
 
     def factors(self, shape: tuple[int, ...], units: float) -> Singles:
+        """1 + d for each number of an array of `shape`."""
         d = self.random.random(shape, np.float32)
         d -= np.float32(0.5)
         d *= np.float32(2 * units * U)
