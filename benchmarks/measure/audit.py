@@ -216,9 +216,13 @@ class Audit:
         self.unheld: list[float] = []
         self.block = self._block()
         self._lead: Times | None = None
+        self._led: int | None = None
+        self._busy: list[str] = []
 
     def _block(self) -> int:
         """The number of calls in a block: few if they are slower than the timed call, as a cheat's are."""
+        if self.plan.iterations < 2 * BLOCKS:
+            return 1
         call = self.subject.implementation.gradients if self.phase == "step" else self.subject.step
         seconds = clock.seconds_of(call, 1)
         return max(1, min(self.plan.iterations, int(clock.ROUND_SECONDS / seconds)) // BLOCKS)
@@ -229,6 +233,12 @@ class Audit:
 
     def take(self) -> float:
         """Make the calls of a round; seconds of a call."""
+        seconds = self._calls()
+        if self._round_to_come == self.rounds - 1:
+            self._busy = list(self._at_work())
+        return seconds
+
+    def _calls(self) -> float:
         if self.is_recorded(self._round_to_come):
             return self._round(clock.seconds_of)
         n = self.plan.iterations
@@ -242,9 +252,13 @@ class Audit:
     def lead(self) -> None:
         """Move the state, and time the blocks that the round is compared with.
 
-        May be called again before the same round.
+        If it is called again before the same round, as after a wait, it fills the caches again; a slow call
+        depends little on them, and the state has moved.
         """
+        if self.plan.slow and self._led == self._round_to_come:
+            return
         start = time.perf_counter()
+        self._led = self._round_to_come
         if self._round_to_come in self.held:
             self._lead = self._blocks(self.block, clock.seconds_of)
         else:
@@ -357,8 +371,7 @@ class Audit:
         self._confirm(number, list(self._skipped(1)), functools.partial(self._skipped, SERIES))
         again = functools.partial(self._repeated, 2 * SERIES)
         self._confirm(number, list(self._repeated(1)), again)
-        if self.threads == 1:  # with several threads, the idle ones of a pool may spin for a while
-            self._confirm(number, list(self._at_work()), self._at_work)
+        self._confirm(number, self._busy, self._at_work_again)
 
     def _verdict(self, result: impls.Result, last: bool) -> impls.Verdict:
         if self.phase == "step":
@@ -436,9 +449,15 @@ class Audit:
             self.subject.steps += calls
         return timed(self.call, calls)
 
+    def _at_work_again(self) -> Iterator[str]:
+        self._move()
+        self._round_of(1, clock.seconds_of)
+        return self._at_work()
+
     def _at_work(self) -> Iterator[str]:
-        """Whether the process is at work after a call has returned."""
-        self.subject.step()
+        """Whether the process is at work after the call that has just returned."""
+        if self.threads > 1:  # the idle ones of a pool may spin for a while
+            return
         before = impls.cpu_seconds()
         start, begun = impls.cpu_seconds(), time.perf_counter()
         time.sleep(PAUSE_SECONDS)
@@ -446,7 +465,7 @@ class Audit:
         busy = impls.cpu_seconds() - start - (start - before)  # less the cost of reading the clock
         if busy > AT_WORK * took:
             yield (
-                f"in a pause of {1e3 * took:.3g} ms after a step the process was at work for "
+                f"in a pause of {1e3 * took:.3g} ms after a call the process was at work for "
                 f"{1e3 * busy:.3g} ms: what does a thread or a process do there?"
             )
 
