@@ -1,7 +1,11 @@
 """The connections between the ranks of a job."""
 
 import os
+import select
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -22,3 +26,27 @@ def test_the_port_of_a_job_is_for_its_own_server_and_no_other_process(
             server.bind(at)
             server.listen()
             socket.create_connection(at).close()
+
+
+def test_what_a_rank_prints_is_forwarded_before_it_aborts_the_job():
+    """`mpiexec` is played by a thread that reads what a rank prints a moment later, until the abort."""
+    program = """
+import sys, types
+sys.modules["mpi4py"] = types.ModuleType("mpi4py")
+class World:
+    def Abort(status):
+        print("ABORT", file=sys.stderr, flush=True)
+        sys.exit(status)
+sys.modules["mpi4py"].MPI = types.SimpleNamespace(COMM_WORLD=World)
+from impls import worlds
+worlds.FORWARD_SECONDS *= 3
+worlds.abort_mpi("rank 1: cannot reach rank 0")
+"""
+    rank = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    assert rank.stderr is not None
+    with rank.stderr:
+        select.select([rank.stderr], [], [])
+        time.sleep(0.1)
+        forwarded = os.read(rank.stderr.fileno(), 4096)
+        assert rank.wait() == 1
+    assert forwarded == b"rank 1: cannot reach rank 0\n"
