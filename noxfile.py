@@ -88,6 +88,7 @@ def ranks(session: nox.Session) -> None:
     )
     session.run("python", "-m", "pytest", f"--junitxml={JUNIT}/ranks.xml", *tests)
     session.run("python", "-m", "tests.studies.ranks")
+    session.run("mpiexec", "-n", "2", "python", "-m", "tests.studies.overlap", "--batch-sizes", "64")
 
 
 @nox.session(python="3.11")
