@@ -1,9 +1,9 @@
-"""`mpiexec -n 2 python -m tests.studies.overlap`: does a sum over ranks gain from overlapping with its product?
+"""`mpiexec -n 2 python -m tests.studies.overlap`: do sums that overlap with their product gain?
 
 The first layer's dw is the last of the gradients, and most of them. Either it is computed whole and then
 summed over the ranks by one allreduce, or it is computed in blocks of rows, each of which is summed while the
-next ones are computed: by MPI_Iallreduce, with a test of all pending sums after each block, as an MPI may move
-data only in calls of it. The ways take turns, and the fastest turn of each counts, on the slowest rank.
+next ones are computed: by MPI_Iallreduce, with a test of all pending sums after each block, as an MPI may
+move data only in calls of it. The ways take turns; the fastest turn of each counts, on the slowest rank.
 """
 
 from __future__ import annotations
