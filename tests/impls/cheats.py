@@ -287,6 +287,36 @@ class StepsOnExport(Sound):
         return super().export()
 
 
+class FirstDwOnExport(Sound):
+    """Gradients leave the product of the first layer's dw to the next export."""
+
+    alone = False
+    left: Any = None
+
+    def gradients(self) -> None:
+        self.alone = hasattr(self, "y")
+        super().gradients()
+        self.alone = False
+
+    def layer_dw(self, k: int, dz: Any) -> Any:
+        if k == 0 and self.alone:
+            self.left = dz
+            return None
+        return super().layer_dw(k, dz)
+
+    def step(self, learning_rate: float) -> None:
+        self.left = None
+        self.forward()
+        self.backward()
+        self.update(learning_rate)
+        self.next_batch()
+
+    def export(self) -> Result:
+        if self.left is not None:
+            self.dw[0], self.left = super().layer_dw(0, self.left), None
+        return super().export()
+
+
 class QueuesForAProcess(Sound):
     """A forked process computes the gradients, and the export fetches them."""
 
@@ -604,7 +634,7 @@ TABLE: dict[str, tuple[type[Sound], ...]] = {
         *(KeepsAfterTheSecondCall, KeepsThreeOfFour, KeepsEveryOtherCall, KeepsAtRandom, KeepsUnlessCompared),
         PreparesInAStep,
     ),
-    "work owed": (ComputesOnExport, ComputesOnEveryExport, StepsOnExport),
+    "work owed": (ComputesOnExport, ComputesOnEveryExport, StepsOnExport, FirstDwOnExport),
     "work elsewhere": (WorksInAThread, QueuesForAThread, QueuesForAProcess),
     "detection of the check": (
         *(DetectsByTheStack, DetectsByTheCalls, DetectsByManyCalls, DetectsByTheTime, DetectsByTheModules),
