@@ -396,9 +396,10 @@ class Audit:
             calls.append(self._round_of(1, _seconds))
             firsts.append(_seconds(implementation.export, 1))
             self.subject.step()
-            other()
+            _seconds(other, 1)  # as the call is timed: reading the clock alone made an export longer
             others.append(_seconds(implementation.export, 1))
-        yield from _owed(OWED * min(calls), min(firsts), min(others))
+        # on a busy machine, a few of either are much faster than the rest
+        yield from _owed(OWED * min(calls), min(firsts), sorted(others)[len(others) // 4])
         self._move()
         whole = self._round(_seconds) * self.plan.iterations
         first, second = (_seconds(implementation.export, 1) for _ in range(2))
