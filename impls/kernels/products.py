@@ -58,8 +58,8 @@ from impls.kernels.intrinsics import (
 )
 
 # Rows of the register tile: ROWS x 2 accumulators, two vectors of B and a broadcast must fit in the 32
-# (AVX-512, NEON) or 16 (AVX2, SSE) registers. ROWS is 4 or 8, see `_panel`.
-ROWS = 8 if FEATURES.get("avx512f") or FEATURES.get("neon") else 4
+# (AVX-512, NEON) or 16 (AVX2, SSE) registers. ROWS is 4 to 8, see `_panel`.
+ROWS = 8 if FEATURES.get("avx512f") or FEATURES.get("neon") else 6
 
 SLACK = 4 * 64  # numbers that must follow the last one that a product reads
 
@@ -68,9 +68,9 @@ LINE = 64  # bytes of a line of a cache
 CACHES = {"L1": 32 << 10, "L2": 512 << 10, "L3": 16 << 20, **caches()}
 """The bytes of the caches: those of this machine, or else those of most processors."""
 
-# Blocks, in numbers: as deep as two vectors of each row of B fill the first-level cache, and so high that A,
-# in float64, takes a quarter of the second-level cache.
-DEEP = CACHES["L1"] // (2 * VECTOR_BYTES)
+# Blocks, in numbers: as deep as two vectors of each row of B fill the first-level cache (with AVX2 a third of
+# it, which was faster), and so high that A, in float64, takes a quarter of the second-level cache.
+DEEP = CACHES["L1"] // (6 if VECTOR_BYTES == 32 else 2) // VECTOR_BYTES
 HIGH = max(ROWS, CACHES["L2"] // 4 // (8 * DEEP) // ROWS * ROWS)
 LARGE = CACHES["L2"] // 2  # bytes of a matrix that is read or written at the speed of memory
 FEW = 16  # rows that are read side by side
@@ -254,7 +254,7 @@ def _panel(vectors: int, large: bool = False, streaming: bool = False) -> Any:
     In a `large` product each tile fetches what is soon read for the first time: the place of the next tile,
     and a share of the next panel of B.
     """
-    HALF, QUARTER, V, S = ROWS // 2, ROWS // 4, vectors, streaming
+    V, S = vectors, streaming
 
     @compiled
     def panel(
@@ -287,19 +287,16 @@ def _panel(vectors: int, large: bool = False, streaming: bool = False) -> Any:
                 ROWS, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
             )
             r += ROWS
-        if rows & HALF:
+        rest = rows - r
+        if ROWS > 4 and rest & 4:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
-            tile_product(
-                HALF, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
-            )
-            r += HALF
-        if rows & QUARTER:
+            tile_product(4, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale)
+            r += 4
+        if rest & 2:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
-            tile_product(
-                QUARTER, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale
-            )
-            r += QUARTER
-        if ROWS == 8 and rows & 1:
+            tile_product(2, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale)
+            r += 2
+        if rest & 1:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
             tile_product(1, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale)
 
