@@ -268,6 +268,35 @@ def test_a_process_that_waits_for_a_cpu_makes_every_call(
         assert sum(bool(list(looked._repeated(2 * audit.SERIES))) for _ in range(100)) > 90
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_clock_that_fills_the_caches_accuses_no_one(phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the CPU clock opens files, and an export after two readings has taken longer than after one."""
+    readings = 0
+
+    def seconds(call: Any, times: int) -> float:
+        nonlocal readings
+        call()
+        if call == looked.subject.implementation.export:
+            took, readings = 2e-5 * (1 + 4 * (readings > 0)), 0
+            return took
+        readings += 1
+        return 1e-5 * times
+
+    problem = workloads.problem(workloads.WORKLOADS["xor"], 4)
+    looked = audit.Audit.__new__(audit.Audit)
+    looked.plan, looked.phase = clock.RoundPlan(5, 20), phase
+    looked.subject = audit.Subject(Sound(problem), problem, "float64")
+    looked.call = audit.method(looked.subject.implementation, phase, problem.training)
+    monkeypatch.setattr(audit, "_seconds", seconds)
+    assert list(looked._owed_again()) == []
+
+
+def test_a_third_of_a_call_that_is_left_to_the_export_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = measure(cheats.FirstDwOnExport, "gradients", monkeypatch, m=1024)
+    assert found.status == "wrong"
+    assert "left to the export" in found.reason
+
+
 def test_the_draw_is_not_the_same_twice() -> None:
     seeds = {session.Session(workloads.WORKLOADS, threads=1).audit_seed for _ in range(4)}
     assert len(seeds) == 4
