@@ -123,6 +123,19 @@ def test_a_setting_that_makes_a_figure_untrue_is_refused_or_on_record(
         assert variable in ended.err
 
 
+@pytest.mark.field
+@pytest.mark.parametrize("missing", [("avx512",), ("avx", "fma", "f16c", "v")], ids=["avx512", "avx"])
+def test_products_are_as_right_with_narrower_vectors(missing: tuple[str, ...], tmp_path: Path) -> None:
+    host = pytest.importorskip("llvmlite.binding").get_host_cpu_features()
+    features = {name: has and not name.startswith(missing) for name, has in host.items()}
+    if features == dict(host):
+        pytest.skip(f"this processor has no {missing[0]} to do without")
+    value = ",".join("-+"[has] + name for name, has in features.items())
+    env = {"NUMBA_CPU_FEATURES": value, "NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
+    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/impls/kernels")
+    run(*tests, cwd=ROOT, env=env, within=600, status=0)
+
+
 def test_plain_python_is_never_timed_under_the_name_of_numba(race: Command, tmp_path: Path) -> None:
     ended = race("--impl", "numba-loops", env={"NUMBA_DISABLE_JIT": "1"})
     assert ended.status in (2, 4)

@@ -92,7 +92,7 @@ def aligned(size, dtype):
 def test_what_is_stored_past_the_caches_is_stored_by_such_instructions():
     memory = aligned(2_000_000, "float32")
     product(memory, 1_000_000, 304, 0, 0, 0, 1, 1, 0, 300, 1100, 300, 1, 1.0, 1)
-    assert "vmovntps" in "".join(product.inspect_asm().values())
+    assert "movntps" in "".join(product.inspect_asm().values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
