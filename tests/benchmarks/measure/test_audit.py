@@ -297,6 +297,30 @@ def test_a_third_of_a_call_that_is_left_to_the_export_is_found(monkeypatch: pyte
     assert "left to the export" in found.reason
 
 
+def test_a_message_that_takes_as_long_as_many_calls_accuses_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message takes 1 ms, gradients 2 us and a step 4 us, as in a small network under PyPy."""
+
+    class Distant(Sound):
+        def repeat(self, method: str, times: int, *arguments: float) -> None:
+            pass
+
+    def seconds(call: Any, times: int) -> float:
+        if not clock._repeated(call):  # a message for each call
+            return times * 1e-3
+        return 1e-3 + times * (4e-6 if call == looked.step else 2e-6)
+
+    problem = workloads.problem(workloads.WORKLOADS["xor"], 1)
+    subject = audit.Subject(Distant(problem), problem, "float64")
+    looked = audit.Audit.__new__(audit.Audit)
+    looked.subject, looked.phase, looked.plan = subject, "gradients", clock.RoundPlan(8, 2000)
+    looked.call = audit.method(subject.implementation, "gradients", problem.training)
+    looked.step = audit.method(subject.implementation, "step", problem.training)
+    monkeypatch.setattr(clock, "seconds_of", seconds)
+    monkeypatch.setattr(audit, "_seconds", seconds)
+    looked.block = looked._block()
+    assert list(looked._series()) == []
+
+
 def test_the_draw_is_not_the_same_twice() -> None:
     seeds = {session.Session(workloads.WORKLOADS, threads=1).audit_seed for _ in range(4)}
     assert len(seeds) == 4
