@@ -58,7 +58,7 @@ from impls.kernels.intrinsics import (
 )
 
 # Rows of the register tile: ROWS x 2 accumulators, two vectors of B and a broadcast must fit in the 32
-# (AVX-512, NEON) or 16 (AVX2, SSE) registers. ROWS is 4 to 8, see `_panel`.
+# (AVX-512, NEON) or 16 (AVX2, SSE) registers. ROWS is 6 or 8, see `_panel`.
 ROWS = 8 if FEATURES.get("avx512f") or FEATURES.get("neon") else 6
 
 SLACK = 4 * 64  # numbers that must follow the last one that a product reads
@@ -288,7 +288,7 @@ def _panel(vectors: int, large: bool = False, streaming: bool = False) -> Any:
             )
             r += ROWS
         rest = rows - r
-        if ROWS > 4 and rest & 4:
+        if rest & 4:
             C, I, A = c + r * c_row, init + r * init_row, a + r * a_row  # noqa: E741
             tile_product(4, V, S, memory, C, c_row, I, init_row, A, a_row, a_k, b, b_k, columns, depth, scale)
             r += 4

@@ -29,7 +29,7 @@ def test_the_port_of_a_job_is_for_its_own_server_and_no_other_process(
 
 
 def test_what_a_rank_prints_is_forwarded_before_it_aborts_the_job():
-    """`mpiexec` is played by a thread that reads what a rank prints a moment later, until the abort."""
+    """The test plays `mpiexec`, and reads what the rank prints a moment later."""
     program = """
 import sys, types
 sys.modules["mpi4py"] = types.ModuleType("mpi4py")

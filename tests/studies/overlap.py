@@ -23,10 +23,12 @@ from reports.text import markdown_table
 
 TURNS, TURN_SECONDS = 30, 0.02
 BLOCKS = (2, 4, 8)
+WIDTHS = (784, 128)  # of the first layer of 784-128-10
 
 
-def sums(comm: Any, dtype: str, n: int, n_in: int, m: int) -> dict[str, Callable[[], None]]:
+def sums(comm: Any, dtype: str, m: int) -> dict[str, Callable[[], None]]:
     """The product dw (n_in, n) of m samples, alone, with its sum after it, and with sums of its blocks."""
+    n_in, n = WIDTHS
     rng = np.random.default_rng(comm.rank)
     dz, x = (rng.standard_normal(shape).astype(dtype) for shape in ((m, n), (n_in, m)))
     dw = np.empty((n_in, n), dtype)
@@ -74,16 +76,14 @@ def fastest(comm: Any, calls: dict[str, Callable[[], None]]) -> dict[str, float]
 def main() -> None:
     """Print the table, on rank 0."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--widths", nargs=2, type=int, default=[784, 128], help="Of the first layer.")
     asked.add_argument("--batch-sizes", nargs="+", type=int, default=[64, 256, 1024, 4096])
     asked.add_argument("--dtypes", nargs="+", default=["float64", "float32"])
     given = asked.parse_args()
     limit_threads(1)
     comm = MPI.COMM_WORLD
-    n_in, n = given.widths
     rows = []
     for dtype, m in itertools.product(given.dtypes, given.batch_sizes):
-        seconds = fastest(comm, sums(comm, dtype, n, n_in, m // comm.size))
+        seconds = fastest(comm, sums(comm, dtype, m // comm.size))
         shares = [f"{each / seconds['after']:.2f}" for name, each in seconds.items() if "blocks" in name]
         rows.append([f"{dtype}, m = {m:,}", duration(seconds["alone"]), duration(seconds["after"]), *shares])
     if comm.rank == 0:
