@@ -291,6 +291,17 @@ def test_a_clock_that_fills_the_caches_accuses_no_one(phase: str, monkeypatch: p
     assert list(looked._owed_again()) == []
 
 
+def test_a_judged_round_that_waits_for_a_cpu_hides_no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    after = audit.Audit.after
+
+    def waited(self: audit.Audit, number: int, seconds: float) -> None:
+        after(self, number, seconds * (20 if number in self.drawn else 1))
+
+    monkeypatch.setattr(audit.Audit, "after", waited)
+    _, found = measure(cheats.FirstDwOnExport, "gradients", monkeypatch, m=1024)
+    assert found.status == "wrong"
+
+
 def test_a_third_of_a_call_that_is_left_to_the_export_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     _, found = measure(cheats.FirstDwOnExport, "gradients", monkeypatch, m=1024)
     assert found.status == "wrong"
