@@ -387,7 +387,7 @@ class Audit:
         self.judged.append(number)
         # a library may keep what it converts for the first export: then the series decides
         # a busy machine prolongs a single round many times over
-        fastest = min(seconds, *self.unheld, *(lead.again for lead in self.leads))
+        fastest = min([seconds, *self.unheld, *(lead.again for lead in self.leads)])
         self._confirm(number, list(_owed(OWED * fastest, first, second)), self._owed_again)
         if not last:
             return

@@ -291,6 +291,21 @@ def test_a_clock_that_fills_the_caches_accuses_no_one(phase: str, monkeypatch: p
     assert list(looked._owed_again()) == []
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_first_round_may_be_judged(phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class First(random.Random):
+        def random(self) -> float:
+            return 0.0
+
+        def sample(self, population: Any, k: int, **named: Any) -> Any:
+            return list(population)[:k]
+
+    monkeypatch.setattr(random, "Random", First)
+    _, found = measure(Sound, phase, monkeypatch)
+    assert found.status == "measured", found.reason
+    assert found.judged[0] == 0
+
+
 def test_a_judged_round_that_waits_for_a_cpu_hides_no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     after = audit.Audit.after
 
