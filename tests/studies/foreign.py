@@ -34,6 +34,7 @@ FOLDER = Path(".gradrace/foreign")
 ROOT = Path(__file__).parents[2]
 
 OURSELVES = "gradrace"
+WITHOUT_NUMBA = "gradrace without numba"  # which compiles anew in every process, most of the time of a gate
 
 SLOWED = """
 
@@ -163,17 +164,23 @@ PROJECTS = (
             "        if known:\n",
         ),
     ),
-    Project(
-        OURSELVES,
-        (),
-        "impls/numpy_sample.py",
-        "NumpySample.gradients",
-        "[numpy-sample ",
-        Edit(
+    *(
+        Project(
+            name,
+            arguments,
             "impls/numpy_sample.py",
-            "        a: Array = 1 / (1 + np.exp(-z))\n",
-            "        denominator: Array = 1 + np.exp(-z)\n        a: Array = 1 / denominator\n",
-        ),
+            "NumpySample.gradients",
+            "[numpy-sample ",
+            Edit(
+                "impls/numpy_sample.py",
+                "        a: Array = 1 / (1 + np.exp(-z))\n",
+                "        denominator: Array = 1 + np.exp(-z)\n        a: Array = 1 / denominator\n",
+            ),
+        )
+        for name, arguments in (
+            (OURSELVES, ()),
+            (WITHOUT_NUMBA, ("benchmarks/gate/watched.py", "-k", "not numba")),
+        )
     ),
 )
 
@@ -185,7 +192,11 @@ def prepare(project: Project, folder: Path) -> Path:
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
-        made = _cloned(Path(scratch)) if project.name == OURSELVES else _unpacked(project, Path(scratch))
+        made = (
+            _cloned(Path(scratch))
+            if project.name.startswith(OURSELVES)
+            else _unpacked(project, Path(scratch))
+        )
         git(made, "branch", "start")
         for kind in (*UNCHANGED, *KINDS):
             for side, edits in zip(("base", "head"), project.edits(kind), strict=True):
