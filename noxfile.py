@@ -298,11 +298,15 @@ def fleet(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting and spelling; `.pre-commit-config.yaml` runs the same three."""
+    """Check style, formatting, spelling and workflows; `.pre-commit-config.yaml` runs the same."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
+    session.run("zizmor", "--offline", ".")
+    workflows = map(str, Path(".github/workflows").glob("*.yml"))
+    for schema, files in (("workflows", workflows), ("actions", ["action.yml"])):
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.github-{schema}", *files)
 
 
 @nox.session
