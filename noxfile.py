@@ -33,7 +33,7 @@ def bench(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, name: str, *options: str) -> None:
-    """Run every test: over all cores and one process more, since many wait for others; then the benchmarks,
+    """Run every test: over all cores and two processes more, since many wait for others; then the benchmarks,
     which are no tests beside each other.
     """
     pytest = ("python", "-m", "pytest", *options)
@@ -42,7 +42,7 @@ def run_tests(session: nox.Session, name: str, *options: str) -> None:
         return
     session.run(
         *(*pytest, f"--junitxml={JUNIT}/{name}.xml", "tests"),
-        *(f"--numprocesses={min((os.cpu_count() or 1) + 1, 8)}", "--dist=worksteal"),
+        *(f"--numprocesses={min((os.cpu_count() or 1) + 2, 8)}", "--dist=worksteal"),
     )
     session.run(*pytest, f"--junitxml={JUNIT}/{name}-benchmarks.xml", "benchmarks")
 
