@@ -385,9 +385,9 @@ class Audit:
         if not verdict.passed:
             raise AuditError(f"round {number + 1} of {self.rounds}: {verdict.message}")
         self.judged.append(number)
-        # a library may keep what it converts for the first export: then the series decides
         # a busy machine prolongs a single round many times over
         fastest = min([seconds, *self.unheld, *(lead.again for lead in self.leads)])
+        # a library may keep what it converts for the first export: then the series decides
         self._confirm(number, list(_owed(OWED * fastest, first, second)), self._owed_again)
         if not last:
             return

@@ -177,10 +177,7 @@ PROJECTS = (
                 "        denominator: Array = 1 + np.exp(-z)\n        a: Array = 1 / denominator\n",
             ),
         )
-        for name, arguments in (
-            (OURSELVES, ()),
-            (WITHOUT_NUMBA, ("benchmarks/gate/watched.py", "-k", "not numba")),
-        )
+        for name, arguments in ((OURSELVES, ()), (WITHOUT_NUMBA, ("-k", "not numba")))
     ),
 )
 
