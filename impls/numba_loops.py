@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from impls.interface import ACTIVATIONS, LOSSES, OPTIMIZERS, Problem, Result, Unsupported
 from impls.kernels import masks
-from impls.kernels.intrinsics import hashed
+from impls.kernels.intrinsics import compiled, hashed
 from impls.loops import cost
 
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
@@ -32,8 +32,8 @@ Layers = tuple[Array, ...]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(function: F) -> F:
-    """`function`, compiled on its first call or loaded from numba's cache on disk."""
+def entry_point(function: F) -> F:
+    """`function` for Python, compiled on its first call or loaded from numba's cache on disk."""
     return cast("F", njit(cache=True, error_model="numpy")(function))
 
 
@@ -198,18 +198,19 @@ def backward_sample(
             activation_backward(g[layer - 1], da_prev, a[layer - 1])
 
 
-@compiled
+@entry_point
 def forward(
     X: Array, start: int, w: Layers, b: Layers, g: Array, z: Layers, a: Layers, zs: Array, outputs: Array
 ) -> None:
     """The batch that begins at sample `start`; zs and outputs (m, n_L) keep z and a of the last layer."""
     for s in range(len(outputs)):
         forward_sample(X[start + s], w, b, g, z, a, None, s, 0)
-        zs[s] = z[len(z) - 1]
-        outputs[s] = a[len(a) - 1]
+        # number by number: to assign a row, numba compiles its message on rows of two lengths, for a second
+        for i in range(outputs.shape[1]):
+            zs[s, i], outputs[s, i] = z[len(z) - 1][i], a[len(a) - 1][i]
 
 
-@compiled
+@entry_point
 def gradients(
     start: int,
     t: int,
@@ -234,8 +235,8 @@ def gradients(
         db[layer][:] = 0
     for s in range(len(outputs)):
         forward_sample(X[start + s], w, b, g, z, a, dropout, s, t)
-        zs[s] = z[len(z) - 1]
-        outputs[s] = a[len(a) - 1]
+        for i in range(outputs.shape[1]):
+            zs[s, i], outputs[s, i] = z[len(z) - 1][i], a[len(a) - 1][i]
         backward_sample(X[start + s], Y[start + s], w, g, loss, a, dz, dw, db, dropout)
     m = X.dtype.type(len(outputs))
     for layer in range(len(w)):
@@ -294,7 +295,7 @@ def update(
             p[i] -= rate * change
 
 
-@compiled
+@entry_point
 def train(
     steps: int,
     learning_rate: float,

@@ -108,8 +108,8 @@ def entry_points(dtype: str) -> EntryPoints:
         plan = plan_at(address)
         memory = memory_of(plan, real)
         plan.pass_start = plan.start
-        for part in prange(parts_of(plan)):
-            forward_share(address, memory, part)
+        for part in prange(parts_of(plan)):  # which counts without a sign: of two types, both would compile
+            forward_share(address, memory, np.int64(part))
 
     @njit(parallel=True, cache=True)
     def passes(address: int, steps: int, learning_rate: float, updating: bool) -> None:
@@ -123,7 +123,7 @@ def entry_points(dtype: str) -> EntryPoints:
                 gradients_share(address, memory, np.int64(0))
             else:
                 for part in prange(parts):
-                    gradients_share(address, memory, part)
+                    gradients_share(address, memory, np.int64(part))
                 add_up(memory, plan, parts)
             if updating:
                 update(memory, plan, learning_rate)

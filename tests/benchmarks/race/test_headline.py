@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.race import headline
-from benchmarks.race.messages import PROCESSES, Experiment, Trained
+from benchmarks.race.messages import Experiment, Trained
 from benchmarks.race.steps import ROUNDS, rounds, run
 from benchmarks.record import race_file
 from benchmarks.record.statistics import total
@@ -66,17 +66,18 @@ def test_what_takes_no_ranks_is_measured_once_beside_what_does() -> None:
 def test_an_interrupted_headline_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    projected = dataclasses.replace(TINY, steps=10**9, budget=1)
+    monkeypatch.setattr(headline, "PROCESSES", processes := 2)
+    projected = dataclasses.replace(TINY, steps=10**9, budget=0.1)
     path = tmp_path / "h.json"
     whole = list(headline.findings(("numpy", "loops"), [projected]))
-    assert [f.measurement.process for f in whole] == list(range(2 * PROCESSES))
-    kept = headline.record(whole[: PROCESSES + 1], [projected], ("numpy", "loops"), "a test")
+    assert [f.measurement.process for f in whole] == list(range(2 * processes))
+    kept = headline.record(whole[: processes + 1], [projected], ("numpy", "loops"), "a test")
     race_file.write(kept, race_file.partial_of(path))
     earlier = headline.earlier(path, [projected], ("numpy", "loops"))
     assert [f.measurement for f in earlier] == list(kept.measurements)
     more = list(headline.findings(("numpy", "loops"), [projected], earlier))
     assert [(f.measurement.implementation, f.measurement.process) for f in more] == [
-        ("loops", number) for number in range(PROCESSES + 1, 2 * PROCESSES)
+        ("loops", number) for number in range(processes + 1, 2 * processes)
     ]
 
 

@@ -23,7 +23,7 @@ def test_saved_work_is_found_out(cheat: type[Sound], network: impls.Network) -> 
     assert honesty.broken(cheat, network, "float64")
 
 
-@pytest.mark.parametrize("name", ["loops", "numpy", "numba-loops", "numba"])
+@pytest.mark.parametrize("name", ["numba-loops", "numba"])  # loops and numpy pass all of the conformance test
 def test_an_honest_implementation_is_not_accused(name: str) -> None:
     implementation = impls.load(name)
     for network in honesty.NETWORKS:
