@@ -33,7 +33,7 @@ def bench(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, name: str, *options: str) -> None:
-    """Run every test: over all cores and two processes more, since many wait for others; then the benchmarks,
+    """Run every test: over all cores and three processes more, since many wait for others; then the benchmarks,
     which are no tests beside each other.
     """
     pytest = ("python", "-m", "pytest", *options)
@@ -42,7 +42,9 @@ def run_tests(session: nox.Session, name: str, *options: str) -> None:
         return
     session.run(
         *(*pytest, f"--junitxml={JUNIT}/{name}.xml", "tests"),
-        *(f"--numprocesses={min((os.cpu_count() or 1) + 2, 8)}", "--dist=worksteal"),
+        *(f"--numprocesses={min((os.cpu_count() or 1) + 3, 8)}", "--dist=worksteal"),
+        # whatever the shell says: hundreds of processes read what the first of them compiles
+        env={"PYTHONDONTWRITEBYTECODE": None},
     )
     session.run(*pytest, f"--junitxml={JUNIT}/{name}-benchmarks.xml", "benchmarks")
 
