@@ -43,32 +43,17 @@ class FirstBad:
     pairs: int
 
 
-@dataclasses.dataclass
-class CommitEvidence:
-    """The evidence on one commit, around the middle between the ends."""
-
-    middle: float
-    bar: float
-    above: float = 1.0
-    below: float = 1.0
-
-    def add(self, d: float) -> Answer:
-        """The state after one more pair."""
-        share = max(-1.0, min(1.0, (d - self.middle) / self.middle))
-        self.above *= 1 + BET * share
-        self.below *= 1 - BET * share
-        if self.above >= self.bar:
-            return "bad"
-        return "good" if self.below >= self.bar else "unknown"
-
-
 def answer(measure: Callable[[], float], middle: float, bar: float) -> tuple[Answer, int]:
-    """Whether a commit is good or bad, and the pairs that it took."""
-    step = CommitEvidence(middle, bar)
+    """Whether a commit is good or bad, by the middle between the ends, and the pairs that it took."""
+    above = below = 1.0
     for pairs in range(1, MOST_PAIRS + 1):
-        found = step.add(measure())
-        if found != "unknown":
-            return found, pairs
+        share = max(-1.0, min(1.0, (measure() - middle) / middle))
+        above *= 1 + BET * share
+        below *= 1 - BET * share
+        if above >= bar:
+            return "bad", pairs
+        if below >= bar:
+            return "good", pairs
     return "unknown", MOST_PAIRS
 
 
