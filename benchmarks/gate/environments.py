@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gate.errors import NoAnswer
+from benchmarks.gate.settings import GateSettings
 from benchmarks.record.pairs_file import Side
 
 RUNNERS = ("pytest", "pytest-benchmark")
@@ -30,27 +30,18 @@ would be missing the next time."""
 INSTALL_SECONDS = 1800.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Install:
-    """The packages that are installed with the project: extras, dependency groups, requirements files."""
-
-    extras: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    requirements: tuple[str, ...] = ()
-
-
-def environments(folder: Path, worktrees: Mapping[Side, Path], install: Install) -> dict[Side, Path]:
+def environments(folder: Path, worktrees: Mapping[Side, Path], settings: GateSettings) -> dict[Side, Path]:
     """The Python of each side, with its worktree installed; built if a project file has changed.
 
     The key is made from both sides' project files, so that both are always built on one day, from one
     index: a release in between would look like a change of head. Raises NoAnswer if an install fails.
     """
     content = [
-        [_read(worktree / name) for name in (*PROJECT_FILES, *install.requirements)]
+        [_read(worktree / name) for name in (*PROJECT_FILES, *settings.requirements)]
         for worktree in worktrees.values()
     ]
-    asked = json.dumps([sys.version, dataclasses.astuple(install), content])
-    key = hashlib.sha256(asked.encode()).hexdigest()[:16]
+    asked = (settings.extras, settings.groups, settings.requirements)
+    key = hashlib.sha256(json.dumps([sys.version, asked, content]).encode()).hexdigest()[:16]
     store = folder / "environments"
     for old in store.glob("*"):
         if old.name != key:
@@ -61,7 +52,7 @@ def environments(folder: Path, worktrees: Mapping[Side, Path], install: Install)
         # Head's benchmarks run on both sides, and may need packages that base does not name.
         own = {_name(requirement) for requirement in _dependencies(worktree)}
         more = [requirement for requirement in needed if _name(requirement) not in own]
-        found[side] = _environment(store / key / side, side, worktree, install, more)
+        found[side] = _environment(store / key / side, side, worktree, settings, more)
     return found
 
 
@@ -69,16 +60,19 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _dependencies(worktree: Path) -> list[str]:
-    """The dependencies in a project's pyproject.toml; raises NoAnswer if it is damaged."""
+def _pyproject(worktree: Path) -> dict[str, Any]:
+    """The tables of a pyproject.toml, none without the file; raises NoAnswer if it is damaged."""
     path = worktree / "pyproject.toml"
     try:
-        project: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise NoAnswer(
             f"{worktree.name}: expected a pyproject.toml that can be read, got: {error}"
         ) from error
-    found: list[str] = project.get("project", {}).get("dependencies", [])
+
+
+def _dependencies(worktree: Path) -> list[str]:
+    found: list[str] = _pyproject(worktree).get("project", {}).get("dependencies", [])
     return found
 
 
@@ -86,11 +80,15 @@ def _name(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower()
 
 
-def _environment(folder: Path, side: Side, worktree: Path, install: Install, more: Sequence[str]) -> Path:
+def _environment(
+    folder: Path, side: Side, worktree: Path, settings: GateSettings, more: Sequence[str]
+) -> Path:
     python = folder / "bin" / "python"
     complete = folder / "complete"
-    is_project = any((worktree / name).exists() for name in ("setup.py", "setup.cfg")) or _is_built(worktree)
-    extras = f"[{','.join(install.extras)}]" if install.extras else ""
+    # Many a pyproject.toml only configures tools.
+    described = not {"build-system", "project"}.isdisjoint(_pyproject(worktree))
+    is_project = described or any((worktree / name).exists() for name in ("setup.py", "setup.cfg"))
+    extras = f"[{','.join(settings.extras)}]" if settings.extras else ""
     project = ["--editable", f"{worktree}{extras}"] if is_project else []
     pip = _pip(python)
     if complete.exists():
@@ -99,9 +97,9 @@ def _environment(folder: Path, side: Side, worktree: Path, install: Install, mor
         return python
     shutil.rmtree(folder, ignore_errors=True)
     wanted = [*RUNNERS, *project, *more]
-    for path in install.requirements:
+    for path in settings.requirements:
         wanted += ["--requirement", str(worktree / path)]
-    for group in install.groups:
+    for group in settings.groups:
         wanted += ["--group", f"{worktree / 'pyproject.toml'}:{group}"]
     _carry_out([sys.executable, "-m", "venv", "--without-pip", str(folder)], side, worktree)
     _carry_out([*pip, *wanted], side, worktree)
@@ -114,15 +112,6 @@ def _pip(python: Path) -> list[str]:
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--quiet", "--python", str(python)]
     return [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-
-
-def _is_built(worktree: Path) -> bool:
-    """Whether a pyproject.toml describes the project or its build; many only configure tools."""
-    path = worktree / "pyproject.toml"
-    if not path.exists():
-        return False
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    return "build-system" in tables or "project" in tables
 
 
 def _generates(worktree: Path) -> bool:

@@ -15,7 +15,6 @@ from typing import Any, get_args
 
 from benchmarks.gate import environments, planning, suites, turns, worktrees
 from benchmarks.gate.decision import MOST_PAIRS, Measure
-from benchmarks.gate.environments import Install
 from benchmarks.gate.errors import NoAnswer, Refusal
 from benchmarks.gate.injected import CONTROLS
 from benchmarks.gate.planning import Schedule
@@ -78,8 +77,7 @@ def prepared(
         pythons = dict.fromkeys(SIDES, Path(sys.executable))
         if not here:
             say("building the environments of base and head")
-            install = Install(asked.extras, asked.groups, asked.requirements)
-            pythons = environments.environments(folder, found, install)
+            pythons = environments.environments(folder, found, asked)
         plugin = folder / "plugin"
         shutil.rmtree(plugin, ignore_errors=True)
         plugin.mkdir()
@@ -333,17 +331,8 @@ class Runner:
         )
         if record is None and not any(reading.benchmark not in CONTROLS for reading in readings):
             return None
-        pair = dataclasses.replace(measured.pair, readings=readings)
-        return self.kept(record or self.begun(), pair)
-
-    def leave_out(self, name: str, why: str) -> None:
-        """Stop comparing a benchmark, without an incident."""
-        self.say(f"left out: {name}: {why}")
-        self.left_out[name] = why
-        self.benchmarks = tuple(each for each in self.benchmarks if each.name != name)
-
-    def kept(self, record: Pairs, *more: pairs_file.Pair) -> Pairs:
-        """The record with the current findings and more pairs."""
+        record = record or self.begun()
+        pairs = (*record.pairs, dataclasses.replace(measured.pair, readings=readings))
         return dataclasses.replace(
             record,
             benchmarks=self.benchmarks,
@@ -353,9 +342,15 @@ class Runner:
                 dataclasses.replace(
                     pair, readings=tuple(r for r in pair.readings if r.benchmark not in self.left_out)
                 )
-                for pair in (*record.pairs, *more)
+                for pair in pairs
             ),
         )
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Stop comparing a benchmark, without an incident."""
+        self.say(f"left out: {name}: {why}")
+        self.left_out[name] = why
+        self.benchmarks = tuple(each for each in self.benchmarks if each.name != name)
 
     def begun(self) -> Pairs:
         """The record before its first pair."""

@@ -131,15 +131,12 @@ def parse(content: str, place: str) -> GateSettings:
     try:
         for special in found.benchmarks:
             _check(special)
-            msgspec.structs.replace(found, benchmarks=(_everywhere(special),)).terms(Benchmark("any"))
+            everywhere = msgspec.structs.replace(special, match="*", group=None)
+            msgspec.structs.replace(found, benchmarks=(everywhere,)).terms(Benchmark("any"))
         found.terms(Benchmark("any"))
     except Refusal as error:
         raise Refusal(f"{place}: {PLACE}: {error.message}") from error
     return found
-
-
-def _everywhere(special: Special) -> Special:
-    return msgspec.structs.replace(special, match="*", group=None)
 
 
 def _check(special: Special) -> None:

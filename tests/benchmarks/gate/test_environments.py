@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gate import environments
-from benchmarks.gate.environments import Install
 from benchmarks.gate.errors import NoAnswer
+from benchmarks.gate.settings import GateSettings
 from benchmarks.gate.sides import SIDES
 from benchmarks.record.pairs_file import Side
 
@@ -71,7 +71,7 @@ def speed(python: Path, folder: Path) -> list[str]:
 def test_an_environment_is_built_once_for_the_same_dependencies(
     worktrees: dict[Side, Path], tmp_path: Path
 ) -> None:
-    pythons = environments.environments(tmp_path, worktrees, Install())
+    pythons = environments.environments(tmp_path, worktrees, GateSettings())
     for side, python in pythons.items():
         assert speed(python, Path("/")) == [
             {"base": "1", "head": "2"}[side],
@@ -79,7 +79,7 @@ def test_an_environment_is_built_once_for_the_same_dependencies(
         ]
     built = {side: python.stat().st_ctime_ns for side, python in pythons.items()}
     (worktrees["head"] / "thing.py").write_text("speed = 3")
-    again = environments.environments(tmp_path, worktrees, Install())
+    again = environments.environments(tmp_path, worktrees, GateSettings())
     assert {side: python.stat().st_ctime_ns for side, python in again.items()} == built
     assert speed(again["head"], Path("/"))[0] == "3"
 
@@ -89,11 +89,11 @@ def test_an_environment_is_built_anew_where_what_it_rests_on_changed(
 ) -> None:
     for worktree in worktrees.values():
         (worktree / "requirements.txt").write_text("")
-    asked = Install(requirements=("requirements.txt",))
+    asked = GateSettings(requirements=("requirements.txt",))
     before = environments.environments(tmp_path, worktrees, asked)
     for what in ("pyproject.toml", "requirements.txt", "extras"):
         if what == "extras":
-            asked = Install(extras=("fast",), requirements=asked.requirements)
+            asked = GateSettings(extras=("fast",), requirements=asked.requirements)
         else:
             with (worktrees["head"] / what).open("a") as file:
                 file.write("# a comment\n")
@@ -113,7 +113,7 @@ def test_what_an_install_makes_in_the_worktree_is_made_anew(
         (worktree / "backend.py").write_text(making)
         (worktree / "core.c").write_text("")
     for _ in range(2):
-        environments.environments(tmp_path, worktrees, Install())
+        environments.environments(tmp_path, worktrees, GateSettings())
         for worktree in worktrees.values():
             (worktree / "made.py").unlink()
 
@@ -124,13 +124,13 @@ def test_an_install_that_fails_gives_no_answer_and_is_tried_again(
     (worktrees["head"] / "pyproject.toml").write_text(PROJECT + "[tool.backend]\nfails = true\n")
     for _ in range(2):
         with pytest.raises(NoAnswer, match="the environment of head could not be built"):
-            environments.environments(tmp_path, worktrees, Install())
+            environments.environments(tmp_path, worktrees, GateSettings())
 
 
 def test_a_pyproject_that_is_damaged_gives_no_answer(worktrees: dict[Side, Path], tmp_path: Path) -> None:
     (worktrees["base"] / "pyproject.toml").write_text("not = [toml")
     with pytest.raises(NoAnswer, match=r"base: expected a pyproject\.toml that can be read"):
-        environments.environments(tmp_path, worktrees, Install())
+        environments.environments(tmp_path, worktrees, GateSettings())
 
 
 @pytest.mark.parametrize("content", [None, "[tool.ruff]\nline-length = 100\n"])
@@ -144,7 +144,7 @@ def test_a_folder_of_scripts_is_not_installed(
         (worktree / "pyproject.toml").unlink()
         if content is not None:
             (worktree / "pyproject.toml").write_text(content)
-    environments.environments(tmp_path, worktrees, Install(requirements=("more.txt",)))
+    environments.environments(tmp_path, worktrees, GateSettings(requirements=("more.txt",)))
     assert "--editable" not in asked
     assert str(worktrees["head"] / "more.txt") in asked
 
@@ -160,7 +160,9 @@ def test_packages_that_only_head_names_are_installed_for_both(
     asked: dict[Side, list[str]] = {side: [] for side in SIDES}
     monkeypatch.setattr(environments, "_carry_out", lambda command, side, _: asked[side].extend(command))
     monkeypatch.setattr(Path, "touch", lambda _: None)
-    environments.environments(tmp_path, worktrees, Install(("fast",), ("bench",), ("more.txt",)))
+    environments.environments(
+        tmp_path, worktrees, GateSettings(extras=("fast",), groups=("bench",), requirements=("more.txt",))
+    )
     for side in SIDES:
         folder = worktrees[side]
         wanted = ["--editable", f"{folder}[fast]", "--requirement", str(folder / "more.txt")]
