@@ -169,11 +169,7 @@ def _turns(
     if name not in schedules:
         schedules[name] = Schedule.of(min(process.time(Settle()) for process in processes.values()))
     schedule = schedules[name]
-    seconds: dict[Side, list[float]] = {side: [] for side in SIDES}
-    sides = list(processes)
-    for turn in range(min(most, schedule.turns)):
-        for side in sides if turn % 2 == 0 else reversed(sides):
-            seconds[side].append(processes[side].time(TakeTurn(schedule.calls)))
+    seconds = _alternating(processes, schedule.calls, min(most, schedule.turns))
     peaks = {}
     for side, process in processes.items() if traced else ():
         process.send(Trace(schedule.traced))
@@ -192,16 +188,22 @@ def _rounds(
     name: str, processes: Mapping[Side, SideProcess], first: Mapping[Side, float], most: int
 ) -> Reading:
     """The turns of a benchmark that sets its own number of rounds: one round each, and no more than that."""
-    seconds: dict[Side, list[float]] = {side: [] for side in SIDES}
-    sides = list(processes)
     fit = max(LEAST_TURNS, round(SIDE_SECONDS / min(first.values())))
-    for turn in range(min(most, fit)):
-        for side in sides if turn % 2 == 0 else reversed(sides):
-            seconds[side].append(processes[side].time(TakeTurn(1)))
+    seconds = _alternating(processes, 1, min(most, fit))
     if not seconds["base"]:  # one round, which is the first call, too
         return Reading(name, 1, (first["base"],), (first["head"],))
     calls = (first["base"], first["head"])
     return Reading(name, 1, tuple(seconds["base"]), tuple(seconds["head"]), calls)
+
+
+def _alternating(processes: Mapping[Side, SideProcess], calls: int, turns: int) -> dict[Side, list[float]]:
+    """The seconds of a call in each of `turns` turns; who goes first alternates from turn to turn."""
+    seconds: dict[Side, list[float]] = {side: [] for side in SIDES}
+    sides = list(processes)
+    for turn in range(turns):
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            seconds[side].append(processes[side].time(TakeTurn(calls)))
+    return seconds
 
 
 def survey(place: SideEnvironment, benchmarks: Sequence[str]) -> tuple[dict[str, Cost], float]:
