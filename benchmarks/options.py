@@ -154,13 +154,14 @@ OPTIMIZER = Name(lambda: tuple(importlib.import_module("impls").OPTIMIZERS))
 POSITIVE = SECONDS = Within("a positive number", math.ulp(0.0), math.inf)
 OUTPUT = OutputFile()
 
-IMPLEMENTATIONS_OPTION = listed(
-    "--impl",
-    "implementations",
-    item=IMPLEMENTATION,
-    help="Names, or path/to/file.py:Class, or package.module:Class.",
-    show_default="all; those with ranks only beside --ranks",
-)
+
+def implementations_option(**more: Any) -> click.Option:
+    """The option that names implementations."""
+    words = "Names, or path/to/file.py:Class, or package.module:Class."
+    return listed("--impl", "implementations", item=IMPLEMENTATION, help=words, **more)
+
+
+IMPLEMENTATIONS_OPTION = implementations_option(show_default="all; those with ranks only beside --ranks")
 RANKS_OPTION = listed(
     "--ranks",
     item=COUNT,
@@ -231,13 +232,7 @@ RACE = (
 
 ADVISE = (
     click.Argument(["network"]),
-    listed(
-        "--impl",
-        "implementations",
-        item=IMPLEMENTATION,
-        help="Names, or path/to/file.py:Class, or package.module:Class.",
-        show_default="all but the interpreted loops",
-    ),
+    implementations_option(show_default="all but the interpreted loops"),
     _batch_sizes(ADVISED_BATCH_SIZES),
     _DTYPES,
     THREADS_OPTION,

@@ -238,7 +238,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         config.stash[OUTCOME] = f"the record could not be written: {path}: {error}"
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     else:
-        config.stash[OUTCOME] = f"record: {path}" if config.getoption("no_report") else report.render(path)
+        drawn = not config.getoption("no_report")
+        config.stash[OUTCOME] = report.draw("render", path) if drawn else f"record: {path}"
 
 
 def _record(config: pytest.Config) -> Record:

@@ -232,19 +232,6 @@ class PythonProcess(ChildProcess):
         )
 
 
-def ask(
-    serve: Callable[[Parent], None] | str,
-    order: Message,
-    family: type[M],
-    timeout: float,
-    threads: int = 1,
-) -> M:
-    """The answer of a fresh process to its one order; raises ProcessError."""
-    with PythonProcess(serve, threads) as process:
-        process.send(order)
-        return process.receive(family, timeout)
-
-
 def boot() -> None:
     """The fresh interpreter's side: `python -c ... SOCKET MODULE:FUNCTION`."""
     descriptor, serve = sys.argv[1:]

@@ -122,7 +122,7 @@ def race(
     warn_of_no_commit()
     if not quiet:
         verdict = running.verdict()
-        click.echo(f"{report.render(record)}\n{verdict}")
+        click.echo(f"{report.draw('render', record)}\n{verdict}")
     several = any(asked[name] for name in ("workloads", "optimizers", "l2", "dropout"))
     unreached = running.unreached(
         workload=settings.workloads if several else (),
@@ -158,7 +158,7 @@ def _race_on(ctx: click.Context, path: Path, record: Path, resume: bool, quiet: 
         found = [one for host in running.hosts if (one := kept.finished(host)) is not None]
         written = state.write(state.merged(found), record) if found else []
     if written and not quiet:
-        click.echo(report.render(record) if len(written) == 1 else report.compare(written))
+        click.echo(report.draw("render" if len(written) == 1 else "compare", *written))
     end(ctx, missing)
 
 
@@ -284,11 +284,8 @@ def _earlier(path: Path) -> list[JournalEntry]:
     raise ValueError(f"--resume: expected a race at {path} or {place}, found none; race without --resume")
 
 
-@click.command()
+@click.command(params=[options.RECORD_OPTION])
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--record", type=options.OUTPUT, default=options.RECORD, metavar="PATH", help="Record to write."
-)
 def merge(records: tuple[Path, ...], record: Path) -> None:
     """Merge records of one machine, its versions and settings."""
     from benchmarks.race import journal

@@ -112,11 +112,6 @@ class Race:
         return self.spent + time.monotonic() - self.started
 
     @property
-    def compiled(self) -> float:
-        """The seconds that the first process spent compiling."""
-        return sum(m.compile_seconds or 0.0 for m in self.measurements if m.process == 0)
-
-    @property
     def left(self) -> float:
         """The seconds left of the budget."""
         return self.plan.budget - self.seconds
@@ -160,7 +155,12 @@ class Race:
             startup = self.costs.get(STARTUP, 0.0)
             if self.measurements and self.left <= startup:
                 return
-            cells = next(filter(None, (self._next(most - startup) for most in self._budgets())), [])
+            candidates = (
+                self._wanted(choice, budget - startup)
+                for budget in self._budgets()
+                for choice in self._choices()
+            )
+            cells = next(filter(None, candidates), [])
             if not cells:
                 return
             yield cells
@@ -172,10 +172,6 @@ class Race:
         if not (self.plan.scouting and self.measurements):
             return [self.left]
         return [self.left / max(FEWEST - len(self.processes), 1), self.left]
-
-    def _next(self, budget: float) -> list[Cell]:
-        """The cells of a process that may take `budget` seconds; empty if none is wanted."""
-        return next((wanted for cells in self._choices() if (wanted := self._wanted(cells, budget))), [])
 
     def _choices(self) -> list[list[Cell]]:
         """The candidates for the cells of the next process; the first with a wanted cell is used.
@@ -341,7 +337,8 @@ class Race:
         """The state of the answer, and the parts that are not known well enough."""
         known, *others = self.plan.question.verdict(self.found)
         count = len(self.processes)
-        compiled = f", {self.compiled:.0f} of them to compile" if self.compiled >= 1 else ""
+        compiling = sum(m.compile_seconds or 0.0 for m in self.measurements if m.process == 0)
+        compiled = f", {compiling:.0f} of them to compile" if compiling >= 1 else ""
         words = f"{count} process{'es' * (count > 1)} in {self.seconds:.0f} s{compiled}: {known}"
         lines = [words, *others]
         return "\n".join([*lines, self.trouble] if self.trouble else lines)

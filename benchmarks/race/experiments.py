@@ -36,8 +36,6 @@ BUDGET = click.option(
 DTYPE = click.option(
     "--dtype", type=options.DTYPE, default="float64", metavar="NAME", help="float64 or float32."
 )
-
-
 RATE = click.option(
     "--learning-rate",
     type=options.POSITIVE,
@@ -48,13 +46,7 @@ RATE = click.option(
 
 @click.command(
     params=[
-        options.listed(
-            "--impl",
-            "implementations",
-            item=options.IMPLEMENTATION,
-            required=True,
-            help="Names, or path/to/file.py:Class, or package.module:Class.",
-        ),
+        options.implementations_option(required=True),
         *options.TRAINING,
         options.listed(
             "--seeds",
@@ -106,7 +98,7 @@ def train(
 
     check_threads(experiment["threads"])
     from benchmarks import workloads
-    from benchmarks.race import journal, messages, train
+    from benchmarks.race import headline, journal, messages, train
 
     train.check(workload)
     options.check_ranks(ranks, implementations)
@@ -120,18 +112,14 @@ def train(
         for of_ranks in ranks or (1,)
     ]
     with journal.sole(record):
-        found = train.main(implementations, experiments, record, command_line(ctx))
+        findings = train.findings(implementations, experiments)
+        found = headline.keep(findings, implementations, experiments, record, command_line(ctx))
     warn_of_no_commit()
     end(ctx, _lost(found, implementations))
 
 
 @click.command(
-    params=[
-        options.IMPLEMENTATIONS_OPTION,
-        *options.TRAINING,
-        options.THREADS_OPTION,
-        options.RANKS_OPTION,
-    ]
+    params=[options.IMPLEMENTATIONS_OPTION, *options.TRAINING, options.THREADS_OPTION, options.RANKS_OPTION]
 )
 @click.option("--steps", type=options.COUNT, default=100_000, metavar="N", help="Steps of training.")
 @click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
@@ -174,10 +162,11 @@ def headline(
         for name in known
         for of_ranks in ranks or (1,)
     ]
+    names = implementations or options.by_default(ranks)
     with journal.sole(record):
-        found = headline.main(
-            implementations or options.by_default(ranks), experiments, record, command_line(ctx), resume
-        )
+        kept = headline.earlier(record, experiments, names) if resume else []
+        findings = headline.findings(names, experiments, kept)
+        found = headline.keep(findings, names, experiments, record, command_line(ctx), kept)
     warn_of_no_commit()
     end(ctx, _lost(found, implementations))
 

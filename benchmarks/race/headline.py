@@ -15,7 +15,7 @@ from pathlib import Path
 
 import impls
 from benchmarks import workloads
-from benchmarks.measure.process import ProcessError, Silent, ask
+from benchmarks.measure.process import ProcessError, PythonProcess, Silent
 from benchmarks.race import losses, report
 from benchmarks.race.messages import PROCESSES, Experiment, Train, Trained
 from benchmarks.record import checkout, machine, race_file
@@ -45,7 +45,7 @@ def findings(
         name, experiment = order.name, order.experiment
         of_it = [each.measurement for each in kept if each.measurement.cell == experiment.cell(name)]
         while not _enough(of_it, experiment.steps):
-            found = _run(order)
+            [found] = answers([order])
             if (known := facts.get(name)) and found.facts:
                 check_source(name, known, found.facts)
             of_it.append(dataclasses.replace(found.measurement, process=process))
@@ -90,28 +90,26 @@ def orders(names: Sequence[str], experiments: Sequence[Experiment]) -> list[Trai
     return list(found.values())
 
 
-def _run(order: Train) -> Trained:
-    """The result of a fresh process; one that ends or hangs is recorded as lost."""
-    started = datetime.datetime.now(datetime.UTC)
-    try:
-        return ask(SERVE, order, Trained, timeout(order.experiment), order.experiment.threads)
-    except ProcessError as error:
-        return lost(order, started, error)
+def answers(orders: Sequence[Train]) -> Iterator[Trained]:
+    """Yield the answers of a fresh process to the orders, until it has answered all or is lost.
 
-
-def timeout(experiment: Experiment) -> float:
-    """The seconds that a process may take for the experiment."""
-    return TIMEOUT_SECONDS + 2 * experiment.budget
-
-
-def lost(order: Train, started: datetime.datetime, error: ProcessError) -> Trained:
-    """The result on record for an order that a process did not answer."""
-    status: Status = "timed out" if isinstance(error, Silent) else "failed"
-    cell = order.experiment.cell(order.name)
-    return Trained(
-        race_file.Measurement.without_times(cell, status, f"{order.name}: {error}"),
-        race_file.Process(seed=order.experiment.seed, started=started.isoformat(), seconds=0.0),
-    )
+    An order at which it ends or hangs is recorded as lost.
+    """
+    with PythonProcess(SERVE, orders[0].experiment.threads) as process:
+        for order in orders:
+            experiment = order.experiment
+            started = datetime.datetime.now(datetime.UTC)
+            try:
+                process.send(order)
+                yield process.receive(Trained, TIMEOUT_SECONDS + 2 * experiment.budget)
+            except ProcessError as error:
+                status: Status = "timed out" if isinstance(error, Silent) else "failed"
+                cell, reason = experiment.cell(order.name), f"{order.name}: {error}"
+                yield Trained(
+                    race_file.Measurement.without_times(cell, status, reason),
+                    race_file.Process(seed=experiment.seed, started=started.isoformat(), seconds=0.0),
+                )
+                return
 
 
 def record(
@@ -156,14 +154,6 @@ def _processes(found: Sequence[Trained]) -> tuple[race_file.Process, ...]:
     return tuple(kept.values())
 
 
-def main(
-    names: Sequence[str], experiments: Sequence[Experiment], path: Path, command: str, resume: bool = False
-) -> list[race_file.Measurement]:
-    """Run the experiments, or continue them, write their record and print its report."""
-    kept = earlier(path, experiments, names) if resume else []
-    return keep(findings(names, experiments, kept), names, experiments, path, command, kept)
-
-
 def keep(
     findings: Iterable[Trained],
     names: Sequence[str],
@@ -197,5 +187,5 @@ def keep(
     measurements = [each.measurement for each in found]
     if any(m.status == "measured" for m in measurements):
         race_file.write(record(found, experiments, names, command), path)
-        print(report.render(path))
+        print(report.draw("render", path))
     return measurements

@@ -5,23 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 GRADRACE = Path(__file__).parents[2] / "gradrace.py"
 
 
-def render(record: Path) -> str:
-    """Have the report drawn beside the record; returns what to tell the user of it."""
-    return _draw("render", [record])
-
-
-def compare(records: Sequence[Path]) -> str:
-    """Have records of several machines set side by side, beside them; returns what to tell the user."""
-    return _draw("compare", records)
-
-
-def _draw(command: str, records: Sequence[Path]) -> str:
+def draw(command: str, *records: Path) -> str:
+    """Have records drawn beside them, by `render` or `compare`; returns what to tell the user of it."""
     names = ", ".join(map(str, records))
     done = subprocess.run(
         [sys.executable, str(GRADRACE), command, *map(str, records), "--out", str(records[0].parent)],

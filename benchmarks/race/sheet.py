@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 
 import impls
-from benchmarks.measure.process import Message, Parent, ProcessError, ask
+from benchmarks.measure.process import Message, Parent, ProcessError, PythonProcess
 
 MEASURED_SECONDS = 0.2
 TIMEOUT_SECONDS = 300.0
@@ -56,7 +56,9 @@ class Lacking(Inspected):
 def in_force(name: str) -> InForce | Lacking:
     """What is in force for the implementation `name`, measured in a process of its own."""
     try:
-        answer = ask(serve, Inspect(name), Inspected, TIMEOUT_SECONDS)
+        with PythonProcess(serve, threads=1) as process:
+            process.send(Inspect(name))
+            answer = process.receive(Inspected, TIMEOUT_SECONDS)
     except ProcessError as error:
         return Lacking(str(error))
     assert isinstance(answer, InForce | Lacking)

@@ -7,16 +7,12 @@ own weights to begin with, and its own luck.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from benchmarks import workloads
-from benchmarks.measure.process import ProcessError, PythonProcess
 from benchmarks.race import headline
 from benchmarks.race.messages import Experiment, Train, Trained
-from benchmarks.record import race_file
 from benchmarks.record.cells import Cell
 
 
@@ -35,30 +31,10 @@ def findings(names: Sequence[str], experiments: Sequence[Experiment]) -> Iterato
         left = [order for order in orders if order.experiment.cell(order.name) not in lost]
         most = max((order.ranks for order in left), default=1)
         while left:
-            for found in _answers([Train(each.name, each.experiment, most) for each in left]):
+            for found in headline.answers([Train(each.name, each.experiment, most) for each in left]):
                 del left[0]
                 if found.measurement.status != "measured":
                     lost.add(found.measurement.cell)
                 measurement = dataclasses.replace(found.measurement, process=number)
                 yield Trained(measurement, found.process, found.facts)
             number += 1
-
-
-def _answers(orders: Sequence[Train]) -> Iterator[Trained]:
-    """Yield the answers of a fresh process to the orders, until it has answered all or has ended."""
-    with PythonProcess(headline.SERVE, orders[0].experiment.threads) as process:
-        for order in tuple(orders):
-            started = datetime.datetime.now(datetime.UTC)
-            try:
-                process.send(order)
-                yield process.receive(Trained, headline.timeout(order.experiment))
-            except ProcessError as error:
-                yield headline.lost(order, started, error)
-                return
-
-
-def main(
-    names: Sequence[str], experiments: Sequence[Experiment], path: Path, command: str
-) -> list[race_file.Measurement]:
-    """Train, write the record and print its report."""
-    return headline.keep(findings(names, experiments), names, experiments, path, command)

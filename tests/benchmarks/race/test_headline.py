@@ -130,18 +130,15 @@ def test_a_implementation_that_cannot_is_on_record_with_its_reason(tmp_path: Pat
     assert race_file.read(path).measurements[0].reason == found[0].measurement.reason
 
 
-def test_an_experiment_that_is_interrupted_keeps_what_it_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_experiment_that_is_interrupted_keeps_what_it_found(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
 
-    def findings(names: tuple[str, ...], experiments: list[Experiment], _: object) -> Iterator[Trained]:
-        yield run("numpy", experiments[0])
+    def findings() -> Iterator[Trained]:
+        yield run("numpy", TINY)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(headline, "findings", findings)
     with pytest.raises(KeyboardInterrupt):
-        headline.main(("numpy", "loops"), [TINY], path, "headline")
+        headline.keep(findings(), ("numpy", "loops"), [TINY], path, "headline")
     assert not path.exists()
     (kept,) = race_file.read(race_file.partial_of(path)).measurements
     assert kept.implementation == "numpy"
