@@ -10,10 +10,11 @@ from typing import Annotated
 import msgspec
 import yaml
 
+from benchmarks.record.documents import Positive
+
 Number = Annotated[int, msgspec.Meta(ge=1)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Names = Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 ENGINES = "dask, slurm or local"
 
@@ -32,7 +33,7 @@ class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     """The settings of every fleet. A host or a scheduler that is away for `wait` seconds is given up."""
 
     environment: Environment = Environment()
-    wait: Seconds = 60.0
+    wait: Positive = 60.0
 
 
 class Local(Common, tag="local", frozen=True):

@@ -10,9 +10,9 @@ from pathlib import Path
 from benchmarks.fleet import tasks
 from benchmarks.fleet.description import Dask, Fleet, Slurm
 from benchmarks.fleet.host import software
-from benchmarks.fleet.messages import FleetTask, HostOutcome
 from benchmarks.fleet.progress import FleetProgress
 from benchmarks.fleet.state import HostRecords
+from benchmarks.fleet.tasks import FleetTask, HostOutcome
 from benchmarks.race.ending import MISSING
 from benchmarks.record.documents import RecordError
 

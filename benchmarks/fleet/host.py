@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.fleet.messages import REFUSED, FleetTask, HostOutcome
+from benchmarks.fleet.tasks import REFUSED, FleetTask, HostOutcome
 from benchmarks.record import checkout, machine
 
 TURN = "\0gradrace-fleet"
@@ -82,7 +82,7 @@ def turn() -> Iterator[socket.socket]:
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-            if _gone(_output(), TURN_SECONDS):
+            if _output().poll(1000 * TURN_SECONDS):
                 raise SystemExit(1)
         held.listen()
         yield held
@@ -131,10 +131,6 @@ def _output() -> select.poll:
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return poll
-
-
-def _gone(poll: select.poll, seconds: float) -> bool:
-    return bool(poll.poll(1000 * seconds))
 
 
 def main() -> None:

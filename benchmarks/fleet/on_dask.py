@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.fleet import tasks
 from benchmarks.fleet.description import Dask
-from benchmarks.fleet.messages import FleetTask, HostOutcome
+from benchmarks.fleet.tasks import FleetTask, HostOutcome
 
 SLOT = {"slot": 1}
 """The resource that a task takes, and a worker has: `dask worker --resources slot=1`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.fleet import tasks
 from benchmarks.fleet.description import Local
-from benchmarks.fleet.messages import FleetTask, HostOutcome
+from benchmarks.fleet.tasks import FleetTask, HostOutcome
 
 
 class LocalEngine:

@@ -13,7 +13,7 @@ import msgspec
 
 from benchmarks.fleet import tasks
 from benchmarks.fleet.description import Slurm
-from benchmarks.fleet.messages import FleetTask, HostOutcome
+from benchmarks.fleet.tasks import FleetTask, HostOutcome
 from benchmarks.record import files
 
 POLL_SECONDS = 1.0

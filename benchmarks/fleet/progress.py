@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import rich.console
 import rich.progress
 
 import impls
@@ -14,9 +13,9 @@ import impls
 class FleetProgress:
     """Shows the hosts; use it as a context manager, and close it before anything else is printed."""
 
-    def __init__(self, quiet: bool, console: rich.console.Console | None = None) -> None:
+    def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        self.console = console or impls.progress_console()
+        self.console = impls.progress_console()
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.completed} of {task.total} hosts"),
             rich.progress.BarColumn(bar_width=20),

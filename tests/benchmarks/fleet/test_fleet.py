@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from benchmarks.fleet import fleet, state, tasks
 from benchmarks.fleet.description import Local
-from benchmarks.fleet.messages import REFUSED, FleetTask, HostOutcome
 from benchmarks.fleet.progress import FleetProgress
+from benchmarks.fleet.tasks import REFUSED, FleetTask, HostOutcome
 from benchmarks.race.ending import MISSING
 from benchmarks.record import race_file
 from benchmarks.record.documents import encoded

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fleet import host, tasks
-from benchmarks.fleet.messages import REFUSED, FleetTask, HostOutcome
+from benchmarks.fleet.tasks import REFUSED, FleetTask, HostOutcome
 from tests.field.trial import SMALL
 
 
