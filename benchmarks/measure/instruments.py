@@ -33,21 +33,14 @@ def active() -> str:
 
 def throttled() -> int:
     """The number of times that this process's control groups have used up their quota of CPU time."""
-    total = 0
-    for folder in _groups():
-        words = machine.text(folder / "cpu.stat").split()
-        total += sum(
-            int(n) for name, n in zip(words[::2], words[1::2], strict=False) if name == "nr_throttled"
-        )
-    return total
+    return sum(int(machine.fact(folder / "cpu.stat", "nr_throttled") or 0) for folder in _groups())
 
 
 def _groups() -> set[Path]:
     """The folders of this process's control groups that limit CPU time, and of those around them."""
     found = set()
-    for line in machine.text(
-        Path("/proc/self/cgroup")
-    ).splitlines():  # hierarchy:controllers:path (man 7 cgroups); version 2 has no controllers
+    for line in machine.text(Path("/proc/self/cgroup")).splitlines():
+        # hierarchy:controllers:path (man 7 cgroups); version 2 has no controllers
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue

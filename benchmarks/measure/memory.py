@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,34 +35,30 @@ def peak(work: Callable[[], Any]) -> tuple[Any, int]:
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        with _Resident() as resident:
-            result = work()
+        resident = _resident()
+        result = work()
+        grown = _grown(resident)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    return result, max(most - before, resident.peak)
+    return result, max(most - before, grown)
 
 
-class _Resident:
-    """The peak of the resident sets of this process and of those that it started within a block, beyond what
-    was resident before it.
-    """
+def _resident() -> dict[Path, int]:
+    """The resident sets of this process and of those that it started, in KiB; their peaks begin anew."""
+    # Freed memory goes back to the kernel first: filling it again would not show.
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+    for folder in _folders():
+        with contextlib.suppress(OSError):
+            (folder / "clear_refs").write_text("5")  # resets the peak (man 5 proc)
+    return {folder: _kibibytes(folder, "VmRSS") for folder in _folders()}
 
-    peak = 0
 
-    def __enter__(self) -> _Resident:
-        # Freed memory goes back to the kernel first: filling it again would not show.
-        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-            libc.malloc_trim(0)
-        for folder in _folders():
-            with contextlib.suppress(OSError):
-                (folder / "clear_refs").write_text("5")  # resets the peak (man 5 proc)
-        self._before = {folder: _kibibytes(folder, "VmRSS") for folder in _folders()}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        most = (_kibibytes(folder, "VmHWM") - self._before.get(folder, 0) for folder in _folders())
-        self.peak = 1024 * sum(max(0, each) for each in most)
+def _grown(resident: Mapping[Path, int]) -> int:
+    """The bytes by which the peaks of these processes are above what was resident."""
+    most = (_kibibytes(folder, "VmHWM") - resident.get(folder, 0) for folder in _folders())
+    return 1024 * sum(max(0, each) for each in most)
 
 
 def _folders() -> list[Path]:

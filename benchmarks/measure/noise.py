@@ -182,8 +182,7 @@ class Watch:
 
 def _ticks() -> list[int]:
     """The kernel's counts of the CPUs' time since the start, in ticks; empty if there are none."""
-    first = machine.text(Path("/proc/stat")).partition("\n")[0]
-    return [int(field) for field in first.split()[1:]]
+    return [int(field) for field in machine.fact(Path("/proc/stat"), "cpu").split()]
 
 
 def _throttled() -> int:

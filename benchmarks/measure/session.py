@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 import impls
 from benchmarks import workloads
 from benchmarks.measure import calibration, clock, compilers, costs, instruments, packages
@@ -186,16 +188,7 @@ class Session:
             impls.held(problem, cell.dtype)
         except ValueError as error:  # no implementation sees a problem that overflows in its dtype
             raise CellError("unsupported", str(error)) from error
-        start = time.perf_counter()
-        implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
-        construct_seconds = time.perf_counter() - start
-        verdict = impls.check(implementation, problem, cell.dtype)
-        if not verdict.passed:
-            raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
-        subject = Subject(implementation, problem, cell.dtype)
-        # The check's: two where an optimizer keeps something from one step to the next.
-        subject.steps = 2 if impls.OPTIMIZERS[problem.training.optimizer] else 1
-        return Prepared(subject, construct_seconds, verdict)
+        return verified(implementation_class, problem, cell)
 
     def _check_prediction(self, cell: Cell) -> None:
         if cell in self.affordable:
@@ -332,6 +325,22 @@ class Session:
         )
 
 
+def verified(
+    implementation_class: type[impls.Implementation], problem: impls.Problem, cell: Cell
+) -> Prepared:
+    """An implementation of the cell's problem that has passed the referee; raises CellError."""
+    start = time.perf_counter()
+    implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
+    construct_seconds = time.perf_counter() - start
+    verdict = impls.check(implementation, problem, cell.dtype)
+    if not verdict.passed:
+        raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
+    subject = Subject(implementation, problem, cell.dtype)
+    # The check's: two where an optimizer keeps something from one step to the next.
+    subject.steps = 2 if impls.OPTIMIZERS[problem.training.optimizer] else 1
+    return Prepared(subject, construct_seconds, verdict)
+
+
 def communication(implementation: Any, cell: Cell, iterations: int) -> dict[str, Any]:
     """The fields of a `Measurement` on ranks: the time without communication, and those of sums."""
     if cell.ranks == 1:
@@ -351,7 +360,7 @@ def communication(implementation: Any, cell: Cell, iterations: int) -> dict[str,
 def clock_warnings(measurements: Iterable[race_file.Measurement], call: float) -> Iterator[str]:
     """The warnings that follow from the times; `call` is the seconds of an empty call."""
     timed = [m for m in measurements if m.seconds]
-    wide = [m for m in timed if _quartile_distance(m.seconds) > WIDE * m.fastest]
+    wide = [m for m in timed if np.ptp(np.quantile(m.seconds, (0.25, 0.75))) > WIDE * m.fastest]
     if len(wide) > NOISY * len(timed):
         yield (
             f"the rounds of more than {NOISY:.0%} of the cells spread widely (quartiles {WIDE:.0%} apart): "
@@ -359,13 +368,6 @@ def clock_warnings(measurements: Iterable[race_file.Measurement], call: float) -
         )
     for name in dict.fromkeys(m.implementation for m in timed if call > OWN_COST * m.fastest):
         yield f"the call itself is more than {OWN_COST:.0%} of the time of {name} in its shortest cells"
-
-
-def _quartile_distance(seconds: Sequence[float]) -> float:
-    if len(seconds) < 2:
-        return 0.0
-    low, _, high = statistics.quantiles(seconds, n=4, method="inclusive")
-    return high - low
 
 
 @contextlib.contextmanager

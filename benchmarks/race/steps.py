@@ -18,7 +18,7 @@ from benchmarks.measure import clock, costs
 from benchmarks.measure.audit import Subject
 from benchmarks.measure.ceiling import Ceiling
 from benchmarks.measure.process import Parent
-from benchmarks.measure.session import CellError, guard, load, refuse_instruments
+from benchmarks.measure.session import CellError, guard, load, refuse_instruments, verified
 from benchmarks.measure.session import facts as facts_of
 from benchmarks.measure.threads import cpus, limit_threads, thread_warnings, threads_in_force
 from benchmarks.race import losses as trained_losses
@@ -101,19 +101,12 @@ def _measure(
     workload = workloads.named(cell.workload)
     rate = experiment.learning_rate or workload.rate
     problem = workloads.problem(workload, cell.batch_size, experiment.seed)
-    start = time.perf_counter()
-    implementation = implementation_class(problem, dtype=cell.dtype, threads=cell.threads)
-    construct_seconds = time.perf_counter() - start
-    verdict = impls.check(implementation, problem, cell.dtype)
-    if not verdict.passed:
-        raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
+    prepared = verified(implementation_class, problem, cell)
+    implementation, verdict = prepared.subject.implementation, prepared.verdict
     _check_train(implementation_class, problem, cell, rate)
     implementation.train(1, rate)
-    plan = rounds(
-        experiment.steps,
-        clock.settle(lambda: implementation.train(1, rate)),
-        experiment.budget,
-    )
+    call_seconds = clock.settle(lambda: implementation.train(1, rate))
+    plan = rounds(experiment.steps, call_seconds, experiment.budget)
     # From the start again: warming up took as many steps as it took.
     implementation, stepped = (
         implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
@@ -168,7 +161,7 @@ def _measure(
         losses=tuple(losses),
         accuracies=tuple(accuracies),
         iterations=plan.iterations,
-        construct_seconds=construct_seconds,
+        construct_seconds=prepared.construct_seconds,
         compile_seconds=implementation.compile_seconds,
         error_of_bound=verdict.error_of_bound,
         error_ulp=verdict.error_ulp,

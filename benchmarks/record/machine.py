@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ TUNING = (
     *("TORCH", "PYTORCH_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"),
 )
 """The prefixes of variables that configure libraries."""
+
+_CPUINFO = Path("/proc/cpuinfo")
 
 OURS = ("_NUM_THREADS", "_MAXIMUM_THREADS", "_CACHE_DIR")
 """The suffixes of those that the race sets itself, or that are paths."""
@@ -73,8 +76,8 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     """The machine: its CPU, memory and system, without anything that identifies its owner."""
     return {
-        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
-        "microcode": _cpu_fact("microcode"),
+        "cpu": fact(_CPUINFO, "model name") or platform.processor() or platform.machine(),
+        "microcode": fact(_CPUINFO, "microcode"),
         "cores": os.cpu_count() or 1,
         "caches": _caches(),
         "memory_bytes": _memory(),
@@ -93,13 +96,10 @@ def text(path: Path) -> str:
         return ""
 
 
-def _cpu_fact(name: str) -> str:
-    """The kernel's fact of this name about the first CPU; empty without one."""
-    for line in text(Path("/proc/cpuinfo")).splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return ""
+def fact(path: Path, name: str) -> str:
+    """The rest of the first line that begins with `name` in a file of the kernel; empty without one."""
+    found = re.search(rf"^{name}[ \t:]+(.*)", text(path), re.MULTILINE)
+    return found[1].strip() if found else ""
 
 
 def _caches() -> Mapping[str, str]:
