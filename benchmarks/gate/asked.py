@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -12,19 +12,6 @@ from benchmarks.gate import worktrees
 from benchmarks.gate.errors import Refusal
 from benchmarks.gate.settings import PLACE, GateSettings, of_commit, of_file
 from benchmarks.record.pairs_file import Benchmark, Side
-
-
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """The settings on the command line; None or empty if not given."""
-
-    arguments: tuple[str, ...] = ()
-    extras: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    requirements: tuple[str, ...] = ()
-    minimum_effect: float | None = None
-    target: float | None = None
-    budget: float | None = None
 
 
 def commits(root: Path, *, base: str, head: str, out: Path, option: str = "--base") -> dict[Side, str]:
@@ -42,10 +29,17 @@ def commits(root: Path, *, base: str, head: str, out: Path, option: str = "--bas
 
 
 def settings(
-    root: Path, commits: Mapping[Side, str], given: Given, config: Path | None, say: Callable[[str], None]
+    root: Path,
+    commits: Mapping[Side, str],
+    config: Path | None,
+    say: Callable[[str], None],
+    arguments: tuple[str, ...] = (),
+    **given: Any,
 ) -> GateSettings:
     """The settings in force: the command line's before those of `config`, or of base, so that no head can
     lower its own bar; of head where base has none at all. Raises Refusal for what is wrong in any of them.
+
+    `arguments` of pytest and what else is `given` are the command line's; None or empty if not given.
     """
     if config is not None:
         found = of_file(config)
@@ -55,11 +49,11 @@ def settings(
             found = heads
         elif heads != found:
             say(f"{PLACE}: base's settings are in force; head's, which differ, are once it is base")
-    changed = {name: value for name, value in dataclasses.asdict(given).items() if value not in (None, ())}
-    paths = [argument.partition("::")[0] for argument in given.arguments if not argument.startswith("-")]
+    paths = [argument.partition("::")[0] for argument in arguments if not argument.startswith("-")]
     if not any((root / path).exists() for path in paths):  # options alone: of the paths that are set
-        changed["arguments"] = (*found.arguments, *given.arguments)
-    found = msgspec.structs.replace(found, **changed)
+        arguments = (*found.arguments, *arguments)
+    changed = {name: value for name, value in given.items() if value not in (None, ())}
+    found = msgspec.structs.replace(found, arguments=arguments, **changed)
     for argument in found.arguments:
         path = Path(argument.partition("::")[0])
         if path.is_absolute() or ".." in path.parts:

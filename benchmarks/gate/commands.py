@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,10 @@ class _Step(_GateCommand):
             sys.exit(128)
 
 
+def _split(_: click.Context, __: click.Parameter, items: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (item.strip() for item in (items or "").split(","))))
+
+
 SUITE = (
     click.Option(
         ["--repo"],
@@ -89,8 +93,10 @@ SUITE = (
     click.Option(
         ["--here"], is_flag=True, help="Run both sides in this environment instead of building two."
     ),
-    click.Option(["--extras"], metavar="LIST", help="Extras of the project to install."),
-    click.Option(["--groups"], metavar="LIST", help="Dependency groups of the project to install."),
+    click.Option(["--extras"], metavar="LIST", callback=_split, help="Extras of the project to install."),
+    click.Option(
+        ["--groups"], metavar="LIST", callback=_split, help="Dependency groups of the project to install."
+    ),
     click.Option(
         ["--requirements"],
         multiple=True,
@@ -112,23 +118,6 @@ SUITE = (
 def say(line: str) -> None:
     """Log a line of progress."""
     click.echo(line, err=True)
-
-
-def given(suite: Mapping[str, Any], **more: Any) -> Any:
-    """The settings that the command line gives."""
-    from benchmarks.gate.asked import Given
-
-    return Given(
-        arguments=suite["arguments"],
-        extras=_split(suite["extras"]),
-        groups=_split(suite["groups"]),
-        requirements=suite["requirements"],
-        **more,
-    )
-
-
-def _split(items: str | None) -> tuple[str, ...]:
-    return tuple(filter(None, (item.strip() for item in (items or "").split(","))))
 
 
 @contextlib.contextmanager
@@ -173,13 +162,13 @@ def gate() -> None:
 def run(
     base: str,
     head: str,
-    minimum_effect: float | None,
-    target: float | None,
-    budget: float | None,
     fixed: int | None,
     out: Path,
     resume: bool,
-    **suite: Any,
+    repo: Path,
+    here: bool,
+    config: Path | None,
+    **given: Any,
 ) -> None:
     """Measure head against base in pairs of fresh processes.
 
@@ -190,11 +179,10 @@ def run(
     """
     from benchmarks.gate import asked, runner, worktrees
 
-    root = worktrees.repository(suite["repo"])
+    root = worktrees.repository(repo)
     commits = asked.commits(root, base=base, head=head, out=out)
-    named = given(suite, minimum_effect=minimum_effect, target=target, budget=budget)
-    settings = asked.settings(root, commits, named, suite["config"], say)
-    comparison = runner.GateRequest(base, head, settings, fixed, out, resume, suite["here"])
+    settings = asked.settings(root, commits, config, say, **given)
+    comparison = runner.GateRequest(base, head, settings, fixed, out, resume, here)
     with machine_errors():
         runner.run(comparison, root, commits, say)
     say(f"for the verdict: gradrace gate judge {shlex.quote(str(out))}")
@@ -206,7 +194,7 @@ def run(
 @click.option(
     "--bad", default="HEAD", metavar="REF", show_default=True, help="Commit at which the benchmark is slow."
 )
-def bisect(good: str, bad: str, **suite: Any) -> None:
+def bisect(good: str, bad: str, repo: Path, here: bool, config: Path | None, **given: Any) -> None:
     """Find the commit that made a benchmark slower.
 
     It bisects the commits from the good end to the bad one, and measures each in pairs with the good one. The
@@ -218,14 +206,14 @@ def bisect(good: str, bad: str, **suite: Any) -> None:
     from benchmarks.gate import asked, runner, worktrees
     from benchmarks.gate import bisect as bisection
 
-    root = worktrees.repository(suite["repo"])
+    root = worktrees.repository(repo)
     commits: dict[Side, str] = {
         "base": worktrees.commit(root, "--good", good),
         "head": worktrees.commit(root, "--bad", bad),
     }
     between = worktrees.between(root, commits["base"], commits["head"])
-    settings = asked.settings(root, commits, given(suite), suite["config"], say)
-    with machine_errors(), runner.against(root, commits, settings, suite["here"], say) as pairs:
+    settings = asked.settings(root, commits, config, say, **given)
+    with machine_errors(), runner.against(root, commits, settings, here, say) as pairs:
         name = bisection.slowest(lambda: pairs.pair(commits["head"]))
         pairs.benchmarks = (name,)
         say(f"{len(between)} commits, by {name}")
@@ -240,7 +228,7 @@ def bisect(good: str, bad: str, **suite: Any) -> None:
 @gate.command(cls=_Step, params=list(SUITE))
 @click.option("--good", required=True, metavar="REF", help="Commit to compare with.")
 @click.option("--budget", type=options.SECONDS, metavar="S", help="Seconds to measure for.  [default: 300]")
-def step(good: str, budget: float | None, **suite: Any) -> None:
+def step(good: str, repo: Path, here: bool, config: Path | None, **given: Any) -> None:
     """Report to `git bisect run` whether HEAD is slower than a commit.
 
     Exit status: 0 no slowdown, 1 slower, 125 could not tell, 128 refused.
@@ -250,12 +238,12 @@ def step(good: str, budget: float | None, **suite: Any) -> None:
     from benchmarks.gate import asked, runner, worktrees
     from benchmarks.record import pairs_file
 
-    root = worktrees.repository(suite["repo"])
+    root = worktrees.repository(repo)
     commits = asked.commits(root, base=good, head="HEAD", out=Path(os.devnull), option="--good")
-    settings = asked.settings(root, commits, given(suite, budget=budget), suite["config"], say)
+    settings = asked.settings(root, commits, config, say, **given)
     with tempfile.TemporaryDirectory() as folder, machine_errors():
         out = Path(folder) / "pairs.json"
-        comparison = runner.GateRequest(good, "HEAD", settings, None, out, resume=False, here=suite["here"])
+        comparison = runner.GateRequest(good, "HEAD", settings, None, out, resume=False, here=here)
         record = runner.run(comparison, root, commits, say)
     decision = pairs_file.decision(record)
     deciding = [each.name for each in record.benchmarks if not each.terms.informational]

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gate import asked
-from benchmarks.gate.asked import Given
 from benchmarks.gate.decision import RULES, Rule
 from benchmarks.gate.errors import Refusal
 from benchmarks.gate.settings import GateSettings, parse, seconds
-from benchmarks.record.pairs_file import Benchmark, Terms
+from benchmarks.record.pairs_file import Benchmark, Side, Terms
 from tests.benchmarks.gate import foreign
 
 SPECIAL = "[[tool.gradrace.gate.benchmarks]]\n"
@@ -119,12 +118,12 @@ def test_a_change_cannot_lower_its_own_bar(tmp_path: Path) -> None:
     base = foreign.commit(root, {"pyproject.toml": "[tool.gradrace.gate]\ntarget = 6\n"})
     head = foreign.commit(root, {"pyproject.toml": "[tool.gradrace.gate]\ntarget = 60\n"})
     said: list[str] = []
-    assert asked.settings(root, {"base": base, "head": head}, Given(), None, said.append).target == 6
+    assert asked.settings(root, {"base": base, "head": head}, None, said.append).target == 6
     assert "base's settings are in force" in said[0]
-    assert asked.settings(root, {"base": none, "head": base}, Given(), None, said.append).target == 6
+    assert asked.settings(root, {"base": none, "head": base}, None, said.append).target == 6
     (tmp_path / "mine.toml").write_text("[tool.gradrace.gate]\ntarget = 9\n")
-    commits = {"base": base, "head": head}
-    assert asked.settings(root, commits, Given(), tmp_path / "mine.toml", said.append).target == 9  # type: ignore[arg-type]
+    commits: dict[Side, str] = {"base": base, "head": head}
+    assert asked.settings(root, commits, tmp_path / "mine.toml", said.append).target == 9
 
 
 def test_the_command_line_comes_before_the_settings_and_options_go_with_their_paths(tmp_path: Path) -> None:
@@ -133,8 +132,8 @@ def test_the_command_line_comes_before_the_settings_and_options_go_with_their_pa
     base = foreign.commit(root, {"pyproject.toml": table})
 
     def found(*arguments: str, budget: float | None = None) -> GateSettings:
-        given = Given(arguments=arguments, budget=budget)
-        return asked.settings(root, {"base": base, "head": base}, given, None, lambda _: None)
+        commits: dict[Side, str] = {"base": base, "head": base}
+        return asked.settings(root, commits, None, lambda _: None, arguments, budget=budget)
 
     assert (found().arguments, found().budget) == (("benchmarks",), 7)
     assert found(budget=9).budget == 9
