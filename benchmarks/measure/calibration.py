@@ -14,8 +14,7 @@ GEMM_SIZE = 640
 """Large: 5e8 operations amortise the call and the edges; three such matrices exceed an L2 cache."""
 
 TRIAD_BYTES = 1 << 24
-"""The size of each of the three arrays of the triad: larger than one core's share of most last-level
-caches."""
+"""The size of each of the triad's three arrays: larger than a core's share of most last-level caches."""
 
 DOT_BYTES = 1 << 24
 """The bytes that the dot products of one measurement read; those that fit a small cache are repeated."""

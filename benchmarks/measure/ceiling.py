@@ -34,9 +34,7 @@ class Ceiling:
         self.known: dict[str, float] = {}
 
     def held(self, found: race_file.Measurement, flops: int) -> race_file.Measurement:
-        """`found`, whose calls do `flops` operations; `implausible`, with the reason, if it exceeds the
-        ceiling.
-        """
+        """`found`, whose calls do `flops` operations; above the ceiling `implausible`, with the reason."""
         rate, cores = flops / found.fastest, found.threads * found.ranks
         if self.allows(rate, found.dtype, cores):
             return found

@@ -1,6 +1,4 @@
-"""The timing of one method: after a warm-up at the same shape, in rounds much longer than the timer's
-resolution.
-"""
+"""The timing of one method, warmed up at the same shape, in rounds much longer than the timer's resolution."""
 
 from __future__ import annotations
 
@@ -78,9 +76,7 @@ def seconds_of(call: Callable[[], Any], iterations: int) -> float:
 
 
 def _repeated(call: Callable[[], Any]) -> Callable[[int], Any] | None:
-    """`repeated(times)` makes `times` calls in one request, by the implementation's `repeat`; None without
-    it.
-    """
+    """`repeated(times)` makes `times` calls in one request, by the implementation's `repeat`; or None."""
     method, arguments = (call.func, call.args) if isinstance(call, functools.partial) else (call, ())
     implementation, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
     repeat = getattr(implementation, "repeat", None)

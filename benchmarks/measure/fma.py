@@ -24,10 +24,6 @@ COUNT = 50_000
 cgutils: Any = untyped
 
 
-def _compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return cast("Callable[[Any], Any]", numba.njit(cache=True)(function))
-
-
 def _intrinsic(function: Callable[..., Any]) -> Any:
     return numba.extending.intrinsic(prefer_literal=True)(function)
 
@@ -62,30 +58,23 @@ def _chains(typing_context: Any, count: Any, x: Any, width: Any) -> Any:
     return x(types.intp, x, width), generate
 
 
-@_compiled
-def _of_64_bytes(x: Any) -> Any:
-    return _chains(COUNT, x, 64)
+@functools.cache
+def _loop(width: int) -> Callable[[Any], Any]:
+    """The loop on vectors of `width` bytes; once for each, as numba compiles each function anew."""
 
+    def loop(x: Any) -> Any:
+        return _chains(COUNT, x, width)
 
-@_compiled
-def _of_32_bytes(x: Any) -> Any:
-    return _chains(COUNT, x, 32)
-
-
-@_compiled
-def _of_16_bytes(x: Any) -> Any:
-    return _chains(COUNT, x, 16)
+    return cast("Callable[[Any], Any]", numba.njit(cache=True)(loop))
 
 
 def loops(dtype: str) -> Iterator[tuple[int, Callable[[], Any]]]:
-    """The loops for the two widest vectors of this machine, compiled, with the operations of each: the widest
-    need not be the fastest.
-    """
+    """Compiled loops and their operations, for the two widest vectors: the widest may not be the fastest."""
     features: Any = llvmlite.binding.get_host_cpu_features()
-    known = {64: (_of_64_bytes, "avx512f"), 32: (_of_32_bytes, "avx"), 16: (_of_16_bytes, "")}
-    has = [width for width, (_, feature) in known.items() if not feature or features.get(feature)]
+    known = {64: "avx512f", 32: "avx", 16: ""}
+    has = [width for width, feature in known.items() if not feature or features.get(feature)]
     x = np.dtype(dtype).type(0.5)
     for width in has[:2]:
-        loop: Any = known[width][0]
+        loop = _loop(width)
         loop(x)
         yield 2 * COUNT * CHAINS * (width // x.itemsize), functools.partial(loop, x)

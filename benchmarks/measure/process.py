@@ -187,9 +187,7 @@ class ChildProcess:
             self._end = None
 
     def _wait(self, seconds: float) -> list[Any]:
-        """What is ready within `seconds`: the socket, if a message came or it was closed, and the process's
-        end.
-        """
+        """What is ready within `seconds`: the socket (a message, or it was closed), the process's end."""
         if self._end is None:
             return connection.wait([self._socket], min(max(0.0, seconds), POLL_SECONDS))
         return connection.wait([self._socket, self._end], max(0.0, seconds))

@@ -66,11 +66,9 @@ def threads_in_force() -> dict[str, int]:
         name = f"{pool['internal_api']} ({Path(pool['filepath']).name})"
         found[name] = int(pool["num_threads"])
     # An implementation that was never loaded has not imported its library, and this is no reason to.
-    numba, torch = sys.modules.get("numba"), sys.modules.get("torch")
-    if numba is not None:
-        found["numba"] = int(numba.get_num_threads())
-    if torch is not None:
-        found["torch"] = int(torch.get_num_threads())
+    for name in ("numba", "torch"):
+        if (library := sys.modules.get(name)) is not None:
+            found[name] = int(library.get_num_threads())
     return found
 
 
