@@ -38,9 +38,7 @@ ADVICE = files.OUT / "advice" / "record.json"
 
 
 class Name(_Type):
-    """One of the names that `known` returns; or, with `targets`, path/to/file.py:Class; these
-    may have @python behind them.
-    """
+    """A name that `known` returns or, with `targets`, path/to/file.py:Class; @python may follow these."""
 
     name = "name"
 
@@ -295,6 +293,8 @@ class RaceSettings:
 
     def cells(self, phases: Sequence[str], seed: int) -> list[Cell]:
         """Every cell, the cheap ones first; the implementations of each in an order drawn with `seed`."""
+        import impls
+
         found = []
         for threads, workload, dtype, batch_size, phase in itertools.product(
             self.threads, self.workloads, self.dtypes, self.batch_sizes, phases
@@ -305,15 +305,9 @@ class RaceSettings:
             found += [
                 Cell(workload, phase, batch_size, dtype, threads, name, ranks)
                 for name in names
-                for ranks in self.ranks_of(name)
+                for ranks in (self.ranks if impls.takes_ranks(name) else (1,))
             ]
         return found
-
-    def ranks_of(self, name: str) -> tuple[int, ...]:
-        """The ranks in which an implementation is measured: one where it takes none."""
-        import impls
-
-        return self.ranks if impls.takes_ranks(name) else (1,)
 
 
 def settings(

@@ -41,11 +41,7 @@ if TYPE_CHECKING:
     help="Race until every speedup is known to --target, or until each cell's ranking is known.",
 )
 @click.option(
-    "--target",
-    type=options.POSITIVE,
-    default=5.0,
-    metavar="%",
-    help="Half-width of the intervals to reach.",
+    "--target", type=options.POSITIVE, default=5.0, metavar="%", help="Half-width of the intervals to reach."
 )
 @click.option(
     "--budget", type=options.SECONDS, default=215.0, metavar="S", help="Seconds after which no cell begins."

@@ -36,12 +36,10 @@ AROUND_SECONDS = 120.0
 """The seconds that a process may take to load its packages before its cells, and to calibrate after them."""
 
 OVERTIME, SHORTEST = 1.5, 1.0
-"""The end of a scouting process's last cell, as a multiple of the scouting seconds; the fewest seconds of a
-cell."""
+"""The end of a scouting process's last cell in multiples of the scouting seconds; a cell's fewest seconds."""
 
 DEATHS = 2
-"""The number of processes that fail outside any cell after which the race ends, as the next one would fail
-too."""
+"""So many processes that fail outside any cell end the race, as the next one would fail, too."""
 
 FAULTS = ("unavailable", "wrong", "implausible", "failed", "timed out")
 """Statuses of a cell that no race should have."""
@@ -340,8 +338,7 @@ class Race:
         compiling = sum(m.compile_seconds or 0.0 for m in self.measurements if m.process == 0)
         compiled = f", {compiling:.0f} of them to compile" if compiling >= 1 else ""
         words = f"{count} process{'es' * (count > 1)} in {self.seconds:.0f} s{compiled}: {known}"
-        lines = [words, *others]
-        return "\n".join([*lines, self.trouble] if self.trouble else lines)
+        return "\n".join([words, *others, *filter(None, [self.trouble])])
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """A line for each of the implementations `names`, or of their cells, that was not measured, with the

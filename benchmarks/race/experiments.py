@@ -172,8 +172,6 @@ def headline(
 
 
 def _lost(found: Sequence[Measurement], names: Sequence[str]) -> list[str]:
-    """A line for each measurement that is wrong, and for each of `names` that was not measured, with the
-    reason.
-    """
+    """A line, with the reason, for what is wrong, and for each of `names` that was not measured."""
     lost = [m for m in found if m.status == "wrong" or (m.status != "measured" and m.implementation in names)]
     return list(dict.fromkeys(f"{m.implementation}: {m.status}: {m.reason}" for m in lost))

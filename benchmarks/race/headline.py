@@ -23,8 +23,7 @@ from benchmarks.record.cells import Status
 from benchmarks.record.merging import check_source, must_agree
 
 SERVE = "benchmarks.race.steps:serve"
-"""The function that answers an order to train, by its name, so that this process loads nothing that
-computes."""
+"""The name of the function that answers orders to train: this process loads nothing that computes."""
 
 TIMEOUT_SECONDS = 600.0
 """The seconds that a process may take beyond twice its budget, to construct, verify and warm up."""

@@ -11,8 +11,7 @@ from benchmarks.record.cells import Cell
 from benchmarks.record.race_file import Facts, Measurement, Process, RecordedWorkload
 
 WORKER = "benchmarks.race.worker:serve"
-"""The function that answers the orders of a race, by its name, as the conductor loads nothing that
-computes."""
+"""The name of the function that answers a race's orders: the conductor loads nothing that computes."""
 
 PROCESSES = 5
 """The number of fresh processes from which a headline is projected if its steps do not fit the budget."""
@@ -116,11 +115,11 @@ class Measured(WorkerAnswer):
 
 
 class Peaked(WorkerAnswer):
-    """Bytes beyond those held before; `least` is what any implementation needs beside the problem."""
+    """The fields of a `Measurement` that a survey of memory finds."""
 
-    construct: int
-    gradients: int
-    least: int
+    construct_peak_bytes: int
+    peak_bytes: int
+    least_bytes: int
 
 
 class Constructed(WorkerAnswer):

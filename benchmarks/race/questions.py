@@ -42,9 +42,7 @@ class Speedups:
                 and (known[cell].half_width > self.target or known[cell].pairs < FEWEST)
                 and baseline(cell, measured, self.over) not in gone
             ]
-            never = [
-                cell for cell in left if cell not in measured
-            ]  # each process ended before it came to them
+            never = [cell for cell in left if cell not in measured]  # no process came to them before its end
             cells = [*never, *sorted(wide, key=lambda cell: -known[cell].half_width)]
         return [{cell, baseline(cell, [*measured, cell], self.over)} for cell in cells]
 

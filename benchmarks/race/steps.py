@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import math
 import random
 import secrets
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +30,7 @@ from benchmarks.record import machine, race_file
 from benchmarks.record.cells import Cell
 
 BESIDE = 2
-"""The number of first rounds, in one of which, drawn at random, `train` is compared with as many calls of
-`step`."""
+"""In one of so many first rounds, drawn at random, `train` is compared with as many calls of `step`."""
 
 REFERENCE, FOLLOWED = "numpy", 0.1
 """The implementation with whose losses those of a training are compared, in the first round and in the next
@@ -101,16 +102,15 @@ def _measure(
     workload = workloads.named(cell.workload)
     rate = experiment.learning_rate or workload.rate
     problem = workloads.problem(workload, cell.batch_size, experiment.seed)
+    new = functools.partial(implementation_class, problem, dtype=cell.dtype, threads=cell.threads)
     prepared = verified(implementation_class, problem, cell)
     implementation, verdict = prepared.subject.implementation, prepared.verdict
-    _check_train(implementation_class, problem, cell, rate)
+    _check_train(new, cell.implementation, rate)
     implementation.train(1, rate)
     call_seconds = clock.settle(lambda: implementation.train(1, rate))
     plan = rounds(experiment.steps, call_seconds, experiment.budget)
     # From the start again: warming up took as many steps as it took.
-    implementation, stepped = (
-        implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
-    )
+    implementation, stepped = new(), new()
     subject = Subject(implementation, problem, cell.dtype, rate)
     reference, followed, reference_seconds = impls.load(REFERENCE)(problem, cell.dtype), 0, 0.0
     audit_seed = secrets.randbits(31)
@@ -172,17 +172,13 @@ def _measure(
     return Ceiling(lambda: None).held(measurement, flops), audit_seed
 
 
-def _check_train(
-    implementation_class: type[impls.Implementation], problem: impls.Problem, cell: Cell, rate: float
-) -> None:
+def _check_train(new: Callable[[], impls.Implementation], name: str, rate: float) -> None:
     """Compare `train`, which is timed, with `step`, which the referee has judged; raises CellError."""
-    trained, stepped = (
-        implementation_class(problem, dtype=cell.dtype, threads=cell.threads) for _ in range(2)
-    )
+    trained, stepped = new(), new()
     trained.train(CHECKED_STEPS, rate)
     for _ in range(CHECKED_STEPS):
         stepped.step(rate)
-    _check_same(trained.export(), stepped.export(), f"{cell.implementation}, after train({CHECKED_STEPS})")
+    _check_same(trained.export(), stepped.export(), f"{name}, after train({CHECKED_STEPS})")
 
 
 def _check_same(trained: impls.Result, stepped: impls.Result, where: str) -> None:

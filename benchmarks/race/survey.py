@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from benchmarks.measure.process import ProcessError, PythonProcess
 from benchmarks.race import messages
 from benchmarks.record.cells import Cell
@@ -30,11 +32,7 @@ def of(cell: Cell, workload: RecordedWorkload, timeout: float, compiles: bool = 
     try:
         peaked = _ask(messages.Peak(cell), workload, end, {})
         if isinstance(peaked, messages.Peaked):
-            found = {
-                "peak_bytes": peaked.gradients,
-                "construct_peak_bytes": peaked.construct,
-                "least_bytes": peaked.least,
-            }
+            found = msgspec.structs.asdict(peaked)
         if not compiles:
             return found
         with tempfile.TemporaryDirectory() as folder:
