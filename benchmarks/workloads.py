@@ -17,7 +17,6 @@ from impls import LOSSES, Network, Problem, Training
 RANDOM_SAMPLES = 1024
 """Samples of a workload on random data, for batches up to that size."""
 
-
 ADAPTIVE = 1 / 200
 """The learning rates of rmsprop, adam and adamw relative to those of plain descent, since the size of their
 steps does not depend on that of the gradient."""

@@ -112,9 +112,7 @@ class DaskEngine:
             )
 
     def _python(self, host: str) -> str:
-        """The Python of the host: the worker's own, unless another is named; asked for only once, as the
-        worker of a lost task is away.
-        """
+        """The host's Python, by default its worker's, asked for once: the worker of a lost task is away."""
         if host not in self._pythons:
             own = self.fleet.environment.python
             self._pythons[host] = own or self._run(host, operator.attrgetter("executable"), sys)

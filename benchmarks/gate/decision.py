@@ -36,8 +36,7 @@ BET = 0.9
 reduces the evidence to 0."""
 
 MOST_PAIRS = 120
-"""The largest number of pairs of a gate; a change that they do not show is below the minimum detectable
-effect."""
+"""The most pairs of a gate; a change that they do not show is below the minimum detectable effect."""
 
 Measure = Literal["median", "mean", "tail", "processes", "first call", "memory", "limit"]
 """The measures of a benchmark. They compare the two sides by the `median` of neighbouring turns, the `mean`
@@ -208,9 +207,7 @@ class _Evidence:
         self.slower = self.not_slower = self.faster = self.not_faster = 1.0
 
     def flag(self, pair: int) -> None:
-        """Begin the second stage after this pair: the evidence of a slowdown restarts, that of passing does
-        not.
-        """
+        """Begin the second stage after this pair: only the evidence of a slowdown restarts."""
         self.first, self.slower = pair + 1, 1.0
 
     def add(self, pair: int, d: float) -> None:

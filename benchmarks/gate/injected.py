@@ -45,8 +45,7 @@ CONTROLS = ("control interpreter", "control hash", "control memory")
 """Work that no commit changes: if its time differs between the sides, the machine changed."""
 
 COPIED_BYTES = 8 * 2**20
-"""The bytes read and written by a copy: more than a second-level cache, or one core's share of a third-level
-one."""
+"""The bytes of a copy: more than a second-level cache, or than one core's share of a third-level one."""
 
 SETTLE_SECONDS = 0.1
 TURN_SECONDS = 1e-3
@@ -383,15 +382,14 @@ def not_timed(item: pytest.Item) -> str:
 def described(item: pytest.Item) -> dict[str, Any]:
     """A benchmark, as the content of a message."""
     spec = getattr(item, "callspec", None)
-    params = spec.params if spec is not None else {}
-    plain = {name: value for name, value in params.items() if isinstance(value, (str, int, float, bool))}
-    finite = {name: value for name, value in plain.items() if isinstance(value, str) or math.isfinite(value)}
-    return {
-        "name": item.nodeid,
-        "group": group(item),
-        "params": finite,
-        "file": item.nodeid.partition("::")[0],
-    }
+    params = {name: value for name, value in (spec.params if spec else {}).items() if is_plain(value)}
+    file = item.nodeid.partition("::")[0]
+    return {"name": item.nodeid, "group": group(item), "params": params, "file": file}
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON has this value of a parameter."""
+    return isinstance(value, str) or (isinstance(value, (int, float)) and math.isfinite(value))
 
 
 def group(item: pytest.Item) -> str:

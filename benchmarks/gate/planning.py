@@ -21,26 +21,21 @@ TURN_SECONDS = 1e-3
 """The shortest turn: about 10,000 times the resolution of the timer."""
 
 TRACE_SECONDS = 5e-3
-"""The untraced seconds of the calls whose memory is traced. Several calls show memory that each of them
-keeps."""
+"""The untraced seconds of the calls whose memory is traced. Several calls show memory that each one keeps."""
 
 TRACED_SLOWDOWN = 5
 """The approximate slowdown of a call while its memory is traced."""
 
 PAIRS_TO_PASS = 19
-"""The pairs after which an unchanged benchmark passes; fewer do not rule out that one process in five is
-slow."""
+"""The pairs after which an unchanged benchmark passes; fewer do not rule out one slow process in five."""
 
 FULL_PAIRS = 8
-"""The approximate number of those pairs with all turns, until only measures with one value for each process
-are open."""
+"""About how many of those pairs take all turns, until only measures with one value for a process are open."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """The calls of a turn, the turns of a process, and the traced calls of a benchmark, the same in every
-    pair.
-    """
+    """A benchmark's calls in a turn, turns in a process, and traced calls, the same in every pair."""
 
     calls: int
     turns: int

@@ -35,8 +35,7 @@ from benchmarks.record import machine
 from benchmarks.record.pairs_file import Incident, Pair, Reading, Side
 
 PADDING_BYTES = 4096
-"""The largest random addition to a process's environment, which moves its stack and what shares a cache
-line."""
+"""The most that is added at random to an environment, which moves the stack and what shares a cache line."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,6 @@ GATED = (
     Cell("digits", "gradients", 1024, "float64", 1, "numba-blocked"),
 )
 
-
 LEARNING_RATE = 0.01
 """Small: however often a step is timed, the network stays in its curved part."""
 

@@ -66,9 +66,7 @@ def check_clean(root: Path, besides: Path | None = None) -> None:
 
 
 def state(root: Path) -> Path:
-    """The gate's folder for the repository at `root`, in the user's cache; raises Refusal if it cannot be
-    written to.
-    """
+    """The gate's folder for a repository, in the user's cache; raises Refusal if it cannot be written to."""
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError as error:  # a user without a name
@@ -135,9 +133,7 @@ def move(worktree: Path, commit: str) -> None:
 
 
 def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
-    """The commits after `good` up to `bad`, in order, along first parents; raises Refusal if there are
-    none.
-    """
+    """The commits after `good` up to `bad`, in order, along first parents; raises Refusal without any."""
     try:
         shared = git(root, "merge-base", good, bad)
     except GitError:  # without words: they share none, or none that a shallow clone has

@@ -19,7 +19,6 @@ DIRTY = "-dirty"
 BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 """The variables in which CI names the branch, since it checks out a commit."""
 
-
 SECONDS = 10.0
 """The seconds that Git may take to answer; a record without a commit is better than none."""
 
@@ -46,13 +45,12 @@ def _found() -> tuple[dict[str, str], str]:
             f"the record names no commit, without which no history takes it ({error}); "
             "race in a clone that Git can read, or name it later: gradrace history add --commit"
         )
-    found = {"commit": commit + (DIRTY if changes else "")}
+    branch = next(filter(None, map(os.environ.get, BRANCH_VARIABLES)), "")
     with contextlib.suppress(GitError):  # of a detached HEAD
         # Not --short, which a tag of the same name makes longer.
-        found["branch"] = _git("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/heads/")
-    if "branch" not in found and _branch_of_ci():
-        found["branch"] = _branch_of_ci()
-    return found, ""
+        branch = _git("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/heads/")
+    found = {"commit": commit + (DIRTY if changes else "")}
+    return found | ({"branch": branch} if branch else {}), ""
 
 
 def _commit() -> str:
@@ -60,10 +58,6 @@ def _commit() -> str:
     if not re.fullmatch("[0-9a-f]{40,64}", commit):
         raise GitError(f"expected the commit of HEAD, got {commit[:80]!r} from Git")
     return commit
-
-
-def _branch_of_ci() -> str:
-    return next((os.environ[name] for name in BRANCH_VARIABLES if os.environ.get(name)), "")
 
 
 def _git(*arguments: str) -> str:

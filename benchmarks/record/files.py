@@ -11,7 +11,6 @@ from pathlib import Path
 IN_THE_WAY = (errno.EBUSY, errno.EXDEV)
 """The errors of renaming onto a file that is itself a mount point, as in containers."""
 
-
 OUT = Path("reports/out")
 """The default folder of commands that write, below the current folder, which may be of any repository."""
 

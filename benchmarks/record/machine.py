@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -24,7 +25,6 @@ PACKAGES = (
     "pytest",
     "pytest-benchmark",
 )
-
 
 TUNING = (
     *("NUMBA_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "VECLIB_", "NPY_", "JAX_", "XLA_"),
@@ -65,10 +65,8 @@ def versions() -> dict[str, str]:
     """The versions of Python, of the relevant packages that are installed, and of the BLAS in force."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     found["blas"] = blas()
     return found
 

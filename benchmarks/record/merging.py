@@ -15,7 +15,6 @@ RUN_SETTINGS = (
 )
 """Settings in which races may differ and still be one: what was raced, not how."""
 
-
 LIKE_MACHINES = ("memory_bytes",)
 """Facts in which like machines may differ: virtual ones do so by a few pages."""
 

@@ -188,12 +188,7 @@ def _renewed(content: Any) -> Any:
         return f"{cell['implementation']} {cell['phase']} {where}"
 
     content["benchmarks"] = [
-        {
-            "name": name(cell),
-            "params": cell,
-            "control": cell["implementation"] == "control",
-            "terms": terms,
-        }
+        {"name": name(cell), "params": cell, "control": cell["implementation"] == "control", "terms": terms}
         for cell in content["benchmarks"]
     ]
     for incident in content["incidents"]:
