@@ -84,9 +84,8 @@ def answer(done: subprocess.CompletedProcess[bytes]) -> HostOutcome | LostTask:
         return msgspec.json.decode(done.stdout, type=HostOutcome)
     except msgspec.DecodeError:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it printed nothing"]
-    if any(f"No module named '{name}" in words[-1] for name in ("benchmarks", "msgspec")) or (
-        "No module named benchmarks" in words[-1]
-    ):
+    lacks = ("'benchmarks", "'msgspec", "benchmarks")  # of `python -m` without quotes
+    if any(f"No module named {name}" in words[-1] for name in lacks):
         return no_project(done.args[0], words[-1].rpartition(": ")[2])
     return LostTask(f"the race ended with {done.returncode}: {words[-1]}", again=True)
 

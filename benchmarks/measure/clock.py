@@ -1,4 +1,4 @@
-"""The timing of one method, warmed up at the same shape, in rounds much longer than the timer's resolution."""
+"""The timing of one method, warm at the same shape, in rounds much longer than the timer's resolution."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from benchmarks.record import race_file
@@ -47,13 +47,12 @@ class Question(Protocol):
         """A line on how well the answer is known at the end, and a line for each part that is not."""
 
 
-def lost(measurements: Iterable[race_file.Measurement]) -> set[Cell]:
+def lost(measurements: Sequence[race_file.Measurement]) -> set[Cell]:
     """Cells that were not timed in some process, for any reason; they are not tried again.
 
     Cells that one process timed and another one predicted to be too slow are near the limit, and are not
     lost.
     """
-    measurements = list(measurements)
     timed = {m.cell for m in measurements if m.status == "measured"}
     faults = {m.cell for m in measurements if m.status not in ("measured", "skipped")}
     return faults | {m.cell for m in measurements if m.status == "skipped"} - timed
