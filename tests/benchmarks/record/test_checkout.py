@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from benchmarks.record import checkout
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one commit, around a copy of the module."""
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A repository of one commit, around a copy of the module; no later test finds it on record."""
     for folder in ("benchmarks", "docs"):
         (tmp_path / folder).mkdir()
     (tmp_path / "benchmarks" / "checkout.py").write_text("")
@@ -23,7 +24,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in checkout.BRANCH_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(checkout, "__file__", str(tmp_path / "benchmarks" / "record" / "checkout.py"))
-    return tmp_path
+    yield tmp_path
+    checkout._found.cache_clear()
 
 
 def head(repository: Path) -> str:
