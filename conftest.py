@@ -1,7 +1,7 @@
-"""Makes the race's options known before pytest reads the command line, whichever tests it is asked for."""
+"""Registers the race's options before pytest reads the command line, whichever tests it runs."""
 
 import os
 
 pytest_plugins = ["benchmarks.plugin"]
 if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
-    pytest_plugins.append("pytest_benchmark.plugin")  # which the race's own options stand beside
+    pytest_plugins.append("pytest_benchmark.plugin")  # the race's options complement those of this plugin

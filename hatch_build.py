@@ -1,4 +1,4 @@
-"""Building: an editable install runs from the checkout, and nothing else can be installed."""
+"""The build hook: it allows only editable installs, which run from the checkout."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ class EditableOnly(BuildHookInterface[Any]):
     """Refuses a wheel that would hold copies of the packages, without the checkout that they work on."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
-        """Exit with what to do instead, unless the wheel is one of an editable install."""
+        """Exit with a message that says what to do, unless the wheel is that of an editable install."""
         if version != "editable":
             sys.exit("gradrace runs from its checkout: install it there with pip install -e .")

@@ -1,4 +1,4 @@
-"""Everything that CI runs, runnable by hand: `nox -s bench`, `nox -s tests`, `nox --list` for the rest."""
+"""The sessions that CI runs, to be run by hand: `nox -s bench`, `nox -s tests`; `nox --list` lists all."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "tests")
 PEERS = ["jax", "sklearn", "autograd"]
 OPTIONAL = [*PEERS, "dask", "slurm", "history", "page"]
-# PyTorch comes apart from the other peers: its default build for Linux brings gigabytes of CUDA, so that the
-# version is named here, where a CPU build of it can be put beforehand.
+# PyTorch is separate from the other peers: its default build for Linux has gigabytes of CUDA. The version
+# is named here so that a CPU build of it can be installed beforehand.
 TORCH = "torch==2.13.0"
 JUNIT = Path("reports/out/junit")
 
@@ -33,8 +33,8 @@ def bench(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, name: str, *options: str) -> None:
-    """Run every test: over all cores and three processes more, since many wait for others; then the benchmarks,
-    which are no tests beside each other.
+    """Run every test in parallel, with three processes more than cores, as many tests wait for others; then
+    run the benchmarks one by one.
     """
     pytest = ("python", "-m", "pytest", *options)
     if session.posargs:
@@ -58,14 +58,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """The tests again, with every optional implementation and report, and PyPy, which root has installed."""
+    """Run the tests with every optional implementation and report, and PyPy, which it installs as root."""
     if shutil.which("pypy3") is None and os.geteuid() == 0:
         session.run("apt-get", "update", external=True)
         session.run("apt-get", "install", "--yes", "pypy3", external=True)
     session.install(TORCH)
     session.install("-e", f".[{','.join(OPTIONAL)}]", *TESTS)
     run_tests(session, "peers")
-    # scikit-learn's perceptron has no sigmoid outputs, which the digits of the session above end in
+    # scikit-learn's perceptron has no sigmoid outputs, which the workload `digits` needs
     session.run(
         *("python", "-m", "pytest", "benchmarks", "--workload", "digits-softmax", "--impl", "sklearn"),
         *("--batch-sizes", "1,16", f"--junitxml={JUNIT}/sklearn.xml"),
@@ -74,7 +74,7 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def ranks(session: nox.Session) -> None:
-    """Implementations in ranks: their tests, then random problems over 1 to 4 ranks; with the extra's MPI."""
+    """Run the tests of implementations in ranks, then random problems on 1 to 4 ranks."""
     session.install(TORCH)
     session.install("-e", ".[mpi,jax,torch]", *TESTS)
     if session.posargs:
@@ -95,27 +95,27 @@ def ranks(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """The tests again, with the lowest version of every dependency that pyproject.toml allows."""
+    """Run the tests with the lowest version of every dependency that pyproject.toml allows."""
     session.install("uv")
     session.run(
         *("uv", "pip", "install", "--python", f"{session.bin}/python", "--resolution", "lowest-direct"),
         *("--editable", ".", *TESTS),
         env={"UV_PYTHON_DOWNLOADS": "never"},
     )
-    # what they in turn depend on is as new as ever, and deprecates what they use of it
+    # indirect dependencies are the newest, and deprecate functions that these old versions use
     run_tests(session, "lowest", "-W", "default::DeprecationWarning")
 
 
 @nox.session
 def readme(session: nox.Session) -> None:
-    """Every command of README.md, as a reader types it, in a fresh clone and a fresh environment."""
+    """Run every command of README.md, as a reader types it, in a fresh clone and a fresh environment."""
     session.install("-e", ".", *TESTS)
     session.run("python", "-m", "pytest", "tests/fresh_clone.py", *session.posargs)
 
 
 @nox.session
 def field(session: nox.Session) -> None:
-    """Every trial in the field, of real commands where people run them; root runs those that take root."""
+    """Run every trial in the field, which runs real commands; as root, also the trials that need root."""
     session.install("-e", ".[jax,history,page]", *TESTS)
     session.run("python", "-m", "pytest", "-m", "", "tests/field", *session.posargs)
     if not session.posargs:
@@ -124,7 +124,7 @@ def field(session: nox.Session) -> None:
 
 @nox.session
 def skips(session: nox.Session) -> None:
-    """After `tests`, `peers` and `ranks`: fail for a test that each of them skipped."""
+    """Fail if `tests`, `peers` and `ranks` all skipped the same test; run it after them."""
     session.install("-e", ".")
     session.run(
         "python", "-m", "tests.never_run", *(session.posargs or map(str, sorted(JUNIT.glob("*.xml"))))
@@ -133,7 +133,7 @@ def skips(session: nox.Session) -> None:
 
 @nox.session(name="referee-study")
 def referee_study(session: nox.Session) -> None:
-    """Random problems, tightness, bits, mutants: figures; with `-- honesty`, cheats and honest times."""
+    """Measure how the referee errs on random problems and mutants; with `-- honesty`, on cheats."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]", *TESTS)
     honesty = session.posargs[:1] == ["honesty"]
@@ -142,7 +142,7 @@ def referee_study(session: nox.Session) -> None:
 
 
 def interpreters() -> list[str]:
-    """Every interpreter that `loops` can run under, on the PATH or of pyenv, the one of nox left out."""
+    """The interpreters, on the PATH or of pyenv, under which `loops` can run, without the one of nox."""
     named = [shutil.which(f"python3.{minor}") for minor in range(9, 20)]
     found: dict[str, str] = {}
     for path in [*filter(None, named), *map(str, Path.home().glob(".pyenv/versions/3.*/bin/python"))]:
@@ -158,7 +158,7 @@ def interpreters() -> list[str]:
 
 @nox.session
 def figures(session: nox.Session) -> None:
-    """The ladder against every peer, on one core: each cell's factor and its share of a gemm's rate."""
+    """Race the ladder against every peer on one core; print factors and shares of a gemm's rate."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]")
     record = "reports/out/figures/record.json"
@@ -210,7 +210,7 @@ def figures(session: nox.Session) -> None:
 
 @nox.session
 def flagship(session: nox.Session) -> None:
-    """The gallery's race: three networks, two dtypes, one and two threads, and the peers; 35 minutes."""
+    """Run the gallery's race: three networks, two dtypes, one and two threads, and the peers; 35 minutes."""
     session.install(TORCH)
     session.install("-e", f".[{','.join(PEERS)}]")
     folder = "reports/out/flagship"
@@ -223,7 +223,7 @@ def flagship(session: nox.Session) -> None:
             *(*both, "--workload", "mnist-shape,wide", "--impl", raced),
             *("--batch-sizes", "1,64,1024", "--budget", "760"),
         ),
-        # Sizes that are twice others, for weak scaling.
+        # Weak scaling needs sizes that are twice as large as others.
         "threads": (
             *(*both, "--threads", "2", "--impl", threaded),
             *("--batch-sizes", "16,64,128,256,512,1024,2048", "--budget", "400"),
@@ -231,7 +231,7 @@ def flagship(session: nox.Session) -> None:
     }
     paths = [f"{folder}/{name}.json" for name in races]
     for path, asked in zip(paths, races.values(), strict=True):
-        # 4: a cell of one that was named was not measured; the others are worth keeping.
+        # 4: an implementation that was named was not measured; the other cells are worth keeping.
         session.run("gradrace", "race", *asked, "--record", path, success_codes=[0, 4])
     session.run("gradrace", "merge", *paths, "--record", f"{folder}/race.json")
     session.run("gradrace", "gallery", "--race", f"{folder}/race.json")
@@ -239,7 +239,7 @@ def flagship(session: nox.Session) -> None:
 
 @nox.session
 def trainings(session: nox.Session) -> None:
-    """Every optimizer, L2 and dropout, raced and trained to an accuracy: records for `nox -s gallery`."""
+    """Race and train every optimizer, L2 and dropout; writes records for `nox -s gallery`."""
     session.install("-e", ".")
     folder = "reports/out/trainings"
     asked = {
@@ -265,7 +265,7 @@ def trainings(session: nox.Session) -> None:
 
 @nox.session(name="timing-study")
 def timing_study(session: nox.Session) -> None:
-    """The race against itself and against known extra costs, its predictions, and pyperf: figures."""
+    """Measure the race itself: against a copy, known extra costs, its predictions, and pyperf."""
     session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "timing-study"))
     session.run("python", "-m", "tests.studies.timing", *session.posargs)
 
@@ -281,7 +281,7 @@ def training_study(session: nox.Session) -> None:
 
 @nox.session
 def history(session: nox.Session) -> None:
-    """The history on SQLite and PostgreSQL: its tests, then its figures, printed as Markdown."""
+    """Test the history on SQLite and PostgreSQL, then print its figures as Markdown."""
     session.install("-e", ".[history]", *TESTS)
     session.run("python", "-m", "pytest", "tests/reports/history", *session.posargs)
     session.run("python", "-m", "tests.studies.history")
@@ -289,7 +289,7 @@ def history(session: nox.Session) -> None:
 
 @nox.session
 def fleet(session: nox.Session) -> None:
-    """A race on many machines, under Dask and Slurm, with hosts and schedulers that are killed; as root."""
+    """Test races on many machines, under Dask and Slurm, and kill hosts and schedulers; needs root."""
     needed = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2"]
     if os.geteuid() == 0 and not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch", "munged", "ip"))):
         session.run("apt-get", "update", external=True)
@@ -330,7 +330,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def gate(session: nox.Session) -> None:
-    """Judge the last commit against another: `nox -s gate -- main`, with options of `gate run` but --out."""
+    """Judge the last commit against another: `nox -s gate -- main`; options as for `gate run`, but --out."""
     session.install("-e", ".")
     out = "reports/out/pairs.json"
     asked = session.posargs or ["main"]
@@ -340,7 +340,7 @@ def gate(session: nox.Session) -> None:
 
 @nox.session(name="gate-study")
 def gate_study(session: nox.Session) -> None:
-    """Measure the gate itself, for hours; it goes on where it was stopped. Its report is drawn at the end."""
+    """Measure the gate itself, for hours, and draw a report; continues where it was stopped."""
     session.install("-e", ".")
     folder = ".gradrace/study"
     session.run("python", "-m", "tests.studies.gate", *session.posargs, "--folder", folder)
@@ -349,7 +349,7 @@ def gate_study(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The page in chromium, with axe-core; installs Debian's chromium where there is none (as root)."""
+    """Test the page in chromium with axe-core; installs Debian's chromium if needed (as root)."""
     session.install("-e", ".[page]", *TESTS, "playwright>=1.49", "axe-playwright-python>=0.1.4")
     if shutil.which("chromium") is None:
         session.run("apt-get", "update", external=True)
@@ -359,7 +359,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def lesson(session: nox.Session) -> None:
-    """Run the lesson and its notebook, and time its blocks; `gradrace gallery --lesson` takes the file in."""
+    """Run the lesson and its notebook, and time its blocks for `gradrace gallery --lesson`."""
     session.install("-e", ".", "jupytext", "nbclient", "ipykernel")
     session.run("python", "-m", "benchmarks.measure.lesson", *session.posargs)
     session.run("python", "-m", "tests.studies.notebook", "--run")
@@ -367,13 +367,13 @@ def lesson(session: nox.Session) -> None:
 
 @nox.session
 def scale(session: nox.Session) -> None:
-    """Measure the drawing of a record of 20,000 measurements; fails at 20 s or 1 GiB."""
+    """Draw a record of 20,000 measurements; fails if that takes 20 s or 1 GiB."""
     session.install("-e", ".[page]", *TESTS)
     session.run("python", "-m", "tests.studies.scale")
 
 
 @nox.session
 def gallery(session: nox.Session) -> None:
-    """Redraw every picture of docs/gallery; `-- --race RECORD --trainings RECORD ...` takes new ones in."""
+    """Redraw every chart of docs/gallery; `-- --race RECORD --trainings RECORD ...` adds new records."""
     session.install("-e", ".")
     session.run("gradrace", "gallery", *session.posargs)

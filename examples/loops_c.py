@@ -1,4 +1,4 @@
-"""`loops` in C: a program over the messages of docs/protocol.md, compiled when it is first asked for."""
+"""`loops` in C: a program that implements docs/protocol.md, compiled when it is first used."""
 
 import atexit
 import functools
