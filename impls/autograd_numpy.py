@@ -75,7 +75,7 @@ def descent(training: Training, t: int, g: Array, state: list[Array]) -> tuple[A
 
 
 class AutogradNumpy:
-    """The cost in NumPy, its gradient by tracing."""
+    """The cost in NumPy, and its gradient by tracing."""
 
     idea = "automatic differentiation of NumPy calls, traced every time"
     differs_from = None
@@ -114,7 +114,7 @@ class AutogradNumpy:
             for pair in self.parameters
         ]
         self.steps = 0
-        self.batch = 0  # of the next pass
+        self.batch = 0  # the masks of the next pass
         self.compile_seconds = 0.0
         self.gradients()
 

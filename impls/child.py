@@ -2,7 +2,7 @@
 
 `Child` keeps the contract by asking a program, which reads orders from its standard input and answers on its
 standard output; docs/protocol.md has the messages. The standard error of the program is quoted
-if it fails. The caller has the clock, around a whole order: `repeat` makes a round one order.
+if it fails. The caller times a whole order: `repeat` makes a round one order.
 
 A process serves one object after the other: once an object is gone, the next one of its class is constructed
 in its process. Each process has a session of its own and ends with this one, however this one ends.
@@ -60,11 +60,11 @@ _POLL_SECONDS = 0.5
 
 
 class ChildError(RuntimeError):
-    """A program failed, ended or fell silent instead of answering; the message says how."""
+    """Raised if a program failed, ended or fell silent instead of answering; the message says how."""
 
 
 class _Process:
-    """A running program, and orders to it; `close` ends it and all that it started."""
+    """A running program that takes orders; `close` ends it and all that it started."""
 
     def __init__(self, command: Sequence[str], threads: int, quoted: Callable[[str], str] = str) -> None:
         self.threads = threads
@@ -72,7 +72,7 @@ class _Process:
         self.busy = False
         self._id = 0
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
-        # set where the environment has no others: its libraries are out of our reach
+        # defaults for its environment, because we cannot reach its libraries
         limits = dict.fromkeys(THREAD_VARIABLES, str(max(1, threads)))
         self._popen = subprocess.Popen(
             launched(command),
@@ -188,7 +188,7 @@ class _Process:
             ready = [descriptor for descriptor, _ in self._poll.poll(None if left is None else 1e3 * left)]
             if self._answers in ready:
                 return os.read(self._answers, 1 << 20)
-            if ready or self._popen.poll() is not None:  # what it started may hold its end of the line
+            if ready or self._popen.poll() is not None:  # a process that it started may hold it open
                 return b""
             if deadline is not None and time.monotonic() >= deadline:
                 raise ChildError(f"the process gave no answer in time{self._printed()}")
@@ -206,8 +206,8 @@ class _Process:
                 os.write(self._output.fileno(), left)
                 raise ChildError(self._how_it_ended())
             raise ChildError(
-                f"expected an answer to order {self._id} as one line of JSON, got {line[:80]!r}; what is no "
-                "answer goes to the standard error"
+                f"expected an answer to order {self._id} as one line of JSON, got {line[:80]!r}; print "
+                "everything else to the standard error"
             )
         return answer
 
@@ -321,7 +321,7 @@ def _give_back_at_the_end(child: Child, process: _Process) -> None:
 
 
 def _give_back(idle: list[_Process], process: _Process) -> None:
-    """Keep a process for the next object, unless it still owes an answer."""
+    """Keep a process for the next object, unless its answer is still missing."""
     if process.busy:
         process.close()
     elif process.close.alive:

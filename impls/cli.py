@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-# What computes is imported by the commands: --help answers at once.
+# The commands import the libraries that compute: --help answers at once.
 
 
 def listed(
@@ -31,7 +31,7 @@ def _fail_whoever_exits() -> None:
     ours, exit_at_once = os.getpid(), os._exit
 
     def exit_in_words(status: int) -> NoReturn:
-        if os.getpid() != ours:  # a fork, which is to end
+        if os.getpid() != ours:  # a fork, which should end
             exit_at_once(status)
         raise SystemExit(status)
 
@@ -45,21 +45,21 @@ def main() -> None:
 
 @main.command()
 @click.argument("target")
-@click.option("--isolated", is_flag=True, help="Run TARGET in a process of its own, out of the test's reach.")
+@click.option("--isolated", is_flag=True, help="Run TARGET in a separate process, out of the test's reach.")
 @click.option(
     "--ranks",
     default="1",
     callback=listed(click.IntRange(min=1)),
     metavar="LIST",
     show_default=True,
-    help="Processes that share each batch, for a TARGET with ranks.",
+    help="Number of processes that share each batch, for a TARGET with ranks.",
 )
 def check(target: str, isolated: bool, ranks: tuple[int, ...]) -> None:
     """Run the conformance test on TARGET, once for each of --ranks.
 
     TARGET is an implementation's name, path/to/file.py:Class or package.module:Class.
 
-    Exit status: 0; 1 if it fails any law; 2 if it cannot be loaded.
+    Exit status: 0 on success; 1 if it fails any law; 2 if it cannot be loaded.
     """
     from rich.console import Console
 
@@ -67,7 +67,7 @@ def check(target: str, isolated: bool, ranks: tuple[int, ...]) -> None:
     from impls.referee import findings
 
     _fail_whoever_exits()
-    apart = isolated and not registry.takes_ranks(target)  # what takes ranks is in other processes anyway
+    apart = isolated and not registry.takes_ranks(target)  # with ranks, it runs in other processes anyway
     asked = [(of, child.in_child(target) if apart and of == 1 else registry.load(target, of)) for of in ranks]
     passed = [
         findings.show(target if of == 1 else f"{target} on {of} ranks", implementation, Console())
@@ -78,7 +78,7 @@ def check(target: str, isolated: bool, ranks: tuple[int, ...]) -> None:
 
 @main.command()
 @click.option(
-    "--impl", "names", callback=listed(), metavar="LIST", show_default="all", help="Implementations."
+    "--impl", "names", callback=listed(), metavar="LIST", show_default="all", help="Implementations to check."
 )
 @click.option(
     "--dtypes", "--dtype", default="float64,float32", callback=listed(), metavar="LIST", help="Dtypes."
@@ -88,11 +88,11 @@ def check(target: str, isolated: bool, ranks: tuple[int, ...]) -> None:
     default="1,64,1024",
     callback=listed(click.IntRange(min=1)),
     metavar="LIST",
-    help="Samples of a batch.",
+    help="Samples per batch.",
 )
-@click.option("--network", default="64-32-10", metavar="WIDTHS", help="Widths of its layers.")
+@click.option("--network", default="64-32-10", metavar="WIDTHS", help="Widths of the network's layers.")
 @click.option("--activation", default="sigmoid", help="Activation of the hidden layers.")
-@click.option("--loss", default="mean_squared_error", help="The cost.")
+@click.option("--loss", default="mean_squared_error", help="Loss of the network.")
 def accuracy(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
@@ -103,7 +103,7 @@ def accuracy(
 ) -> None:
     """Show each implementation's errors in ulp, and its time.
 
-    Exit status: 0; 4 if an implementation named by --impl was not checked and timed.
+    Exit status: 0 on success; 4 if an implementation named by --impl was not checked and timed.
     """
     from rich.console import Console
     from rich.progress import track
@@ -123,7 +123,7 @@ def accuracy(
             console=progress_console(),
         )
     )
-    # a width of its own where the output is no terminal
+    # a fixed width if the output is not a terminal
     Console(width=None if Console().is_terminal else 160).print(accuracy.table(found))
     timed = {one.implementation for one in found if one.seconds}
     missing = {one.implementation: one.reason for one in found if one.implementation in set(names) - timed}

@@ -1,4 +1,4 @@
-"""The folder of numba's cache, and a lock, so that one process at a time reads or writes it."""
+"""The folder of numba's cache, with a lock that lets one process at a time read or write it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 def keep_compiled() -> None:
     """Let numba keep what it compiles in a scratch folder of this process and of those that it starts.
 
-    Only if it has no other place for it, and would refuse to work: without a home, in a checkout of another
+    This happens only if numba has no other place and would fail: without a home, in a checkout of another
     user.
     """
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
@@ -39,7 +39,7 @@ def _can_be_written(folder: Path) -> bool:
 
 
 def share_compiled() -> None:
-    """Have processes take turns at the files of numba's cache, once numba is loaded.
+    """Make processes take turns with the files of numba's cache, once numba is loaded.
 
     Two that compile for two dtypes at once may take the same file, which the index then names for the wrong
     one; and one that looks between the writes of index and file finds older code there. Both have given wrong

@@ -1,6 +1,6 @@
 """`jax-gloo`: `jax` in several processes, ranks, each with its columns of every batch.
 
-As JAX's documentation has it for several processes: all run one program over a mesh of their devices
+As JAX's documentation advises for several processes: all run one program over a mesh of their devices
 (`jax.shard_map`), and XLA compiles the communication, which is gloo's on CPUs, into it. Every rank computes
 the gradients of its columns, divided by the m of the whole batch; one `psum` of all dw and db in one array
 makes them the averages. So all make the same update, and no parameter ever travels.

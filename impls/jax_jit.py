@@ -1,6 +1,6 @@
 """`jax`: the cost as a pure function, differentiated and compiled by JAX.
 
-As JAX's documentation has it: `jax.grad` of the cost inside `jax.jit`, the safe forms of the losses that
+As JAX's documentation advises: `jax.grad` of the cost inside `jax.jit`, the safe forms of the losses that
 `jax.nn` has, the training loop as one compiled `lax.fori_loop` whose state is donated, so that XLA updates it
 in place, with the optimizers of optax inside. Everything is compiled ahead of time for the shapes at hand.
 
@@ -130,7 +130,7 @@ def start_with(threads: int) -> Any:
     if tasks and pool != threads:
         raise Unsupported(
             f"jax already runs with {pool} threads in this process, and cannot change to {threads}: "
-            "race each number of threads in a process of its own"
+            "race each number of threads in a separate process"
         )
     return device
 

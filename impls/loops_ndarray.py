@@ -1,7 +1,7 @@
 """`loops-ndarray`: the very loops of `loops`, indexing NumPy arrays instead of lists: the beginner's trap.
 
-Every index makes a NumPy scalar, and every sum of two of them is looked up, checked and boxed again. The sums
-run in the order of `loops`, so that every bit of the float64 results is the same; only the time is not.
+Every index creates a NumPy scalar, and NumPy looks up, checks and boxes every sum of two of them. The sums
+run in the order of `loops`, so that every bit of the float64 results is the same; only the time differs.
 """
 
 from __future__ import annotations

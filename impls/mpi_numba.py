@@ -2,9 +2,9 @@
 
 Every rank computes the gradients of its samples, divided by the m of the whole batch; one sum over the ranks
 makes them the averages over the batch, on every rank with the same bits. So all make the same update, and no
-parameter ever travels. All gradients lie one after another in memory, as `numba-blocked` has them anyway.
+parameter ever travels. All gradients lie one after another in memory, as in `numba-blocked`.
 
-The first layer's dw comes last, and as a rule is by far the largest: to hide its sum, that product has to be
+The first layer's dw comes last, and is usually by far the largest: to hide its sum, that product has to be
 computed in blocks, with one being summed (MPI_Iallreduce) while the next is computed. Between ranks of a host
 that rarely is faster than one sum at the end, as the cores that compute also copy what is sent:
 `tests.studies.overlap` measures it.

@@ -4,7 +4,7 @@ Every rank has all parameters, and computes the gradients of its columns, divide
 All dw and db lie in one array; one sum of it over the ranks makes them the averages over the batch, on every
 rank with the same bits. So all make the same update, and no parameter ever travels.
 
-The sum follows the whole way back, as in `numba-mpi`, and for the same reason.
+The sum follows the whole backward pass, as in `numba-mpi`, and for the same reason.
 
 Sources: MPI: A Message-Passing Interface Standard 4.1, section 6.9.6 (MPI_Allreduce); gradients in one
 buffer: Sergeev, Del Balso: Horovod, arXiv:1802.05799.

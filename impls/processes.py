@@ -46,7 +46,7 @@ _CPU_CLOCK_OF_A_PROCESS = 2
 
 
 def launched(command: Sequence[str]) -> list[str]:
-    """The command, as one that is killed when this process is gone, however it ends; on Linux."""
+    """The command, changed so that it is killed when this process is gone, however it ends; on Linux."""
     return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
 
 
@@ -74,7 +74,7 @@ def cpu_seconds() -> float:
 
 
 def end_of(pid: int) -> int | None:
-    """A descriptor that is readable once the process has ended; None if there is no such thing."""
+    """A descriptor that is readable once the process has ended; None if the system has no such descriptor."""
     with contextlib.suppress(AttributeError, OSError):
         return os.pidfd_open(pid)
     return None

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def progress_console() -> Console:
-    """A console on standard error, where something moves only if that is a terminal.
+    """A console on standard error, which animates only if that is a terminal.
 
-    To rich a log is a terminal where its colours are forced.
+    rich treats a log as a terminal if colours are forced.
     """
     from rich.console import Console  # --help answers without it
 

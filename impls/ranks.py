@@ -1,6 +1,6 @@
 """Implementations in ranks: processes that share each batch.
 
-Rank 0 keeps docs/protocol.md with this process and hands its orders on (`impls.serve_ranks`). It starts the
+Rank 0 follows docs/protocol.md with this process and passes orders on (`impls.serve_ranks`). It starts the
 others, on its host. If the implementation communicates by MPI, all are an MPI job that `mpiexec` starts:
 the one beside this interpreter, or else the first on the PATH, which has to be of the MPI that
 mpi4py finds.
@@ -55,7 +55,7 @@ def in_ranks(name: str, target: str, ranks: int, launcher: Launcher, remedy: str
     start = _mpiexec(name, ranks, remedy) if launcher == "mpiexec" else ()
     root = str(Path(__file__).parent.parent)
     command = (*start, sys.executable, "-c", _SERVE, root, target, launcher, str(ranks))
-    words = f"{name} cannot be loaded in {ranks} ranks (everything that it needs: {remedy})"
+    words = f"{name} cannot be loaded in {ranks} ranks (to install all that it needs: {remedy})"
     return cast("type[Implementation]", served_by(command, words, quoted, Ranks))
 
 
@@ -73,10 +73,10 @@ def _mpiexec(name: str, ranks: int, remedy: str) -> tuple[str, ...]:
         raise Unavailable(f"{name}: {mpiexec} --version gave no answer ({error}): {remedy}") from error
     if "Open" in version and os.geteuid() == 0 and any(os.environ.get(name) != "1" for name in ROOT_ALLOWED):
         raise Unavailable(
-            f"{name}: {mpiexec} is of Open MPI, which does not start for root: run as another user, or set "
+            f"{name}: {mpiexec} is Open MPI's, which does not start for root: run as another user, or set "
             f"{' and '.join(ROOT_ALLOWED)} to 1"
         )
-    # The ranks end with one another, and say why; hydra, of MPICH and Intel MPI, kills them before.
+    # The ranks end each other and log the reason; hydra, of MPICH and Intel MPI, would kill them before.
     options = ("-disable-auto-cleanup",) if "HYDRA" in version or "Intel" in version else ()
     return ("env", *VARIABLES, mpiexec, *options, "-n", str(ranks))
 

@@ -76,7 +76,7 @@ def takes_ranks(name: str) -> bool:
 def load(name: str, ranks: int = 1) -> type[Implementation]:
     """The class registered as `name`, or found at `path/to/file.py:Class` or `package.module:Class`.
 
-    Any of these with `@python` behind it, the name or the path of an interpreter, runs in its processes. One
+    Followed by `@python`, the name or path of an interpreter, it runs in processes of that interpreter. One
     that takes ranks runs in as many processes.
 
     Raises ValueError for a name that is neither registered nor a target, for ranks below 1, and for several
@@ -121,7 +121,7 @@ def _installed() -> dict[str, str]:
     """Name -> target of the implementations of installed distributions."""
     from importlib.metadata import (
         entry_points,
-    )  # here, because it takes a third of the time of `import impls`
+    )  # imported here, because it takes a third of the time of `import impls`
 
     points = entry_points(group=ENTRY_POINTS)
     found = sorted(points, key=lambda point: point.name)
@@ -145,7 +145,7 @@ def _load_own(name: str, entry: Entry) -> type[Implementation]:
 
 
 def _load_under(name: str, python: str) -> type[Implementation]:
-    from impls.child import in_child  # here, because few races have a process of their own for it
+    from impls.child import in_child  # imported here, because few races need another process
 
     keep_compiled()
     return in_child(name, python)

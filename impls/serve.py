@@ -1,4 +1,4 @@
-"""The program's side of docs/protocol.md for implementations in Python: under any interpreter from 3.9 on,
+"""The program's side of docs/protocol.md for implementations in Python, under any interpreter from 3.9 on,
 with NumPy or without.
 """
 

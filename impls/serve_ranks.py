@@ -98,7 +98,7 @@ def _lead(served: ServedRank, others: Sequence[Connection], by_socket: bool) -> 
         orders, answers = _moved(served, others, orders, answers)
     for order, data in serve.read(orders):
         serve.write(answers, order, *_carried_out(served, others, order, data))
-    os._exit(0)  # the others end with it; the end of MPI would wait for them
+    os._exit(0)  # the other ranks end with it; finalizing MPI would wait for them
 
 
 def _moved(
@@ -194,6 +194,6 @@ def _watch(world: World) -> None:
 
 
 def _end(words: str) -> NoReturn:
-    """End this rank, and by that the job, with its last words."""
+    """End this rank, and with it the job, with a last message."""
     print(words, file=sys.stderr, flush=True)
     os._exit(1)

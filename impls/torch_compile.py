@@ -67,7 +67,7 @@ class TorchCompile(TorchEager):
 
     idea = "compiled: the operations fused, one call for forward, backward and update"
     differs_from: ClassVar[str | None] = "torch"
-    fast_math = "no traps, no signed zeros"  # of Inductor's flags for its compiler
+    fast_math = "no traps, no signed zeros"  # effects of Inductor's compiler flags
 
     def __init__(self, problem: Problem, dtype: str = "float64", threads: int = 1) -> None:
         compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")

@@ -1,6 +1,6 @@
-"""`torch`: PyTorch's operations one by one, its autograd on the way back.
+"""`torch`: PyTorch's operations one by one, with its autograd for the backward pass.
 
-As PyTorch's documentation has it: `torch.autograd.grad` of a cost in functions of `torch.nn.functional` that
+As PyTorch's documentation advises: `torch.autograd.grad` of a cost in functions of `torch.nn.functional` that
 take pre-activations where there is one, parameters updated in place outside of the graph. With samples in
 columns `addmm` does a layer in one call, nearly everywhere faster than `linear` on samples in rows. The
 optimizers are those of `torch.optim`, fused where there is such a form.
@@ -92,7 +92,7 @@ def optimizer(training: Training, parameters: list[Tensor]) -> Any:
     """The optimizer of torch.optim, without l2; None for gradient descent."""
     name = training.optimizer
     if name in ("momentum", "nesterov"):
-        # at a momentum of 0 it would keep no v, and refuse Nesterov's: the least number does as 0 does
+        # with momentum 0 it keeps no v and refuses nesterov: the smallest number acts like 0
         mu = max(training.mu, math.ulp(0.0))
         return torch.optim.SGD(parameters, momentum=mu, nesterov=name == "nesterov", fused=True)
     if name == "rmsprop":

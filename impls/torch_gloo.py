@@ -1,10 +1,10 @@
 """`torch-gloo`: `torch` in several processes, ranks, each with its columns of every batch.
 
-As PyTorch's documentation has it for processes on CPUs: `torch.distributed` with its backend gloo. Every rank
+As PyTorch's documentation advises for CPUs: `torch.distributed` with its backend gloo. Every rank
 computes the gradients of its columns, divided by the m of the whole batch; copied into one tensor, a single
 `all_reduce` makes them the averages. So all make the same update, and no parameter ever travels.
 
-`DistributedDataParallel` sums in buckets while the way back is under way; but as a rule nearly all numbers
+`DistributedDataParallel` sums in buckets during the backward pass; but usually nearly all numbers
 are those of the first layer's dw, which comes last, so that it took longer.
 """
 

@@ -70,11 +70,11 @@ def frombuffer(data: bytes) -> ListArray:
 
 
 class _None:
-    """A kind of numbers that no object here has."""
+    """A type of numbers that no object here has."""
 
 
 def install() -> ModuleType:
-    """Put this module where NumPy would be; what it lacks is reported as NumPy's absence."""
+    """Install this module in the place of NumPy; anything that it lacks is reported as missing NumPy."""
     module = sys.modules["numpy"] = sys.modules[__name__]
     sys.modules["numpy.typing"] = ModuleType("numpy.typing")
     vars(sys.modules["numpy.typing"]).update(ArrayLike=Any, NDArray=list)

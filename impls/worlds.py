@@ -48,8 +48,8 @@ def of_mpi(ranks: int) -> World:
     if world.size != ranks:
         library = MPI.Get_library_version().partition("\n")[0].strip("\0 ")
         raise ValueError(
-            f"rank {world.rank}: expected {ranks} ranks, got {world.size}: mpiexec is not of mpi4py's MPI, "
-            f"{library}"
+            f"rank {world.rank}: expected {ranks} ranks, got {world.size}: mpiexec is not that of mpi4py's "
+            f"MPI, {library}"
         )
     host = world.Split_type(MPI.COMM_TYPE_SHARED)
     number_on_host, on_host = host.rank, host.size

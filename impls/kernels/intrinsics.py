@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "
 
 def compiled(function: F) -> F:
     """`function` for other compiled code only, by the rules of NumPy: x / 0 is an infinity or NaN."""
-    return cast("F", njit(**OPTIONS, forceinline=False)(function))  # or it has what its caller has
+    return cast("F", njit(**OPTIONS, forceinline=False)(function))  # else it has those of its caller
 
 
 def inlined(function: F) -> F:
@@ -54,7 +54,7 @@ def target_features() -> dict[str, bool]:
     asked: str | None = config.CPU_FEATURES
     if asked is None:
         return found
-    # What else another processor has by its name, LLVM does not say.
+    # LLVM does not report the other features that a named processor has.
     return {**({} if config.CPU_NAME else found), **parsed(asked)}
 
 

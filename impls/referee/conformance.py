@@ -255,7 +255,7 @@ def _apart(implementation: Class, dtype: str, problem: Problem) -> None:
 
 def _train_is_steps(implementation: Class, dtype: str, problem: Problem) -> None:
     trained, stepped = implementation(problem, dtype), implementation(problem, dtype)
-    for steps, rate in ((5, 0.1), (1, 0.1), (LONG, 0.01)):  # the later ones from within an epoch
+    for steps, rate in ((5, 0.1), (1, 0.1), (LONG, 0.01)):  # the later rounds start within an epoch
         trained.train(steps, rate)
         for _ in range(steps):
             stepped.step(rate)
@@ -446,7 +446,7 @@ _BEFORE = tampering.snapshot()
 def _leaves_alone(implementation: Class, dtype: str, problem: Problem) -> None:
     implementation(problem, dtype).train(2, 0.1)
     if found := tampering.changed(_BEFORE):
-        raise BrokenLawError(f"it changed {', '.join(found[:5])}: expected it to leave alone what judges it")
+        raise BrokenLawError(f"it changed {', '.join(found[:5])}: expected it not to change what judges it")
 
 
 LAWS: dict[str, tuple[Case, ...]] = {

@@ -85,7 +85,7 @@ class Comparison:
             self.ulps.append((error / self.ulp(exact.hi)).ravel())
         if not (np.isfinite(E) & (E >= 0)).all():
             raise FoulError(
-                f"{name} {when}: the error bound is not finite, as numbers come too near to the end of the "
+                f"{name} {when}: the error bound is not finite: numbers come too close to the end of the "
                 "dtype's range or too many are summed; scale the problem down or use smaller batches"
             )
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -130,7 +130,7 @@ class Comparison:
                 relative = norm / size if size else np.inf
                 self.limit_message = (
                     f"{name}, {when}: the 2-norm of its error is {relative:.3g} of its "
-                    f"own, {share:.3g} times what sums of {self.dtype} in any order leave; "
+                    f"own, {share:.3g} times that of {self.dtype} sums in any order; "
                     f"it is right to {digits(norm, size)} digits: was it computed in narrower arithmetic?"
                 )
 
