@@ -26,26 +26,26 @@ AGAIN_SECONDS = 0.01
 
 
 class Checkout:
-    """Finds this project's packages in its checkout, though other packages of these names are on the path."""
+    """Finds this project's packages in its checkout, even if others of these names are on the path."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The spec of one of `PACKAGES`; None for everything else, which other finders find."""
+        """The spec of one of `PACKAGES`; None for all other names, which other finders look up."""
         if path is not None or name not in PACKAGES:
             return None
         return importlib.machinery.PathFinder.find_spec(name, [str(Path(__file__).resolve().parent)], target)
 
 
 class Refused(click.ClickException):
-    """The request cannot be carried out: one line with the reason, and exit status 2."""
+    """Raised if a request cannot be carried out: the command prints one line and exits with status 2."""
 
     exit_code = 2
 
 
 class Commands(click.Group):
-    """The commands of these packages. A package is imported only if the ones before it lack the command."""
+    """The commands of several packages; imports a package only if the packages before it lack the command."""
 
     def __init__(self, *packages: str, **attributes: Any) -> None:
         super().__init__(
@@ -68,7 +68,7 @@ class Commands(click.Group):
         return click.CommandCollection(cmd_name, sources=sources, help=first.help)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a user's mistake ends in one line, and only a command's own answer in status 1."""
+        """Run the command; a user's mistake ends in one line, and only a command's own answer is status 1."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -87,10 +87,10 @@ class Commands(click.Group):
 
 
 class Unbroken(io.FileIO):
-    """Standard output or error that goes nowhere once its reader has gone, as `| head` does.
+    """Standard output or error that discards its data once its reader is gone, as in `| head`.
 
-    It waits for a reader that is slow, also where the descriptor does not block. A command does the same, and
-    ends the same, with any reader.
+    It waits for a slow reader, even if the descriptor does not block. A command does the same, and ends the
+    same, with any reader.
     """
 
     def write(self, data: Any, /) -> int:
@@ -108,7 +108,7 @@ class Unbroken(io.FileIO):
 
 
 def _open_streams() -> None:
-    """Prepare the standard streams for closed ones, readers that leave, and characters that they lack."""
+    """Prepare the standard streams for closed descriptors, readers that leave, and missing characters."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -130,10 +130,10 @@ def _end(number: int, _: object) -> None:
 
 
 def _raise_again(dropped: Any) -> None:
-    """Raise an exception that ends a command once more, `AGAIN_SECONDS` later, where Python had to drop it.
+    """Raise an exception that ends a command again, `AGAIN_SECONDS` later, if Python had to drop it.
 
-    A signal's handler runs wherever the program is, also in a finalizer or in a callback of a weak reference,
-    as every import has some. Python drops what is raised there.
+    A signal handler may run inside a finalizer or a callback of a weak reference; every import has some.
+    Python drops exceptions that are raised there.
     """
     error = dropped.exc_value
     ends = isinstance(error, (KeyboardInterrupt, SystemExit))
@@ -170,7 +170,7 @@ def main(package: str | None = None) -> None:
     try:
         here = str(Path.cwd())
     except OSError as error:
-        click.echo(f"Error: the present folder: {error.strerror}; change to one that exists", err=True)
+        click.echo(f"Error: the current folder: {error.strerror}; change to one that exists", err=True)
         sys.exit(2)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the status of a process that ended is lost
     if os.environ.get("COLUMNS", "").strip("0") == "":

@@ -257,7 +257,7 @@ def test_a_folder_that_is_gone_is_an_error_in_words(command: str, tmp_path: Path
     (tmp_path / "gone").mkdir()
     script = 'cd gone; rmdir ../gone; exec "$@"'
     ended = run("sh", "-c", script, "sh", *GRADRACE, command, cwd=tmp_path, status=2)
-    assert "the present folder" in ended.err
+    assert "the current folder" in ended.err
 
 
 @pytest.mark.field
