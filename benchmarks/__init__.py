@@ -1,1 +1,1 @@
-"""The race: what is timed, how, and the record of it."""
+"""The race, which times implementations and writes records."""

@@ -1,4 +1,4 @@
-"""The commands of this package: each is imported when it is asked for, so that --help answers at once."""
+"""The commands of this package; each is imported only when it is used, so that --help answers at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Lazy(click.Group):
     """The commands above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Their names."""
+        """The names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002

@@ -23,7 +23,7 @@ import click
 from benchmarks.record import files
 from benchmarks.record.cells import PHASES, Cell
 
-# What computes is imported where it is needed: --help answers at once.
+# Libraries that compute are imported where they are needed: --help answers at once.
 if TYPE_CHECKING:
     from benchmarks.workloads import Workload
 
@@ -121,7 +121,7 @@ class _Items(_Type):
         pieces = [piece.strip() for piece in str(value).split(",")]
         items = []
         while pieces:
-            # The longest that is a file's class, as a path may have commas of its own; or up to the next.
+            # The longest item that is a file's class, as a path may contain commas; else up to the next.
             longest = (k for k in range(len(pieces), 1, -1) if _is_target(",".join(pieces[:k])))
             k = next(longest, 1)
             items.append(",".join(pieces[:k]))
@@ -155,7 +155,7 @@ OUTPUT = OutputFile()
 
 def implementations_option(**more: Any) -> click.Option:
     """The option that names implementations."""
-    words = "Names, or path/to/file.py:Class, or package.module:Class."
+    words = "Implementations: names, path/to/file.py:Class or package.module:Class."
     return listed("--impl", "implementations", item=IMPLEMENTATION, help=words, **more)
 
 
@@ -163,7 +163,7 @@ IMPLEMENTATIONS_OPTION = implementations_option(show_default="all; those with ra
 RANKS_OPTION = listed(
     "--ranks",
     item=COUNT,
-    help="Processes that share each batch, for implementations with ranks.",
+    help="Number of processes that share each batch, for implementations with ranks.",
     show_default="1",
 )
 THREADS_OPTION = click.Option(
@@ -172,7 +172,7 @@ THREADS_OPTION = click.Option(
 THREADS_LIST_OPTION = listed(
     "--threads",
     item=COUNT,
-    help="Threads and CPUs of every implementation; each process has one number.",
+    help="Threads and CPUs of every implementation; each process uses one number.",
     show_default="1",
 )
 TRAINING = (
@@ -180,7 +180,7 @@ TRAINING = (
         "--optimizers",
         "--optimizer",
         item=OPTIMIZER,
-        help="gradient_descent, momentum, nesterov, rmsprop, adam, adamw.",
+        help="Optimizers: gradient_descent, momentum, nesterov, rmsprop, adam, adamw.",
         show_default="the workload's",
     ),
     listed(
@@ -201,23 +201,23 @@ TRAINING = (
 
 def _batch_sizes(default: Sequence[int]) -> click.Option:
     words = ",".join(map(str, default))
-    return listed("--batch-sizes", item=COUNT, help="Samples of a batch.", show_default=words)
+    return listed("--batch-sizes", item=COUNT, help="Samples per batch.", show_default=words)
 
 
-_DTYPES = listed("--dtypes", "--dtype", item=DTYPE, help="float64, float32.", show_default="float64")
-_ACTIVATION = click.Option(["--activation"], help="Activation of the layers: one for all, or one each.")
+_DTYPES = listed("--dtypes", "--dtype", item=DTYPE, help="Dtypes: float64, float32.", show_default="float64")
+_ACTIVATION = click.Option(["--activation"], help="Activation: one for all layers, or one per layer.")
 _LOSS = click.Option(["--loss"], help="Loss of the network.")
 _SEED = click.Option(
     ["--seed"],
     type=SEED,
     metavar="N",
-    help="Shuffles the implementations within each cell.",
+    help="Seed that shuffles the implementations within each cell.",
     show_default="drawn",
 )
 
 RACE = (
     IMPLEMENTATIONS_OPTION,
-    listed("--workloads", "--workload", item=WORKLOAD, help="Workloads.", show_default="digits"),
+    listed("--workloads", "--workload", item=WORKLOAD, help="Workloads to race.", show_default="digits"),
     _batch_sizes(BATCH_SIZES),
     _DTYPES,
     click.Option(["--network"], metavar="WIDTHS", help="A network like 784-128-10, on random data."),
@@ -246,12 +246,12 @@ PYTHON_OPTION = listed(
     "pythons",
     item=Interpreter(),
     metavar="PATH",
-    help="Interpreter under which to race each of --impl as well, as NAME@PATH.",
+    help="Interpreter under which to race each of --impl, too, as NAME@PATH.",
 )
 PHASES_OPTION = listed(
     "--phases",
     item=Name(lambda: PHASES),
-    help="forward, gradients, step.",
+    help="Phases to time: forward, gradients, step.",
     show_default="gradients; with an optimizer or L2, step too; of pytest, all",
 )
 
@@ -337,7 +337,7 @@ def settings(
             raise click.UsageError("--activation and --loss describe --network: expected it, got none")
         known = {name: WORKLOADS[name] for name in workloads or ["digits"]}
     elif workloads:
-        raise click.UsageError("--network is a workload of its own: expected it without --workload, got both")
+        raise click.UsageError("--network defines a workload: expected it without --workload, got both")
     else:
         activation, loss = activation or "sigmoid", loss or "mean_squared_error"
         known = {f"{network} {activation} {loss}": ad_hoc(network, activation, loss)}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # pytest-benchmark's own options that ask for timings.
 TIMING = ("only", "enable", "json", "save", "autosave", "compare", "histogram")
 
-# Those of them that say how to time, which the session does.
+# Those options that set how to time, which the session decides itself.
 PLANNED = {
     *("--benchmark-min-time", "--benchmark-max-time", "--benchmark-min-rounds", "--benchmark-timer"),
     *("--benchmark-precision", "--benchmark-confidence", "--benchmark-calibration-precision"),
@@ -45,7 +45,7 @@ PLANNED = {
 
 PARAMETERS = tuple(field.name for field in dataclasses.fields(Cell) if field.name != "ranks")  # pytest is one
 
-# What it can group its tables by, and where it can keep its runs.
+# The groupings of its tables, and the places of its runs.
 GROUPS = ("group", "name", "func", "fullname", "fullfunc", "param", *(f"param:{p}" for p in PARAMETERS))
 STORAGES = ("file://", "elasticsearch+http://", "elasticsearch+https://")
 
@@ -60,7 +60,7 @@ OPTIONS = (*options.RACE, options.THREADS_OPTION, options.PHASES_OPTION, options
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the race, as its command has them."""
+    """Add the options of the race, which are those of its command."""
     group = parser.getgroup("gradrace", "the race")
     context = click.Context(click.Command("pytest"), show_default=True)
     for option in OPTIONS:
@@ -81,7 +81,7 @@ def _asked(config: pytest.Config) -> dict[str, Any]:
 
 
 def _refuse_what_fails_later(config: pytest.Config) -> None:
-    """Raises pytest.UsageError for what pytest-benchmark would fail for once everything is measured."""
+    """Raise pytest.UsageError for options with which pytest-benchmark would fail after the measurement."""
 
     def given(name: str) -> Any:
         return config.getoption(f"benchmark_{name}", None)
@@ -108,21 +108,21 @@ def _refuse_what_fails_later(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the request, limit the threads, and only then load what computes."""
+    """Check the request, limit the threads, and only then load the libraries that compute."""
     warnings.simplefilter("default")  # a warning of another plugin during its configuration is not an error
     timing = any(config.getoption(f"benchmark_{name}", None) for name in TIMING)
     if timing:
         _refuse_what_fails_later(config)
     config.option.benchmark_disable = not timing
     if timing:
-        config.addinivalue_line("filterwarnings", "default")  # nor is any in a session, which is no test
-    # A cell that is not timed has said why.
+        config.addinivalue_line("filterwarnings", "default")  # nor in a session, which is not a test
+    # A cell that is not timed has reported the reason.
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
     if timing and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         config.args = [str(Path(__file__).parent)]  # a race collects no laws
     if timing and config.getoption("dist", "no") != "no":
         raise pytest.UsageError(
-            "-n, --dist: expected a session that has the machine for itself, got workers beside each other; "
+            "-n, --dist: expected a session that has the machine for itself, got parallel workers; "
             "measure with -n0, or -p no:xdist"
         )
     try:
@@ -268,7 +268,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     _show(terminalreporter)
     try:
         return (yield)
-    except PerformanceRegression as error:  # of --benchmark-compare-fail, which has shown by how much
+    except PerformanceRegression as error:  # by --benchmark-compare-fail, which printed the difference
         pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
 

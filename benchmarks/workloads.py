@@ -56,7 +56,7 @@ def learning_rate(training: Training, plain: float) -> float:
 
 
 def measured_on(described: race_file.RecordedWorkload) -> Workload:
-    """The workload that a record describes; its learning rate is for no training."""
+    """The workload that a record describes; its learning rate is not meant for training."""
     network = Network(described.widths, described.activations, described.loss)
     training = Training(**dataclasses.asdict(described.training))
     return Workload(network, described.data, math.nan, training)
@@ -90,7 +90,7 @@ WORKLOADS: dict[str, Workload] = {
 
 
 def named(name: str) -> Workload:
-    """The workload of that name, one of `WORKLOADS` or one of `trained`; raises ValueError for another."""
+    """The workload of that name, one of `WORKLOADS` or of `trained`; raises ValueError for any other name."""
     base, *parts = name.split("+")
     if base not in WORKLOADS:
         raise ValueError(f"workload: expected one of {', '.join(WORKLOADS)}, got {base!r}")
@@ -129,9 +129,9 @@ def trained(
 
 
 def ad_hoc(network: str, activation: str = "sigmoid", loss: str = "mean_squared_error") -> Workload:
-    """A workload on random data: `network` like "784-128-10", one activation for all layers or one each.
+    """A workload on random data: `network` like "784-128-10", one activation for all layers or one per layer.
 
-    Where the loss asks for a last activation of its own (softmax, say) and only one is given, the last layer
+    If the loss needs a particular last activation (as softmax) and only one is given, the last layer
     gets that. Raises ValueError with what was expected and what was got.
     """
     try:

@@ -30,7 +30,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", kw_only=True):
-    """The settings of every fleet. A host or a scheduler that is away for `wait` seconds is given up."""
+    """The settings of every fleet. After `wait` seconds it gives a missing host or scheduler up."""
 
     environment: Environment = Environment()
     wait: Positive = 60.0
@@ -81,7 +81,7 @@ def parse(text: str, path: Path) -> Fleet:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise ValueError(f"{path}, line {line}: expected YAML, got: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError: a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError means an invalid date
         raise ValueError(f"{path}: expected YAML, got: {' '.join(str(error).split())}") from None
     if not isinstance(tree, yaml.MappingNode):
         raise ValueError(  # noqa: TRY004 - a wrong file, as any other

@@ -1,4 +1,4 @@
-"""A race on every host of a fleet: each record is kept at once, and a lost race is repeated."""
+"""A race on every host of a fleet: it saves each record at once, and repeats a lost race."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def race(
             if isinstance(found, tasks.LostTask):
                 tries[host] += 1
                 if found.again and tries[host] < TRIES:
-                    shown.say(f"{host}: {found.reason}; its race begins anew")
+                    shown.say(f"{host}: {found.reason}; its race starts again")
                     running.start([host], task)
                     continue
                 words = [found.reason]

@@ -50,7 +50,7 @@ def run(task: FleetTask) -> HostOutcome:
     """The outcome of `task`; raises SystemExit if the process that awaits it has ended."""
     wrong = differences(task.software, software())
     if wrong:
-        return HostOutcome(REFUSED, f"expected the versions of where the race was started: {wrong}")
+        return HostOutcome(REFUSED, f"expected the versions of the machine that started the race: {wrong}")
     with turn() as held, tempfile.TemporaryDirectory(prefix="gradrace-") as folder:
         record = Path(folder) / "record.json"
         command = [sys.executable, "-P", str(GRADRACE), "race", *task.arguments]
@@ -62,7 +62,7 @@ def run(task: FleetTask) -> HostOutcome:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=printed,
-                pass_fds=[held.fileno()],  # so that no other race begins before this one has ended
+                pass_fds=[held.fileno()],  # no other race may begin before this one has ended
             )
             status = _await(process, held, task.name)
             printed.seek(0)
@@ -102,7 +102,7 @@ def _await(process: subprocess.Popen[bytes], held: socket.socket, task: str) -> 
     poll.register(held, select.POLLIN)
     try:
         while process.poll() is None:
-            for number, _ in poll.poll():  # wakes up for nothing else: the race is inside the clock
+            for number, _ in poll.poll():  # wakes up for no other event: the race is inside the clock
                 if number == sys.stdout.fileno() or (number == held.fileno() and _asked(held) == task):
                     raise SystemExit(1)
     finally:

@@ -45,7 +45,7 @@ class DaskEngine:
         self.fleet, self.say = fleet, say
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of other versions: a host refuses them by name
+                warnings.simplefilter("ignore")  # versions that differ: the host refuses them by name
                 self.client = Client(fleet.address, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TypeError) as error:
             raise ConnectionError(
@@ -147,11 +147,11 @@ class DaskEngine:
         return tasks.LostTask(" ".join(str(error).split()), again=True)
 
     def _check_scheduler(self) -> None:
-        """Raise SchedulerLost if the scheduler has gone, as its tasks have gone with it."""
+        """Raise SchedulerLost if the scheduler is gone, because its tasks are gone, too."""
         if self.client.status != "running" or any(
             f.status in ("lost", "cancelled") for f in self._futures.values()
         ):
-            raise tasks.SchedulerLost(f"the Dask scheduler at {self.fleet.address} has gone")
+            raise tasks.SchedulerLost(f"the Dask scheduler at {self.fleet.address} is gone")
 
     def _gone(self) -> Iterator[tuple[str, tasks.LostTask]]:
         """Hosts that have had no worker for longer than the fleet waits."""
@@ -159,10 +159,10 @@ class DaskEngine:
         for host in list(self._futures):
             if self._addresses[host] in present:
                 if self._absent.pop(host, None) is not None:
-                    self.say(f"{host}: back; its race begins anew")
+                    self.say(f"{host}: back; its race starts again")
                 continue
             if host not in self._absent:
-                self.say(f"{host}: its worker has gone; waiting {self.fleet.wait:g} s for another")
+                self.say(f"{host}: its worker is gone; waiting {self.fleet.wait:g} s for another")
             since = self._absent.setdefault(host, time.monotonic())
             if time.monotonic() - since > self.fleet.wait:
                 self._futures.pop(host).cancel()

@@ -1,4 +1,4 @@
-"""The engine `local`: a race on this host, as on every other."""
+"""The engine `local`: a race on this host alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.fleet.tasks import FleetTask, HostOutcome
 
 
 class LocalEngine:
-    """Runs the task that was started when it is asked for news."""
+    """Runs the started task when `news` is called."""
 
     def __init__(self, fleet: Local) -> None:
         self.python = fleet.environment.python or sys.executable
@@ -24,7 +24,7 @@ class LocalEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """A task that an exception interrupts has ended with it."""
+        """Do nothing: a task that an exception interrupts has already ended."""
 
     def start(self, hosts: Sequence[str], task: FleetTask) -> None:  # noqa: ARG002
         self._task = task

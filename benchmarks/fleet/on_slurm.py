@@ -122,7 +122,7 @@ class SlurmEngine:
                 self._over.pop(host, None)
                 found = self._answer(job)
                 if not (isinstance(found, HostOutcome) and found.record):
-                    job.paths.result_pickle.unlink(missing_ok=True)  # another try is a job of its own
+                    job.paths.result_pickle.unlink(missing_ok=True)  # another try is another job
                 yield host, found
         self._polls += 1
         states = self._states() if self._polls % QUEUE_POLLS == 0 else None

@@ -43,7 +43,7 @@ class HostRecords:
         if earlier != arguments:
             raise ValueError(
                 f"--resume: expected the options of the race that was begun, {' '.join(earlier)!r}, got "
-                f"{' '.join(arguments)!r}; only one race goes on: give the same, or race without --resume"
+                f"{' '.join(arguments)!r}; repeat the options, or race without --resume"
             )
 
     def _place(self, host: str) -> Path:
@@ -78,7 +78,7 @@ def merged(records: Sequence[Record]) -> list[Record]:
         for k, other in enumerate(found):
             try:
                 found[k] = merging.merge([other, record])
-            except ValueError:  # of another machine, or of other settings
+            except ValueError:  # a record of another machine, or with other settings
                 continue
             break
         else:

@@ -1,4 +1,4 @@
-"""A task of a fleet: a whole race on one host, as a command that needs nothing but a Python there."""
+"""A task of a fleet: a whole race on one host, as a command that needs only a Python there."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def command(task: FleetTask, python: str) -> list[str]:
 
 
 def ending(task: FleetTask, python: str) -> list[str]:
-    """The command that ends it there."""
+    """The command that ends a task on a host."""
     return [python, "-P", "-m", "benchmarks.fleet.host", "end", task.name]
 
 

@@ -15,9 +15,9 @@ from benchmarks.record.pairs_file import Benchmark, Side
 
 
 def commits(root: Path, *, base: str, head: str, out: Path, option: str = "--base") -> dict[Side, str]:
-    """The commits of both sides; raises Refusal for refs that name none, and for changes in the tree.
+    """The commits of both sides; raises Refusal for refs that name no commit, and for uncommitted changes.
 
-    `option` has named the base.
+    `option` is the option that named the base.
     """
     found: dict[Side, str] = {
         "base": worktrees.commit(root, option, base),
@@ -48,9 +48,9 @@ def settings(
         if found == GateSettings():
             found = heads
         elif heads != found:
-            say(f"{PLACE}: base's settings are in force; head's, which differ, are once it is base")
+            say(f"{PLACE}: base's settings are in force; head's differ, and take effect once head is base")
     paths = [argument.partition("::")[0] for argument in arguments if not argument.startswith("-")]
-    if not any((root / path).exists() for path in paths):  # options alone: of the paths that are set
+    if not any((root / path).exists() for path in paths):  # only options: keep the paths that are set
         arguments = (*found.arguments, *arguments)
     changed = {name: value for name, value in given.items() if value not in (None, ())}
     found = msgspec.structs.replace(found, arguments=arguments, **changed)
@@ -58,7 +58,7 @@ def settings(
         path = Path(argument.partition("::")[0])
         if path.is_absolute() or ".." in path.parts:
             raise Refusal(
-                "expected paths from the root of the repository, as each side runs its own files; "
+                "expected paths from the root of the repository, because each side runs its own files; "
                 f"got {argument!r}"
             )
     for path in map(Path, found.requirements):

@@ -47,7 +47,7 @@ class _GateCommand(click.Command):
 
 
 class _Step(_GateCommand):
-    """A command for `git bisect run`, to which 125 is "cannot tell", and which 128 stops."""
+    """A command for `git bisect run`, to which status 125 means "cannot tell", and which status 128 stops."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with self._statuses():
@@ -101,14 +101,14 @@ SUITE = (
         ["--requirements"],
         multiple=True,
         metavar="FILE",
-        help="Requirements to install, by their path from the root.",
+        help="Requirements files to install, by their paths from the root.",
     ),
     click.Option(
         ["--config"],
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
         show_default="those of the older commit",
-        help="Settings, as in a pyproject.toml.",
+        help="Settings file, in the format of pyproject.toml.",
     ),
     click.Argument(["arguments"], nargs=-1, metavar="[-- PYTEST ARGUMENTS]"),
 )
@@ -197,9 +197,9 @@ def run(
 def bisect(good: str, bad: str, repo: Path, here: bool, config: Path | None, **given: Any) -> None:
     """Find the commit that made a benchmark slower.
 
-    It bisects the commits from the good end to the bad one, and measures each in pairs with the good one. The
-    arguments of pytest name the benchmark, as in tests/test_it.py::test_that; of several it follows the one
-    that is slowed most. At least 95 % of searches name the right commit.
+    It bisects the commits between the good end and the bad end, and measures each in pairs with the good end.
+    The arguments of pytest name the benchmark, as in tests/test_it.py::test_that; of several benchmarks it
+    follows the one with the largest slowdown. At least 95 % of searches name the right commit.
 
     Exit status: 0 found, 2 could not tell, 3 refused.
     """

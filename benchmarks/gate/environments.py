@@ -1,4 +1,4 @@
-"""An environment for each side, built together and kept, so that only the commit differs between them."""
+"""An environment for each side; both are built together and kept, so that only the commit differs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INSTALL_SECONDS = 1800.0
 def environments(folder: Path, worktrees: Mapping[Side, Path], settings: GateSettings) -> dict[Side, Path]:
     """The Python of each side, with its worktree installed; built if a project file has changed.
 
-    The key is made from both sides' project files, so that both are always built on one day, from one
+    The key depends on both sides' project files, so that both are always built on one day, from one
     index: a release in between would look like a change of head. Raises NoAnswer if an install fails.
     """
     content = [

@@ -1,4 +1,4 @@
-"""The errors by which a gate has no result, with their exit statuses."""
+"""The errors with which a gate ends without a result, and their exit statuses."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ class Gate:
         """Take all turns on one CPU; returns the first result, and the seconds of each turn."""
         allowed = affinity({self.cpu})
         gc.collect()
-        gc.freeze()  # a collection in a turn looks at what the benchmark made, and not at all of pytest
+        gc.freeze()  # a collection in a turn examines only the benchmark's objects, not those of pytest
         first: Any = None
         seconds: list[float] = []
         try:
@@ -375,7 +375,7 @@ def not_timed(item: pytest.Item) -> str:
             return ""
         if "benchmark" not in definition.argnames:  # it does not wrap another one of that name
             where = f" of {definition.baseid}" if definition.baseid else ""
-            return f"the project's own `benchmark` fixture{where} stands in for that of pytest-benchmark"
+            return f"the project's own `benchmark` fixture{where} replaces that of pytest-benchmark"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Measures base against head, pair after pair, while the decision needs more pairs and time is left."""
+"""Measures base against head, pair by pair, while the decision needs more pairs and time is left."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def against(
 
 
 class Runner:
-    """Fills a pairs file."""
+    """Measures pairs and writes them to the pairs file."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class Runner:
         self.benchmarks = (*found.benchmarks, *controls)
         self.left_out = dict(found.left_out)
         self.incidents = list(found.lost)
-        self.schedules: dict[Side, dict[str, Schedule]] = {side: {} for side in SIDES}  # of each side's files
+        self.schedules: dict[Side, dict[str, Schedule]] = {side: {} for side in SIDES}  # by each side's files
         self.order: tuple[str, ...] = ()
         self.laid: Side | None = None
 
@@ -223,7 +223,7 @@ class Runner:
         return record
 
     def plan(self) -> None:
-        """Log the watched benchmarks and the time; those that do not fit the budget are left out."""
+        """Log the watched benchmarks and the time; drop the benchmarks that do not fit the budget."""
         self.lay("head")
         head = self.places[SIDES.index("head")]
         left = [benchmark for benchmark in self.gated() if benchmark.suite != "base"]
@@ -239,12 +239,12 @@ class Runner:
         ahead += f"{self.asked.settings.budget:g} s"
         if self.asked.pairs:
             ahead = f"some {self.asked.pairs * plan.pair:.0f} s for all {self.asked.pairs}"
-        self.say(f"plan: {len(plan.watched)} benchmarks, some {plan.pair:.1f} s a pair; {ahead}")
+        self.say(f"plan: {len(plan.watched)} benchmarks, some {plan.pair:.1f} s per pair; {ahead}")
         for benchmark in self.gated():
             if node_id(benchmark) in plan.too_slow:
                 seconds = costs[node_id(benchmark)].pair(few=False)
                 reason = (
-                    f"{seconds:.1f} s a pair, which the budget of {budget:g} s does not have beside the "
+                    f"{seconds:.1f} s per pair, more than the budget of {budget:g} s leaves beside the "
                     "cheaper ones; raise --budget, or name fewer tests"
                 )
                 self.incidents.append(Incident(benchmark.name, "head", "too slow", reason))

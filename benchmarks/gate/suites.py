@@ -1,4 +1,4 @@
-"""The benchmarks that are compared: by base's files and by head's in turn, if these differ."""
+"""The benchmarks that are compared: with base's files and with head's in turn, if these differ."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def compared(
                 benchmarks.append(_benchmark(each, settings, "base"))
                 if not_there := _missing("head", each, crossed.get("base")):
                     lost.append(Incident(benchmarks[-1].name, "head", "failed", not_there))
-                if why:  # as of a new function's benchmark in the same file; base's file has the last word
+                if why:  # as for a new function's benchmark in the same file; base's file then decides
                     notes.append(f"{name}: head's file cannot be run on base: {why}; base's is used")
             elif why:
                 left_out[name] = f"new in head, and cannot be run on base: {why}"
@@ -87,7 +87,7 @@ def compared(
                 continue
         benchmarks.append(listed)
     for file, why in own["head"].broken.items():
-        if not any(each.file == file for each in found["base"].values()):  # or they are named one by one
+        if not any(each.file == file for each in found["base"].values()):  # else they are named one by one
             benchmarks.append(Benchmark(file))
             lost.append(Incident(file, "head", "failed", f"it cannot be collected: {why}"))
     if not benchmarks or all(each.name in own["head"].broken for each in benchmarks):

@@ -132,7 +132,7 @@ def _check_source(process: SideProcess) -> None:
     if foreign:
         raise NoAnswer(
             f"{process.place.side} runs {', '.join(foreign)}, expected code of its own worktree, "
-            f"{process.place.worktree}; leave --here away, so that each side has an environment of its own"
+            f"{process.place.worktree}; omit --here, so that each side has its own environment"
         )
 
 

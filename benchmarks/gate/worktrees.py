@@ -43,7 +43,7 @@ def commit(root: Path, option: str, ref: str) -> str:
     except GitError as error:
         raise Refusal(
             f"{option}: expected a branch, a tag or a commit of this repository, got {ref!r}; "
-            "fetch it first where it is on a remote"
+            "if it is on a remote, fetch it first"
         ) from error
 
 
@@ -87,7 +87,7 @@ def state(root: Path) -> Path:
 
 @contextlib.contextmanager
 def lock(folder: Path, root: Path) -> Iterator[None]:
-    """One gate at a time on this repository; raises Refusal if another one runs."""
+    """A block that only one gate at a time enters for this repository; raises Refusal if another one runs."""
     holder = folder / "lock.pid"
     held = FileLock(folder / "lock")
     try:
@@ -136,12 +136,12 @@ def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
     """The commits after `good` up to `bad`, in order, along first parents; raises Refusal without any."""
     try:
         shared = git(root, "merge-base", good, bad)
-    except GitError:  # without words: they share none, or none that a shallow clone has
+    except GitError:  # no message: they share no commit, or none that a shallow clone has
         shared = ""
     if shared != good:
         raise Refusal(
-            f"--good: expected an ancestor of --bad, got {good[:10]}, which is none of {bad[:10]}; "
-            "fetch the whole history where the clone is shallow"
+            f"--good: expected an ancestor of --bad, got {good[:10]}, which is no ancestor of {bad[:10]}; "
+            "if the clone is shallow, fetch the whole history"
         )
     found = git(root, "rev-list", "--reverse", "--first-parent", "--ancestry-path", f"{good}..{bad}").split()
     if not found:
@@ -151,7 +151,7 @@ def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
 
 def _remove(root: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(GitError):  # as a rule it is not locked: Git was killed while it made it
+    with contextlib.suppress(GitError):  # usually not locked: Git was killed while it created the worktree
         git(root, "worktree", "unlock", str(folder))
     git(root, "worktree", "prune")
 
@@ -166,7 +166,7 @@ def differing(root: Path, commits: Mapping[Side, str], paths: Iterable[str]) -> 
 
 
 def lay(folders: Iterable[Path], commit: str, paths: Iterable[str]) -> None:
-    """Put the files at `paths` into worktrees as they are in `commit`, whichever commit those are of."""
+    """Put the files at `paths`, as they are in `commit`, into worktrees of any commit."""
     for folder in folders:
         for path in paths:
             try:

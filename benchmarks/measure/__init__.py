@@ -1,1 +1,1 @@
-"""One session: what one process measures, and the one way to run something in another process."""
+"""One session, which measures in one process, and the one way to run something in another process."""

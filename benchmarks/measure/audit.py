@@ -240,7 +240,7 @@ class Audit:
         start = time.perf_counter()
         seconds = self._calls()
         if self.is_recorded(self._round_to_come):
-            start = time.perf_counter()  # the race's own time until here
+            start = time.perf_counter()  # until here the time is the race's own
         if self._round_to_come == self.rounds - 1:
             self._busy = list(self._at_work())
         self.seconds += time.perf_counter() - start
@@ -415,7 +415,7 @@ class Audit:
             calls.append(self._round_of(1, _seconds))
             firsts.append(_seconds(implementation.export, 1))
             self.subject.step()
-            _seconds(other, 1)  # as the call is timed: reading the clock alone made an export longer
+            _seconds(other, 1)  # timed like a call: reading the clock alone made an export longer
             others.append(_seconds(implementation.export, 1))
         # on a busy machine, a few of either are much faster than the rest
         yield from _owed(OWED * min(calls), min(firsts), sorted(others)[len(others) // 4])

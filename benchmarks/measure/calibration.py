@@ -1,4 +1,4 @@
-"""The speed of the machine, measured in the process that races, with which implementations are compared."""
+"""The speed of the machine, measured in the process that races; implementations are compared with it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def calibrate(ready: Callable[[], Any] = lambda: None) -> dict[str, float]:
     gemm_float64, gemm_float32: multiplications and additions a second of a large product, on as many
     threads as are in force. triad: bytes a second of a = b + s c (McCalpin's STREAM counts three arrays).
     dot_L1, dot_L2 and so on: bytes a second of a dot product whose vectors fill half of that cache, on one
-    thread, where the system says how large the caches are.
+    thread, where the system reports the sizes of the caches.
     interpreter: seconds of one iteration of `for i in range(n): t += i * 0.5`. timer: the least difference
     that `perf_counter` shows, in seconds. call: seconds of an empty call, which every timed call carries.
     """
@@ -60,7 +60,7 @@ def best(work: Callable[[], Any], ready: Callable[[], Any]) -> float:
         ready()
         start, used = time.perf_counter(), time.process_time()
         work()
-        # its CPU time if that is less: another program had the CPU meanwhile
+        # the CPU time, if less: another program had the CPU meanwhile
         found.append(min(time.perf_counter() - start, time.process_time() - used))
         found.sort()
     return found[0]

@@ -39,8 +39,8 @@ class Ceiling:
         if self.allows(rate, found.dtype, cores):
             return found
         reason = (
-            f"{found.implementation}: {rate / 1e9:.4g} GFLOP/s in its fastest round; no more than "
-            f"{cores * self.known[found.dtype] / 1e9:.4g} can be done here by fused multiply-adds: "
+            f"{found.implementation}: {rate / 1e9:.4g} GFLOP/s in its fastest round; FMAs reach at most "
+            f"{cores * self.known[found.dtype] / 1e9:.4g} here: "
             "which part of the work is left out?"
         )
         return dataclasses.replace(found, status="implausible", reason=reason)

@@ -49,7 +49,7 @@ def _chains(typing_context: Any, count: Any, x: Any, width: Any) -> Any:
         total = builder.load(places[0])
         for place in places[1:]:
             total = builder.fadd(total, builder.load(place))
-        # all lanes, or the compiler would compute but one
+        # use all lanes, or the compiler would compute only one
         found = builder.extract_element(total, index(0))
         for lane in range(1, lanes):
             found = builder.fadd(found, builder.extract_element(total, index(lane)))

@@ -28,7 +28,7 @@ def active() -> str:
         found.append("a debug build of Python")
     if not found:
         return ""
-    return f"{' and '.join(found)} makes every time untrue, that of loops most: measure without"
+    return f"{' and '.join(found)} distorts every time, that of loops most: measure without it"
 
 
 def throttled() -> int:

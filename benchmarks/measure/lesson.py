@@ -140,7 +140,7 @@ def main(path: Path) -> int:
     lines = off(found, kept)
     print(*lines, sep="\n")
     if dict(found.machine) != dict(kept.machine):
-        print("measured on another machine than the one that is quoted: that is no fault")
+        print("measured on another machine than the quoted figures: this is not an error")
         return 0
     print(f"{len(lines)} figures are further than {WITHIN:.0%} from those quoted")
     return int(bool(lines))

@@ -46,7 +46,7 @@ def peak(work: Callable[[], Any]) -> tuple[Any, int]:
 
 def _resident() -> dict[Path, int]:
     """The resident sets of this process and of those that it started, in KiB; their peaks begin anew."""
-    # Freed memory goes back to the kernel first: filling it again would not show.
+    # Return freed memory to the kernel first: filling it again would not be visible.
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
     for folder in _folders():

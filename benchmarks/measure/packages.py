@@ -38,7 +38,7 @@ def needed(module: str) -> frozenset[str]:
 def _imports(module: str) -> Iterator[str]:
     try:
         source = inspect.getsource(sys.modules[module])
-    except (OSError, TypeError):  # compiled, or a namespace
+    except (OSError, TypeError):  # a compiled module, or a namespace
         return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -127,7 +127,7 @@ class ChildProcess:
             )
         self._end = end_of(self._popen.pid)
         self._unread = b""
-        self._answered = self._ordered = 0  # where the output stood at the last answer, before the last order
+        self._answered = self._ordered = 0  # the output's length at the last answer, before the last order
 
     def __enter__(self) -> Self:
         return self
@@ -155,7 +155,7 @@ class ChildProcess:
                 if not received:
                     raise ProcessError(self._how_it_ended())
                 self._unread += received
-            elif self._has_ended(0.0):  # what it started may hold its end of the line
+            elif self._has_ended(0.0):  # a process that it started may hold the other end open
                 raise ProcessError(self._how_it_ended())
             elif left <= 0:
                 raise Silent(f"the process gave no answer within {timeout:.3g} s{self._printed()}")
@@ -238,7 +238,7 @@ def boot() -> None:
     with socket.socket(fileno=int(descriptor)) as end:
         try:
             pkgutil.resolve_name(serve)(Parent(end))
-        except (KeyboardInterrupt, GeneratorExit) as error:  # an implementation's: no user's reaches it
+        except (KeyboardInterrupt, GeneratorExit) as error:  # an implementation's, never a user's
             sys.exit(f"{type(error).__name__} was raised")
 
 

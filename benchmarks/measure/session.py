@@ -106,7 +106,7 @@ class Session:
         self.disturbed = 0
         self.audit_seed = secrets.randbits(31)
         self.audit_seconds = 0.0
-        self._draw = random.Random(self.audit_seed)  # noqa: S311 - no implementation is to know it, no more
+        self._draw = random.Random(self.audit_seed)  # noqa: S311 - hidden from implementations, not secret
         self._started = datetime.datetime.now(datetime.UTC)
         self._start = time.perf_counter()
         self._watch = Watch(threads, ranks)
@@ -251,7 +251,7 @@ class Session:
                 audit.after(number, taken.seconds)
         except AuditError as error:
             found_out = CellError("wrong", f"{cell.implementation}: {error}")
-            self._prepared[dataclasses.replace(cell, phase="")] = found_out  # in no phase is it right
+            self._prepared[dataclasses.replace(cell, phase="")] = found_out  # it is wrong in every phase
             raise found_out from error
         finally:
             self.audit_seconds += audit.seconds
@@ -336,7 +336,7 @@ def verified(
     if not verdict.passed:
         raise CellError("wrong", f"{cell.implementation}: {verdict.message}")
     subject = Subject(implementation, problem, cell.dtype)
-    # The check's: two where an optimizer keeps something from one step to the next.
+    # The steps of the check: two if an optimizer keeps something from one step to the next.
     subject.steps = 2 if impls.OPTIMIZERS[problem.training.optimizer] else 1
     return Prepared(subject, construct_seconds, verdict)
 
@@ -352,7 +352,7 @@ def communication(implementation: Any, cell: Cell, iterations: int) -> dict[str,
             clock.seconds_of(implementation.gradients_alone, iterations) / iterations
             for _ in range(ALONE_ROUNDS)
         ]
-        implementation.gradients()  # those of all ranks again
+        implementation.gradients()  # the gradients of all ranks again
         found["alone_seconds"] = min(alone)
     return found
 
@@ -379,7 +379,7 @@ def guard(cell: Cell) -> Iterator[None]:
         raise
     except impls.Unsupported as error:
         raise CellError("unsupported", str(error)) from error
-    except impls.Unavailable as error:  # what only its own process finds out
+    except impls.Unavailable as error:  # facts that only its own process knows
         raise CellError("unavailable", str(error)) from error
     except (Exception, SystemExit) as error:  # an implementation may be anybody's code
         raise CellError("failed", f"{cell.implementation}: {type(error).__name__}: {error}") from error
@@ -395,7 +395,7 @@ def load(name: str, ranks: int = 1) -> type[impls.Implementation]:
     """The implementation's class; raises CellError if it cannot be had."""
     for library, variable in JUST_IN_TIME.items():
         if name.startswith(library) and os.environ.get(variable, "0") not in ("", "0"):
-            reason = f"{variable} is set, with which {library} compiles nothing: unset it"
+            reason = f"{variable} is set, so that {library} compiles nothing: unset it"
             raise CellError("unavailable", f"{name}: {reason}")
     try:
         return impls.load(name, ranks)
@@ -408,7 +408,7 @@ def facts(implementation: type[impls.Implementation]) -> race_file.Facts:
     module = sys.modules[implementation.__module__]
     source = getattr(implementation, "source", None) or inspect.getsource(module)
     interpreter, _, version = getattr(implementation, "interpreter", "").partition(" ")
-    # What runs in another process needs what that one has.
+    # An implementation in another process needs the packages of that process.
     needed = frozenset() if interpreter else packages.needed(implementation.__module__)
     return race_file.Facts(
         idea=implementation.idea,

@@ -1,4 +1,4 @@
-"""The race behind an advice: its contenders, and the seconds that it may take."""
+"""The race behind `advise`: its contenders, and the seconds that it may take."""
 
 from __future__ import annotations
 

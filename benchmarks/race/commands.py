@@ -11,7 +11,7 @@ import click
 from benchmarks import options
 from benchmarks.race.ending import command_line, end, warn_of_no_commit
 
-# What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
+# The commands import the libraries: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
     from benchmarks.race.conductor import Race, RacePlan
     from benchmarks.race.journal import JournalEntry
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     type=options.IMPLEMENTATION,
     metavar="NAME",
     show_default="the lowest on the ladder",
-    help="Implementation that speedups are over.",
+    help="Implementation to which speedups are relative.",
 )
 @click.option(
     "--until",
@@ -79,7 +79,7 @@ def race(
 ) -> None:
     """Race in fresh processes until every speedup is known.
 
-    Exit status: 0; 1 if the race could not go on; 2 if an option is wrong; 4 if an implementation named by
+    Exit status: 0; 1 if the race could not continue; 2 if an option is wrong; 4 if an implementation named by
     --impl, or a value of another list, was not measured; 130 if it was interrupted.
     """
     from benchmarks.measure.threads import check_threads
@@ -181,7 +181,7 @@ def advise(
     NumPy stays. Those that compile longest are measured last, the interpreted loops only if --impl names
     them.
 
-    Exit status: 0; 1 if the race could not go on; 2 if an option is wrong; 4 if an implementation named by
+    Exit status: 0; 1 if the race could not continue; 2 if an option is wrong; 4 if an implementation named by
     --impl, or a batch size, was not measured; 130 if it was interrupted.
     """
     from benchmarks.measure.threads import check_threads
@@ -218,7 +218,7 @@ def advise(
         report.ranking(record)
     tried = {m.implementation for m in running.measurements}
     if left_out := [name for name in settings.implementations if name not in tried]:
-        click.echo(f"Not tried within --budget: {', '.join(left_out)}; give it a larger one.")
+        click.echo(f"Not tried within --budget: {', '.join(left_out)}; give a larger --budget.")
     if not quiet:
         click.echo(f"{running.verdict()}\nrecord: {record}")
     unreached = running.unreached(
@@ -231,7 +231,7 @@ def advise(
 
 
 def _baseline(asked: str | None, names: tuple[str, ...]) -> str:
-    """The implementation that speedups are over: by default the lowest on the ladder, `loops` if it races."""
+    """The baseline of the speedups: by default the lowest on the ladder, `loops` if it races."""
     import impls
 
     if asked is None:
@@ -256,7 +256,7 @@ def _run(ctx: click.Context, plan: RacePlan, record: Path, entries: list[Journal
         with progress:
             running.run()
     except KeyboardInterrupt:
-        kept = f"the race so far is kept in {journal.of(record)}"
+        kept = f"the race so far is saved in {journal.of(record)}"
         kept += ": continue with --resume" if "resume" in ctx.params else ""
         words = kept if running.measurements else "nothing was measured yet"
         click.echo(f"interrupted; {words}", err=True)
@@ -283,7 +283,7 @@ def _earlier(path: Path) -> list[JournalEntry]:
 @click.command(params=[options.RECORD_OPTION])
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
 def merge(records: tuple[Path, ...], record: Path) -> None:
-    """Merge records of one machine, its versions and settings."""
+    """Merge records of the same machine, versions and settings."""
     from benchmarks.race import journal
     from benchmarks.record import merging, race_file
 
@@ -295,7 +295,7 @@ def merge(records: tuple[Path, ...], record: Path) -> None:
 
 @click.command("list")
 def list_() -> None:
-    """Show what each implementation is, and its threads in force."""
+    """Show the facts of each implementation, and its threads in force."""
     from benchmarks.race import sheet
 
     sheet.main()

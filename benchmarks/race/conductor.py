@@ -46,7 +46,7 @@ FAULTS = ("unavailable", "wrong", "implausible", "failed", "timed out")
 
 
 class RaceError(RuntimeError):
-    """The race cannot go on; the message says why."""
+    """Raised if the race cannot continue; the message gives the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,12 +275,12 @@ class Race:
         self._keep(entry)
 
     def _keep(self, entry: JournalEntry) -> None:
-        """Write an entry to the journal; if the disk is full, the race goes on without it."""
+        """Write an entry to the journal; if the disk is full, the race continues without it."""
         assert self._journal is not None
         try:
             self._journal.append(entry)
         except OSError as error:
-            self.trouble = f"the race so far could not be kept: {error}"
+            self.trouble = f"the race so far could not be saved: {error}"
 
     def _apply(self, entry: JournalEntry) -> None:
         match entry:

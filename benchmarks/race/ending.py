@@ -25,7 +25,7 @@ def warn_of_no_commit() -> None:
 
 
 def end(ctx: click.Context, missing: list[str]) -> None:
-    """Log what was named and not measured, with the reasons, and exit with the status for that."""
+    """Log the named parts that were not measured, with the reasons, and exit with the matching status."""
     for line in missing:
         click.echo(f"not measured: {line}", err=True)
     if missing:

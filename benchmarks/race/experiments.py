@@ -13,7 +13,7 @@ from benchmarks import options
 from benchmarks.race.ending import command_line, end, warn_of_no_commit
 from benchmarks.record import files
 
-# What computes is imported by the commands: --help answers at once, and threads are limited before NumPy.
+# The commands import the libraries: --help answers at once, and threads are limited before NumPy.
 if TYPE_CHECKING:
     from benchmarks.record.race_file import Measurement
 
@@ -60,7 +60,7 @@ RATE = click.option(
     ]
 )
 @click.option("--steps", type=options.COUNT, default=2000, metavar="N", help="Steps of training.")
-@click.option("--batch-size", type=options.COUNT, default=16, metavar="M", help="Samples of a batch.")
+@click.option("--batch-size", type=options.COUNT, default=16, metavar="M", help="Samples per batch.")
 @RATE
 @click.option(
     "--accuracy",
@@ -88,11 +88,11 @@ def train(
     record: Path,
     **experiment: Any,
 ) -> None:
-    """Train on the digits: the time until held-out digits are read.
+    """Measure the time until a training reads held-out digits.
 
-    That time is the number of steps of the training times the implementation's time of a step.
+    That time is the training's number of steps times the implementation's time per step.
 
-    Exit status: 0; 4 if an implementation was not measured, or is wrong.
+    Exit status: 0 on success; 4 if an implementation was not measured, or is wrong.
     """
     from benchmarks.measure.threads import check_threads
 
@@ -122,7 +122,7 @@ def train(
     params=[options.IMPLEMENTATIONS_OPTION, *options.TRAINING, options.THREADS_OPTION, options.RANKS_OPTION]
 )
 @click.option("--steps", type=options.COUNT, default=100_000, metavar="N", help="Steps of training.")
-@click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples of a batch.")
+@click.option("--batch-size", type=options.COUNT, default=1024, metavar="M", help="Samples per batch.")
 @RATE
 @BUDGET
 @click.option("--record", type=options.OUTPUT, default=HEADLINE, metavar="PATH", help="Record to write.")
@@ -147,7 +147,7 @@ def headline(
 
     Every implementation has to reach the same loss after the same number of steps.
 
-    Exit status: 0; 4 if an implementation is wrong, or was named by --impl and not measured.
+    Exit status: 0 on success; 4 if an implementation is wrong, or was named by --impl and not measured.
     """
     from benchmarks.measure.threads import check_threads
 

@@ -1,4 +1,4 @@
-"""The comparison of the losses of trainings: after the same steps they have to agree, to roundings."""
+"""Compares the losses of trainings, which have to agree, to roundings, after the same steps."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def agree(one: float, other: float, dtype: str, steps: int) -> bool:
 
 
 def held(found: Sequence[Measurement], seeds: Sequence[int]) -> list[Measurement]:
-    """The trainings, each begun from its seed. One with another loss than those of the same workload and
-    seed, after the same number of steps, is `wrong`, with the reason and without its times.
+    """The trainings, each begun from its seed. If its loss differs from those of the same workload and
+    seed after the same number of steps, a training is `wrong`, with the reason and without its times.
     """
     reasons = dict(_others(found, seeds))
     return [

@@ -136,7 +136,7 @@ class LostCell(WorkerAnswer):
 
 
 class Ended(WorkerAnswer):
-    """The process, at its end."""
+    """The process, as it is on record at its end."""
 
     process: Process
 

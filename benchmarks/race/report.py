@@ -1,4 +1,4 @@
-"""Having a record drawn: by a command of its own, since the race knows nothing of reports."""
+"""Draws a record by a separate command, because the race does not depend on reports."""
 
 from __future__ import annotations
 

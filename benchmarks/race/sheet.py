@@ -1,4 +1,4 @@
-"""The fairness sheet: what each implementation is, and what is in force in a process that runs it alone."""
+"""The fairness sheet: the facts of each implementation, and what is in force while it runs alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Lacking(Inspected):
 
 
 def in_force(name: str) -> InForce | Lacking:
-    """What is in force for the implementation `name`, measured in a process of its own."""
+    """What is in force for the implementation `name`, measured in a separate process."""
     try:
         with PythonProcess(serve, threads=1) as process:
             process.send(Inspect(name))
@@ -136,7 +136,7 @@ def main() -> None:
         "threads in force, asked for 1",
         "BLAS",
         title="What is in force",
-        caption="Cores busy: CPU time by elapsed time, at most 1 where one thread is really in force.",
+        caption="Cores busy: CPU time divided by elapsed time; at most 1 if one thread is really in force.",
     )
     force.add_column("cores busy", justify="right")
     classes = {}
@@ -150,7 +150,7 @@ def main() -> None:
         ideas.add_row(each, escape(found.idea), escape(found.differs_from or "-"), "yes", str(lines))
         order = "that of loops" if found.same_order else "its own"
         ways.add_row(each, ", ".join(found.dtypes), order, escape(found.fast_math), escape(found.layout))
-    words = f"running each of {len(classes)} implementations for a moment, in a process of its own"
+    words = f"running each of {len(classes)} implementations for a moment, in a separate process"
     with console.status(words), ThreadPoolExecutor(os.cpu_count()) as pool:
         for each, answer in zip(classes, pool.map(in_force, classes), strict=True):
             if isinstance(answer, Lacking):
@@ -168,7 +168,7 @@ def _names() -> Column:
 
 
 def _show(console: rich.console.Console, table: Table) -> None:
-    """Print a table where its words fit the terminal, else a paragraph for each of its rows."""
+    """Print a table if its words fit the terminal, else a paragraph for each of its rows."""
     with console.capture() as printed:
         console.print(table)
     if "…" not in printed.get():  # rich cuts what it cannot wrap

@@ -114,7 +114,7 @@ def _measure(
     subject = Subject(implementation, problem, cell.dtype, rate)
     reference, followed, reference_seconds = impls.load(REFERENCE)(problem, cell.dtype), 0, 0.0
     audit_seed = secrets.randbits(31)
-    draw = random.Random(audit_seed)  # noqa: S311 - no implementation is to know it, no more
+    draw = random.Random(audit_seed)  # noqa: S311 - hidden from implementations, not secret
     drawn, beside = draw.randrange(plan.rounds), draw.randrange(BESIDE)
     seconds, losses, accuracies, judged = [], [], [], []
     for number in range(plan.rounds):

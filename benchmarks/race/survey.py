@@ -1,4 +1,4 @@
-"""The survey of a race: each implementation alone, in processes of its own.
+"""The survey of a race, which runs each implementation alone, in separate processes.
 
 It measures peak memory and the time of compilation: cold, and from the caches that the first compilation left
 on disk.

@@ -1,6 +1,6 @@
-"""Training on the digits from several beginnings: steps, loss and accuracy, by training and implementation.
+"""Training on the digits from several initial weights: steps, loss and accuracy of each implementation.
 
-A fresh process for each seed trains with every implementation, workload by workload: a process has its
+A fresh process for each seed trains with every implementation, workload by workload: it has its
 own weights to begin with, and its own luck.
 """
 
@@ -17,13 +17,13 @@ from benchmarks.record.cells import Cell
 
 
 def check(workload: str) -> None:
-    """Raises ValueError for a workload without digits that are held out."""
+    """Raise ValueError for a workload without held-out digits."""
     if workloads.named(workload).data != "digits":
         raise ValueError(f"--workload: expected one on the digits, got {workload!r}")
 
 
 def findings(names: Sequence[str], experiments: Sequence[Experiment]) -> Iterator[Trained]:
-    """Every implementation's in every experiment, seed by seed; what one seed loses, the next leaves out."""
+    """The findings of every implementation and experiment, seed by seed; later seeds omit lost ones."""
     lost: set[Cell] = set()
     number = 0
     for _, of_seed in itertools.groupby(experiments, key=lambda experiment: experiment.seed):

@@ -1,4 +1,4 @@
-"""One process of a race, from within: it measures cell by cell, as the conductor orders."""
+"""The program of one process of a race, which measures cell by cell, as the conductor orders."""
 
 from __future__ import annotations
 

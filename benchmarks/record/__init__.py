@@ -1,1 +1,1 @@
-"""The record of a race and of pairs: read and written here only, with the statistics over it."""
+"""The records of races and of pairs, which are read and written here only, and their statistics."""

@@ -42,7 +42,7 @@ def _found() -> tuple[dict[str, str], str]:
         changes = _git("status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
     except GitError as error:
         return {}, (
-            f"the record names no commit, without which no history takes it ({error}); "
+            f"the record names no commit, which the history needs ({error}); "
             "race in a clone that Git can read, or name it later: gradrace history add --commit"
         )
     branch = next(filter(None, map(os.environ.get, BRANCH_VARIABLES)), "")

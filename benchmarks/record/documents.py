@@ -21,7 +21,7 @@ DAMAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class RecordError(ValueError):
-    """A file that this version cannot read as a record; the message says why and what to do."""
+    """Raised for a file that this version cannot read as a record; the message gives reason and remedy."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,7 @@ def aside(path: Path) -> Path:
 
 
 def put_aside(path: Path) -> None:
-    """Rename what an earlier run left at `path`, if anything; it replaces what was put aside before."""
+    """Rename the file of an earlier run at `path`, if any; it replaces the one put aside before."""
     if path.is_dir():
         shutil.rmtree(aside(path), ignore_errors=True)
     if path.exists():
@@ -51,7 +51,7 @@ def write(path: Path, content: bytes) -> Path:
         return path
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    mode = target.stat().st_mode if target.exists() else 0o644  # mkstemp makes it its owner's alone
+    mode = target.stat().st_mode if target.exists() else 0o644  # mkstemp gives access to its owner alone
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
     temporary = Path(name)
     try:

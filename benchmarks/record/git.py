@@ -13,7 +13,7 @@ or alias that runs this process, and would select its repository or its index.""
 
 SETTINGS = (
     "core.hooksPath=/dev/null",  # a repository's hooks run programs
-    "core.fsmonitor=false",  # and so does this
+    "core.fsmonitor=false",  # this one runs programs, too
     "log.showSignature=false",
     "i18n.logOutputEncoding=UTF-8",
 )

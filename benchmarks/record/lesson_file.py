@@ -37,5 +37,5 @@ def write(lesson: Lesson, path: Path) -> Path:
 
 
 def read(path: Path) -> Lesson:
-    """The lesson at `path`; raises RecordError for what is none, OSError for what cannot be read."""
+    """The lesson at `path`; raises RecordError for any other file, OSError for one that cannot be read."""
     return documents.read(Lesson, path, FORMAT, SCHEMA, again="run `nox -s lesson`")

@@ -1,4 +1,4 @@
-"""Putting races together: only those of the same machine, versions and settings."""
+"""Merges races, but only those of the same machine, versions and settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_source(name: str, one: race_file.Facts, other: race_file.Facts) -> Non
     if one.source != other.source:
         raise ValueError(
             f"{name}: its code changed between one process and another; only races of the same code belong "
-            "together: race it anew, without --resume"
+            "together: race it again, without --resume"
         )
 
 

@@ -102,14 +102,14 @@ class Process:
 class Measurement:
     """One cell of one implementation, as measured by one process.
 
-    `seconds` holds one value a round: the time of one call, averaged over the round's `iterations` calls.
+    `seconds` holds one value per round: the time of one call, averaged over the round's `iterations` calls.
     They are those of the undisturbed rounds, if three or more were: the probe (a loop of some 30 us) took no
     longer than usual before and after. `probe` is the median of its seconds around them.
 
     In the phase "headline" a call is one step of training. Where an implementation's rounds hold all of
     `settings["steps"]` steps it ran in full, in one process, and the sum of seconds times iterations is its
     time; otherwise its time is projected from each process's mean. `losses` holds the loss over all samples
-    after each round, `accuracies` the share of held-out digits that the network then names rightly (of
+    after each round, `accuracies` the share of held-out digits that the network then classifies correctly (of
     workloads on the digits). In the phase "train" it is the same, but every process begins with weights of
     its own, drawn from its seed.
 

@@ -250,7 +250,7 @@ def study(number: int, batch_sizes: Sequence[int], parts: Sequence[str], say: Sa
 
 
 BATCH_SIZES = options.listed(
-    "--batch-sizes", item=options.COUNT, help="Samples of a batch.", show_default="1,4,16,64,256,1024"
+    "--batch-sizes", item=options.COUNT, help="Samples per batch.", show_default="1,4,16,64,256,1024"
 )
 PARTS_OPTION = options.listed(
     "--part", "parts", item=options.Name(lambda: PARTS), help=f"Of {', '.join(PARTS)}.", show_default="all"

@@ -128,7 +128,7 @@ def test_a_host_that_is_killed_is_raced_again_and_the_other_is_kept(
     dask.start_worker(second)
     ended = run.ended()
     assert ended.status == 0, ended
-    assert f"{second.name}: its worker has gone" in ended.err
+    assert f"{second.name}: its worker is gone" in ended.err
     assert run.finished(first.name).read_bytes() == kept
     both = [processes(run.finished(host.name)) for host in dask.hosts]
     assert processes(run.record) == sum(both)
@@ -159,7 +159,7 @@ def test_a_lost_dask_scheduler_costs_what_had_not_ended_and_resumes(
     run = begin(dask, tmp_path, fleet, "--budget", "12", "--resume")
     ended = run.ended()
     assert ended.status == 0, ended
-    assert f"raced already: {first.address}" in ended.err
+    assert f"already raced:  {first.address}" in ended.err
     assert run.most == {first.name: 0, second.name: 1}
     assert run.finished(first.address).read_bytes() == kept
 
@@ -192,7 +192,9 @@ def test_hosts_that_cannot_race_are_named(dask: DaskCluster, tmp_path: Path) -> 
     ended = begin(dask, tmp_path, fleet, "--budget", "4").ended()
     assert ended.status == 4, ended
     (line,) = (line for line in ended.err.splitlines() if line.startswith("not measured: "))
-    assert line.startswith("not measured: mixed: expected the versions of where the race was started: numpy ")
+    assert line.startswith(
+        "not measured: mixed: expected the versions of the machine that started the race: numpy "
+    )
     fleet = f"{fleet}environment:\n  python: /usr/bin/python3\n"
     ended = begin(dask, tmp_path, fleet, "--budget", "4").ended()
     assert ended.status == 4, ended

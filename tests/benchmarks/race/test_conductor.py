@@ -449,7 +449,7 @@ def test_a_full_disk_costs_nothing_but_what_could_be_kept(
     monkeypatch.setattr(Journal, "append", full)
     running = Race(plan(), tmp_path / "record.json", silent)
     running.run()
-    assert "the race so far could not be kept" in running.verdict()
+    assert "the race so far could not be saved" in running.verdict()
     assert len(race_file.read(tmp_path / "record.json").measurements) == 30
 
 
