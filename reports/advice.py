@@ -113,7 +113,7 @@ def _row(analysis: Analysis, rows: pd.DataFrame, place: Rank, repaid: dict[str, 
 def _remarks(rows: pd.DataFrame, places: list[Rank], repaid: dict[str, float]) -> Iterable[str]:
     yield (
         "times as long: over the fastest, paired within a process; intervals: 95 % for all pairs of "
-        f"contenders together; a tie: the interval holds 1, or the lead is below {MATTERS:.0%}."
+        f"contenders together; a tie: the interval contains 1, or the lead is below {MATTERS:.0%}."
     )
     yield (
         "install: what it needs beyond NumPy, on disk; compile: with no cache on disk, ≥ where a cache may "

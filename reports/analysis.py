@@ -112,7 +112,7 @@ def of_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 class Analysis:
     """The tables of one record that reports show.
 
-    `cells` and `speedups` have a row a cell, in the same order: by workload, phase, dtype, threads,
+    `cells` and `speedups` have one row per cell, in the same order: by workload, phase, dtype, threads,
     ranks, implementation (the ladder first), batch size.
     """
 
@@ -160,7 +160,7 @@ class Analysis:
         return left[0]
 
     def baseline(self, wanted: str | None = None) -> str:
-        """The implementation that speedups are over.
+        """The baseline of the speedups.
 
         `wanted`, else the baseline of the race, else `loops`, else the record's first. Raises UnknownChoice
         for an implementation that the record does not have.
@@ -213,7 +213,7 @@ class Analysis:
 
     @functools.cached_property
     def cells(self) -> pd.DataFrame:
-        """One row a cell (the columns `CELL`).
+        """One row per cell (the columns `CELL`).
 
         `status` and `reason`; `seconds` with `low` and `high`; `spread`: "interval" (95 %, over processes),
         "rounds" (fastest to median of the only process) or "" (nothing measured); `processes` and `rounds`;
@@ -224,7 +224,7 @@ class Analysis:
             status, reason = _worst(found)
             timed = self.times.get(cell, {})
             seconds = time_of(timed) if timed else UNKNOWN
-            if status == "implausible":  # to be shown with its rate; it is no time
+            if status == "implausible":  # shown with its rate; it does not count as a time
                 fastest = [one.fastest for one in found if one.status == status and one.seconds]
                 seconds = seconds._replace(mean=min(fastest, default=math.nan))
             rows.append(
@@ -271,14 +271,14 @@ class Analysis:
 
     @functools.cached_property
     def _seconds(self) -> dict[Cell, float]:
-        """Of every cell the seconds of a call, predicted ones where it was skipped."""
+        """The seconds of a call of every cell; predicted ones where the cell was skipped."""
         table = self.cells
         measured = table["seconds"].where(table["status"] == "measured")
         seconds = measured.where(table["status"] != "skipped", table["predicted_seconds"])
         return {cell: value for cell, value in zip(self.measurements, seconds, strict=True) if value > 0}
 
     def _speedup(self, base: Cell, own: Cell) -> tuple[float, float, float, int, str]:
-        """Mean, low, high, pairs and basis."""
+        """The mean, low, high, pairs and basis of a speedup."""
         if base not in self._seconds or own not in self._seconds:
             return (*UNKNOWN, 0, "")
         pairs, basis = 0, "projected"

@@ -39,7 +39,7 @@ def _analysis(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
 
 
 def _writable(ctx: click.Context, param: click.Parameter, folder: Path) -> Path:  # noqa: ARG001
-    """The folder, made and tried before any work is done."""
+    """The folder, created and tested before any work is done."""
     try:
         files.ready(folder)
     except OSError as error:
@@ -70,7 +70,7 @@ out_option = click.option(
     help="Folder to write to.",
 )
 baseline_option = click.option(
-    "--baseline", metavar="NAME", show_default="the race's", help="Implementation that speedups are over."
+    "--baseline", metavar="NAME", show_default="the race's", help="Implementation to compare with."
 )
 
 
@@ -121,7 +121,7 @@ def render(analysis: Analysis, out: Path, baseline: str | None, **wanted: str | 
 def page(analyses: dict[str, Analysis], out: Path, baseline: str | None, **wanted: str | int | None) -> None:
     """Write RECORDS as one self-contained HTML page.
 
-    With several RECORDS the page is of the first one, and compares all of their machines.
+    With several RECORDS, the page shows the first one, and compares the machines of all.
     """
     analysis = next(iter(analyses.values()))
     panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
@@ -173,7 +173,7 @@ def export(analysis: Analysis, out: Path, baseline: str | None, kind: str) -> No
 @out_option
 @panel_options
 def compare(analyses: dict[str, Analysis], out: Path, **wanted: str | int | None) -> None:
-    """Set RECORDS side by side.
+    """Compare RECORDS side by side.
 
     Prints each machine's ranking, where rankings differ, and how many times as fast each implementation is
     on every other record as on the first.
@@ -208,7 +208,7 @@ def compare(analyses: dict[str, Analysis], out: Path, **wanted: str | int | None
 def standings(analysis: Analysis, baseline: str | None) -> None:
     """Print the fastest of the ladder beside the fastest peer.
 
-    Each has its share of the rate of a large matrix product, and of memory's bandwidth.
+    For both it prints the share of the rate of a large matrix product, and of the memory bandwidth.
     """
     from reports import terminal
     from reports.tables import standings as standing
@@ -230,7 +230,7 @@ def standings(analysis: Analysis, baseline: str | None) -> None:
 def trainings_(analysis: Analysis, baseline: str | None, **wanted: str | int | None) -> None:
     """Print the trainings of RECORD side by side.
 
-    Prints what a step costs beyond its gradients and over a plain step, and its speedup; for a record of
+    Prints the cost of a step beyond its gradients and over a plain step, and its speedup; for a record of
     `train`, the steps and the time to read held-out digits.
     """
     from reports import terminal
@@ -254,7 +254,7 @@ def trainings_(analysis: Analysis, baseline: str | None, **wanted: str | int | N
 def ranking(analysis: Analysis) -> None:
     """Print which implementation is fastest at each batch size.
 
-    Also prints which ones tie with it, how far behind the others are, and what each costs.
+    Also prints which implementations tie with it, how far behind the others are, and what each costs.
     """
     from reports import advice, terminal
 
@@ -272,16 +272,16 @@ def ranking(analysis: Analysis) -> None:
     "--headline", type=FILE, callback=_analysis, help="Take this record of a headline into the gallery first."
 )
 @click.option(
-    "--trainings", type=FILE, callback=_analysis, help="Take this record of a race of trainings in first."
+    "--trainings", type=FILE, callback=_analysis, help="Take this record of trainings into the gallery first."
 )
 @click.option(
-    "--accuracy", type=FILE, callback=_analysis, help="Take this record of `gradrace train` in first."
+    "--accuracy", type=FILE, callback=_analysis, help="Take this record of `train` into the gallery first."
 )
 @click.option("--lesson", type=FILE, help="Take this file of `nox -s lesson` into the gallery first.")
 def gallery(lesson: Path | None, **given: Analysis | None) -> None:
-    """Redraw the pictures and the figures of the documents.
+    """Redraw the charts of the documents, and update their figures.
 
-    They are drawn from the records in docs/gallery.
+    Charts and figures come from the records in docs/gallery.
     """
     from benchmarks.record import lesson_file
     from reports import gallery as drawing

@@ -57,7 +57,7 @@ def redraw(
         [
             "# Gallery",
             "",
-            "Every picture is drawn from the records in `gallery/` by `nox -s gallery`; none by hand.",
+            "`nox -s gallery` draws every picture from the records in `gallery/`; none is drawn by hand.",
             "",
         ],
     )

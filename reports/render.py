@@ -108,7 +108,7 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
 
 
 def _of_workers(analysis: Analysis, panel: Panel) -> Iterator[tuple[str, str, Figure]]:
-    """The gain of more threads or ranks, if cells were measured on one and on several."""
+    """The pictures of the gain of more threads or ranks, if cells were measured on one and on several."""
     where = f"{plain(panel.workload)} {analysis.shape(panel.workload)}, {panel.phase}, {panel.dtype}"
     for along, kind in itertools.product(get_args(Workers), get_args(ScalingKind)):
         if found := scalings(analysis, panel, kind, along):

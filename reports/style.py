@@ -70,7 +70,7 @@ def look(name: str) -> Look:
 
 
 def darker(colour: str, share: float = 0.3) -> str:
-    """`colour` mixed with black, for text in it."""
+    """`colour` mixed with black, for text in that colour."""
     parts = (round(int(colour[k : k + 2], 16) * (1 - share)) for k in (1, 3, 5))
     return "#" + "".join(f"{part:02x}" for part in parts)
 
@@ -177,7 +177,7 @@ def _drawable(character: str) -> str:
     if unicodedata.category(character) in ("Cc", "Cf", "Cs"):
         return ""
     if character.isascii():
-        return character  # without matplotlib, which takes its time to load
+        return character  # without matplotlib, which is slow to load
     # Right-to-left scripts are left out: one letter of them turns a whole line.
     drawn = ord(character) < 0x0590 or 0x2010 <= ord(character) <= 0x22FF
     return character if drawn and ord(character) in _covered() else "\N{REPLACEMENT CHARACTER}"

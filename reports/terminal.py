@@ -1,4 +1,4 @@
-"""The summary in a terminal."""
+"""Prints the summary in a terminal."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ DISCRIMINATING = 0.01
 
 
 class Story(NamedTuple):
-    """A panel in a sentence and a table, with remarks."""
+    """The story of a panel: a sentence, a table and remarks."""
 
     answer: str
     head: list[str]
@@ -71,7 +71,7 @@ def fallback(rows: pd.DataFrame, baseline: str) -> list[str]:
 def _headline(
     steps: str, where: str, found: Mapping[str, Total], on_one: Mapping[str, Total], remarks: list[str]
 ) -> Story:
-    """The fastest, and the slowest of those on one rank, which is the baseline of the factors."""
+    """A sentence on the fastest, and on the slowest on one rank, which is the baseline of the factors."""
     (slow, slowest), (fast, fastest) = next(iter(on_one.items())), list(found.items())[-1]
     words = f"{steps} take {plain(fast)} {duration(fastest.mean)}{_projected(fastest)}"
     if (fast, fastest) != (slow, slowest):
@@ -231,7 +231,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
 
 
 def machine(record: Record) -> str:
-    """The machine, the date and the versions, in a line."""
+    """The machine, the date and the versions, on one line."""
     facts = [*record.machine.items(), *record.versions.items()]
     words = ", ".join(f"{plain(str(key), 30)} {plain(str(value), 60)}" for key, value in facts)
     return f"Raced {plain(record.created, 40)} by {plain(record.command, 200)} on: {words}."

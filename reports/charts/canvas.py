@@ -20,7 +20,7 @@ INK, FAINT, GRID = "#222222", "#5c5c5c", "#e3e3e3"
 SETTINGS: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.0,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "text.parse_math": False,  # a dollar sign in a name does not begin mathematics
     "axes.edgecolor": "#888888",
     "axes.labelcolor": INK,
     "text.color": INK,
@@ -47,9 +47,9 @@ MARGIN = 14.0
 
 @contextlib.contextmanager
 def settings() -> Iterator[None]:
-    """matplotlib's settings for drawing and for saving; those of the caller come back afterwards."""
+    """A block with matplotlib's settings for drawing and saving; it restores the caller's settings."""
     with mpl.rc_context():
-        mpl.rcdefaults()  # no matplotlibrc of the user's
+        mpl.rcdefaults()  # ignore the user's matplotlibrc
         mpl.rcParams.update(cast("Any", SETTINGS))
         yield
 
@@ -118,7 +118,7 @@ def nothing(axes: Axes, words: str) -> Figure:
 
 
 def drawn(figure: Figure, kind: str) -> bytes:
-    """`figure` as an "svg" or a "png": the same bytes for the same figure, as no date is in them."""
+    """`figure` as an "svg" or a "png": the same bytes for the same figure, without a date."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": "gradrace"} if kind == "svg" else {"Software": "gradrace"}
     with settings():
@@ -131,5 +131,5 @@ def drawn(figure: Figure, kind: str) -> bytes:
 
 
 def picture(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:
-    """Write `figure` as `path` with each ending of `kinds`; the files written."""
+    """Write `figure` as `path` with each ending of `kinds`; returns the files written."""
     return [files.write(path.with_name(f"{path.name}.{kind}"), drawn(figure, kind)) for kind in kinds]

@@ -32,7 +32,7 @@ HEAT_MARKS = {
 
 @settings()
 def heat_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
-    """A table in colours: a row a batch size, a column an implementation; every status with its own mark.
+    """A table in colours: one row per batch size, one column per implementation, one mark per status.
 
     The baseline's column is in absolute time, the others are factors, with half the interval's width below.
     """

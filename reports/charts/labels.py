@@ -1,6 +1,6 @@
-"""Names and figures beside what they belong to: in the order of their marks, none over another.
+"""Names and figures beside their marks, in the order of the marks, without overlaps.
 
-Places are in pixels of the figure's own dots an inch, measured on the figure as it will be drawn.
+Places are in pixels at the figure's own dots per inch, measured on the figure as it will be drawn.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ FINEST = 0.01
 
 @settings()
 def roofline_chart(panel: pd.DataFrame, roof: Roof | None, shape: str = "") -> Figure:
-    """Operations a second against operations a byte, one line an implementation through its batch sizes.
+    """Operations per second against operations per byte, one line per implementation and its batch sizes.
 
     `roof` is what the machine can do, a ceiling for each cache and one for memory; the figure at a line's end
     is the share of the highest at the largest batch.
@@ -69,7 +69,7 @@ def roofline_chart(panel: pd.DataFrame, roof: Roof | None, shape: str = "") -> F
 
 @settings()
 def accuracy_chart(table: pd.DataFrame, where: str) -> Figure:
-    """Error against speed, at one batch size: a point an implementation and dtype; the best are at the lower
+    """Error against speed, at one batch size: one point per implementation and dtype, the best at the lower
     right.
 
     `table`: rows of `Analysis.speedups` at one batch size, any dtypes. The whisker reaches down to the median
@@ -106,7 +106,7 @@ def accuracy_chart(table: pd.DataFrame, where: str) -> Figure:
 
 @settings()
 def memory_chart(panel: pd.DataFrame, shape: str = "") -> Figure:
-    """Peak bytes of a call beyond what stood before it, against batch size, beside the least there is."""
+    """Peak bytes of a call beyond those held before it, against batch size, beside the least possible."""
     drawn = panel[panel["peak_bytes"] > 0]
     least = panel.groupby("batch_size")["least_bytes"].max().dropna()
     figure, axes = canvas(

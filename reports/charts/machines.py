@@ -19,7 +19,7 @@ MOST = 4
 
 @settings()
 def machines_chart(found: Mapping[str, pd.DataFrame], baseline: str, where: str, notes: list[str]) -> Figure:
-    """A column a machine, a row an implementation: times as fast as the baseline.
+    """Speedups over the baseline: one column per machine, one row per implementation.
 
     At the largest batch size that all of them have. `found` are panels of `Analysis.speedups` by the
     machines' names. Rows are in the order of the first machine, the slowest first: where bars do not grow

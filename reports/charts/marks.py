@@ -37,7 +37,7 @@ def line(
     guessed: NDArray[np.bool_],
     words: str = "",
 ) -> LineEnd:
-    """Draw a line with whiskers, its predicted points hollow and the way to them dotted; its end."""
+    """Draw a line with whiskers, predicted points hollow and the line to them dotted; returns its end."""
     colour, marker, _ = look(name)
     solid = ~guessed
     if guessed.any():

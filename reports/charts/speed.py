@@ -25,7 +25,7 @@ from reports.tables.crossovers import notable_crossovers
 
 @settings()
 def time_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
-    """Time of one call against batch size, one line an implementation; rings where the fastest implementation
+    """Time of a call against batch size, one line per implementation; rings where the fastest implementation
     changes.
     """
     guess = panel["status"] == "skipped"
@@ -139,7 +139,7 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
 
 @settings()
 def interpreters_chart(panel: pd.DataFrame, under: Mapping[str, str], size: int, where: str) -> Figure:
-    """One file under several interpreters, beside the other implementations: a bar each, the slowest first.
+    """One file under several interpreters, beside other implementations: one bar each, the slowest first.
 
     `under` names the interpreter of each implementation that is that file; `size` is the batch size.
     """

@@ -22,7 +22,7 @@ GREY = 0.15
 
 
 def both_themes(figure: Figure, path: Path) -> list[Path]:
-    """Write `figure` as an SVG for a light page and as one for a dark page; the files written."""
+    """Write `figure` as an SVG for a light page and one for a dark page; returns the files written."""
     light = drawn(figure, "svg")
     return [
         files.write(path.with_name(f"{path.name}.svg"), light),

@@ -95,7 +95,7 @@ def trainings_chart(
     scale: Callable[[Axes, list[float]], None],
     words: Callable[[float], str],
 ) -> Figure:
-    """A figure against the training, of which there are `names`, a line an implementation with whiskers.
+    """A figure for each of the trainings `names`, one line with whiskers per implementation.
 
     `scale` makes the y axis.
     """
@@ -127,7 +127,7 @@ VISIBLE = 40
 def headline_chart(
     found: Mapping[str, Total], steps: int, where: str, article: float | None = None
 ) -> Figure:
-    """The article's experiment, to scale: a bar an implementation, hatched where projected.
+    """The article's experiment, to scale: one bar per implementation, hatched where projected.
 
     Beside it the same bars magnified, where the fast ones are too short to be seen. `article`: the seconds
     that the article reports for its loops, where this is its experiment.

@@ -9,7 +9,7 @@ from reports.style import MARKS, MEANINGS, cores, digits, duration, factor, plai
 
 
 def describe(panel: pd.DataFrame, shape: str = "") -> str:
-    """The panel in words: workload, shape, phase, dtype, threads, ranks."""
+    """A panel in words: workload, shape, phase, dtype, threads, ranks."""
     if panel.empty:
         return "nothing was raced"
     first = panel.iloc[0]

@@ -28,13 +28,13 @@ HEADINGS = ("benchmark", "verdict", "measure", "head / base", "95 % interval", "
 
 
 class Misuse(click.ClickException):
-    """A question that cannot be answered as it was put."""
+    """Raised if the request cannot be carried out as it was given."""
 
     exit_code = 3
 
 
 class Unreadable(click.ClickException):
-    """A file that does not say what was measured: that could be anything, and is no pass."""
+    """Raised for a file that does not hold what was measured: the result is unknown, which is not a pass."""
 
     exit_code = 2
 
@@ -81,17 +81,17 @@ def known_effects(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], st
 
     path = path or next((known for known in SAME_COMMIT if known.exists()), None)
     if path is None:
-        return {}, f"{UNKNOWN}, as no pairs of a commit with itself are kept; see docs/gate.md"
+        return {}, f"{UNKNOWN}: there are no pairs of a commit with itself; see docs/gate.md"
     same = load(path)
     if same.base.commit != same.head.commit:
         raise Misuse(
             f"--same-commit {path}: expected pairs of a commit with itself, got those of two commits"
         )
     if machine_key(same.base.machine) != machine_key(pairs.base.machine):
-        return {}, f"{UNKNOWN}, as {path} is from another machine"
+        return {}, f"{UNKNOWN}: {path} is from another machine"
     unsteady = [name for name, state in pairs_file.decision(same).controls.items() if state != "steady"]
     if unsteady:
-        return {}, f"{UNKNOWN}, as {unsteady[0]} was not steady in {path}"
+        return {}, f"{UNKNOWN}: {unsteady[0]} was not steady in {path}"
     note = f"minimum detectable effects are from {len(same.pairs)} pairs of one commit"
     return detectable(same, pairs_file.family(pairs)), note
 
@@ -195,9 +195,9 @@ def gate() -> None:
     help="Pairs of a commit with itself on this machine, which show the minimum detectable effects.  "
     f"[default: {SAME_COMMIT[0]}, if it is there]",
 )
-@click.option("--summary", type=FILE, metavar="FILE", help="Write the verdict as Markdown, too.")
-@click.option("--json", "as_json", type=FILE, metavar="FILE", help="Write it with every measure as JSON.")
-@click.option("--junit", type=FILE, metavar="FILE", help="Write it as the XML of JUnit.")
+@click.option("--summary", type=FILE, metavar="FILE", help="Write the verdict as Markdown.")
+@click.option("--json", "as_json", type=FILE, metavar="FILE", help="Write verdict and measures as JSON.")
+@click.option("--junit", type=FILE, metavar="FILE", help="Write the verdict as JUnit XML.")
 def judge(
     pairs: Path, same_commit: Path | None, summary: Path | None, as_json: Path | None, junit: Path | None
 ) -> None:
@@ -222,7 +222,7 @@ def judge(
 
 
 def write(option: str, path: Path | None, content: bytes) -> None:
-    """Write what was asked for; raises Misuse if that is not possible."""
+    """Write the requested files; raises Misuse if that is not possible."""
     from benchmarks.record import files
 
     if path is not None:

@@ -110,7 +110,7 @@ def judge(pairs: Pairs, detectable: Mapping[str, float]) -> Judgement:
             reason = f"moved, too: {', '.join(state.slower[1:])}"
         if verdict == "faster" and terms.fail_on_improvement:
             improved.append(name)
-            reason = "faster than its reference, which is to be renewed"
+            reason = "faster than its reference: renew the reference"
         reason = "; ".join(filter(None, [reason, two_kinds(pairs, benchmark)]))
         effect = detectable.get(name)
         noisy = effect is not None and effect > terms.rules.get("median", RULES["median"]).target
@@ -198,7 +198,7 @@ def conclude(
     moved = [name for name, state in controls.items() if state == "moved"]
     if moved:
         return COULD_NOT_TELL, (
-            f"could not tell: {', '.join(moved)} moved, which no change touches; "
+            f"could not tell: {', '.join(moved)} moved, although no change touches it; "
             "the machine or its libraries are not the same for both sides"
         )
     unsettled = [name for name, state in controls.items() if state != "steady"]
@@ -210,7 +210,7 @@ def conclude(
     if slower:
         return SLOWDOWN, f"slower: {', '.join(slower)}"
     if improved:
-        return SLOWDOWN, f"faster than the reference, which is to be renewed: {', '.join(improved)}"
+        return SLOWDOWN, f"faster than the reference, which needs renewal: {', '.join(improved)}"
     unknown = [name for name, verdict in verdicts.items() if verdict in ("inconclusive", "incomparable")]
     if unknown or not verdicts:
         return COULD_NOT_TELL, (

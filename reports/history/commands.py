@@ -1,4 +1,4 @@
-"""`gradrace history`: keep past runs, list them, show their changes, drop old ones."""
+"""`gradrace history`: store past runs, list them, show their changes, drop old ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class HistoryCommands(click.Group):
 
 @click.group(cls=HistoryCommands)
 def history() -> None:
-    """Keep past runs, and find what changed their level."""
+    """Store past runs, and find what changed their level."""
 
 
 db_option = click.option(
@@ -84,9 +84,9 @@ def _open(db: str, write: bool = False) -> Iterator[Store]:
 @click.option("--branch", help="Branch that it was measured for.  [default: the record's own]")
 @db_option
 def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) -> None:
-    """Keep the runs of FILES, records of races or pairs.
+    """Store the runs of FILES, records of races or pairs.
 
-    A file that is kept already is not added again.
+    A file that is already stored is not added again.
     """
     from reports.history import sources
     from reports.history.store import open_store
@@ -99,7 +99,7 @@ def add(files: Sequence[Path], commit: str | None, branch: str | None, db: str) 
             if new:
                 words = f"{len(run.samples)} measurements of {sha[:10]} on {run.commit.branch}"
             else:
-                words = f"nothing added: it is kept already, as a run of {sha[:10]}"
+                words = f"nothing added: it is already stored, as a run of {sha[:10]}"
             click.echo(f"{path}: run {run_id}: {words}")
 
 
@@ -126,22 +126,22 @@ def show(run: int | None, limit: int, as_json: bool, db: str) -> None:
 
 
 @history.command()
-@click.option("--workload", help="Only this workload.")
-@click.option("--phase", help="Only this phase.")
-@click.option("--implementation", "--impl", help="Only this implementation.")
-@click.option("--batch-size", type=COUNT, help="Only this batch size.")
-@click.option("--dtype", help="Only this dtype.")
-@click.option("--threads", type=COUNT, help="Only this number of threads.")
-@click.option("--how", type=click.Choice(["race", "pairs"]), help="Only runs from this kind of file.")
-@click.option("--branch", help="Branch to follow.  [default: that with the most commits]")
+@click.option("--workload", help="Show only this workload.")
+@click.option("--phase", help="Show only this phase.")
+@click.option("--implementation", "--impl", help="Show only this implementation.")
+@click.option("--batch-size", type=COUNT, help="Show only this batch size.")
+@click.option("--dtype", help="Show only this dtype.")
+@click.option("--threads", type=COUNT, help="Show only this number of threads.")
+@click.option("--how", type=click.Choice(["race", "pairs"]), help="Show only runs from this kind of file.")
+@click.option("--branch", help="Branch to follow.  [default: the one with the most commits]")
 @click.option(
     "--machine",
     help=(
-        "Machine to follow, by the start of its key; all: every kind of machine, and what each commit did to "
-        "each of them.  [default: that with the most commits]"
+        "Machine to follow, by the start of its key; all: follow every kind of machine, and show what each "
+        "commit changed on each kind.  [default: the one with the most commits]"
     ),
 )
-@click.option("--changed", is_flag=True, help="Only series that changed their level.")
+@click.option("--changed", is_flag=True, help="Show only series that changed their level.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--page", type=click.Path(path_type=Path), help="HTML file to write, with charts.")
 @db_option
@@ -156,7 +156,7 @@ def trend(
 ) -> None:
     """Show where series changed their level, and at which commit.
 
-    A change of level is no error: the exit status is 0.
+    A change of level is not an error: the exit status is 0.
     """
     from reports.history import reading, terminal
 
@@ -205,10 +205,10 @@ def _trends(store: Store, timeline: Timeline, chosen: dict[str, Any], changed: b
 @click.option("--before", help="Drop runs made before this date, like 2025-01-02.")
 @click.option("--branch", help="Drop runs of this branch.")
 @click.option("--run", "run_ids", type=COUNT, multiple=True, help="Drop this run; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Only print how many runs would go.")
+@click.option("--dry-run", is_flag=True, help="Print how many runs would be dropped, and drop none.")
 @db_option
 def prune(before: str | None, branch: str | None, run_ids: tuple[int, ...], dry_run: bool, db: str) -> None:
-    """Drop the runs that match all options, and data of no other run."""
+    """Drop the runs that match all options, with data only they use."""
     if before is None and branch is None and not run_ids:
         raise HistoryError("expected --before, --branch or --run, got none: that would drop everything")
     from reports.history import pruning

@@ -26,10 +26,10 @@ def find(commit: str | None, branch: str | None, created: datetime) -> Revision:
     if commit.endswith(DIRTY):
         raise HistoryError(
             f"expected the race of a commit, got that of {commit.removesuffix(DIRTY)} with changes on top of "
-            "it; commit them and race again, or name the commit that it stands for: --commit NAME"
+            "it; commit them and race again, or name the commit that the race represents: --commit NAME"
         )
     branch = branch or UNKNOWN_BRANCH
-    # One record separator a field: a subject may hold anything else. --end-of-options: a name is no option.
+    # A record separator per field: a subject may hold anything else. --end-of-options: names are not options.
     form = "--format=%H%x1e%cI%x1e%s"
     try:
         found = git(Path.cwd(), "show", "--no-patch", form, "--end-of-options", f"{commit}^{{commit}}")

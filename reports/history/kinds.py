@@ -31,7 +31,7 @@ class KindOfMachine(NamedTuple):
 
 
 def table(kinds: Sequence[KindOfMachine]) -> tuple[list[str], list[list[str]]]:
-    """A row for each commit at which any kind of machine stepped, the newest first; a column a kind.
+    """One row per commit at which any kind of machine stepped, the newest first; one column per kind.
 
     A step on all kinds is the code's, or that of a version that all have; one on a single kind is its own.
     """

@@ -72,6 +72,6 @@ def shrink(store: Store) -> None:
                 driver.execute("VACUUM")
             except sqlite3.Error as error:
                 raise HistoryError(
-                    f"{store.place}: what was chosen is dropped, but the file keeps its size: {error}; "
+                    f"{store.place}: the chosen runs are dropped, but the file keeps its size: {error}; "
                     "the next prune tries again"
                 ) from error

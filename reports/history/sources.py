@@ -101,7 +101,7 @@ def _of_record(record: Record, commit: str | None, branch: str | None) -> Iterat
         if (series, m.process) in found:
             raise HistoryError(f"expected one measurement of a cell in a process, got two of {series}")
         if not m.seconds:
-            raise HistoryError(f"expected the seconds of what was measured, got none of {series}")
+            raise HistoryError(f"expected measured seconds, got none of {series}")
         found[series, m.process] = Sample.of(series, m.process, m.seconds)
     if not found:
         raise HistoryError("expected measurements, got none: in this race nothing was timed")
@@ -113,7 +113,7 @@ def _of_pairs(pairs: Pairs, commit: str | None, branch: str | None) -> Iterator[
     """One sample of each benchmark, and of each control, for each process of a side."""
     if commit is not None:
         raise HistoryError(
-            "--commit: expected with the record of a race, got it with pairs, which name theirs"
+            "--commit: expected with the record of a race, got it with pairs, which name their commits"
         )
     # A process of a pair holds itself to one thread.
     series = {benchmark.name: _series(benchmark) for benchmark in pairs.benchmarks}

@@ -166,7 +166,7 @@ def open_store(db: str, access: Literal["read", "write", "create"] = "read") -> 
         raise HistoryError(
             f"{path}: expected a history, got no such file; make one: gradrace history add RECORD"
         )
-    # Immediate: two writers that both began by reading could not both go on.
+    # Immediate: two writers that both began by reading could not both continue.
     connect, begin = (_to_read, "BEGIN") if access == "read" else (_to_write, "BEGIN IMMEDIATE")
     engine = sa.create_engine("sqlite://", poolclass=NullPool, creator=lambda: connect(path))
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
@@ -191,7 +191,7 @@ def _url(db: str) -> sa.URL:
     except (sa.exc.ArgumentError, ValueError):
         url = None
     if url is None or "@" in (url.host or ""):
-        # No word of what was given: there may be a password in it.
+        # Quote nothing of the URL: it may contain a password.
         raise HistoryError(
             f"--db: expected postgresql://USER@HOST/DATABASE, got something after {kind}:// that is no URL; "
             "an @ in a password is written %40"
@@ -207,7 +207,7 @@ def _to_write(path: Path) -> sqlite3.Connection:
     # Without an isolation level sqlite3 leaves it to us when a transaction begins.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
-    # Readers go on while a writer writes. The setting stays with the file.
+    # Readers continue while a writer writes. The setting stays with the file.
     connection.execute("PRAGMA journal_mode = WAL")
     return connection
 

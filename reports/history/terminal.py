@@ -56,7 +56,7 @@ def listing(runs: Sequence[Listed]) -> None:
         for run in runs
     ]
     console = _console()
-    console.print(_grid(head, body, ("run", "measurements")) if runs else "no run is kept yet")
+    console.print(_grid(head, body, ("run", "measurements")) if runs else "no run is stored yet")
 
 
 def one(run: Listed) -> None:

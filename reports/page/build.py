@@ -45,7 +45,7 @@ def build(
     machines: Sequence[text.Section] = (),
     machine_remarks: Sequence[str] = (),
 ) -> bytes:
-    """The page, which begins with `panel` over `baseline`. Nothing in it is fetched from anywhere.
+    """The page, which begins with `panel` over `baseline`; it fetches nothing.
 
     `machines` are sections that set this record beside those of other machines, with remarks on them.
     """
@@ -93,7 +93,7 @@ def highlight(source: str) -> Markup:
 
 
 def _sheet(analysis: Analysis) -> list[tuple[str, Facts, str]]:
-    """Label, facts and compile time of every implementation with known facts, in the order of the ladder."""
+    """The label, facts and compile time of each implementation with known facts, in the ladder's order."""
     facts = analysis.record.implementations
     names = [name for name in analysis.implementations if name in facts]
     longest = analysis.cells.groupby("implementation")[

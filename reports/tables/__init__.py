@@ -1,1 +1,1 @@
-"""Tables: what follows from a record, as tidy frames."""
+"""Tables derived from a record, as tidy frames."""

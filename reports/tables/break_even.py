@@ -47,7 +47,7 @@ def courses(panel: pd.DataFrame, size: int) -> list[Course]:
 
 
 def break_even(one: Course, other: Course) -> float:
-    """The steps after which `one` is ahead of `other`: 0 if at once, infinity if never."""
+    """The steps after which `one` is ahead of `other`: 0 if at once, infinity if it never is."""
     if one.each < other.each:
         return max(0.0, (one.start - other.start) / (other.each - one.each))
     return 0.0 if one.start < other.start and one.each == other.each else math.inf

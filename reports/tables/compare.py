@@ -21,8 +21,8 @@ from reports.tables import machines
 from reports.text import Section, escape, grid, markdown_table
 
 NOTE = (
-    "Ratios between machines or versions describe them; they are no regression test: nothing here ran side "
-    "by side. To judge a change, measure both of its sides in turns on one machine (gradrace gate run)."
+    "Ratios between machines or versions describe them; they are not a regression test: nothing ran side "
+    "by side. To judge a change, measure both sides in turns on one machine (gradrace gate run)."
 )
 
 
@@ -66,7 +66,7 @@ def chart(both: pd.DataFrame, first: str, other: str) -> Figure:
 
 
 def differences(records: Mapping[str, Record]) -> list[list[str]]:
-    """The facts of machine and versions in which the records differ: a row of its name and their values."""
+    """The facts of machine and versions in which the records differ: one row of name and values per fact."""
     facts: list[Mapping[str, Any]] = [{**record.machine, **record.versions} for record in records.values()]
     names = dict.fromkeys(name for each in facts for name in each)
     rows = [[plain(name), *(plain(str(each.get(name, "-")), 60) for each in facts)] for name in names]
@@ -76,7 +76,7 @@ def differences(records: Mapping[str, Record]) -> list[list[str]]:
 def side_by_side(
     found: Mapping[str, Analysis], panel: Panel, baseline: str
 ) -> tuple[list[Section], list[str]]:
-    """The sections of a comparison of several records, by name, and what there is to say of it.
+    """The sections of a comparison of several records, by name, and the remarks on it.
 
     What differs; each machine's ranking; each other record against the first. Raises UnknownChoice if a
     record lacks the panel.

@@ -1,4 +1,4 @@
-"""The record for other tools: tidy CSV and Parquet, and what github-action-benchmark reads."""
+"""The record for other tools: tidy CSV, Parquet, and the JSON of github-action-benchmark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = {name: "string" if kind == "object" else kind for name, kind in COLUMNS
 
 
 def tidy(analysis: Analysis, baseline: str) -> pd.DataFrame:
-    """One row a cell, with the columns of `SCHEMA`: times in seconds, missing numbers NaN."""
+    """One row per cell, with the columns of `SCHEMA`: times in seconds, missing numbers NaN."""
     table = analysis.speedups(baseline).astype(SCHEMA)
     for name, kind in SCHEMA.items():
         if kind == "string":  # JSON can hold halves of surrogate pairs, which no file in UTF-8 can

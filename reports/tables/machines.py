@@ -99,7 +99,7 @@ def _order(
 
 
 def remarks(found: Mapping[str, Analysis], panel: Panel) -> list[str]:
-    """The differences of rankings in words: two implementations and the machines of either order a line."""
+    """The differences of rankings in words: a line per two implementations and their machines."""
     lines: dict[str, list[int]] = {}
     for each in reversals(found, panel):
         one, other = plain(each.one), plain(each.other)

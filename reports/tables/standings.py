@@ -112,7 +112,7 @@ def per_iteration(analysis: Analysis, name: str) -> float | None:
 
 
 def grid(found: list[Standing]) -> tuple[list[str], list[list[str]]]:
-    """Standings in words: the heads, and a row a cell."""
+    """Standings in words: the column heads, and one row per cell."""
 
     def times(*values: float) -> str:
         return " to ".join(map(factor, values)) if all(map(math.isfinite, values)) else "-"

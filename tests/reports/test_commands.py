@@ -155,7 +155,7 @@ def test_compare_sets_records_side_by_side(path: Path, tmp_path: Path) -> None:
     text = (tmp_path / "compare.md").read_text()
     assert "| python | 3.11 | 3.13 |" in text
     assert "| numpy |" not in text  # the same in both
-    assert "no regression test" in text
+    assert "not a regression test" in text
     assert "2.00x" in text
     assert (tmp_path / "compare-1.png").exists()
     assert "two records or more" in refused("compare", path, "--out", tmp_path)

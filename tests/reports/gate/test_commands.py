@@ -132,7 +132,7 @@ def test_pairs_of_one_commit_from_a_machine_that_was_not_steady_are_not_used(
     control = by_hand.CONTROLS[0].name
     result = judge(by_hand.made(SLOWER), "--same-commit", "same.json")
     assert result.exit_code == 1
-    assert f"effects are unknown, as {control} was not steady in same.json" in result.output
+    assert f"effects are unknown: {control} was not steady in same.json" in result.output
     assert "informational" not in result.output
 
 

@@ -85,7 +85,7 @@ def test_pairs_are_filed_under_branches_that_exist(repository: Path, ref: str, b
 
 def test_a_record_is_added_once_and_listed(db: str, record: Path) -> None:
     assert f"{record}: run 1: 8 measurements of {made.sha(0)[:10]} on main" in fine("add", record, "--db", db)
-    assert "nothing added: it is kept already" in fine("add", record, "--db", db)
+    assert "nothing added: it is already stored" in fine("add", record, "--db", db)
     text = fine("show", "--db", db)
     assert text.count("main") == 1
     assert made.sha(0)[:10] in text
@@ -232,7 +232,7 @@ def test_prune_drops_what_is_chosen(db: str, record: Path) -> None:
     assert "would drop 1 run" in fine("prune", "--before", "2099-01-01", "--dry-run", "--db", db)
     assert "dropped 0 runs" in fine("prune", "--branch", "other", "--db", db)
     assert "dropped 1 run" in fine("prune", "--run", 1, "--db", db)
-    assert "no run is kept yet" in fine("show", "--db", db)
+    assert "no run is stored yet" in fine("show", "--db", db)
 
 
 @pytest.mark.parametrize("db", ["postgresql"], indirect=True)

@@ -55,7 +55,7 @@ def test_a_file_that_cannot_shrink_now_is_an_error(tmp_path: Path, monkeypatch: 
     store.add([run()])
     with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(HistoryError, match=r"is dropped, but the file keeps its size: .*locked"):
+        with pytest.raises(HistoryError, match=r"are dropped, but the file keeps its size: .*locked"):
             pruning.shrink(store)
 
 
