@@ -69,9 +69,9 @@ def look(name: str) -> Look:
     )
 
 
-def darker(colour: str, share: float = 0.3) -> str:
-    """`colour` mixed with black, for text in that colour."""
-    parts = (round(int(colour[k : k + 2], 16) * (1 - share)) for k in (1, 3, 5))
+def darker(colour: str) -> str:
+    """`colour` mixed with three tenths of black, for text in that colour."""
+    parts = (round(int(colour[k : k + 2], 16) * 0.7) for k in (1, 3, 5))
     return "#" + "".join(f"{part:02x}" for part in parts)
 
 
@@ -79,7 +79,7 @@ PARALLEL = ("numba-parallel",)
 """Implementations that only add threads; charts of one thread leave them out."""
 
 
-def cores(threads: int, ranks: int) -> str:
+def cores(threads: int, ranks: int = 1) -> str:
     """The threads and ranks in words: "2 threads", "1 thread on each of 2 ranks"."""
     words = f"{threads} thread" + ("" if threads == 1 else "s")
     return words if ranks == 1 else f"{words} on each of {ranks} ranks"

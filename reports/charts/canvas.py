@@ -124,12 +124,11 @@ def drawn(figure: Figure, kind: str) -> bytes:
     with settings():
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
     content = buffer.getvalue()
-    # Verdana has the widths of DejaVu Sans, on systems that lack it.
-    return (
-        content.replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif") if kind == "svg" else content
-    )
+    if kind == "svg":  # Verdana has the widths of DejaVu Sans, on systems that lack it
+        content = content.replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif")
+    return content
 
 
-def picture(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:
-    """Write `figure` as `path` with each ending of `kinds`; returns the files written."""
-    return [files.write(path.with_name(f"{path.name}.{kind}"), drawn(figure, kind)) for kind in kinds]
+def picture(figure: Figure, path: Path) -> list[Path]:
+    """Write `figure` as `path` with the endings svg and png; returns the files written."""
+    return [files.write(Path(f"{path}.{kind}"), drawn(figure, kind)) for kind in ("svg", "png")]

@@ -34,11 +34,12 @@ def line(
     y: Floats,
     low: Floats,
     high: Floats,
-    guessed: NDArray[np.bool_],
+    guessed: NDArray[np.bool_] | None = None,
     words: str = "",
 ) -> LineEnd:
     """Draw a line with whiskers, predicted points hollow and the line to them dotted; returns its end."""
     colour, marker, _ = look(name)
+    guessed = np.zeros(len(x), dtype=bool) if guessed is None else guessed
     solid = ~guessed
     if guessed.any():
         axes.plot(x, y, color=colour, lw=1.0, ls=":", zorder=2)
@@ -66,29 +67,25 @@ def bars(
     high: Floats,
     words: Sequence[str],
     ticks: Callable[[float], str],
-    hollow: Sequence[bool] = (),
-    origin: float = 1.0,
 ) -> None:
-    """Horizontal bars on a logarithmic axis, the first on top, from `origin`, with words at their ends."""
+    """Horizontal bars on a logarithmic axis, the first on top, from 1, with words at their ends."""
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks([])
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_xscale("log")
-    _make_room(axes, np.concatenate([values, low, high, [origin]]), origin, max(map(len, words), default=0))
+    _make_room(axes, np.concatenate([values, low, high, [1.0]]), max(map(len, words), default=0))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: ticks(value)))
     for k, (name, value, left, right, text) in enumerate(zip(names, values, low, high, words, strict=True)):
         colour = look(name).colour
-        projected = bool(hollow) and hollow[k]
-        fill, hatch = ("white", "////") if projected else (colour, None)
-        axes.barh(k, value - origin, 0.62, origin, color=fill, edgecolor=colour, hatch=hatch, alpha=0.9)
+        axes.barh(k, value - 1.0, 0.62, 1.0, color=colour, edgecolor=colour, alpha=0.9)
         if np.isfinite(left) and np.isfinite(right):
             axes.plot([left, right], [k, k], color=INK, lw=1.2, marker="|", ms=6)
-        backwards = value < origin
-        end = np.nanmin([value, left, right]) if backwards else np.nanmax([value, left, right, origin])
+        backwards = value < 1.0
+        end = np.nanmin([value, left, right]) if backwards else np.nanmax([value, left, right, 1.0])
         side: dict[str, Any] = {"xytext": (-5, 0), "ha": "right"} if backwards else {"xytext": (5, 0)}
         axes.annotate(text, (end, k), textcoords="offset points", va="center", fontsize=8.5, **side)
-    axes.axvline(origin, color=FAINT, lw=1.0)
+    axes.axvline(1.0, color=FAINT, lw=1.0)
 
 
 def bars_to_scale(
@@ -124,10 +121,10 @@ def bars_to_scale(
         axes.barh(k, value, 0.62, color=fill, edgecolor=colour, hatch=hatch, alpha=0.9)
         if low[k] < high[k]:
             axes.plot([low[k], high[k]], [k, k], color=INK, lw=1.2, marker="|", ms=6)
-        at: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
         if text:
             box = {"fc": "white", "ec": "none", "pad": 1.0}  # a mark's line passes behind it
             end = min(max(value, np.nan_to_num(high[k])), edge)
+            at: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
             axes.annotate(text, (end, k), fontsize=8.5, bbox=box, **at)
     axes.axvline(0.0, color=FAINT, lw=1.0)
 
@@ -147,12 +144,12 @@ def mark(axes: Axes, x: float, words: str) -> None:
     )
 
 
-def _make_room(axes: Axes, values: Floats, origin: float, longest: int) -> None:
+def _make_room(axes: Axes, values: Floats, longest: int) -> None:
     """Set limits and ticks of bars: room for labels of `longest` characters, no tick at an edge."""
     logs = np.log10(values[np.isfinite(values)])
     pixels = axes.get_window_extent().width
     share = min(0.4, (6.5 * longest + 12) / pixels)
-    left = share if logs.min() < np.log10(origin) - 1e-3 else 0.0
+    left = share if logs.min() < -1e-3 else 0.0
     wide = max(np.ptp(logs), 0.3) / (1 - share - left)
     low = logs.min() - wide * left
     axes.set_xlim(10**low, 10 ** (low + wide))

@@ -61,7 +61,7 @@ def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Fig
         own = [one for one in most if one.implementation == name]
         x = np.array([one.batch_size for one in own], dtype=float)
         mean, low, high = np.array([one.seconds for one in own]).T
-        line(sides[0], name, x, mean, low, high, np.zeros(len(x), dtype=bool))
+        line(sides[0], name, x, mean, low, high)
         sides[0].plot(x, [one.alone.mean for one in own], color=look(name).colour, lw=1.0, ls=":")
     ends: list[LineEnd] = []
     for side, count in zip(sides[1:], counts, strict=True):
@@ -75,7 +75,7 @@ def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Fig
             x = np.array([one.batch_size for one in own], dtype=float)
             mean, low, high = np.array([one.speedup[:3] for one in own]).T
             words = f"{mean[-1]:.2f}x ({own[-1].efficiency:.0%})"
-            ends.append(line(side, name, x, mean, low, high, np.zeros(len(x), dtype=bool), words))
+            ends.append(line(side, name, x, mean, low, high, words=words))
         highest = max([count, *(one.speedup.mean for one in here)])
         side.set_ylim(0.0, 1.15 * highest)
         side.yaxis.set_major_locator(ticker.MaxNLocator(5))

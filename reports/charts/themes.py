@@ -6,6 +6,7 @@ import colorsys
 import re
 from pathlib import Path
 
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from benchmarks.record import files
@@ -24,10 +25,7 @@ GREY = 0.15
 def both_themes(figure: Figure, path: Path) -> list[Path]:
     """Write `figure` as an SVG for a light page and one for a dark page; returns the files written."""
     light = drawn(figure, "svg")
-    return [
-        files.write(path.with_name(f"{path.name}.svg"), light),
-        files.write(path.with_name(f"{path.name}-dark.svg"), dark(light)),
-    ]
+    return [files.write(Path(f"{path}.svg"), light), files.write(Path(f"{path}-dark.svg"), dark(light))]
 
 
 def dark(svg: bytes) -> bytes:
@@ -36,14 +34,11 @@ def dark(svg: bytes) -> bytes:
 
 
 def _colour(colour: str) -> str:
-    red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     if saturation <= GREY or lightness > 0.97:
         lightness = LIGHT_INK + (DARK_PAGE - LIGHT_INK) * lightness
     elif lightness > 0.85:  # a tint behind words
         lightness = 1 - 0.8 * lightness
     else:
         lightness = max(lightness, LEAST)
-    return "#" + "".join(
-        f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, saturation)
-    )
+    return to_hex(colorsys.hls_to_rgb(hue, lightness, saturation))

@@ -113,8 +113,7 @@ def trainings_chart(
         own.sort(key=lambda point: names.index(point.training))
         x = np.array([float(names.index(point.training)) for point in own])
         y, low, high = np.array([point[2:] for point in own]).T
-        solid = np.zeros(len(own), dtype=bool)
-        ends.append(line(axes, implementation, x, y, low, high, solid, words(y[-1])))
+        ends.append(line(axes, implementation, x, y, low, high, words=words(y[-1])))
     name_lines(axes, ends)
     return figure
 
