@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -45,10 +46,7 @@ def redrawn(series: Sequence[T], length: int, rng: random.Random) -> list[T]:
 
 
 def detectable(
-    same: Pairs,
-    family: Mapping[str, Mapping[Measure, Rule]],
-    pairs: int = GATE_PAIRS,
-    seed: int = 0,
+    same: Pairs, family: Mapping[str, Mapping[Measure, Rule]], pairs: int = GATE_PAIRS
 ) -> dict[str, float]:
     """The minimum detectable effect (a share) of every benchmark of `same`, in gates of `pairs` pairs on a
     family of benchmarks and their rules.
@@ -63,46 +61,30 @@ def detectable(
         for name in noise.keys() & pair:
             noise[name].append(pair[name])
     return {
-        name: _minimum(
-            name,
-            series,
-            pairs,
-            {**family, name: rules[name]},
-            random.Random(f"{seed} {name}"),  # noqa: S311
-        )
+        name: _minimum(name, series, pairs, {**family, name: rules[name]})
         for name, series in noise.items()
         if len(series) >= FEWEST_PAIRS
     }
 
 
 def _minimum(
-    name: str,
-    noise: Sequence[Noise],
-    pairs: int,
-    family: Mapping[str, Mapping[Measure, Rule]],
-    rng: random.Random,
+    name: str, noise: Sequence[Noise], pairs: int, family: Mapping[str, Mapping[Measure, Rule]]
 ) -> float:
+    rng = random.Random(f"0 {name}")  # noqa: S311
     replays = [redrawn(noise, pairs, rng) for _ in range(REPLAYS)]
     rule = family[name].get("median", Rule())
 
-    def detected(share: float) -> bool:
-        shift = math.log1p(share)
+    def detected(multiple: int) -> bool:
+        shift = math.log1p(multiple * STEP)
         found = sum(
             bool(decide([{name: slowed(d, shift)} for d in series], family, ()).benchmarks[name].slower)
             for series in replays
         )
         return found >= POWER * REPLAYS
 
-    low, high = math.floor(rule.minimum_effect / STEP), math.ceil(LARGEST / STEP)  # not detected, detected
-    if not detected(high * STEP):
-        return math.inf
-    while high - low > 1:
-        middle = (low + high) // 2
-        if detected(middle * STEP):
-            high = middle
-        else:
-            low = middle
-    return high * STEP
+    tried = range(math.floor(rule.minimum_effect / STEP) + 1, math.ceil(LARGEST / STEP) + 1)
+    least = bisect.bisect_left(tried, True, key=detected)
+    return tried[least] * STEP if least < len(tried) else math.inf
 
 
 def slowed(noise: Noise, shift: float) -> Noise:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
-from typing import Any
 from xml.etree import ElementTree
+
+import msgspec
 
 from reports.gate.verdicts import Judgement, VerdictRow, figures
 
 
 def as_json(judgement: Judgement, notes: list[str]) -> bytes:
     """The judgement as a JSON object; what is not known, or has no bound, is null."""
-    document = {**dataclasses.asdict(judgement), "notes": notes}
-    return f"{json.dumps(_finite(document), indent=1, allow_nan=False)}\n".encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    finite = msgspec.json.decode(msgspec.json.encode(judgement))  # NaN and infinity become null
+    return f"{json.dumps({**finite, 'notes': notes}, indent=1)}\n".encode()
 
 
 def as_junit(judgement: Judgement) -> bytes:
