@@ -13,6 +13,7 @@ Other p hand what is beyond the power of two to a neighbour, and get the sum bac
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -89,22 +90,14 @@ def hidden_from(compute: RankCompute, link: NetworkLink, ranks: int, size: float
     return max(0.0, allreduce(link, ranks, size) - compute.call) / compute.sample
 
 
-def fitted(name: str, pings: Sequence[tuple[int, float]]) -> NetworkLink:
-    """The link of two ranks, from the bytes and seconds (`pings`) of their allreduces.
-
-    It is the least-squares fit of relative errors of `alpha + n beta`: an allreduce of two ranks is one
-    message each way at once, whose time includes the addition, so that `gamma` is 0.
+def fitted(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """The constant and the slope, neither below 0, of the seconds of `points` (a number, seconds): those of
+    the least squares of relative errors.
     """
-    size, seconds = np.array(pings, dtype=float).T
-    (alpha, beta), _ = nnls(np.column_stack([1 / seconds, size / seconds]), np.ones(len(seconds)))
-    return NetworkLink(name, float(alpha), float(beta), 0.0)
-
-
-def computing(times: Sequence[tuple[int, float]]) -> RankCompute:
-    """The computing time of one rank, fitted to its seconds at batch sizes by least relative squares."""
-    samples, seconds = np.array(times, dtype=float).T
-    (call, sample), _ = nnls(np.column_stack([1 / seconds, samples / seconds]), np.ones(len(seconds)))
-    return RankCompute(float(call), float(sample))
+    number, seconds = np.array(points, dtype=float).T
+    found, _ = nnls(np.column_stack([1 / seconds, number / seconds]), np.ones(len(seconds)))
+    constant, slope = found.tolist()
+    return constant, slope
 
 
 class ScalingModel(NamedTuple):
@@ -131,8 +124,8 @@ def models(analysis: Analysis, panel: Panel) -> list[ScalingModel]:
     predictions. If there are more ranks than cores, they take turns.
     """
     found = []
-    network = analysis.record.workloads[panel.workload]
-    parameters = sum(b * (a + 1) for a, b in zip(network.widths[:-1], network.widths[1:], strict=True))
+    widths = analysis.record.workloads[panel.workload].widths
+    parameters = sum(b * (a + 1) for a, b in itertools.pairwise(widths))
     size = parameters * (4 if panel.dtype == "float32" else 8)
     cores = int(analysis.record.machine.get("cores", 1))
     for name in analysis.implementations:
@@ -151,8 +144,9 @@ def models(analysis: Analysis, panel: Panel) -> list[ScalingModel]:
         ]
         if len({length for length, _ in pings}) < 2 or len(alone) < 2:
             continue
-        compute = computing([(cell.batch_size, _seconds(analysis, cell)) for cell in alone])
-        link = fitted("this machine", pings)
+        compute = RankCompute(*fitted([(cell.batch_size, _seconds(analysis, cell)) for cell in alone]))
+        # An allreduce of two is one message each way at once, whose time includes the addition: no `gamma`.
+        link = NetworkLink("this machine", *fitted(pings), 0.0)
         if not (compute.sample and link.beta):
             continue  # times that do not grow with the batch, or with the message, fit no model
         measured = []

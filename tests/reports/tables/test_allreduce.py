@@ -83,7 +83,7 @@ def test_from_where_it_is_hidden_computing_takes_as_long(
 def test_a_link_is_found_again_from_its_allreduces(alpha: float, beta: float) -> None:
     link = NetworkLink("a link", alpha, beta, 0.0)
     pings = [(size, model.allreduce(link, 2, size)) for size in (8, 1000, 10**5, 10**7)]
-    found = model.fitted("again", pings)
+    found = NetworkLink("again", *model.fitted(pings), 0.0)
     for size, seconds in pings:
         assert model.allreduce(found, 2, size) == pytest.approx(seconds, rel=1e-6)
 
