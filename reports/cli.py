@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from reports.history.commands import history
 
 if TYPE_CHECKING:
     from reports.analysis import Analysis
+    from reports.text import Story
 
 # Only click is imported up here: --help must answer at once, and pandas and matplotlib take a second.
 
@@ -87,6 +88,20 @@ def panel_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def show(analysis: Analysis, stories: Sequence[Story]) -> None:
+    """Print the sentence, the table and the remarks of each story, and the record's warnings."""
+    from reports import terminal, text
+
+    out = terminal.console()
+    for story in stories:
+        out.print(story.answer)
+        terminal.print_table(out, story.head, story.rows)
+        for words in story.remarks:
+            out.print(words)
+    for words in text.warnings(analysis.record):
+        out.print(f"warning: {words}", style="yellow")
+
+
 @click.group()
 def main() -> None:
     """Report on records, judge a change, keep the history of runs."""
@@ -103,12 +118,12 @@ main.add_command(history)
 @panel_options
 def render(analysis: Analysis, out: Path, baseline: str | None, **wanted: str | int | None) -> None:
     """Draw RECORD's charts as SVG and PNG, and write summary.md."""
-    from reports import terminal
     from reports.render import render as draw
+    from reports.tables import trainings
 
     panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
     written = draw(analysis, panel, over, out)
-    terminal.show(analysis, panel, over)
+    show(analysis, [trainings.story(analysis, panel, over)])
     for path in written:
         click.echo(path)
 
@@ -238,7 +253,7 @@ def trainings_(analysis: Analysis, baseline: str | None, **wanted: str | int | N
 
     panel, over = analysis.panel(**wanted), analysis.baseline(baseline)
     if panel.phase == "train":
-        terminal.show(analysis, panel, over)
+        show(analysis, [trainings.story(analysis, panel, over)])
         return
     found = trainings.steps(analysis, panel)
     if not found:
@@ -256,12 +271,12 @@ def ranking(analysis: Analysis) -> None:
 
     Also prints which implementations tie with it, how far behind the others are, and what each costs.
     """
-    from reports import advice, terminal
+    from reports import advice
 
     stories = advice.stories(analysis)
     if not stories:
         raise ValueError("expected a record with a time in it, got one without")
-    terminal.print_stories(analysis, stories)
+    show(analysis, stories)
 
 
 @main.command()

@@ -1,17 +1,11 @@
-"""Prints the summary in a terminal."""
+"""The console, and the printing of tables to it."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from reports import text
-from reports.analysis import Analysis, Panel
-from reports.tables import trainings
 
 PLAIN_WIDTH = 200
 """The columns of an output that is not a terminal; a log is scrolled, not wrapped."""
@@ -20,9 +14,9 @@ PLAIN_WIDTH = 200
 def console() -> Console:
     """The console to print to, without markup, so that a name in brackets is printed as it is."""
     found = Console(highlight=False, markup=False, emoji=False)
-    return (
-        found if found.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
-    )
+    if not found.is_terminal:
+        found.width = PLAIN_WIDTH
+    return found
 
 
 def print_table(out: Console, head: list[str], rows: list[list[str]]) -> None:
@@ -54,20 +48,3 @@ def _table(head: list[str], rows: list[list[str]], shown: list[int]) -> Table:
 def _width(table: Table, out: Console) -> int:
     """The columns of a terminal that a table takes without a limit."""
     return out.measure(table, options=out.options.update(width=10_000)).maximum
-
-
-def show(analysis: Analysis, panel: Panel, baseline: str) -> None:
-    """Print the story of a panel, and the record's warnings."""
-    print_stories(analysis, [trainings.story(analysis, panel, baseline)])
-
-
-def print_stories(analysis: Analysis, stories: Sequence[text.Story]) -> None:
-    """Print the sentence, the table and the remarks of each, and the record's warnings."""
-    out = console()
-    for found in stories:
-        out.print(found.answer)
-        print_table(out, found.head, found.rows)
-        for words in found.remarks:
-            out.print(words)
-    for words in text.warnings(analysis.record):
-        out.print(f"warning: {words}", style="yellow")

@@ -183,7 +183,7 @@ def trend(
         from reports.history import page as trend_page
 
         try:
-            written = files.write(page, trend_page.page(*kinds[0].shown, store.place).encode())
+            written = files.write(page, trend_page.page(kinds[0], store.place).encode())
             click.echo(written, err=as_json)
         except OSError as error:
             raise HistoryError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reports.history.trends import Steps, Timeline, TimelineCommit, Trend
+from reports.history.trends import Steps, Timeline, TimelineCommit, Trend, changed_versions
 from reports.style import plain
 
 
@@ -24,10 +24,13 @@ class KindOfMachine(NamedTuple):
     changed: bool = False
 
     @property
-    def shown(self) -> tuple[Timeline, Sequence[TimelineCommit], Sequence[Trend], Sequence[Steps]]:
-        """The same kind, with only the series that are shown."""
-        trends = [one for one in self.trends if one.steps] if self.changed else self.trends
-        return self.timeline, self.points, trends, self.steps
+    def shown(self) -> list[Trend]:
+        """The series that are shown."""
+        return [one for one in self.trends if one.steps or not self.changed]
+
+    def changed_versions(self, steps: Steps) -> list[str]:
+        """The versions that are new at the commit of these steps."""
+        return changed_versions(self.points[steps.last], self.points[steps.began])
 
 
 def table(kinds: Sequence[KindOfMachine]) -> tuple[list[str], list[list[str]]]:

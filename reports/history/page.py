@@ -1,4 +1,4 @@
-"""The trend page: one HTML file that needs nothing else, from the trends of one timeline."""
+"""The trend page: one HTML file that needs nothing else, from the trends of one kind of machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
-from reports.history.trends import Steps, Timeline, TimelineCommit, Trend, changed_versions
+from reports.history.kinds import KindOfMachine
+from reports.history.trends import Trend
 from reports.page import markup
 
 MOST_CHARTS = 12
@@ -18,24 +19,22 @@ STEPS_OF_A_COMMIT = 12
 """The largest number of rows of one commit in the table of steps."""
 
 
-def page(
-    timeline: Timeline,
-    points: Sequence[TimelineCommit],
-    trends: Sequence[Trend],
-    steps_of: Sequence[Steps],
-    place: str,
-) -> str:
-    """The page, as text: the steps by commit, pictures of the series that stepped last, a table of all."""
+def page(kind: KindOfMachine, place: str) -> str:
+    """The page, as text: the steps by commit, pictures of the series that stepped last, a table of all.
+
+    `place` is the name of the history.
+    """
+    points, trends = kind.points, kind.shown
     return markup.render(
         "trends.html",
-        title=f"trends on {timeline.branch}",
-        timeline=timeline,
+        title=f"trends on {kind.timeline.branch}",
+        timeline=kind.timeline,
         place=place,
         points=points,
         trends=trends,
         stepped=sum(bool(one.steps) for one in trends),
         measurements=sum(int(one.track.processes.sum()) for one in trends),
-        found=[(steps, _versions(points, steps)) for steps in steps_of],
+        found=[(steps, "; ".join(kind.changed_versions(steps))) for steps in kind.steps],
         most_steps=STEPS_OF_A_COMMIT,
         pictures=[(one.track.series, markup.svg(trend_chart(one, points))) for one in choose_drawn(trends)],
         penalty=PENALTY,
@@ -51,7 +50,3 @@ def choose_drawn(trends: Sequence[Trend]) -> list[Trend]:
         return max((step.began for step in trend.steps), default=-1)
 
     return sorted(trends, key=last_step, reverse=True)[:MOST_CHARTS]
-
-
-def _versions(points: Sequence[TimelineCommit], steps: Steps) -> str:
-    return "; ".join(changed_versions(points[steps.last], points[steps.began]))

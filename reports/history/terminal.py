@@ -8,26 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from reports.history.kinds import KindOfMachine, table
 from reports.history.reading import Listed
-from reports.history.trends import LevelChange, Steps, Timeline, TimelineCommit, Trend, changed_versions
+from reports.history.trends import LevelChange, TimelineCommit
 from reports.style import duration, plain
-
-PLAIN_WIDTH = 200
-"""The columns of an output that is not a terminal; a log is scrolled, not wrapped."""
-
-
-def _console() -> Console:
-    console = Console(highlight=False, markup=False, emoji=False)
-    return (
-        console
-        if console.is_terminal
-        else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
-    )
+from reports.terminal import console
 
 
 def _grid(head: Sequence[str], body: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
@@ -55,8 +43,7 @@ def listing(runs: Sequence[Listed]) -> None:
         )
         for run in runs
     ]
-    console = _console()
-    console.print(_grid(head, body, ("run", "measurements")) if runs else "no run is stored yet")
+    console().print(_grid(head, body, ("run", "measurements")) if runs else "no run is stored yet")
 
 
 def one(run: Listed) -> None:
@@ -73,10 +60,10 @@ def one(run: Listed) -> None:
         ("machine", f"{run.machine_key[:8]}: {_facts(run.machine)}"),
         ("versions", _facts(run.versions)),
     ]
-    console = _console()
+    out = console()
     for name, value in rows:
         if value != "":
-            console.print(f"{name:12} {value}")
+            out.print(f"{name:12} {value}")
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
@@ -86,18 +73,17 @@ def _facts(facts: Mapping[str, Any]) -> str:
 def trends(kinds: Sequence[KindOfMachine]) -> None:
     """Print the trends of each kind of machine, and for several kinds a table of their steps by commit."""
     for kind in kinds:
-        _trends(*kind.shown)
+        _trends(kind)
     if len(kinds) > 1:
-        console = _console()
+        out = console()
         head, body = table(kinds)
-        console.print("Steps by kind of machine: the median change, and in how many of the series there")
-        console.print(_grid(head, body) if body else "no kind of machine changed its level")
+        out.print("Steps by kind of machine: the median change, and in how many of the series there")
+        out.print(_grid(head, body) if body else "no kind of machine changed its level")
 
 
-def _trends(
-    timeline: Timeline, points: Sequence[TimelineCommit], found: Sequence[Trend], steps_of: Sequence[Steps]
-) -> None:
+def _trends(kind: KindOfMachine) -> None:
     """Print every series in a line, and below them the steps by commit."""
+    points = kind.points
     head = ("series", "commits", "time now", "noise", "last step")
     body = [
         (
@@ -107,43 +93,38 @@ def _trends(
             f"{one.noise:.1%}" if one.noise == one.noise else "",
             _words(one.steps[-1], points) if one.steps else "",
         )
-        for one in found
+        for one in kind.shown
     ]
-    console = _console()
-    console.print(f"{timeline}: {len(points)} commit{'' if len(points) == 1 else 's'}")
-    console.print(
-        _grid(head, body, ("commits", "time now", "noise")) if found else "no series changed its level"
-    )
-    for steps in steps_of:
+    out = console()
+    out.print(f"{kind.timeline}: {len(points)} commit{'' if len(points) == 1 else 's'}")
+    out.print(_grid(head, body, ("commits", "time now", "noise")) if body else "no series changed its level")
+    for steps in kind.steps:
         point = points[steps.began]
-        console.print(
-            f"{point.dated:%Y-%m-%d} {point.sha[:10]} {plain(point.subject, 80) if point.subject else ''}"
-        )
+        subject = plain(point.subject, 80) if point.subject else ""
+        out.print(f"{point.dated:%Y-%m-%d} {point.sha[:10]} {subject}")
         if steps.shared:
-            console.print(
+            out.print(
                 f"  {steps.change:+.1%}  the machine: {len(steps.shared)} of {steps.measured} series, "
                 "of every implementation"
             )
         for step in steps.own:
-            console.print(f"  {step.change:+.1%}  {plain(str(step.track.series), 100)}")
-        new = changed_versions(points[steps.last], point)
-        if new:
-            console.print(f"  with it changed: {plain('; '.join(new), 150)}")
+            out.print(f"  {step.change:+.1%}  {plain(str(step.track.series), 100)}")
+        if new := kind.changed_versions(steps):
+            out.print(f"  with it changed: {plain('; '.join(new), 150)}")
 
 
 def as_json(kinds: Sequence[KindOfMachine], several: bool) -> None:
     """The same as JSON, for programs; a list for several kinds of machine."""
-    documents = [_document(*kind.shown) for kind in kinds]
+    documents = [_document(kind) for kind in kinds]
     print(json.dumps(documents if several else documents[0], indent=1))
 
 
-def _document(
-    timeline: Timeline, points: Sequence[TimelineCommit], found: Sequence[Trend], steps_of: Sequence[Steps]
-) -> dict[str, Any]:
+def _document(kind: KindOfMachine) -> dict[str, Any]:
     """One kind of machine; times in seconds, commits by their SHA-1."""
+    points = kind.points
     return {
-        "machine": {"key": timeline.machine_key, **timeline.machine},
-        "branch": timeline.branch,
+        "machine": {"key": kind.timeline.machine_key, **kind.timeline.machine},
+        "branch": kind.timeline.branch,
         "commits": [
             {"sha": point.sha, "subject": point.subject, "dated": point.dated.isoformat()} for point in points
         ],
@@ -156,13 +137,13 @@ def _document(
                     for first, last, seconds in one.levels
                 ],
             }
-            for one in found
+            for one in kind.shown
         ],
         "steps": [
             {
                 "commit": points[steps.began].sha,
                 "before": points[steps.last].sha,
-                "changed": changed_versions(points[steps.last], points[steps.began]),
+                "changed": kind.changed_versions(steps),
                 "machine": {"change": steps.change, "series": len(steps.shared), "of": steps.measured}
                 if steps.shared
                 else None,
@@ -176,7 +157,7 @@ def _document(
                     for step in steps.own
                 ],
             }
-            for steps in steps_of
+            for steps in kind.steps
         ],
     }
 

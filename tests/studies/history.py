@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from reports.history import changes, page, reading, schema, trends
+from reports.history.kinds import KindOfMachine
 from reports.history.runs import Series
 from reports.history.store import open_store
 from tests.reports.history import made
@@ -148,7 +149,8 @@ def million(kind: str, db: str) -> None:
     found = [trends.trend(track) for track in tracks]
     say(f"  - their change points: {clock}")
     clock = Clock()
-    text = page.page(timeline, points, found, trends.by_commit(found), store.place)
+    kind_of_machine = KindOfMachine(timeline, points, found, trends.by_commit(found))
+    text = page.page(kind_of_machine, store.place)
     say(f"  - their page drawn: {clock}; {len(text) / 2**20:.1f} MiB")
     say(f"  - from the database to the page: {whole}")
     for words, extra in (
