@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from reports.charts.canvas import FAINT, INK, canvas, settings
 from reports.history.trends import TimelineCommit, Trend
-from reports.style import darker, duration, look, plain
+from reports.style import cores, darker, duration, look, plain
 
 COMMITS_NAMED = 8
 LEAST_HEIGHT = 0.05
@@ -22,11 +22,10 @@ def trend_chart(trend: Trend, points: Sequence[TimelineCommit]) -> Figure:
     """Time of one call against the commits of the timeline, each step marked with its commit and its size."""
     track = trend.track
     first = track.series
-    threads = f"{first.threads} thread" + ("" if first.threads == 1 else "s")
     figure, axes = canvas(
         f"{plain(first.implementation)}: {plain(first.phase)}, m = {first.batch_size}",
-        f"{plain(first.workload)}; {first.dtype}, {threads}; {first.how}; a dot is the median of a commit's "
-        f"processes, a line the level",
+        f"{plain(first.workload)}; {first.dtype}, {cores(first.threads)}; {first.how}; "
+        "a dot is the median of a commit's processes, a line the level",
         size=(9.0, 3.4),
         margins=(86.0, 40.0),
         above=12.0,
@@ -40,8 +39,8 @@ def trend_chart(trend: Trend, points: Sequence[TimelineCommit]) -> Figure:
     middle = float(np.median(seconds))
     low, high = min(low, middle * (1 - LEAST_HEIGHT)), max(high, middle * (1 + LEAST_HEIGHT))
     room = 0.22 * (high - low)  # for the words at the steps
-    axes.set(xlim=(-0.5, max(len(points) - 0.5, 1.0)), ylim=(low, high + room))
-    axes.set(xlabel="commit, oldest first", ylabel="time of one call")
+    axes.set(xlim=(-0.5, max(len(points) - 0.5, 1.0)), xlabel="commit, oldest first")
+    axes.set(ylim=(low, high + room), ylabel="time of one call")
     for k, step in enumerate(trend.steps):
         axes.axvline(step.began - 0.5, color=FAINT, lw=0.9, ls="--", zorder=1)
         right = step.began > 0.75 * len(points)

@@ -71,14 +71,11 @@ def tracks(
     of_runs = sa.select(runs.c.id, runs.c.commit, runs.c.subject, runs.c.dated, runs.c.versions).where(
         in_timeline
     )
-    of_series = sa.select(series).where(*(series.c[name] == value for name, value in wanted.items()))
+    columns = [series.c[field.name] for field in dataclasses.fields(Series)]
+    of_series = sa.select(series.c.id, *columns).where(*(series.c[k] == value for k, value in wanted.items()))
     with store.reading() as connection:
         points, place = _points(connection.execute(of_runs).all())
-        names = [field.name for field in dataclasses.fields(Series)]
-        known = {
-            row.id: Series(**{name: getattr(row, name) for name in names})
-            for row in connection.execute(of_series)
-        }
+        known = {number: Series(*values) for number, *values in connection.execute(of_series)}
         of_values = sa.select(measurements.c.series_id, measurements.c.run_id, measurements.c.quartile)
         of_values = of_values.join(runs).where(in_timeline)
         if wanted:
