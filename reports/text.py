@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from benchmarks.record.race_file import Record
 from benchmarks.record.statistics import Total
 from reports.analysis import Analysis, Panel
-from reports.charts.words import cell_words, describe, whiskers
-from reports.style import MARKS, MEANINGS, cores, digits, duration, factor, plain
+from reports.charts.words import cell_words, conditions, describe, whiskers
+from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
 from reports.tables.crossovers import notable_crossovers
 
 DISCRIMINATING = 0.01
@@ -61,10 +61,10 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
 def fallback(rows: pd.DataFrame, baseline: str) -> list[str]:
     """The baseline of a panel's speedups if it is not the one of the request, in words."""
     first = rows.iloc[0]
-    over, dtype, *on = (first[f"baseline{key}"] for key in ("", "_dtype", "_threads", "_ranks"))
-    if (over, dtype, *on) == (baseline, *(first[key] for key in ("dtype", "threads", "ranks"))):
+    over, on = first["baseline"], conditions(first, "baseline_")
+    if (over, on) == (baseline, conditions(first)):
         return []
-    name = f"{plain(over)} ({plain(dtype)}, {cores(*on)})"
+    name = f"{plain(over)} ({on})"
     return [f"{plain(baseline)} was not measured here: speedups are over the fallback baseline, {name}."]
 
 

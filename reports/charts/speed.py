@@ -18,8 +18,8 @@ from reports.charts.canvas import FAINT, MARGIN, canvas, columns, nothing, setti
 from reports.charts.labels import name_lines, name_rows
 from reports.charts.marks import bars, line, ring
 from reports.charts.scales import batch_axis, factor_axis, seconds_axis
-from reports.charts.words import describe, missing, whiskers
-from reports.style import cores, darker, digits, duration, factor, look, plain
+from reports.charts.words import conditions, describe, missing, whiskers
+from reports.style import darker, digits, duration, factor, look, plain
 from reports.tables.crossovers import notable_crossovers
 
 
@@ -52,13 +52,9 @@ def speedup_chart(panel: pd.DataFrame, baseline: str, shape: str = "", title: st
         guess=panel["basis"] == "projected",
     )
     notes = ["hollow: rests on a predicted time"] if drawn["guess"].any() else []
-    other = panel["baseline_dtype"] != panel["dtype"]
-    other |= panel["baseline_threads"] != panel["threads"]
-    other |= panel["baseline_ranks"] != panel["ranks"]
-    for _, first in panel[other].head(1).iterrows():
-        dtype = plain(str(first["baseline_dtype"]))
-        on = cores(first["baseline_threads"], first["baseline_ranks"])
-        notes.append(f"1x: {plain(baseline)} in {dtype}, {on}")
+    for _, first in panel.head(1).iterrows():
+        if conditions(first, "baseline_") != conditions(first):
+            notes.append(f"1x: {plain(baseline)} in {conditions(first, 'baseline_')}")
     subtitle = f"{describe(panel, shape)}; {whiskers(panel)}"
     title = title or f"Times as fast as {plain(baseline)}"
     figure, axes = canvas(title, subtitle, [*notes, *missing(panel)])

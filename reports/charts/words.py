@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -14,8 +16,12 @@ def describe(panel: pd.DataFrame, shape: str = "") -> str:
         return "nothing was raced"
     first = panel.iloc[0]
     workload = f"{plain(first['workload'])} {shape}".strip()
-    on = cores(first["threads"], first["ranks"])
-    return f"{workload}, {plain(first['phase'])}, {plain(first['dtype'])}, {on}"
+    return f"{workload}, {plain(first['phase'])}, {conditions(first)}"
+
+
+def conditions(row: pd.Series, of: Literal["", "baseline_"] = "") -> str:
+    """The dtype, threads and ranks of a cell, or of its baseline, in words: `float64, 2 threads`."""
+    return f"{plain(row[f'{of}dtype'])}, {cores(row[f'{of}threads'], row[f'{of}ranks'])}"
 
 
 def whiskers(panel: pd.DataFrame) -> str:

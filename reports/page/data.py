@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.record.cells import Cell
 from reports.analysis import PANEL, Analysis, Panel
-from reports.charts.words import describe, whiskers
+from reports.charts.words import conditions, describe, whiskers
 from reports.page.markup import distinct, shown
-from reports.style import MARKS, PARALLEL, cores, look
+from reports.style import MARKS, PARALLEL, look
 from reports.tables.scaling import scalings
 from reports.text import story
 
@@ -147,10 +147,9 @@ def _headline(analysis: Analysis, panel: Panel) -> str | None:
 
 
 def _fallback(analysis: Analysis, panel: Panel, baseline: str) -> str | None:
-    used = analysis.rows(panel, baseline).iloc[0]
-    dtype, *on = (used[f"baseline_{key}"] for key in ("dtype", "threads", "ranks"))
-    own = (dtype, *on) == (panel.dtype, panel.threads, panel.ranks)
-    return None if own else f"{shown(baseline)} in {shown(dtype)}, {cores(*on)}"
+    first = analysis.rows(panel, baseline).iloc[0]
+    on = conditions(first, "baseline_")
+    return None if on == conditions(first) else f"{shown(baseline)} in {on}"
 
 
 def _short(values: Iterable[float]) -> list[float | None]:
