@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from benchmarks.record.cells import Cell
 from benchmarks.record.ranking import MATTERS, Rank, ranking
 from benchmarks.record.statistics import CONFIDENCE, Speedup, TimingByProcess, speedup
 from reports.analysis import Analysis, Panel, panel_of
@@ -13,9 +14,6 @@ from reports.style import factor, plain
 
 MOST = 12
 """The largest number of pairs of implementations that are listed."""
-
-TimesByImplementation = Mapping[str, TimingByProcess]
-"""The times of each implementation in one cell of one machine."""
 
 
 class Reversal(NamedTuple):
@@ -39,29 +37,30 @@ def named(found: Mapping[str, Analysis]) -> dict[str, Analysis]:
     }
 
 
-def sizes(found: Mapping[str, Analysis], panel: Panel) -> list[int]:
-    """The batch sizes at which any machine measured anything of the panel."""
-    return sorted(
-        {cell.batch_size for each in found.values() for cell in each.times if panel_of(cell) == panel}
-    )
-
-
-def timed(analysis: Analysis, panel: Panel, batch_size: int) -> dict[str, TimingByProcess]:
-    """The times of every implementation that was measured there at this batch size."""
+def _by_size(
+    found: Mapping[str, Analysis], panel: Panel
+) -> dict[int, dict[str, dict[Cell, TimingByProcess]]]:
+    """The times of the panel's cells by batch size and machine."""
+    every = {
+        machine: {cell: times for cell, times in each.times.items() if panel_of(cell) == panel}
+        for machine, each in found.items()
+    }
     return {
-        cell.implementation: times
-        for cell, times in analysis.times.items()
-        if panel_of(cell) == panel and cell.batch_size == batch_size
+        size: {
+            machine: {cell: times for cell, times in cells.items() if cell.batch_size == size}
+            for machine, cells in every.items()
+        }
+        for size in sorted({cell.batch_size for cells in every.values() for cell in cells})
     }
 
 
 def rankings(found: Mapping[str, Analysis], panel: Panel) -> tuple[list[str], list[list[str]]]:
     """A row for each batch size and machine: the ranking, and how far each one is behind the first."""
-    rows = []
-    for size in sizes(found, panel):
-        for machine, each in found.items():
-            cells = {c: t for c, t in each.times.items() if panel_of(c) == panel and c.batch_size == size}
-            rows.append([f"m = {size}, {machine}", *map(_place, ranking(cells))])
+    rows = [
+        [f"m = {size}, {machine}", *map(_place, ranking(cells))]
+        for size, machines in _by_size(found, panel).items()
+        for machine, cells in machines.items()
+    ]
     places = max(map(len, rows), default=1)
     return ["", *map(str, range(1, places))], [row + [""] * (places - len(row)) for row in rows]
 
@@ -69,33 +68,24 @@ def rankings(found: Mapping[str, Analysis], panel: Panel) -> tuple[list[str], li
 def reversals(found: Mapping[str, Analysis], panel: Panel) -> Iterator[Reversal]:
     """The pairs whose order differs between machines, both orders being known and more than a tie.
 
-    All intervals of a cell hold together with a probability of 95 %, by Bonferroni's correction for its pairs
-    and machines.
+    All intervals of a batch size hold together with a probability of 95 %, by Bonferroni's correction for its
+    pairs and machines.
     """
-    for size in sizes(found, panel):
-        cells = {machine: timed(each, panel, size) for machine, each in found.items()}
-        names = list(dict.fromkeys(name for times in cells.values() for name in times))
-        pairs = list(itertools.combinations(names, 2))
-        confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs) * len(cells))
+    for size, machines in _by_size(found, panel).items():
+        every = dict.fromkeys(cell for cells in machines.values() for cell in cells)
+        pairs = list(itertools.combinations(every, 2))
+        confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs) * len(machines))
         for one, other in pairs:
-            faster, slower = _order(cells, one, other, confidence)
+            both = {
+                machine: speedup(cells[other], cells[one], confidence)
+                for machine, cells in machines.items()
+                if one in cells and other in cells
+            }
+            known = {machine: ratio for machine, ratio in both.items() if ratio.pairs > 1}
+            faster = {k: r for k, r in known.items() if r.low > 1 and r.mean >= 1 + MATTERS}
+            slower = {k: r for k, r in known.items() if r.high < 1 and r.mean <= 1 / (1 + MATTERS)}
             if faster and slower:
-                yield Reversal(size, one, other, faster, slower)
-
-
-def _order(
-    cells: Mapping[str, TimesByImplementation], one: str, other: str, confidence: float
-) -> tuple[dict[str, Speedup], dict[str, Speedup]]:
-    """The machines on which `one` is known to be faster than `other`, and those on which it is slower."""
-    faster, slower = {}, {}
-    for machine, times in cells.items():
-        if one in times and other in times:
-            found = speedup(times[other], times[one], confidence)
-            if found.pairs > 1 and found.low > 1 and found.mean >= 1 + MATTERS:
-                faster[machine] = found
-            elif found.pairs > 1 and found.high < 1 and found.mean <= 1 / (1 + MATTERS):
-                slower[machine] = found
-    return faster, slower
+                yield Reversal(size, one.implementation, other.implementation, faster, slower)
 
 
 def remarks(found: Mapping[str, Analysis], panel: Panel) -> list[str]:
@@ -103,7 +93,8 @@ def remarks(found: Mapping[str, Analysis], panel: Panel) -> list[str]:
     lines: dict[str, list[int]] = {}
     for each in reversals(found, panel):
         one, other = plain(each.one), plain(each.other)
-        words = f"{one} is faster than {other} on {_joined(each.faster)}, slower on {_joined(each.slower)}"
+        faster, slower = " and ".join(each.faster), " and ".join(each.slower)
+        words = f"{one} is faster than {other} on {faster}, slower on {slower}"
         lines.setdefault(words, []).append(each.batch_size)
     if not lines:
         return [f"No two implementations are known to change places, by {MATTERS:.0%} or more."]
@@ -120,7 +111,3 @@ def _place(place: Rank) -> str:
         return f"{name} (tie)"
     known = "?" if place.verdict == "unknown" else ""
     return f"{name} {factor(place.behind.mean)}{known}"
-
-
-def _joined(machines: Iterable[str]) -> str:
-    return " and ".join(machines)
