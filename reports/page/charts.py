@@ -22,8 +22,15 @@ def _axis(name: str, **more: Any) -> alt.Axis:
     return alt.Axis(values=alt.ExprRef(name), labelOverlap="greedy", labelSeparation=4, **more)
 
 
-def _ticked(chart: Any) -> Any:
-    return chart.add_params(*(alt.param(name=name, value=[]) for name in TICKS))
+def _layered(*layers: Any, **properties: Any) -> Any:
+    """A chart as wide as its place, whose ticks the script sets."""
+    ticks = (alt.param(name=name, value=[]) for name in TICKS)
+    return alt.layer(*layers).add_params(*ticks).properties(width="container", **properties)
+
+
+def _data(name: str) -> alt.Chart:
+    """A chart of a dataset that the script fills."""
+    return alt.Chart(alt.NamedData(name=name))
 
 
 def _tooltip(*fields: str) -> list[alt.Tooltip]:
@@ -43,76 +50,67 @@ def against_batch_size(title: str, label: str, unit_line: bool) -> Any:
     x = alt.X("m:Q", title="batch size m (samples)", scale=scale, axis=axis)
     log = alt.Scale(type="log", nice=False)
     y = alt.Y("value:Q", scale=log, title=title, axis=_axis("yticks", labelExpr=label))
-    rows = alt.Chart(alt.NamedData(name="rows"))
+    rows = _data("rows")
     measured = rows.transform_filter("!datum.guess")
-    corners = alt.Chart(alt.NamedData(name="frame")).mark_point(opacity=0, tooltip=None).encode(x, y)
-    unit = alt.Chart(alt.NamedData(name="unit")).mark_rule(opacity=0.6, color="currentColor").encode(y=y)
+    corners = _data("frame").mark_point(opacity=0, tooltip=None).encode(x, y)
+    unit = _data("unit").mark_rule(opacity=0.6, color="currentColor").encode(y=y)
     guesses = rows.mark_line(strokeWidth=1, strokeDash=[2, 3]).encode(x, y, COLOUR, detail="implementation:N")
     dash = alt.StrokeDash("dash:N", scale=None)
     lines = measured.mark_line(strokeWidth=2).encode(x, y, COLOUR, dash, detail="implementation:N")
     bars = measured.mark_rule().encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), COLOUR)
     fill = alt.condition("datum.guess", alt.value("transparent"), FILL)
     points = rows.mark_point(size=60, opacity=1).encode(x, y, COLOUR, SHAPE, fill=fill, tooltip=CELL)
-    ends = alt.Chart(alt.NamedData(name="names"))
+    ends = _data("names")
     at = (alt.X("m:Q"), alt.Y("value:Q"))
     signs = ends.mark_point(xOffset=10, size=60, opacity=1).encode(*at, COLOUR, SHAPE, fill=FILL)
     texts = ends.mark_text(align="left", dx=18, fontSize=12, limit=LABELS - 20, color="currentColor").encode(
         *at, text="implementation:N"
     )
     layers = [corners, *([unit] if unit_line else []), guesses, bars, lines, points, signs, texts]
-    return _ticked(alt.layer(*layers)).properties(
-        width="container",
-        height=HEIGHT,
-        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-        description=f"{title} against batch size",
-    )
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    return _layered(*layers, height=HEIGHT, autosize=fit, description=f"{title} against batch size")
 
 
 def bars(title: str, label: str) -> Any:
     """A bar for each implementation at one batch size, of datasets `rows` and `frame` (the far corner)."""
-    rows = alt.Chart(alt.NamedData(name="rows"))
+    rows = _data("rows")
     y = alt.Y("implementation:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
     x = alt.X("value:Q", title=title, axis=_axis("xticks", labelExpr=label))
-    corner = alt.Chart(alt.NamedData(name="frame")).mark_point(opacity=0, tooltip=None).encode(x)
+    corner = _data("frame").mark_point(opacity=0, tooltip=None).encode(x)
     shares = alt.condition("datum.guess", alt.value(0.3), alt.value(1))
     drawn = rows.mark_bar(height={"band": 0.7}).encode(y, x, FILL, opacity=shares, tooltip=CELL)
     whiskers = rows.mark_rule(color="currentColor").encode(y, alt.X("low:Q"), alt.X2("high:Q"))
     words = rows.mark_text(align="left", dx=6, fontSize=12, color="currentColor").encode(
         y, alt.X("end:Q"), text="words:N"
     )
-    return _ticked(alt.layer(corner, drawn, whiskers, words)).properties(
-        width="container", height=alt.Step(26), description=f"{title} at one batch size"
-    )
+    layers = (corner, drawn, whiskers, words)
+    return _layered(*layers, height=alt.Step(26), description=f"{title} at one batch size")
 
 
 def ladder() -> Any:
     """Each implementation's factor over the one that it stands on, at a small, a middle and a large batch."""
-    rows = alt.Chart(alt.NamedData(name="rungs"))
+    rows = _data("rungs")
     y = alt.Y("rung:N", sort=None, title=None, axis=alt.Axis(labelLimit=180, grid=True))
     scale = alt.Scale(type="log", nice=True)
     x = alt.X("factor:Q", scale=scale, title="times as fast", axis=_axis("xticks", labelExpr=FACTOR_LABEL))
     shape = alt.Shape("size:N", title="m", sort=None, legend=alt.Legend(orient="top", symbolFillColor="gray"))
-    one = alt.Chart(alt.NamedData(name="unit")).mark_rule(color="currentColor").encode(x=x)
+    one = _data("unit").mark_rule(color="currentColor").encode(x=x)
     bars = rows.mark_rule().encode(y, alt.X("low:Q"), alt.X2("high:Q"), COLOUR)
     fields = _tooltip("rung", "idea", "batch size", "speedup", "interval")
     points = rows.mark_point(size=80, filled=True, opacity=1).encode(x, y, COLOUR, shape, tooltip=fields)
-    return _ticked(alt.layer(one, bars, points)).properties(
-        width="container", height=alt.Step(26), description="What each idea multiplies"
-    )
+    return _layered(one, bars, points, height=alt.Step(26), description="What each idea multiplies")
 
 
 def accuracy() -> Any:
     """Largest error in ulp against speedup, at the largest batch size."""
-    rows = alt.Chart(alt.NamedData(name="rows"))
+    rows = _data("rows")
     across, up = (alt.Scale(type="log", padding=padding) for padding in (40, 20))
     axis = _axis("xticks", labelExpr=FACTOR_LABEL)
     x = alt.X("factor:Q", scale=across, title="times as fast as the baseline", axis=axis)
     y = alt.Y("ulp:Q", scale=up, title="largest error (ulp)", axis=_axis("yticks"))
     points = rows.mark_point(size=80, filled=True, opacity=1).encode(x, y, COLOUR, SHAPE, tooltip=CELL)
     texts = rows.mark_text(fontSize=11, limit=110).encode(text="implementation:N")
-    return _ticked(alt.layer(points, texts)).properties(
-        width="container", height=300, description="Error against speed"
-    )
+    return _layered(points, texts, height=300, description="Error against speed")
 
 
 def _labelled(vega: dict[str, Any]) -> dict[str, Any]:

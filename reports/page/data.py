@@ -103,13 +103,12 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
 def _scaling(analysis: Analysis, panels: list[Panel]) -> dict[str, list[float | None]]:
     """The speedup of each cell on several threads over one: columns like those of the cells."""
     place = {cell: k for k, cell in enumerate(analysis.measurements)}
-    columns = {end: [math.nan] * len(place) for end in ("value", "low", "high")}
+    found = np.full((len(place), 3), math.nan)
     for panel in dict.fromkeys(one.on_one for one in panels):
         for one in scalings(analysis, panel, "strong"):
             on = Cell(*panel[:2], one.batch_size, panel.dtype, one.workers, one.implementation)
-            for end, value in zip(columns, one.speedup, strict=False):
-                columns[end][place[on]] = value
-    return {end: _short(values) for end, values in columns.items()}
+            found[place[on]] = one.speedup[:3]
+    return {end: _short(values) for end, values in zip(("value", "low", "high"), found.T, strict=True)}
 
 
 def _implementation(analysis: Analysis, name: str, label: str) -> dict[str, Any]:
