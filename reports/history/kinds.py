@@ -38,10 +38,9 @@ def table(kinds: Sequence[KindOfMachine]) -> tuple[list[str], list[list[str]]]:
 
     A step on all kinds is the code's, or that of a version that all have; one on a single kind is its own.
     """
-    subjects: dict[str, TimelineCommit] = {}
-    for kind in kinds:
-        subjects |= {kind.points[steps.began].sha: kind.points[steps.began] for steps in kind.steps}
-    ordered = sorted(subjects.values(), key=lambda point: point.dated, reverse=True)
+    stepped = (kind.points[steps.began] for kind in kinds for steps in kind.steps)
+    once = {point.sha: point for point in stepped}
+    ordered = sorted(once.values(), key=lambda point: point.dated, reverse=True)
     head = ["commit", *(kind.timeline.machine_key[:8] for kind in kinds)]
     rows = [
         [f"{point.sha[:10]} {plain(point.subject, 40) if point.subject else ''}".strip()]

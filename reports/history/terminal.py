@@ -13,7 +13,6 @@ from rich.text import Text
 
 from reports.history.kinds import KindOfMachine, table
 from reports.history.reading import Listed
-from reports.history.trends import LevelChange, TimelineCommit
 from reports.style import duration, plain
 from reports.terminal import console
 
@@ -91,7 +90,7 @@ def _trends(kind: KindOfMachine) -> None:
             str(len(one.track.at)),
             duration(one.levels[-1][2]),
             f"{one.noise:.1%}" if one.noise == one.noise else "",
-            _words(one.steps[-1], points) if one.steps else "",
+            f"{one.steps[-1].change:+.1%} at {points[one.steps[-1].began].sha[:10]}" if one.steps else "",
         )
         for one in kind.shown
     ]
@@ -160,7 +159,3 @@ def _document(kind: KindOfMachine) -> dict[str, Any]:
             for steps in kind.steps
         ],
     }
-
-
-def _words(step: LevelChange, points: Sequence[TimelineCommit]) -> str:
-    return f"{step.change:+.1%} at {points[step.began].sha[:10]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,22 +98,18 @@ class Trend:
 def trend(track: Track) -> Trend:
     """The trend of a track."""
     at = changes.steps(track.values)
-    seconds = np.exp(changes.levels(track.values, at))
-    borders = [0, *at, len(track.at)]
-    return Trend(
-        track,
-        tuple(
-            LevelChange(
-                track, int(track.at[k]), int(track.at[k - 1]), float(seconds[j]), float(seconds[j + 1])
-            )
-            for j, k in enumerate(at)
-        ),
-        tuple(
-            (int(track.at[borders[j]]), int(track.at[borders[j + 1] - 1]), float(level))
-            for j, level in enumerate(seconds)
-        ),
-        changes.noise(track.values) if len(track.at) > 1 else float("nan"),
+    seconds = np.exp(changes.levels(track.values, at)).tolist()
+    commits = track.at.tolist()
+    steps = (
+        LevelChange(track, commits[k], commits[k - 1], before, after)
+        for k, (before, after) in zip(at, itertools.pairwise(seconds), strict=True)
     )
+    levels = (
+        (commits[start], commits[stop - 1], level)
+        for start, stop, level in zip([0, *at], [*at, len(commits)], seconds, strict=True)
+    )
+    spread = changes.noise(track.values) if len(commits) > 1 else float("nan")
+    return Trend(track, tuple(steps), tuple(levels), spread)
 
 
 @dataclasses.dataclass(frozen=True)
