@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.cells import Cell
 from benchmarks.record.ranking import HOPELESS, MATTERS, Rank, groups, light, ranking
 from reports.analysis import Analysis, of_panel, panel_of
 from reports.style import MEANINGS, cores, digits, duration, factor, plain, size
@@ -34,20 +33,21 @@ def _story(analysis: Analysis, places: list[Rank], lean: set[str]) -> Story:
     cell = places[0].cell
     panel = of_panel(analysis.cells, panel_of(cell))
     rows = panel[panel["batch_size"] == cell.batch_size]
-    repaid = _repaid(rows, places, lean)
+    alone = next((place for place in places if place.cell.implementation in lean), None)
+    repaid = _repaid(rows, alone)
     cells = f"{plain(cell.workload, 100)}, {plain(cell.phase)}, {plain(cell.dtype)}"
     where = f"{cells}, {cores(cell.threads, cell.ranks)}, m = {cell.batch_size}"
     return Story(
-        f"{where}: {' '.join(_sentences(places, lean, repaid))}",
+        f"{where}: {' '.join(_sentences(places, alone, repaid))}",
         HEAD,
         [_row(analysis, rows, place, repaid) for place in places],
         list(_remarks(rows, places, repaid)),
     )
 
 
-def _sentences(places: list[Rank], lean: set[str], repaid: dict[str, float]) -> Iterable[str]:
+def _sentences(places: list[Rank], alone: Rank | None, repaid: dict[str, float]) -> Iterable[str]:
+    """The answer, where `alone` is the fastest that needs nothing beyond NumPy."""
     first = places[0]
-    alone = next((place for place in places if place.cell.implementation in lean), None)
     of: dict[str, list[Rank]] = {}
     for place in places:
         of.setdefault(place.verdict, []).append(place)
@@ -136,14 +136,13 @@ def _remarks(rows: pd.DataFrame, places: list[Rank], repaid: dict[str, float]) -
             yield f"Not tried ({meaning}): {', '.join(map(plain, names))}: {plain(str(reason), 200)}."
 
 
-def _repaid(rows: pd.DataFrame, places: list[Rank], lean: set[str]) -> dict[str, float]:
+def _repaid(rows: pd.DataFrame, alone: Rank | None) -> dict[str, float]:
     """The calls after which each implementation is ahead of the fastest that needs nothing beyond NumPy."""
-    cell: Cell = places[0].cell
-    found = {course.implementation: course for course in courses(rows, cell.batch_size)}
-    alone = next((place.cell.implementation for place in places if place.cell.implementation in lean), None)
-    if alone not in found:
+    if alone is None:
         return {}
-    return {name: break_even(course, found[alone]) for name, course in found.items() if name != alone}
+    found = {course.implementation: course for course in courses(rows, alone.cell.batch_size)}
+    below = found.pop(alone.cell.implementation, None)
+    return {name: break_even(course, below) for name, course in found.items()} if below else {}
 
 
 def _interval(place: Rank) -> str:

@@ -83,9 +83,9 @@ def figures(analysis: Analysis, panel: Panel, baseline: str) -> Iterator[tuple[s
         yield "Interpreters", "interpreters", chart
     yield from _of_steps(analysis, panel, sizes[len(sizes) // 2])
     steps = of_panel(table, panel._replace(phase="step"))
-    field = courses(steps if len(steps) else rows, sizes[-1])
-    if field:
-        at = f"{describe(steps if len(steps) else rows, shape)}, m = {sizes[-1]}"
+    steps = rows if steps.empty else steps
+    if field := courses(steps, sizes[-1]):
+        at = f"{describe(steps, shape)}, m = {sizes[-1]}"
         yield "Break-even", "break-even", training.break_even_chart(field, at)
     if rows["flops"].notna().any():
         roof = analysis.roof(panel.dtype, panel.threads, panel.ranks)
@@ -154,21 +154,21 @@ def _of_training(analysis: Analysis, panel: Panel, where: str) -> Iterator[tuple
 def _of_steps(analysis: Analysis, panel: Panel, size: int) -> Iterator[tuple[str, str, Figure]]:
     """The time of a step over its gradients, if more than one training was raced."""
     panels = trainings.alike(analysis, panel._replace(phase="step"))
+    names = trainings.labels(analysis.record, [each.workload for each in panels])
     points = [
-        (one.implementation, one.workload, one.over_gradients)
+        training.Point(one.implementation, names[one.workload], *one.over_gradients[:3])
         for one in trainings.steps(analysis, panel)
         if one.batch_size == size and one.over_gradients and one.implementation not in PARALLEL
     ]
     if len(panels) < 2 or not points:
         return
-    names = trainings.labels(analysis.record, [each.workload for each in panels])
     rows = of_panel(analysis.cells, panels[0])
     where = f"{describe(rows, analysis.shape(panels[0].workload))}, m = {size}; {whiskers(rows)}"
     chart = training.trainings_chart(
         "What a step takes over its gradients",
         where,
         list(names.values()),
-        [training.Point(name, names[workload], *ratio[:3]) for name, workload, ratio in points],
+        points,
         functools.partial(factor_axis, label="time of a step over that of its gradients"),
         factor,
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.record.race_file import Record
 from benchmarks.record.statistics import interval, quotient
-from reports.analysis import CELL, Analysis, Panel, UnknownChoice, of_panel
+from reports.analysis import CELL, Analysis, Panel, UnknownChoice, panel_of
 from reports.charts import speed
 from reports.charts.canvas import canvas, settings
 from reports.charts.machines import machines_chart
@@ -39,15 +39,13 @@ def factors(first: Analysis, other: Analysis, panel: Panel) -> pd.DataFrame:
         )
     rows = []
     for cell, timed in other.times.items():
-        if cell in first.times:
-            here, there = (interval(t.fastest for t in each.values()) for each in (timed, first.times[cell]))
+        if panel_of(cell) == panel and (base := first.times.get(cell)):
+            here, there = (interval(t.fastest for t in each.values()) for each in (timed, base))
             ratio, low, high = quotient(there, here)
-            fewest = min(len(timed), len(first.times[cell]))
-            found = {"speedup": ratio, "speedup_low": low, "speedup_high": high, "pairs": fewest}
-            rows.append(vars(cell) | found)
+            found = {"speedup": ratio, "speedup_low": low, "speedup_high": high}
+            rows.append(vars(cell) | found | {"pairs": min(len(timed), len(base))})
     columns = [*CELL, "speedup", "speedup_low", "speedup_high", "pairs"]
-    both = pd.DataFrame(rows, columns=columns).assign(status="measured", basis="unpaired")
-    return of_panel(both, panel)
+    return pd.DataFrame(rows, columns=columns).assign(status="measured", basis="unpaired")
 
 
 @settings()

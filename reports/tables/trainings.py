@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.record.cells import Cell
@@ -111,10 +111,9 @@ def _difference(own: TimingByProcess, other: TimingByProcess) -> Interval:
     return arithmetic([own[process].fastest - other[process].fastest for process in sorted(both)])
 
 
-def steps_grid(analysis: Analysis, found: Iterable[StepCost]) -> tuple[list[str], list[list[str]]]:
+def steps_grid(analysis: Analysis, found: Sequence[StepCost]) -> tuple[list[str], list[list[str]]]:
     """Steps in words: the heads, and a row for each training, implementation and batch size."""
-    found = list(found)
-    names = labels(analysis.record, dict.fromkeys(step.workload for step in found))
+    names = labels(analysis.record, [one.workload for one in found])
     head = ["", "a step", "beyond its gradients", "over its gradients", "over a plain step"]
     rows = [
         [
@@ -134,7 +133,7 @@ def costs_grid(analysis: Analysis, panel: Panel, size: int) -> tuple[list[str], 
     A cell has the time of a step beyond its gradients, and its ratio to a step of plain gradient descent.
     """
     found = [one for one in steps(analysis, panel) if one.batch_size == size]
-    names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
+    names = labels(analysis.record, [one.workload for one in found])
     implementations = list(dict.fromkeys(one.implementation for one in found))
     words = {
         (one.workload, one.implementation): ", over plain ".join(
@@ -276,10 +275,9 @@ def percent(analysis: Analysis) -> str:
     return f"{100 * analysis.record.settings['accuracy']:.4g} %"
 
 
-def reached_grid(analysis: Analysis, found: Iterable[TimeToTarget]) -> tuple[list[str], list[list[str]]]:
+def reached_grid(analysis: Analysis, found: Sequence[TimeToTarget]) -> tuple[list[str], list[list[str]]]:
     """The times to the accuracy, in words: the heads, and a row for each training and implementation."""
-    found = list(found)
-    names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
+    names = labels(analysis.record, [one.workload for one in found])
     share = percent(analysis)
     head = ["", f"steps to {share}", "a step", f"time to {share}", "loss", "held-out digits"]
     rows = [
@@ -307,7 +305,7 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
         return text.story(analysis, panel, baseline)
     rows = analysis.rows(panel, baseline)
     found = reached(analysis, panel)
-    names = labels(analysis.record, dict.fromkeys(one.workload for one in found))
+    names = labels(analysis.record, [one.workload for one in found])
     share = percent(analysis)
     where = describe(rows, analysis.shape(panel.workload))
     soonest = [one for one in found if math.isfinite(one.seconds.mean)]
