@@ -63,12 +63,7 @@ records_argument = click.argument(
     callback=lambda _, __, paths: dict(zip(distinct(paths), map(read, paths), strict=True)),
 )
 out_option = click.option(
-    "--out",
-    type=FILE,
-    default=files.OUT,
-    show_default=True,
-    callback=_writable,
-    help="Folder to write to.",
+    "--out", type=FILE, default=files.OUT, show_default=True, callback=_writable, help="Folder to write to."
 )
 baseline_option = click.option(
     "--baseline", metavar="NAME", show_default="the race's", help="Implementation to compare with."

@@ -52,15 +52,9 @@ def redraw(
     `figures` is `render.figures`. Raises RecordError or OSError for a record that is not there, UnknownFigure
     for one that lacks a figure.
     """
-    written, lines = (
-        [],
-        [
-            "# Gallery",
-            "",
-            "`nox -s gallery` draws every picture from the records in `gallery/`; none is drawn by hand.",
-            "",
-        ],
-    )
+    written: list[Path] = []
+    origin = "`nox -s gallery` draws every picture from the records in `gallery/`; none is drawn by hand."
+    lines = ["# Gallery", "", origin, ""]
     found = {name: Analysis(race_file.read(docs / "gallery" / name)) for name in HEADINGS}
     lesson = lesson_file.read(docs / "gallery" / LESSON)
     renewed = {
@@ -81,8 +75,8 @@ def redraw(
         table = text.markdown_table(shown.head, shown.rows)
         lines += [*table, "", text.escape(text.machine(analysis.record)), ""]
     written.append(files.write(docs / "gallery.md", "\n".join(lines).encode()))
-    written += both_themes(hero(found[RACE]), docs / "gallery" / "hero")
     for name, figure in (
+        ("hero", hero(found[RACE])),
         ("lesson-blocks", blocks_chart(lesson)),
         ("lesson-learning", learning_chart(lesson)),
         ("lesson-shapes", shapes_chart()),

@@ -36,13 +36,13 @@ def heat_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
 
     The baseline's column is in absolute time, the others are factors, with half the interval's width below.
     """
-    names = list(dict.fromkeys(panel["implementation"]))
-    names.sort(key=lambda name: name != baseline)
+    names = sorted(dict.fromkeys(panel["implementation"]), key=lambda name: name != baseline)
     sizes = sorted(panel["batch_size"].unique())
     notes = missing(panel)
     left, wide, tall = 76.0, CELL[0] * max(len(names), 1), CELL[1] * max(len(sizes), 1)
     width = max(left + wide + 80, 640)
-    height = 150.0 + max(tall, 72.0) + 13.0 * len(notes) + 2 * MARGIN
+    foot = 13.0 * len(notes) + 2 * MARGIN
+    height = 150.0 + max(tall, 72.0) + foot
     figure, axes = canvas(
         f"Times as fast as {plain(baseline)}, and its own time",
         f"{describe(panel, shape)}; below each factor half its interval's width",
@@ -52,7 +52,6 @@ def heat_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
     )
     if panel.empty:
         return nothing(axes, "no cell was raced")
-    foot = 13.0 * len(notes) + 2 * MARGIN
     axes.set_position((left / width, foot / height, wide / width, tall / height))
     axes.set(xlim=(0, len(names)), ylim=(len(sizes), 0), xticks=[])
     axes.grid(visible=False)

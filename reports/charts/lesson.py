@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -64,9 +66,7 @@ def learning_chart(lesson: Lesson) -> Figure:
         size=(9.0, 4.4),
         margins=(64.0, 190.0),
     )
-    axes.set_xlabel("steps of gradient descent, 64 digits each")
-    axes.set_ylabel("cost J")
-    axes.set_ylim(0, 1.4)
+    axes.set(xlabel="steps of gradient descent, 64 digits each", ylabel="cost J", ylim=(0, 1.4))
     for start, costs in lesson.costs.items():
         words, alike = STARTS[start]
         steps = lesson.every * np.arange(len(costs))
@@ -100,8 +100,7 @@ def shapes_chart() -> Figure:
         below=0.0,
     )
     axes.set_axis_off()
-    axes.set_xlim(0, 88)
-    axes.set_ylim(0, 34)
+    axes.set(xlim=(0, 88), ylim=(0, 34))
     n, before, m = 5.0, 7.0, 12.0
     Part = str | tuple[str, float, float]
     rows: list[tuple[float, list[Part]]] = [
@@ -109,6 +108,7 @@ def shapes_chart() -> Figure:
         (6.0, [("dz", n, m), "@", ("xᵀ", m, before), "/ m  =", ("dw", n, before)]),
     ]
     sides = {n: "n_l", before: "n_(l-1)", m: "m", 1.2: "1"}
+    small: dict[str, Any] = {"fontsize": 8, "color": FAINT}
     for bottom, parts in rows:
         left = 6.0
         for part in parts:
@@ -122,17 +122,7 @@ def shapes_chart() -> Figure:
                 Rectangle((left, low), wide, tall, facecolor="#e8eef7", edgecolor="#4c72b0", lw=1.4)
             )
             axes.text(left + wide / 2, low + tall / 2, name, ha="center", va="center", fontsize=12, color=INK)
-            axes.text(
-                left + wide / 2,
-                low + tall + 0.3,
-                sides[wide],
-                ha="center",
-                va="bottom",
-                fontsize=8,
-                color=FAINT,
-            )
-            axes.text(
-                left - 0.4, low + tall / 2, sides[tall], ha="right", va="center", fontsize=8, color=FAINT
-            )
+            axes.text(left + wide / 2, low + tall + 0.3, sides[wide], ha="center", va="bottom", **small)
+            axes.text(left - 0.4, low + tall / 2, sides[tall], ha="right", va="center", **small)
             left += wide + 2.0
     return figure

@@ -187,10 +187,10 @@ def gate() -> None:
 
 
 @gate.command(cls=_VerdictCommand)
-@click.argument("pairs", type=click.Path(path_type=Path))
+@click.argument("pairs", type=FILE)
 @click.option(
     "--same-commit",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Pairs of a commit with itself on this machine, which show the minimum detectable effects.  "
     f"[default: {SAME_COMMIT[0]}, if it is there]",

@@ -55,15 +55,12 @@ def detectable(
     blocks of it. A benchmark with fewer than FEWEST_PAIRS pairs is left out; where nothing is detectable the
     effect is inf.
     """
-    rules = pairs_file.family(same) | dict(family)
-    noise: dict[str, list[Noise]] = {name: [] for name in pairs_file.family(same)}
-    for pair in pairs_file.series(same):
-        for name in noise.keys() & pair:
-            noise[name].append(pair[name])
+    own, series = pairs_file.family(same), pairs_file.series(same)
+    noise = {name: [pair[name] for pair in series if name in pair] for name in own}
     return {
-        name: _minimum(name, series, pairs, {**family, name: rules[name]})
-        for name, series in noise.items()
-        if len(series) >= FEWEST_PAIRS
+        name: _minimum(name, differences, pairs, {**family, name: family.get(name, own[name])})
+        for name, differences in noise.items()
+        if len(differences) >= FEWEST_PAIRS
     }
 
 

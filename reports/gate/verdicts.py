@@ -188,9 +188,7 @@ def two_kinds(pairs: Pairs, benchmark: Benchmark) -> str:
 
 
 def conclude(
-    verdicts: Mapping[str, GateVerdict],
-    controls: Mapping[str, ControlState],
-    improved: Collection[str] = (),
+    verdicts: Mapping[str, GateVerdict], controls: Mapping[str, ControlState], improved: Collection[str] = ()
 ) -> tuple[int, str]:
     """The exit status and its sentence, from the verdicts that decide and the states of the controls;
     `improved` are faster where that fails, too.
