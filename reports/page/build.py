@@ -61,7 +61,7 @@ def build(
         sheet=_sheet(analysis),
         code=[
             (label, facts.get(name), highlight(facts[name].source) if name in facts else "")
-            for label, name in zip(distinct(names), names, strict=True)
+            for name, label in distinct(names).items()
         ],
         largest_error=analysis.cells["error_of_bound"].max(),
         sections=[(each, markup.svg(each.figure) if each.figure else "") for each in machines],
@@ -101,7 +101,7 @@ def _sheet(analysis: Analysis) -> list[tuple[str, Facts, str]]:
     ].max()
     return [
         (label, facts[name], _compiling(*longest.loc[name]) if name in longest.index else "-")
-        for label, name in zip(distinct(names), names, strict=True)
+        for name, label in distinct(names).items()
     ]
 
 

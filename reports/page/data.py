@@ -52,15 +52,10 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
     known = [Panel(*rows[PANEL].iloc[0]) for rows in panels]
     statuses, reasons = (list(dict.fromkeys(table[key])) for key in ("status", "reason"))
     workloads = list(analysis.record.workloads)
-    titles = {
-        name: f"{label} {analysis.shape(name)}"
-        for name, label in zip(workloads, distinct(workloads), strict=True)
-    }
+    titles = {name: f"{label} {analysis.shape(name)}" for name, label in distinct(workloads).items()}
     measured = table["status"] == "measured"
     return {
-        "implementations": [
-            _implementation(analysis, *pair) for pair in zip(names, distinct(names), strict=True)
-        ],
+        "implementations": [_implementation(analysis, *pair) for pair in distinct(names).items()],
         "panels": [
             {
                 "workload": titles[one.workload],

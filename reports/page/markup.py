@@ -39,10 +39,13 @@ def neutral(text: str, keep: str = "") -> str:
     )
 
 
-def distinct(names: list[str], longest: int = 60) -> list[str]:
+def distinct(names: list[str], longest: int = 60) -> dict[str, str]:
     """The label of each name; those that would look alike are numbered."""
     labels = [shown(name, longest) for name in names]
-    return [f"{label} ({k})" if labels.count(label) > 1 else label for k, label in enumerate(labels, 1)]
+    return {
+        name: f"{label} ({k})" if labels.count(label) > 1 else label
+        for k, (name, label) in enumerate(zip(names, labels, strict=True), 1)
+    }
 
 
 def svg(figure: Figure) -> Markup:

@@ -226,5 +226,5 @@ def test_source_is_highlighted_and_escaped() -> None:
 
 
 def test_names_that_would_look_alike_are_told_apart() -> None:
-    assert markup.distinct(["a" * 100, "a" * 99, "b"], 10)[2] == "b"
-    assert len(set(markup.distinct(["a" * 100, "a" * 99, "\u202e", "\u202d"], 10))) == 4
+    assert markup.distinct(["a" * 100, "a" * 99, "b"], 10)["b"] == "b"
+    assert len(set(markup.distinct(["a" * 100, "a" * 99, "\u202e", "\u202d"], 10).values())) == 4
