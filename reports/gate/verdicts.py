@@ -141,10 +141,8 @@ def _measures(
 ) -> tuple[MeasureRow, ...]:
     """The measures of a benchmark: those that moved, then those that are open, then the others."""
     rules = {"limit": Rule(), **benchmark.terms.rules}
-    first = {**dict.fromkeys(state.slower), **dict.fromkeys(state.open)}
-    ordered = [*first, *(measure for measure in state.measures if measure not in first)]
     rows = []
-    for measure in ordered:
+    for measure in dict.fromkeys([*state.slower, *state.open, *state.measures]):
         found = state.measures[measure]
         column = _column(series[found.first : found.last], benchmark.name, measure)
         rows.append(_row(measure, found.outcome, column, rules[measure]))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from reports.history.changes import MIN_SEGMENT, MINIMUM_EFFECT, PENALTY
 from reports.history.charts import trend_chart
 from reports.history.kinds import KindOfMachine
-from reports.history.trends import Trend
 from reports.page import markup
 
 MOST_CHARTS = 12
@@ -25,6 +22,8 @@ def page(kind: KindOfMachine, place: str) -> str:
     `place` is the name of the history.
     """
     points, trends = kind.points, kind.shown
+    # Those that stepped last, then those that never did.
+    drawn = sorted(trends, key=lambda one: one.steps[-1].began if one.steps else -1, reverse=True)
     return markup.render(
         "trends.html",
         title=f"trends on {kind.timeline.branch}",
@@ -36,17 +35,8 @@ def page(kind: KindOfMachine, place: str) -> str:
         measurements=sum(int(one.track.processes.sum()) for one in trends),
         found=[(steps, "; ".join(kind.changed_versions(steps))) for steps in kind.steps],
         most_steps=STEPS_OF_A_COMMIT,
-        pictures=[(one.track.series, markup.svg(trend_chart(one, points))) for one in choose_drawn(trends)],
+        pictures=[(one.track.series, markup.svg(trend_chart(one, points))) for one in drawn[:MOST_CHARTS]],
         penalty=PENALTY,
         shortest=MIN_SEGMENT,
         smallest=MINIMUM_EFFECT,
     )
-
-
-def choose_drawn(trends: Sequence[Trend]) -> list[Trend]:
-    """The series to draw, at most MOST_CHARTS: those that stepped last, then those that never did."""
-
-    def last_step(trend: Trend) -> int:
-        return max((step.began for step in trend.steps), default=-1)
-
-    return sorted(trends, key=last_step, reverse=True)[:MOST_CHARTS]
