@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from reports.charts.canvas import INK, MARGIN, canvas, nothing, settings
+from reports.charts.canvas import INK, MARGIN, canvas, settings
 from reports.charts.words import cell_words, describe, missing
 from reports.style import darker, look, plain
 
@@ -39,7 +39,7 @@ def heat_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
     names = sorted(dict.fromkeys(panel["implementation"]), key=lambda name: name != baseline)
     sizes = sorted(panel["batch_size"].unique())
     notes = missing(panel)
-    left, wide, tall = 76.0, CELL[0] * max(len(names), 1), CELL[1] * max(len(sizes), 1)
+    left, wide, tall = 76.0, CELL[0] * len(names), CELL[1] * len(sizes)
     width = max(left + wide + 80, 640)
     foot = 13.0 * len(notes) + 2 * MARGIN
     height = 150.0 + max(tall, 72.0) + foot
@@ -50,8 +50,6 @@ def heat_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
         size=(width / 100, height / 100),
         margins=(left, width - left - wide),
     )
-    if panel.empty:
-        return nothing(axes, "no cell was raced")
     axes.set_position((left / width, foot / height, wide / width, tall / height))
     axes.set(xlim=(0, len(names)), ylim=(len(sizes), 0), xticks=[])
     axes.grid(visible=False)

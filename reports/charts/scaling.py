@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from reports.charts.canvas import FAINT, INK, canvas, columns, nothing, settings
+from reports.charts.canvas import FAINT, INK, canvas, columns, settings
 from reports.charts.labels import LineEnd, name_lines
 from reports.charts.marks import curve, line
 from reports.charts.scales import batch_axis, factor_axis, logarithmic, seconds_axis
@@ -37,9 +37,9 @@ def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Fig
     """Time on the most workers, then the speedup over one worker, a column a number of workers; each against
     the batch size, with the ideal as a dashed line.
 
-    `rows` are of one kind; `along` is what the workers are: threads or ranks.
+    `rows`, one or more, are of one kind; `along` is what the workers are: threads or ranks.
     """
-    kind = rows[0].kind if rows else "strong"
+    kind = rows[0].kind
     notes = ["dashed: the ideal; in brackets the share of it that is reached at the largest batch"]
     notes += [f"one of the {along} is another implementation: {name}" for name in stand_ins(rows)]
     figure, axes = canvas(
@@ -50,8 +50,6 @@ def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Fig
         margins=(84.0, 190.0),
         above=30.0,
     )
-    if not rows:
-        return nothing(axes, f"nothing was measured on one and on several {along}")
     counts = sorted({one.workers for one in rows})[-MOST:]
     sides = columns(axes, 1 + len(counts), 44)
     most = [one for one in rows if one.workers == counts[-1]]
