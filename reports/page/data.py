@@ -1,5 +1,4 @@
-"""The data of the page: the record's cells and all speedups, in compact form, and the implementations'
-style."""
+"""The data of the page, compact: the record's cells, all speedups, and the implementations' style."""
 
 from __future__ import annotations
 
@@ -47,9 +46,8 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
     headline has its answer as a sentence; the page makes those of other panels from the reader's choice.
     """
     table, names = analysis.cells, analysis.implementations
-    starts = np.flatnonzero(~table.duplicated(PANEL)).tolist()
-    panels = [table[start:stop] for start, stop in zip(starts, [*starts[1:], len(table)], strict=True)]
-    known = [Panel(*rows[PANEL].iloc[0]) for rows in panels]
+    panels = {Panel._make(key): rows for key, rows in table.groupby(PANEL, sort=False)}
+    known = list(panels)
     statuses, reasons = (list(dict.fromkeys(table[key])) for key in ("status", "reason"))
     workloads = list(analysis.record.workloads)
     titles = {name: f"{label} {analysis.shape(name)}" for name, label in distinct(workloads).items()}
@@ -67,9 +65,9 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
                 "stop": int(rows.index[-1]) + 1,
                 "words": describe(rows, analysis.shape(one.workload)),
                 "whiskers": whiskers(rows),
-                "answer": _headline(analysis, one),
+                "answer": story(analysis, one, analysis.baseline()).answer if analysis.totals(one) else None,
             }
-            for one, rows in zip(known, panels, strict=True)
+            for one, rows in panels.items()
         ],
         "statuses": statuses,
         "marks": [MARKS.get(status, "") for status in statuses],
@@ -132,12 +130,6 @@ def _speedups(analysis: Analysis, baseline: str, panels: list[Panel]) -> dict[st
         "projected": np.flatnonzero(table["basis"] == "projected").tolist(),
         "fallbacks": [_fallback(analysis, panel, baseline) for panel in panels],
     }
-
-
-def _headline(analysis: Analysis, panel: Panel) -> str | None:
-    if not analysis.totals(panel):
-        return None
-    return story(analysis, panel, analysis.baseline()).answer
 
 
 def _fallback(analysis: Analysis, panel: Panel, baseline: str) -> str | None:
