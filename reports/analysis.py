@@ -1,5 +1,4 @@
-"""The tables that are derived from a record: cells, speedups, the ladder, growth, ceilings, the
-experiment."""
+"""Tables derived from a record: cells, speedups, the ladder, growth, ceilings, the experiment."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ SEVERITY = (
     *("wrong", "failed", "timed out", "implausible", "measured"),
     *("skipped", "unsupported", "unavailable", "untimed"),
 )
-"""The statuses by priority: a cell whose processes disagree shows the first one, so that no fault is
-averaged."""
+"""Statuses by priority: a cell whose processes disagree shows the first one, so no fault is averaged."""
 
 PHASES = ("gradients", "step", "forward")
 """The phases by priority: by default a report shows the first of these that the record has."""
@@ -195,9 +193,7 @@ class Analysis:
 
     @functools.cached_property
     def times(self) -> dict[Cell, TimingByProcess]:
-        """The timings that count, by process, of every cell that was measured and has no fault in any
-        process.
-        """
+        """The timings that count, by process, of every measured cell without a fault in any of them."""
         timed = times(self.record.measurements)
         return {
             cell: timed[cell] for cell, found in self.measurements.items() if _worst(found)[0] == "measured"

@@ -20,8 +20,7 @@ def console() -> Console:
 
 
 def print_table(out: Console, head: list[str], rows: list[list[str]]) -> None:
-    """Print a table with names in the first column and figures in the others: those that fit, and below it
-    the rest.
+    """Print a table, names in the first column, figures in the others: those that fit, then the rest below.
 
     No figure is cut: if not even one column fits, names and words are wrapped.
     """

@@ -50,11 +50,8 @@ def story(analysis: Analysis, panel: Panel, baseline: str) -> Story:
         on_one = analysis.totals(panel._replace(ranks=1)) or found
         return _headline(steps, describe(rows, shape), found, on_one, common(rows))
     over = rows["baseline"].iloc[0]
-    words = [
-        *fallback(rows, baseline),
-        *remarks(rows, over),
-        *wide(rows, analysis.record.settings.get("target")),
-    ]
+    target = analysis.record.settings.get("target")
+    words = [*fallback(rows, baseline), *remarks(rows, over), *wide(rows, target)]
     return Story(answer(rows, over, shape), *grid(rows, over), words)
 
 
@@ -126,9 +123,7 @@ def _between(row: pd.Series) -> str:
 
 
 def grid(panel: pd.DataFrame, baseline: str | None) -> tuple[list[str], list[list[str]]]:
-    """A row for each implementation, a column for each batch size: times of the baseline, factors of the
-    others.
-    """
+    """One row per implementation, one column per batch size: times of the baseline, factors of the others."""
     sizes = sorted(panel["batch_size"].unique())
     names = sorted(dict.fromkeys(panel["implementation"]), key=lambda name: name != baseline)
     entries = {
@@ -160,9 +155,8 @@ def wide(panel: pd.DataFrame, target: object) -> list[str]:
     if not isinstance(target, float):
         return []
     half = panel["speedup_high"] / panel["speedup"] - 1
-    rows = panel.assign(half=half)[(panel["pairs"] > 1) & (half > target)].sort_values(
-        "half", ascending=False
-    )
+    wider = (panel["pairs"] > 1) & (half > target)
+    rows = panel.assign(half=half)[wider].sort_values("half", ascending=False)
     if rows.empty:
         return []
     named = [

@@ -69,8 +69,7 @@ def roofline_chart(panel: pd.DataFrame, roof: Roof | None, shape: str = "") -> F
 
 @settings()
 def accuracy_chart(table: pd.DataFrame, where: str) -> Figure:
-    """Error against speed, at one batch size: one point per implementation and dtype, the best at the lower
-    right.
+    """Error against speed at one batch size, one point per implementation and dtype, the best lower right.
 
     `table`: rows of `Analysis.speedups` at one batch size, any dtypes. The whisker reaches down to the median
     error. Errors are in units in the last place of each dtype, against the exact reference.

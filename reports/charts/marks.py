@@ -18,9 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def curve(axes: Axes, name: str, x: Floats, y: Floats, words: str = "", every: int = 1) -> LineEnd:
-    """Draw the line of an implementation, with a marker at each `every` points; returns its end for the
-    label.
-    """
+    """Draw an implementation's line, with a marker at each `every` points; returns its end for the label."""
     colour, marker, dash = look(name)
     style: dict[str, Any] = {"ms": 5.5, "mec": "white", "mew": 0.5, "markevery": every}
     axes.plot(x, y, color=colour, lw=1.6, ls=dash, marker=marker, zorder=3, **style)

@@ -25,9 +25,7 @@ from reports.tables.crossovers import notable_crossovers
 
 @settings()
 def time_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
-    """Time of a call against batch size, one line per implementation; rings where the fastest implementation
-    changes.
-    """
+    """Time of a call against batch size, one line per implementation; rings where the fastest changes."""
     guess = panel["status"] == "skipped"
     drawn = panel.assign(
         value=panel["seconds"].where(~guess, panel["predicted_seconds"]),

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reports.gate.verdicts import Judgement
 
 SAME_COMMIT = (Path(".gradrace/same-commit.json"), Path(".gradrace/floors.json"))
-"""Where the pairs of a commit with itself are looked for, unless they are named; earlier versions used the
-second place."""
+"""The default places of the pairs of a commit with itself; earlier versions used the second one."""
 
 UNKNOWN = "minimum detectable effects are unknown"
 
@@ -72,9 +71,7 @@ def load(path: Path) -> Pairs:
 
 
 def known_effects(pairs: Pairs, path: Path | None) -> tuple[dict[str, float], str]:
-    """The minimum detectable effects by the pairs at `path` (None: at the default place, if any), and a note
-    on their origin.
-    """
+    """The minimum detectable effects by the pairs at `path` (None: at a default place), and their origin."""
     from benchmarks.record import pairs_file
     from reports.gate.detectable import detectable
     from reports.history.runs import machine_key

@@ -80,9 +80,7 @@ def levels(values: NDArray[np.float64], at: list[int]) -> list[float]:
 
 
 def _notable(values: NDArray[np.float64], found: list[int]) -> list[int]:
-    """`found` without the steps that are too small, removed from the smallest on, as its neighbours grow by
-    it.
-    """
+    """`found` without steps that are too small, removed from the smallest on: its neighbours grow by it."""
     found = list(found)
     while found:
         heights = np.abs(np.diff(levels(values, found)))

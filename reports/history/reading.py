@@ -86,9 +86,8 @@ def tracks(
     table = values.reshape(-1, 3)
     if not len(table):
         return points, []
-    return points, _medians(
-        known, table[:, 0].astype(np.intp), place[table[:, 1].astype(np.intp)], table[:, 2]
-    )
+    numbers, run_ids = table[:, :2].astype(np.intp).T
+    return points, _medians(known, numbers, place[run_ids], table[:, 2])
 
 
 def _points(rows: Sequence[Any]) -> tuple[list[TimelineCommit], NDArray[np.intp]]:

@@ -95,8 +95,7 @@ class Run:
 
 
 MACHINE_FACTS = ("cpu", "cores", "caches", "architecture", "system")
-"""The facts that two like machines share. Memory is left out, as like virtual machines differ by a few
-pages."""
+"""The facts that two like machines share; not memory, as like virtual machines differ by a few pages."""
 
 
 def machine_facts(machine: Mapping[str, Any]) -> dict[str, Any]:

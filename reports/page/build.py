@@ -1,6 +1,4 @@
-"""One self-contained HTML file: the answer, interactive charts, tables, the implementations' code, the
-machine.
-"""
+"""A self-contained HTML file: the answer, interactive charts, tables, implementations' code, the machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A model of data-parallel steps: the time of a batch on p ranks that average their gradients by an
-allreduce.
+"""A model of data-parallel steps: the time of a batch on p ranks that average gradients by an allreduce.
 
 A message of n bytes takes `alpha + n beta` seconds (Hockney 1994), and adding its numbers `n gamma`. An
 allreduce takes the smaller time of two algorithms (Thakur, Rabenseifner and Gropp, "Optimization of

@@ -13,8 +13,7 @@ Floats = NDArray[np.float64]
 
 
 class Course(NamedTuple):
-    """The time of an implementation's steps: `start` seconds (construction with compilation), then `each` a
-    step.
+    """An implementation's steps: `start` seconds (construction with compilation), then `each` a step.
 
     `cold`: the start is that of a first construction, without compiled code on disk.
     """

@@ -1,5 +1,4 @@
-"""The fastest of the ladder and the fastest peer of each cell, with their distance from the machine's
-limits."""
+"""Each cell's fastest of the ladder and fastest peer, with their distance from the machine's limits."""
 
 from __future__ import annotations
 
@@ -92,8 +91,7 @@ def standings(analysis: Analysis, baseline: str) -> list[Standing]:
 
 
 def per_iteration(analysis: Analysis, name: str) -> float | None:
-    """The time of an implementation's gradients for each connection and sample, in iterations of a plain
-    loop.
+    """The time of an implementation's gradients per connection and sample, in iterations of a plain loop.
 
     It is that of the largest batch that was timed; the iteration (`t += i * 0.5`) is that of the processes'
     calibration. None if the record has no such time.

@@ -1,5 +1,4 @@
-"""Comparison of trainings: the time of a step beyond its gradients, the factor of vectorizing, time to
-accuracy."""
+"""Comparison of trainings: a step beyond its gradients, the factor of vectorizing, time to accuracy."""
 
 from __future__ import annotations
 
@@ -208,9 +207,7 @@ class TimeToTarget(NamedTuple):
 
 
 def reached(analysis: Analysis, panel: Panel) -> list[TimeToTarget]:
-    """The trainings of the panel's dtype and threads, on any ranks; the soonest first, those that did not
-    reach it last.
-    """
+    """Trainings of the panel's dtype and threads, on any ranks: soonest first, those without a time last."""
     settings, processes = analysis.record.settings, analysis.record.processes
     share, whole = float(settings["accuracy"]), int(settings["steps"])
     found = []
