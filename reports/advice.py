@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.record.ranking import HOPELESS, MATTERS, Rank, groups, light, ranking
 from reports.analysis import Analysis, of_panel, panel_of
-from reports.style import MEANINGS, cores, digits, duration, factor, plain, size
+from reports.style import UNMEASURED, cores, digits, duration, factor, plain, size
 from reports.tables.break_even import break_even, courses
 from reports.text import Story
 
@@ -131,9 +131,9 @@ def _remarks(rows: pd.DataFrame, places: list[Rank], repaid: dict[str, float]) -
             for few, share in HOPELESS.items()
         )
         yield f"Dropped, at {_listed(rules, 'or')}: {_listed(map(_name, dropped))}."
-    for status, meaning in MEANINGS.items():
+    for status, shown in UNMEASURED.items():
         for reason, names in rows[rows["status"] == status].groupby("reason")["implementation"]:
-            yield f"Not tried ({meaning}): {', '.join(map(plain, names))}: {plain(str(reason), 200)}."
+            yield f"Not tried ({shown.meaning}): {', '.join(map(plain, names))}: {plain(str(reason), 200)}."
 
 
 def _repaid(rows: pd.DataFrame, alone: Rank | None) -> dict[str, float]:

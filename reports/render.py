@@ -177,6 +177,6 @@ def _of_steps(analysis: Analysis, panel: Panel, size: int) -> Iterator[tuple[str
 
 def slug(name: str, names: list[str]) -> str:
     """`name` as a part of a file name; its index among `names` if none of its characters can be kept."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40]
-    alike = [other for other in names if re.sub(r"[^A-Za-z0-9._-]+", "-", other).strip("-.")[:40] == safe]
-    return safe if safe and alike == [name] else f"{safe}-{names.index(name)}".strip("-")
+    k = names.index(name)
+    safe = [re.sub(r"[^A-Za-z0-9._-]+", "-", other).strip("-.")[:40] for other in names]
+    return safe[k] if safe[k] and safe.count(safe[k]) == 1 else f"{safe[k]}-{k}".strip("-")

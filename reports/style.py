@@ -85,26 +85,29 @@ def cores(threads: int, ranks: int = 1) -> str:
     return words if ranks == 1 else f"{words} on each of {ranks} ranks"
 
 
-MARKS = {
-    "skipped": "skipped",
-    "unsupported": "n/s",
-    "unavailable": "absent",
-    "wrong": "WRONG",
-    "implausible": "implausible",
-    "failed": "failed",
-    "timed out": "timeout",
-}
-"""The text of a table's cell without a number."""
+class StatusLook(NamedTuple):
+    """How a cell that was not measured is shown: its mark in a table and the mark's meaning; where the table
+    is in colours, the fill and the hatch behind the mark.
+    """
 
-MEANINGS = {
-    "skipped": "predicted too slow, not run",
-    "unsupported": "not supported by the implementation",
-    "unavailable": "a package is not installed",
-    "wrong": "did not pass the referee, before or while it was timed",
-    "implausible": "more operations a second than the machine can do, no speedup",
-    "failed": "raised or crashed",
-    "timed out": "hung",
+    mark: str
+    meaning: str
+    fill: str
+    hatch: str
+
+
+UNMEASURED = {
+    "skipped": StatusLook("skipped", "predicted too slow, not run", "#ffffff", "..."),
+    "unsupported": StatusLook("n/s", "not supported by the implementation", "#ffffff", "///"),
+    "unavailable": StatusLook("absent", "a package is not installed", "#ffffff", ""),
+    "wrong": StatusLook("WRONG", "did not pass the referee, before or while it was timed", "#f6c7c0", "xxx"),
+    "implausible": StatusLook(
+        "implausible", "more operations a second than the machine can do, no speedup", "#f6c7c0", "+++"
+    ),
+    "failed": StatusLook("failed", "raised or crashed", "#fbe3c0", "\\\\\\"),
+    "timed out": StatusLook("timeout", "hung", "#fbe3c0", "---"),
 }
+"""The look of every status but measured."""
 
 UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 

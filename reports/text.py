@@ -15,7 +15,7 @@ from benchmarks.record.race_file import Record
 from benchmarks.record.statistics import Total
 from reports.analysis import Analysis, Panel
 from reports.charts.words import cell_words, conditions, describe, whiskers
-from reports.style import MARKS, MEANINGS, digits, duration, factor, plain
+from reports.style import UNMEASURED, digits, duration, factor, plain
 from reports.tables.crossovers import notable_crossovers
 
 DISCRIMINATING = 0.01
@@ -169,8 +169,8 @@ def wide(panel: pd.DataFrame, target: object) -> list[str]:
 
 def common(panel: pd.DataFrame) -> list[str]:
     """The remarks on any phase: the meanings of statuses, and the largest error that the referee found."""
-    used = [status for status in MARKS if (panel["status"] == status).any()]
-    words = ["; ".join(f"{MARKS[status]}: {MEANINGS[status]}" for status in used) + "."] if used else []
+    used = [found for status, found in UNMEASURED.items() if (panel["status"] == status).any()]
+    words = ["; ".join(f"{found.mark}: {found.meaning}" for found in used) + "."] if used else []
     errors = panel["error_of_bound"].max()
     if np.isfinite(errors):
         words.append(f"Every timed cell passed the referee: largest error {digits(errors)} of its bound.")

@@ -13,21 +13,10 @@ from matplotlib.patches import Rectangle
 
 from reports.charts.canvas import INK, MARGIN, canvas, settings
 from reports.charts.words import cell_words, describe, missing
-from reports.style import darker, look, plain
+from reports.style import UNMEASURED, darker, look, plain
 
 CELL = 78.0, 36.0
 """Width and height of a cell, in pixels."""
-
-HEAT_MARKS = {
-    "skipped": ("#ffffff", "..."),
-    "unsupported": ("#ffffff", "///"),
-    "unavailable": ("#ffffff", ""),
-    "wrong": ("#f6c7c0", "xxx"),
-    "implausible": ("#f6c7c0", "+++"),
-    "failed": ("#fbe3c0", "\\\\\\"),
-    "timed out": ("#fbe3c0", "---"),
-}
-"""Fill and hatch of a cell that was not measured; its words stand in it, too."""
 
 
 @settings()
@@ -76,7 +65,7 @@ def heat_chart(panel: pd.DataFrame, baseline: str, shape: str = "") -> Figure:
 
 def _cell(axes: Axes, column: int, row: int, found: pd.Series, absolute: bool) -> None:
     status, speedup = found["status"], found["speedup"]
-    colour, hatch = HEAT_MARKS.get(status, ("#f4f4f4", ""))
+    colour, hatch = UNMEASURED[status][2:] if status in UNMEASURED else ("#f4f4f4", "")
     if status == "measured" and not absolute and np.isfinite(speedup):
         colour = heat_colour(speedup)
     edge = "#c9c9c9" if hatch else colour

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from reports.style import MARKS, MEANINGS, cores, digits, duration, factor, plain
+from reports.style import UNMEASURED, cores, digits, duration, factor, plain
 
 
 def describe(panel: pd.DataFrame, shape: str = "") -> str:
@@ -40,7 +40,7 @@ def whiskers(panel: pd.DataFrame) -> str:
 def missing(panel: pd.DataFrame) -> list[str]:
     """A note for each status but measured: the implementations, their batch sizes, and the predicted time."""
     notes = []
-    for status, meaning in MEANINGS.items():
+    for status, shown in UNMEASURED.items():
         names = []
         for name, group in panel[panel["status"] == status].groupby("implementation", sort=False):
             words = plain(str(name))
@@ -49,7 +49,7 @@ def missing(panel: pd.DataFrame) -> list[str]:
             guess = group["predicted_seconds"].max()
             names.append(words + (f" ({duration(guess)} a call)" if np.isfinite(guess) else ""))
         if names:
-            notes.append(f"{MARKS[status]}, {meaning}: {'; '.join(names)}")
+            notes.append(f"{shown.mark}, {shown.meaning}: {'; '.join(names)}")
     return notes
 
 
@@ -57,10 +57,10 @@ def cell_words(cell: pd.Series, absolute: bool) -> tuple[str, str]:
     """A cell's large and small words: factor and half-width, time, or mark and prediction."""
     if cell["status"] == "implausible":
         rate = cell["flops"] / cell["seconds"] / 1e9
-        return MARKS["implausible"], f"{digits(rate)} GFLOP/s" if np.isfinite(rate) else ""
+        return UNMEASURED["implausible"].mark, f"{digits(rate)} GFLOP/s" if np.isfinite(rate) else ""
     if cell["status"] != "measured":
         guess = cell["predicted_seconds"]
-        return MARKS[cell["status"]], f"~{duration(guess)}" if np.isfinite(guess) else ""
+        return UNMEASURED[cell["status"]].mark, f"~{duration(guess)}" if np.isfinite(guess) else ""
     if absolute or not np.isfinite(cell["speedup"]):
         return duration(cell["seconds"]), ""
     big = ("~" if cell["basis"] == "projected" else "") + factor(cell["speedup"])

@@ -12,7 +12,7 @@ from benchmarks.record.cells import Cell
 from reports.analysis import PANEL, Analysis, Panel
 from reports.charts.words import conditions, describe, whiskers
 from reports.page.markup import distinct, shown
-from reports.style import MARKS, PARALLEL, look
+from reports.style import PARALLEL, UNMEASURED, look
 from reports.tables.scaling import scalings
 from reports.text import story
 
@@ -70,7 +70,7 @@ def pack(analysis: Analysis, panel: Panel, baseline: str) -> dict[str, Any]:
             for one, rows in panels.items()
         ],
         "statuses": statuses,
-        "marks": [MARKS.get(status, "") for status in statuses],
+        "marks": [UNMEASURED[status].mark if status in UNMEASURED else "" for status in statuses],
         "reasons": [shown(reason, 300) if reason else "" for reason in reasons],
         "baseline": names.index(analysis.rows(panel, baseline)["baseline"].iloc[0]),
         "panel": known.index(panel),

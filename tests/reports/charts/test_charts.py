@@ -198,14 +198,15 @@ def test_every_status_has_a_mark_of_its_own_in_the_table_and_the_notes() -> None
     figure = heat.heat_chart(panel, "loops")
     legible(figure)
     words = [text for text, _ in drawn_texts(figure)]
-    assert len(set(style.MARKS.values())) == len(STATUSES)
-    for mark in style.MARKS.values():
-        assert words.count(mark) == 2
+    looks = [style.UNMEASURED[status] for status in STATUSES]
+    assert len({found.mark for found in looks}) == len(STATUSES)
+    for found in looks:
+        assert words.count(found.mark) == 2
     assert "~12.0 s" in words
-    assert len({heat.HEAT_MARKS[status] for status in STATUSES}) == len(STATUSES)
+    assert len({(found.fill, found.hatch) for found in looks}) == len(STATUSES)
     notes = " ".join(words)
-    for status in STATUSES:
-        assert style.MEANINGS[status] in notes
+    for found in looks:
+        assert found.meaning in notes
 
 
 def test_a_panel_without_one_measured_cell_is_drawn_all_the_same() -> None:
