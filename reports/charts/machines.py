@@ -50,7 +50,7 @@ def machines_chart(found: Mapping[str, pd.DataFrame], baseline: str, where: str,
             for key in ("speedup", "speedup_low", "speedup_high")
         )
         words = [factor(value) if np.isfinite(value) else "not measured" for value in values]
-        bars(side, names, np.nan_to_num(values, nan=1.0), low, high, words, "{:,g}x".format)
+        bars(side, names, np.nan_to_num(values, nan=1.0), low, high, words)
         side.set_title(plain(machine, 200 // len(rows)))
     lowest, highest = zip(*(side.get_xlim() for side in sides), strict=True)
     for side in sides:

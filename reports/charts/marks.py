@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,16 +64,15 @@ def bars(
     low: Floats,
     high: Floats,
     words: Sequence[str],
-    ticks: Callable[[float], str],
 ) -> None:
-    """Horizontal bars on a logarithmic axis, the first on top, from 1, with words at their ends."""
+    """Horizontal bars of factors on a logarithmic axis from 1x, the first on top, words at their ends."""
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks([])
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_xscale("log")
     _make_room(axes, np.concatenate([values, low, high, [1.0]]), max(map(len, words), default=0))
-    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: ticks(value)))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}x"))
     for k, (name, value, left, right, text) in enumerate(zip(names, values, low, high, words, strict=True)):
         colour = look(name).colour
         axes.barh(k, value - 1.0, 0.62, 1.0, color=colour, edgecolor=colour, alpha=0.9)

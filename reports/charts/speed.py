@@ -118,7 +118,7 @@ def ladder_chart(rungs: pd.DataFrame, sizes: Sequence[int], where: str) -> Figur
         values = rows["factor"].to_numpy(dtype=float)
         words = [factor(value) if np.isfinite(value) else "not raced" for value in values]
         low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
-        bars(side, names, np.nan_to_num(values, nan=1.0), low, high, words, "{:,g}x".format)
+        bars(side, names, np.nan_to_num(values, nan=1.0), low, high, words)
         side.set_title(f"m = {size}")
     for k, name in enumerate(names):
         x, y = sides[0].transData.transform((1.0, k)) / figure.bbox.size
@@ -150,7 +150,7 @@ def interpreters_chart(panel: pd.DataFrame, under: Mapping[str, str], size: int,
         return nothing(axes, "no implementation was measured")
     names = [str(name) for name in rows["implementation"]]
     values, low, high = rows[["speedup", "speedup_low", "speedup_high"]].to_numpy(dtype=float).T
-    bars(axes, names, values, low, high, list(map(factor, values)), "{:,g}x".format)
+    bars(axes, names, values, low, high, list(map(factor, values)))
     words = [f"loops, {plain(under[name], 18)}" if name in under else plain(name, 20) for name in names]
     name_rows(axes, names, words)
     return figure
