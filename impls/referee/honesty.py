@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,10 +28,11 @@ NETWORKS = (
 )
 """They have few outputs, so that an export copies little beside what a pass computes."""
 
-BATCHES = (8, 256, 8192)
-"""Batch sizes to try; the first with which a call takes LEAST_SECONDS is used."""
+FEWEST, MOST = 8, 8192
+"""The smallest and the largest batch size to try."""
 
 LEAST_SECONDS = 3e-3
+"""The seconds that a call takes, unless the largest batch takes less."""
 
 PAUSE_SECONDS = 1e-2
 """The length of the pause after a call in which the process should be idle."""
@@ -169,13 +171,16 @@ def broken(implementation: type[Implementation], network: Network, dtype: str) -
 
 
 def _built(implementation: type[Implementation], network: Network, dtype: str) -> Implementation:
-    """The implementation, constructed with the smallest of BATCHES with which a call takes LEAST_SECONDS."""
-    for m in BATCHES:
+    """The implementation, constructed with a batch size with which a call takes some LEAST_SECONDS."""
+    m = FEWEST
+    while True:
         race = implementation(Problem.random(network, 3 * m, m, seed=9), dtype)
         race.step(RATE)
-        if _call_seconds(race) >= LEAST_SECONDS:
-            break
-    return race
+        seconds = _call_seconds(race)
+        if seconds >= LEAST_SECONDS or m == MOST:
+            return race
+        # in proportion to the samples, and twice as many, since a part of a call does not depend on them
+        m = min(2 * m * math.ceil(LEAST_SECONDS / max(seconds, 1e-9)), MOST)
 
 
 def _call_seconds(race: Implementation) -> float:
