@@ -61,6 +61,7 @@ from impls.kernels.intrinsics import (
     compiled,
     fma,
     hashed,
+    merged,
     pointer,
     vector_add,
     vector_length,
@@ -302,7 +303,7 @@ def hashes_of(plan: Record, place: Int, size: Int) -> Array:
 
 
 @compiled
-def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int, dropping: bool) -> None:
+def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int, dropping: np.bool_) -> None:
     """Samples s ... s + t of the batch through the layers, with dropout or without.
 
     `scratch` is added to the places of hidden a, dz and slope: room for one thread among several.
@@ -329,7 +330,7 @@ def forward_tile(memory: Array, plan: Record, scratch: Int, s: Int, t: Int, drop
             if k == last:
                 copy(memory[z : z + size], memory[a : a + size])
             activate(layer.g, memory[a : a + size])
-        if dropping and layer.least:
+        if dropping and layer.least != 0:  # of a bool `and` an integer, numba keeps the last bit
             slope = layer.slope + scratch
             drop_out(
                 layer.g,
@@ -421,21 +422,22 @@ def backward_tile(
             dz = dx
 
 
-@compiled
+@merged
 def forward_of(memory: Array, plan: Record, scratch: Int, start: Int, stop: Int) -> None:
     """Forward for samples start ... stop of the batch."""
     tile = plan.tile
     for s in range(start, stop, tile):
-        forward_tile(memory, plan, scratch, s, min(tile, stop - s), False)
+        # numba would compile a tile for each of False and True, which are literals
+        forward_tile(memory, plan, scratch, s, min(tile, stop - s), np.bool_(False))
 
 
-@compiled
+@merged
 def gradients_of(memory: Array, plan: Record, scratch: Int, gradients: Int, start: Int, stop: Int) -> None:
     """Forward and backward for samples start ... stop of the batch."""
     tile, m = plan.tile, plan.averaged
     for s in range(start, stop, tile):
         t = min(tile, stop - s)
-        forward_tile(memory, plan, scratch, s, t, True)
+        forward_tile(memory, plan, scratch, s, t, np.bool_(True))
         backward_tile(memory, plan, scratch, gradients, s, t, s == start, 1.0 / m if s + t == stop else 1.0)
 
 
@@ -542,15 +544,15 @@ def update_some(
         )
 
 
-@compiled
+@merged
 def update(memory: Array, plan: Record, learning_rate: float) -> None:
     """All parameters, and w^T afresh; on to the next batch (cyclic)."""
     plan.t += 1
     weight_decay = plan.weight_decay if plan.optimizer == ADAMW else 0.0
     if plan.l2 == 0 and weight_decay == 0:
-        update_some(memory, plan, learning_rate, 0, plan.size, 0.0, 0.0)
+        update_some(memory, plan, learning_rate, np.int64(0), plan.size, 0.0, 0.0)
     else:
-        update_some(memory, plan, learning_rate, 0, plan.weights, plan.l2, weight_decay)
+        update_some(memory, plan, learning_rate, np.int64(0), plan.weights, plan.l2, weight_decay)
         update_some(memory, plan, learning_rate, plan.weights, plan.size, 0.0, 0.0)
     layers = layers_of(plan)
     for k in range(1, plan.layers):

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit, prange
 
 from impls.interface import Problem, Unsupported
-from impls.kernels.intrinsics import Array, Int, compiled
+from impls.kernels.intrinsics import Array, Int, compiled, merged
 from impls.numba_blocked import (
     EntryPoints,
     NumbaBlocked,
@@ -65,7 +65,7 @@ def parts_of(plan: Record) -> Int:
 # Threads are handed the address: a parallel loop of numba takes no records.
 
 
-@compiled
+@merged
 def forward_share(address: int, memory: Array, part: Int) -> None:
     """Forward for one thread's share."""
     plan = plan_at(address)
@@ -74,7 +74,7 @@ def forward_share(address: int, memory: Array, part: Int) -> None:
     forward_of(memory, plan, part * plan.scratch, start, stop)
 
 
-@compiled
+@merged
 def gradients_share(address: int, memory: Array, part: Int) -> None:
     """Forward and backward for one thread's share, into the thread's own gradients."""
     plan = plan_at(address)

@@ -39,6 +39,13 @@ def inlined(function: F) -> F:
     return cast("F", njit(**OPTIONS, forceinline=True)(function))
 
 
+def merged(function: F) -> F:
+    """The same, merged into its callers before they are compiled: for long functions with few callers, which
+    would be compiled alone as well.
+    """
+    return cast("F", njit(**OPTIONS, inline="always")(function))
+
+
 def intrinsic(function: Callable[..., Any]) -> Any:
     """`function` as a writer of LLVM code; arguments that are literals come as literals."""
     return numba.extending.intrinsic(prefer_literal=True)(function)
