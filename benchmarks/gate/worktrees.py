@@ -8,6 +8,7 @@ STATE/environments/KEY/base, .../head   their environments, kept while the proje
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import re
@@ -125,11 +126,16 @@ def worktrees(root: Path, folder: Path, commits: Mapping[Side, str]) -> Iterator
 
 
 def move(worktree: Path, commit: str) -> None:
-    """Check another commit out in a worktree; raises NoAnswer if Git cannot."""
+    """Check another commit out in a worktree; raises NoAnswer if Git cannot.
+
+    Bytecode is removed: Python would take it for that of any source of its size and of the same second.
+    """
     try:
         git(worktree, "checkout", "--quiet", "--force", "--detach", commit)
     except GitError as error:
         raise NoAnswer(f"git could not check {commit[:10]} out: {error}") from error
+    for bytecode in worktree.rglob("__pycache__/*.pyc"):
+        bytecode.unlink(missing_ok=True)
 
 
 def between(root: Path, good: str, bad: str) -> tuple[str, ...]:
@@ -166,7 +172,7 @@ def differing(root: Path, commits: Mapping[Side, str], paths: Iterable[str]) -> 
 
 
 def lay(folders: Iterable[Path], commit: str, paths: Iterable[str]) -> None:
-    """Put the files at `paths`, as they are in `commit`, into worktrees of any commit."""
+    """Put the files at `paths`, as they are in `commit`, into worktrees of any commit, without bytecode."""
     for folder in folders:
         for path in paths:
             try:
@@ -175,3 +181,6 @@ def lay(folders: Iterable[Path], commit: str, paths: Iterable[str]) -> None:
                 (folder / path).unlink(missing_ok=True)
             else:
                 git(folder, "restore", f"--source={commit}", "--worktree", "--", f":(top,literal){path}")
+            source = folder / path
+            for bytecode in source.parent.glob(f"__pycache__/{glob.escape(source.stem)}.*.pyc"):
+                bytecode.unlink(missing_ok=True)

@@ -78,10 +78,10 @@ def test_an_environment_is_built_once_for_the_same_dependencies(
             str(worktrees[side] / "thing.py"),
         ]
     built = {side: python.stat().st_ctime_ns for side, python in pythons.items()}
-    (worktrees["head"] / "thing.py").write_text("speed = 3")
+    (worktrees["head"] / "thing.py").write_text("speed = 30")  # not of the size whose bytecode lies there
     again = environments.environments(tmp_path, worktrees, GateSettings())
     assert {side: python.stat().st_ctime_ns for side, python in again.items()} == built
-    assert speed(again["head"], Path("/"))[0] == "3"
+    assert speed(again["head"], Path("/"))[0] == "30"
 
 
 def test_an_environment_is_built_anew_where_what_it_rests_on_changed(

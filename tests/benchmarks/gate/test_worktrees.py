@@ -168,6 +168,28 @@ def test_either_sides_files_can_lie_in_both_worktrees(root: Path, state: Path) -
                 assert (folder / "tests" / "test_new.py").exists() == (whose == "head")
 
 
+def test_python_never_runs_the_version_of_a_second_ago(root: Path, state: Path) -> None:
+    """Python knows a source by its size and the second of its last change."""
+    one, two = (commit(root, {"thing.py": f"speed = {speed}\n"}) for speed in (1, 2))
+    ends: dict[Side, str] = {"base": one, "head": two}
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    run = [sys.executable, "-c", "import thing; print(thing.speed)"]
+    with worktrees.worktrees(root, state, ends) as found:
+        folder, ran = found["head"], []
+
+        def speed() -> str:
+            done = subprocess.run(run, cwd=folder, env=variables, capture_output=True, text=True, check=True)
+            return done.stdout
+
+        for side in ("base", "head") * 2:
+            worktrees.lay([folder], ends[side], ["thing.py"])
+            ran.append(speed())
+        for side in ("base", "head") * 2:
+            worktrees.move(folder, ends[side])
+            ran.append(speed())
+    assert ran == ["1\n", "2\n"] * 4
+
+
 def test_worktrees_of_a_killed_gate_are_replaced(root: Path, state: Path) -> None:
     base = git(root, "rev-parse", "HEAD")
     head = commit(root, {"impls/implementation.py": "speed = 2\n"})
