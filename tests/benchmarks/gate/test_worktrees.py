@@ -181,10 +181,10 @@ def test_python_never_runs_the_version_of_a_second_ago(root: Path, state: Path) 
             done = subprocess.run(run, cwd=folder, env=variables, capture_output=True, text=True, check=True)
             return done.stdout
 
-        for side in ("base", "head") * 2:
+        for side in SIDES * 2:
             worktrees.lay([folder], ends[side], ["thing.py"])
             ran.append(speed())
-        for side in ("base", "head") * 2:
+        for side in SIDES * 2:
             worktrees.move(folder, ends[side])
             ran.append(speed())
     assert ran == ["1\n", "2\n"] * 4
