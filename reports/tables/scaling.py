@@ -7,6 +7,7 @@ Weak scaling keeps the batch of each worker: ideally p of them take the time of 
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +26,8 @@ class ScaledCell(NamedTuple):
     `seconds` is a call's time on all `workers`, and `alone` that on one. `speedup` is how many times as fast
     they are at the same work (strong), or how many times as much they do in the time of one (weak). `over` is
     the implementation that ran on one worker. `batch_size` counts the samples of the whole batch (strong), or
-    of each worker (weak).
+    of each worker (weak). `communication` is the share of the time that ranks communicate in, where the
+    record has it: the time beyond that of the same call without communication.
     """
 
     kind: ScalingKind
@@ -36,6 +38,7 @@ class ScaledCell(NamedTuple):
     seconds: Interval
     alone: Interval
     speedup: Speedup
+    communication: float | None = None
 
     @property
     def efficiency(self) -> float:
@@ -68,8 +71,19 @@ def scalings(
             mean, low, high = (workers * value for value in faster[:3])
             faster = Speedup(mean, low, high, faster.pairs)
         ends = time_of(timed), time_of(base)
-        found.append(ScaledCell(kind, cell.implementation, below, workers, size, *ends, faster))
+        share = _communication(analysis, cell)
+        found.append(ScaledCell(kind, cell.implementation, below, workers, size, *ends, faster, share))
     return found
+
+
+def _communication(analysis: Analysis, cell: Cell) -> float | None:
+    """The median over processes of the share of a call's time that its communication adds."""
+    shares = [
+        max(0.0, 1 - one.alone_seconds / one.fastest)
+        for one in analysis.measurements[cell]
+        if one.alone_seconds is not None and one.seconds
+    ]
+    return statistics.median(shares) if shares else None
 
 
 def _alone(analysis: Analysis, alone: Cell) -> tuple[str, TimingByProcess | None]:

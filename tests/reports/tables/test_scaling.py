@@ -55,6 +55,18 @@ def test_threads_and_ranks_scale_each_on_their_own(along: Workers) -> None:
     assert found.speedup.mean == pytest.approx({"threads": 4 / 3, "ranks": 2.0}[along])
 
 
+def test_the_share_of_communication_is_what_the_call_takes_beyond_the_same_call_without() -> None:
+    both = [
+        dataclasses.replace(cell("jax", 64, k, (seconds,)), ranks=2, alone_seconds=alone)
+        for k, (seconds, alone) in enumerate([(2e-3, 1.5e-3), (1e-3, 0.9e-3), (1e-3, 1.2e-3)])
+    ]
+    made = analysed(cell("jax", 64, 3, (2e-3,)), *both)
+    (found,) = scalings(made, made.panel(), "strong", "ranks")
+    assert found.communication == pytest.approx(0.1)
+    plain = analysed(cell("jax", 64, 3, (2e-3,)), dataclasses.replace(both[0], alone_seconds=None))
+    assert scalings(plain, plain.panel(), "strong", "ranks")[0].communication is None
+
+
 def test_the_interval_over_processes_holds_the_mean() -> None:
     times = [on(1, "jax", 64, 1e-3 * (1 + k / 50), k) for k in range(5)]
     times += [on(2, "jax", 64, 6e-4 * (1 + k / 50), 5 + k) for k in range(5)]
