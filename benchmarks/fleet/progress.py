@@ -42,7 +42,7 @@ class FleetProgress:
         self._left, self._total = list(left), len(hosts)
         done = [host for host in hosts if host not in left]
         if done:
-            self.say(f"already raced:  {', '.join(done)}")
+            self.say(f"already raced: {', '.join(done)}")
         if left:
             self.say(f"racing on {', '.join(left)}")
         self._update()

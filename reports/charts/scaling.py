@@ -42,6 +42,19 @@ def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Fig
     kind = rows[0].kind
     notes = ["dashed: the ideal; in brackets the share of it that is reached at the largest batch"]
     notes += [f"one of the {along} is another implementation: {name}" for name in stand_ins(rows)]
+    counts = sorted({one.workers for one in rows})[-MOST:]
+    most = [one for one in rows if one.workers == counts[-1]]
+    largest = {one.implementation: one for one in most}  # the last of each, at its largest batch
+    communicating = [
+        f"{plain(one.implementation)} {100 * one.communication:.3g} %"
+        for one in largest.values()
+        if one.communication is not None
+    ]
+    if communicating:
+        notes.append(
+            f"{counts[-1]} {along} communicate at the largest batch for this share of a call: "
+            f"{', '.join(communicating)}"
+        )
     figure, axes = canvas(
         TITLES[kind].format(along),
         f"{where}; whiskers: 95 % interval over processes",
@@ -50,9 +63,7 @@ def scaling_chart(rows: Sequence[ScaledCell], along: Workers, where: str) -> Fig
         margins=(84.0, 190.0),
         above=30.0,
     )
-    counts = sorted({one.workers for one in rows})[-MOST:]
     sides = columns(axes, 1 + len(counts), 44)
-    most = [one for one in rows if one.workers == counts[-1]]
     sides[0].set_title(f"time on {counts[-1]} {along}; dotted: on one")
     seconds_axis(sides[0], [end for one in most for end in (*one.seconds, *one.alone)], "")
     for name in dict.fromkeys(one.implementation for one in most):

@@ -159,7 +159,7 @@ def test_a_lost_dask_scheduler_costs_what_had_not_ended_and_resumes(
     run = begin(dask, tmp_path, fleet, "--budget", "12", "--resume")
     ended = run.ended()
     assert ended.status == 0, ended
-    assert f"already raced:  {first.address}" in ended.err
+    assert f"already raced: {first.address}" in ended.err
     assert run.most == {first.name: 0, second.name: 1}
     assert run.finished(first.address).read_bytes() == kept
 

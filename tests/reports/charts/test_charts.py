@@ -276,6 +276,17 @@ def test_the_model_of_many_ranks_is_legible_and_circles_what_was_measured() -> N
     assert [np.asarray(one.get_xdata()).tolist() for one in circles] == [[2]]
 
 
+def test_the_share_that_ranks_communicate_in_is_shown_where_the_record_has_it() -> None:
+    analysis = Analysis(on_threads(race(LADDER[-2:], sizes=(16, 64), processes=2), 2))
+    cells = scalings(analysis, analysis.panel(), "strong")
+    ends = {one.implementation: one for one in cells}  # the last is of the largest batch
+    shares = [one._replace(communication=0.125 if one in ends.values() else 0.5) for one in cells]
+    with_them, without = (scaling.scaling_chart(each, "threads", "somewhere") for each in (shares, cells))
+    legible(with_them)
+    assert " ".join(text for text, _ in drawn_texts(with_them)).count("12.5 %") == len(ends)
+    assert not any("communicat" in text for text, _ in drawn_texts(without))
+
+
 def test_a_race_on_several_threads_has_their_pictures() -> None:
     names = {name for _, name, _ in every_figure(on_threads(race(sizes=(16, 32), processes=2), 2))}
     assert {"strong-threads", "weak-threads"} <= names
