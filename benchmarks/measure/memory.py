@@ -17,6 +17,7 @@ from typing import Any
 
 import impls
 from benchmarks.measure import costs
+from benchmarks.record import machine
 
 
 def least(network: impls.Network, m: int, itemsize: int) -> int:
@@ -69,8 +70,4 @@ def _folders() -> list[Path]:
 
 def _kibibytes(folder: Path, field: str) -> int:
     """A field of a process's status; 0 for one that has ended."""
-    with contextlib.suppress(OSError):
-        for line in (folder / "status").read_text().splitlines():
-            if line.startswith(field + ":"):
-                return int(line.split()[1])
-    return 0
+    return int((machine.fact(folder / "status", field) or "0").split()[0])

@@ -105,11 +105,13 @@ def _measure(
     new = functools.partial(implementation_class, problem, dtype=cell.dtype, threads=cell.threads)
     prepared = verified(implementation_class, problem, cell)
     implementation, verdict = prepared.subject.implementation, prepared.verdict
+    construct_seconds = prepared.construct_seconds
     _check_train(new, cell.implementation, rate)
     implementation.train(1, rate)
     call_seconds = clock.settle(lambda: implementation.train(1, rate))
     plan = rounds(experiment.steps, call_seconds, experiment.budget)
     # From the start again: warming up took as many steps as it took.
+    del prepared, implementation
     implementation, stepped = new(), new()
     subject = Subject(implementation, problem, cell.dtype, rate)
     reference, followed, reference_seconds = impls.load(REFERENCE)(problem, cell.dtype), 0, 0.0
@@ -161,7 +163,7 @@ def _measure(
         losses=tuple(losses),
         accuracies=tuple(accuracies),
         iterations=plan.iterations,
-        construct_seconds=prepared.construct_seconds,
+        construct_seconds=construct_seconds,
         compile_seconds=implementation.compile_seconds,
         error_of_bound=verdict.error_of_bound,
         error_ulp=verdict.error_ulp,

@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "
 
 def compiled(function: F) -> F:
     """`function` for other compiled code only, by the rules of NumPy: x / 0 is an infinity or NaN."""
-    return cast("F", njit(**OPTIONS, forceinline=False)(function))  # else it has those of its caller
+    return cast("F", njit(**OPTIONS, forceinline=False)(function))  # else it inherits its caller's inlining
 
 
 def inlined(function: F) -> F:

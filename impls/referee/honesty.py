@@ -32,7 +32,7 @@ FEWEST, MOST = 8, 8192
 """The smallest and the largest batch size to try."""
 
 LEAST_SECONDS = 3e-3
-"""The seconds that a call takes, unless the largest batch takes less."""
+"""The least seconds of a call, unless the largest batch takes less."""
 
 PAUSE_SECONDS = 1e-2
 """The length of the pause after a call in which the process should be idle."""
@@ -171,7 +171,7 @@ def broken(implementation: type[Implementation], network: Network, dtype: str) -
 
 
 def _built(implementation: type[Implementation], network: Network, dtype: str) -> Implementation:
-    """The implementation, constructed with a batch size with which a call takes some LEAST_SECONDS."""
+    """The implementation, built with a batch whose call takes at least LEAST_SECONDS, or the largest."""
     m = FEWEST
     while True:
         race = implementation(Problem.random(network, 3 * m, m, seed=9), dtype)

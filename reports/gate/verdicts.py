@@ -194,7 +194,7 @@ def conclude(
     moved = [name for name, state in controls.items() if state == "moved"]
     if moved:
         return COULD_NOT_TELL, (
-            f"could not tell: {', '.join(moved)} moved, although no change touches it; "
+            f"could not tell: {', '.join(moved)} moved, although no change affects a control; "
             "the machine or its libraries are not the same for both sides"
         )
     unsettled = [name for name, state in controls.items() if state != "steady"]
